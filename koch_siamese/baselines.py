@@ -1,0 +1,97 @@
+"""Scorers without learning: nearest neighbours, modified Hausdorff."""
+
+import numpy as np
+
+from koch_siamese.characters import PAPER
+from koch_siamese.errors import InputError
+
+
+def _ink(images):
+    """Flat ink, float64 `[num, pixels]`, 0 = paper, 1 = ink.
+
+    uint8 differences wrap around, and cosine needs paper to count nothing.
+    """
+    return 1.0 - images.reshape(len(images), -1) / float(PAPER)
+
+
+class PixelsCosine:
+    """Cosine of the angle between ink images."""
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Unit vectors of uint8 images `[num, height, width]`."""
+        ink = _ink(images)
+        return ink / np.linalg.norm(ink, axis=1, keepdims=True).clip(1e-9)
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Cosines `[num]`."""
+        return np.einsum("nd,nd->n", first, second)
+
+
+class PixelsEuclidean:
+    """Negative Euclidean distance between ink images."""
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Ink of uint8 images `[num, height, width]`."""
+        return _ink(images)
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Negative distances `[num]`."""
+        return -np.linalg.norm(first - second, axis=1)
+
+
+class ModifiedHausdorff:
+    """Negative modified Hausdorff distance between sets of ink pixels.
+
+    Dubuisson and Jain 1994, as in Lake's demo for Omniglot: pixels are
+    measured from the centre of the drawing's ink, and the distance is the
+    larger of the two mean distances from an ink pixel of one drawing to the
+    nearest of the other.
+    """
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Ink pixels of uint8 images `[num, height, width]`.
+
+        Returns:
+            An object array `[num]` of float64 `[num_ink, 2]`, centred.
+
+        Raises:
+            InputError: a drawing is blank.
+        """
+        points = np.empty(len(images), object)
+        for i, image in enumerate(images):
+            places = np.argwhere(image < PAPER / 2)
+            if not len(places):
+                raise InputError(
+                    "A drawing is blank; the Hausdorff distance needs ink."
+                )
+            points[i] = places - places.mean(axis=0)
+        return points
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Negative distances in pixels, `[num]`."""
+        return -np.array(
+            [
+                modified_hausdorff_distance(a, b)
+                for a, b in zip(first, second, strict=True)
+            ]
+        )
+
+
+def modified_hausdorff_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """The distance between two sets of points, `[num_points, dim]` each."""
+    squares = (
+        (first**2).sum(axis=1)[:, np.newaxis]
+        + (second**2).sum(axis=1)
+        - 2 * first @ second.T
+    )
+    # Roots after the minima: as many as points, not as pairs of points.
+    forward = np.sqrt(squares.min(axis=1).clip(0)).mean()
+    backward = np.sqrt(squares.min(axis=0).clip(0)).mean()
+    return max(forward, backward)
+
+
+BASELINES = {
+    "pixels_cosine": PixelsCosine,
+    "pixels_euclidean": PixelsEuclidean,
+    "hausdorff": ModifiedHausdorff,
+}

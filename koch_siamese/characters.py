@@ -1,0 +1,184 @@
+"""Drawings in memory, and who drew which character of which alphabet."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from koch_siamese.errors import InputError
+
+PAPER = 255  # grey value of what is not ink, in uint8 images
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Characters:
+    """Drawings of the characters of some alphabets.
+
+    Attributes:
+        images: uint8 `[num_drawings, height, width]`, 0 = ink, 255 = paper.
+        character: int32 `[num_drawings]`, the class, unique over alphabets.
+        number: int32 `[num_drawings]`, the character's number within its
+            alphabet, counted from 1 as in Omniglot's folder names.
+        alphabet: int32 `[num_drawings]`, an index into `alphabet_names`.
+        drawer: int32 `[num_drawings]`, the person who drew, from 1. The same
+            number in two alphabets need not be the same person.
+        alphabet_names: the name of each alphabet.
+    """
+
+    images: np.ndarray
+    character: np.ndarray
+    number: np.ndarray
+    alphabet: np.ndarray
+    drawer: np.ndarray
+    alphabet_names: tuple[str, ...]
+
+    def __post_init__(self):
+        """Checks that images and labels belong together."""
+        if self.images.ndim != 3 or self.images.dtype != np.uint8:
+            raise ValueError(
+                "images must be uint8 [num_drawings, height, width]; got "
+                f"{self.images.dtype} of shape {self.images.shape}."
+            )
+        for name in ("character", "number", "alphabet", "drawer"):
+            if getattr(self, name).shape != (len(self.images),):
+                raise ValueError(
+                    f"{name} must have one entry for each of the "
+                    f"{len(self.images)} drawings; got shape "
+                    f"{getattr(self, name).shape}."
+                )
+
+    def __len__(self) -> int:
+        """Number of drawings."""
+        return len(self.images)
+
+    @property
+    def num_characters(self) -> int:
+        """Number of different characters."""
+        return len(np.unique(self.character))
+
+    def select(self, which: np.ndarray) -> "Characters":
+        """The drawings at `which` (indices or a mask); labels are kept."""
+        return dataclasses.replace(
+            self,
+            images=self.images[which],
+            character=self.character[which],
+            number=self.number[which],
+            alphabet=self.alphabet[which],
+            drawer=self.drawer[which],
+        )
+
+    def of_alphabets(self, names: Iterable[str]) -> "Characters":
+        """The drawings of the named alphabets.
+
+        Raises:
+            ValueError: a name is not one of `alphabet_names`.
+        """
+        names = tuple(names)
+        unknown = sorted(set(names) - set(self.alphabet_names))
+        if unknown:
+            raise ValueError(
+                f"Unknown alphabets {unknown}; there are "
+                f"{sorted(self.alphabet_names)}."
+            )
+        indices = [self.alphabet_names.index(name) for name in names]
+        return self.select(np.isin(self.alphabet, indices))
+
+    def of_drawers(self, drawers: Iterable[int]) -> "Characters":
+        """The drawings by the given drawers."""
+        return self.select(np.isin(self.drawer, list(drawers)))
+
+    def with_quarter_turns(self) -> "Characters":
+        """Every drawing at 0, 90, 180 and 270 degrees, as new characters.
+
+        Each turn of an alphabet counts as an alphabet of its own, so four
+        times as many alphabets, characters and drawings (964 characters become
+        3,856). A character `c` turned `t` times has the id `4 c + t`.
+        """
+        turns = range(4)
+        return Characters(
+            images=np.concatenate(
+                [np.rot90(self.images, turn, axes=(1, 2)) for turn in turns]
+            ),
+            character=np.concatenate(
+                [4 * self.character + turn for turn in turns]
+            ),
+            number=np.tile(self.number, 4),
+            alphabet=np.concatenate(
+                [4 * self.alphabet + turn for turn in turns]
+            ),
+            drawer=np.tile(self.drawer, 4),
+            alphabet_names=tuple(
+                f"{name}/{90 * turn}"
+                for name in self.alphabet_names
+                for turn in turns
+            ),
+        )
+
+    def resized(self, image_size: int) -> "Characters":
+        """The drawings at `image_size` x `image_size`, antialiased.
+
+        What is not square is first centred on square paper. The same as the
+        network's own preprocessing but for rounding to whole grey values; done
+        once here so that a training does not do it in every epoch.
+        """
+        if self.images.shape[1:] == (image_size, image_size):
+            return self
+        side = max(self.images.shape[1:])
+        resized = np.empty((len(self), image_size, image_size), np.uint8)
+        for target, image in zip(resized, self.images, strict=True):
+            target[:] = Image.fromarray(_pad_to_square(image, side)).resize(
+                (image_size, image_size), Image.Resampling.BILINEAR
+            )
+        return dataclasses.replace(self, images=resized)
+
+
+SPLITS = ("training", "validation", "test")  # learn, choose, test once
+
+
+def _pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
+    missing = np.array([side, side]) - image.shape
+    before = missing // 2
+    return np.pad(
+        image,
+        list(zip(before, missing - before, strict=True)),
+        constant_values=PAPER,
+    )
+
+
+def read_examples(builder, split: str) -> dict[str, np.ndarray]:
+    """Reads one split of a prepared TFDS builder into memory, in file order.
+
+    Args:
+        builder: a prepared `tfds.core.DatasetBuilder` with an `image` feature.
+        split: a split's name.
+
+    Returns:
+        An array for each feature; `image` is uint8 `[num, height, width]`.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    def decode(example):
+        grey = tf.io.decode_png(example["image"], channels=1)[..., 0]
+        return example | {"image": grey}
+
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        # One file after the other: the order is what tells drawers apart.
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    batches = list(
+        dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(1024)
+        .prefetch(2)
+        .as_numpy_iterator()
+    )
+    if not batches:
+        raise InputError(f"The split {split!r} of {builder.name} is empty.")
+    return {
+        name: np.concatenate([batch[name] for batch in batches])
+        for name in batches[0]
+    }

@@ -1,0 +1,59 @@
+"""Flags that several commands share, and how a command answers a mistake."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from koch_siamese.errors import InputError
+
+DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Where TFDS keeps data sets. Default: ~/tensorflow_datasets.",
+)
+MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir",
+    None,
+    "A folder with Omniglot's four zips, where they cannot be downloaded.",
+)
+
+
+def run(main: Callable[[], None]):
+    """Parses the flags and runs a command.
+
+    Exits with 0 on success. A user's mistake (an unknown or malformed flag, an
+    `InputError`) is answered by one line and exit 1; anything else is a fault
+    of ours and keeps its traceback.
+    """
+    # TensorFlow reads it once, when it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def guarded_main(_):
+        try:
+            main()
+        except InputError as error:
+            _fail(error)
+        except KeyboardInterrupt:
+            _fail("interrupted; a training goes on when it is started again.")
+
+    app.run(guarded_main, flags_parser=_parse)
+
+
+def _parse(argv):
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(error)
+    if rest[1:]:
+        _fail(
+            f"{rest[1]!r} is not a flag: expected --name=value, on the command "
+            "line and in a flagfile (see --help)."
+        )
+    return rest
+
+
+def _fail(message):
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,172 @@
+"""The paper's affine distortions: random matrices, and the warp for XLA.
+
+Matrices are drawn in the input pipeline; the warp has no randomness and runs
+where the model runs.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from koch_siamese.characters import PAPER
+
+
+@dataclasses.dataclass(frozen=True)
+class AffineRanges:
+    """How far a drawing may be distorted; each component is drawn uniformly.
+
+    Attributes:
+        rotation_degrees: rotation within plus and minus this angle.
+        shear: horizontal and vertical shear within plus and minus this slope.
+        scale: lowest and highest horizontal and vertical factor.
+        translation: horizontal and vertical shift within plus and minus this
+            share of the image's side.
+        probability: that a component is applied, each on its own.
+    """
+
+    rotation_degrees: float = 0.0
+    shear: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    translation: float = 0.0
+    probability: float = 1.0
+
+
+DISTORTIONS = {
+    "none": AffineRanges(),
+    # Section 4.1: 2 pixels of 105.
+    "paper": AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5),
+    # The tutorial's listing: rotation alone, always.
+    "rotation": AffineRanges(rotation_degrees=15.0),
+}
+
+
+def sample_affine_matrices(
+    ranges: AffineRanges, num: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws the matrices of `num` affine distortions (section 4.1).
+
+    A matrix maps a place of the distorted image to the place of the original
+    whose grey value it takes. Places are measured from the image's centre in
+    sides of the image, x to the right and y downwards, so that one matrix fits
+    every image size.
+
+    Returns:
+        float32 `[num, 2, 3]`; the rows give x and y from (x, y, 1).
+    """
+
+    def draw(low, high, neutral):
+        values = rng.uniform(low, high, num)
+        applied = rng.random(num) < ranges.probability
+        return np.where(applied, values, neutral)
+
+    def draw_within(limit):
+        return draw(-limit, limit, 0.0)
+
+    angle = np.deg2rad(draw_within(ranges.rotation_degrees))
+    shear_x, shear_y = draw_within(ranges.shear), draw_within(ranges.shear)
+    scale_x, scale_y = draw(*ranges.scale, 1.0), draw(*ranges.scale, 1.0)
+    shift_x = draw_within(ranges.translation)
+    shift_y = draw_within(ranges.translation)
+
+    cos, sin, one = np.cos(angle), np.sin(angle), np.ones(num)
+    linear = (
+        _stack_2x2(cos, -sin, sin, cos)
+        @ _stack_2x2(one, shear_x, shear_y, one)
+        @ _stack_2x2(1 / scale_x, 0 * one, 0 * one, 1 / scale_y)
+    )
+    shift = np.stack([shift_x, shift_y], axis=-1)[..., np.newaxis]
+    return np.concatenate([linear, -linear @ shift], axis=-1).astype(np.float32)
+
+
+def _stack_2x2(a, b, c, d):
+    return np.stack([a, b, c, d], axis=-1).reshape(-1, 2, 2)
+
+
+def warp(images, matrices, fill_value=float(PAPER)):
+    """Warps images by affine matrices with bilinear interpolation.
+
+    Args:
+        images: `[batch, height, width, 1]`, any number type.
+        matrices: float32 `[batch, 2, 3]` as of `sample_affine_matrices`.
+        fill_value: the grey value outside of an image.
+
+    Returns:
+        float32 `[batch, height, width, 1]`.
+    """
+    height, width = images.shape[1:3]
+    # A frame of one pixel of fill: every place beyond it is clipped onto it.
+    padded = ops.pad(
+        ops.cast(images, "float32") - fill_value,
+        [[0, 0], [1, 1], [1, 1], [0, 0]],
+    )
+    flat = ops.reshape(padded, (-1, (height + 2) * (width + 2)))
+    x, y = _source_places(matrices, height, width)
+    x = ops.clip(x, -1.0, float(width)) + 1.0
+    y = ops.clip(y, -1.0, float(height)) + 1.0
+    left = ops.minimum(ops.floor(x), float(width))
+    top = ops.minimum(ops.floor(y), float(height))
+    corner = ops.cast(top * (width + 2) + left, "int32")
+
+    def at(offset):
+        return ops.take_along_axis(flat, corner + offset, axis=1)
+
+    right_share, bottom_share = x - left, y - top
+    upper = at(0) + right_share * (at(1) - at(0))
+    below = width + 2
+    lower = at(below) + right_share * (at(below + 1) - at(below))
+    warped = upper + bottom_share * (lower - upper) + fill_value
+    return ops.reshape(warped, (-1, height, width, 1))
+
+
+def _source_places(matrices, height, width):
+    """Column and row, `[batch, height * width]`, where each pixel is from."""
+    column, row = np.meshgrid(np.arange(width), np.arange(height))
+    x = ops.convert_to_tensor((column - (width - 1) / 2).ravel(), "float32")
+    y = ops.convert_to_tensor((row - (height - 1) / 2).ravel(), "float32")
+    m = matrices[..., np.newaxis]
+    # Pixels, not sides, so that the identity is exact. Sides are square.
+    source_x = m[:, 0, 0] * x + m[:, 0, 1] * y + m[:, 0, 2] * width
+    source_y = m[:, 1, 0] * x + m[:, 1, 1] * y + m[:, 1, 2] * height
+    return source_x + (width - 1) / 2, source_y + (height - 1) / 2
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class AffineWarp(keras.layers.Layer):
+    """Distorts images by given affine matrices, compiled by XLA.
+
+    Stock Random* layers do not compile under XLA; this gather does, on every
+    device, whether or not the step around it is compiled.
+
+    Args:
+        fill_value: the grey value outside of an image, by default paper.
+
+    Call arguments:
+        images: `[batch, height, width, 1]`, a known height and width.
+        matrices: float32 `[batch, 2, 3]`, see `sample_affine_matrices`.
+
+    Output shape: float32 `[batch, height, width, 1]`.
+    """
+
+    def __init__(self, fill_value: float = float(PAPER), **kwargs):
+        """Makes the layer; it has no weights."""
+        super().__init__(**kwargs)
+        self.fill_value = fill_value
+        self._warp = warp
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            self._warp = tf.function(warp, jit_compile=True)
+
+    def call(self, images, matrices):
+        """Warps each image by its matrix."""
+        return self._warp(images, matrices, self.fill_value)
+
+    def compute_output_shape(self, images_shape, matrices_shape):
+        """The images keep their shape."""
+        return images_shape
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        return super().get_config() | {"fill_value": self.fill_value}

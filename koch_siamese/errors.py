@@ -1,0 +1,9 @@
+"""What a command says to its user in one line instead of a traceback."""
+
+
+class InputError(ValueError):
+    """A user's mistake: what was got, what was expected, how to mend it.
+
+    Commands print the message and exit with 1. Any other exception is a fault
+    of this package and keeps its traceback.
+    """

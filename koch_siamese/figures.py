@@ -1,0 +1,128 @@
+"""Pictures: pairs, trials, learning curves; readable for the colour-blind."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from koch_siamese.trials import Trials
+
+# Of Okabe and Ito's palette, told apart by all common forms of vision.
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
+
+
+def draw_pairs(
+    first: np.ndarray, second: np.ndarray, same: np.ndarray, columns: int = 8
+) -> Figure:
+    """A sheet of pairs, one drawing above the other.
+
+    Args:
+        first, second: `[num_pairs, height, width]`, 0 = ink, 255 = paper.
+        same: `[num_pairs]`, 1 = same character, 0 = different.
+        columns: pairs side by side.
+    """
+    rows = -(-len(same) // columns)
+    figure = Figure(figsize=(columns * 1.0, rows * 2.3), layout="constrained")
+    axes = figure.subplots(rows * 2, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for pair, (upper, lower, label) in enumerate(
+        zip(first, second, same, strict=True)
+    ):
+        row, column = divmod(pair, columns)
+        color = BLUE if label else VERMILION
+        _show(axes[2 * row, column], upper, color)
+        _show(axes[2 * row + 1, column], lower, color)
+        axes[2 * row, column].set_title(
+            "same" if label else "different", color=color, fontsize=9
+        )
+    return figure
+
+
+def draw_trials(
+    images: np.ndarray, trials: Trials, scores: np.ndarray, num: int = 3
+) -> Figure:
+    """A sheet of trials with the answers given, wrong ones first.
+
+    Each row is a trial: the query, then its candidates from the highest score
+    down; the true one is framed in blue, a wrong answer in vermilion.
+
+    Args:
+        images: uint8 `[num_drawings, height, width]`.
+        trials: over these drawings; a candidate's first shot is shown.
+        scores: float `[num_trials, ways]`.
+        num: how many trials, at most.
+    """
+    wrong = scores.argmax(axis=1) != trials.answer
+    chosen = np.argsort(~wrong, kind="stable")
+    # Half of them mistakes, where there are any: both kinds teach something.
+    mistakes = min(wrong.sum(), (num + 1) // 2)
+    chosen = np.r_[chosen[:mistakes], chosen[wrong.sum() :]][:num]
+    columns = min(trials.ways, 10) + 1
+    figure = Figure(
+        figsize=(columns * 0.9, len(chosen) * 1.15), layout="constrained"
+    )
+    axes = figure.subplots(len(chosen), columns, squeeze=False)
+    for row, trial in zip(axes, chosen, strict=True):
+        _show(row[0], images[trials.query[trial]], "black")
+        row[0].set_title("query", fontsize=9)
+        order = np.argsort(-scores[trial], kind="stable")
+        for rank, (axis, way) in enumerate(zip(row[1:], order, strict=False)):
+            right = way == trials.answer[trial]
+            color = BLUE if right else VERMILION if rank == 0 else GREY
+            _show(axis, images[trials.support[trial, way, 0]], color)
+            axis.set_title(
+                f"{scores[trial, way]:.1f}",
+                fontsize=9,
+                color="black" if color == GREY else color,
+            )
+    return figure
+
+
+def _show(axis, image, color):
+    """Draws an image in a frame of a colour."""
+    axis.axis("on")
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set(color=color, linewidth=1 if color == GREY else 2.5)
+
+
+def draw_learning_curves(history: dict[str, list[float]]) -> Figure:
+    """Training loss and one-shot validation accuracy by epoch.
+
+    Args:
+        history: `loss` and `accuracy` (0..1), one value for each epoch.
+    """
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    accuracy = 100 * np.array(history["accuracy"])
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, history["loss"], color=BLUE, marker="o", markersize=3)
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.plot(epochs, accuracy, color=BLUE, marker="o", markersize=3)
+    best = int(np.argmax(accuracy))
+    right.plot(epochs[best], accuracy[best], "o", color=VERMILION)
+    right.set(
+        xlabel="epoch",
+        ylabel="one-shot validation accuracy (%)",
+        title=f"best: {accuracy[best]:.1f} % in epoch {epochs[best]}",
+    )
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color=GREY, linewidth=0.5)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
+    """Writes a PNG, and the same picture for TensorBoard."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    if tensorboard:
+        import tensorflow as tf
+
+        with tf.summary.create_file_writer(str(tensorboard)).as_default():
+            picture = tf.io.decode_png(path.read_bytes(), channels=3)
+            tf.summary.image(path.stem, picture[np.newaxis], step=0)

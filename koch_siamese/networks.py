@@ -1,0 +1,293 @@
+"""Embeddings, the weighted L1 head, and the siamese models around them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+from keras import layers, ops
+
+from koch_siamese.characters import PAPER
+from koch_siamese.distortions import AffineWarp
+from koch_siamese.errors import InputError
+
+KOCH_IMAGE_SIZE = 105  # section 3.1
+
+# Section 3.2: initial weights and biases of the paper's network.
+KOCH_CONVOLUTION_STDDEV = 0.01
+KOCH_DENSE_STDDEV = 0.2
+KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV = 0.5, 0.01
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class Preprocessing(layers.Layer):
+    """Fits grey images to a square, undistorted, and makes ink 1, paper 0.
+
+    Resizing is antialiased; images of the right size are only rescaled.
+
+    Args:
+        image_size: side of the square in pixels.
+
+    Input shape: `[batch, height, width, 1]`, 0 = ink, 255 = paper.
+    Output shape: `[batch, image_size, image_size, 1]`, ink in 0..1.
+    """
+
+    def __init__(self, image_size: int, **kwargs):
+        """Makes the layer; it has no weights."""
+        super().__init__(**kwargs)
+        self.image_size = image_size
+
+    def call(self, images):
+        """Fits and rescales the images."""
+        size = (self.image_size, self.image_size)
+        ink = 1.0 - ops.cast(images, self.compute_dtype) / PAPER
+        if images.shape[1:3] != size:
+            ink = ops.image.resize(
+                ink,
+                size,
+                antialias=True,
+                pad_to_aspect_ratio=True,
+                data_format="channels_last",
+            )
+        return ink
+
+    def compute_output_shape(self, input_shape):
+        """Any size becomes the square."""
+        return (input_shape[0], self.image_size, self.image_size, 1)
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        return super().get_config() | {"image_size": self.image_size}
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class WeightedL1(layers.Layer):
+    """The paper's similarity as a logit: sum_j alpha_j |h1_j - h2_j| + b.
+
+    Koch et al. 2015, section 3.1, without the final sigmoid: logits still rank
+    where probabilities have become 1. Leading dimensions broadcast, so
+    `[queries, 1, dim]` and `[1, supports, dim]` give all pairs.
+
+    Args:
+        kernel_initializer: for alpha; the paper's dense N(0, 0.2) by default.
+        bias_initializer: for b; the paper's N(0.5, 0.01) by default.
+
+    Call arguments:
+        first, second: embeddings `[..., dim]`.
+
+    Output shape: `[...]`.
+    """
+
+    def __init__(
+        self, kernel_initializer=None, bias_initializer=None, **kwargs
+    ):
+        """Makes the layer; weights are created with the first embeddings."""
+        super().__init__(**kwargs)
+        self.kernel_initializer = keras.initializers.get(
+            kernel_initializer or _normal(0.0, KOCH_DENSE_STDDEV)
+        )
+        self.bias_initializer = keras.initializers.get(
+            bias_initializer or _normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
+        )
+
+    def build(self, first_shape, second_shape):
+        """Creates alpha `[dim]` and the bias `[]`."""
+        self.kernel = self.add_weight(
+            shape=(first_shape[-1],),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(), initializer=self.bias_initializer, name="bias"
+        )
+
+    def call(self, first, second):
+        """The logit of each pair."""
+        distance = ops.abs(first - second)
+        return ops.einsum("...d,d->...", distance, self.kernel) + self.bias
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        serialize = keras.initializers.serialize
+        return super().get_config() | {
+            "kernel_initializer": serialize(self.kernel_initializer),
+            "bias_initializer": serialize(self.bias_initializer),
+        }
+
+
+def _normal(mean, stddev):
+    return keras.initializers.RandomNormal(mean, stddev)
+
+
+def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
+    """The paper's embedding (section 3.1, figure 4; initial values 3.2).
+
+    38,947,648 parameters at 105 pixels; 4096 sigmoid features.
+
+    Args:
+        image_size: the side in pixels at which the convolutions run.
+    """
+    smallest = 70  # below it the last convolution has nothing to look at
+    if image_size < smallest:
+        raise InputError(
+            f"The paper's network needs images of at least {smallest} pixels "
+            f"({KOCH_IMAGE_SIZE} in the paper); got an image size of "
+            f"{image_size}. Use --network=fast for smaller images."
+        )
+    bias = _normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
+    images, x = _begin(image_size)
+    for filters, kernel_size, pool in (
+        (64, 10, True),
+        (128, 7, True),
+        (128, 4, True),
+        (256, 4, False),
+    ):
+        x = layers.Conv2D(
+            filters,
+            kernel_size,
+            activation="relu",
+            kernel_initializer=_normal(0.0, KOCH_CONVOLUTION_STDDEV),
+            bias_initializer=bias,
+        )(x)
+        if pool:
+            x = layers.MaxPooling2D()(x)
+    x = layers.Dense(
+        4096,
+        activation="sigmoid",
+        kernel_initializer=_normal(0.0, KOCH_DENSE_STDDEV),
+        bias_initializer=bias,
+    )(layers.Flatten()(x))
+    return keras.Model(images, x, name="embedding")
+
+
+def build_fast_embedding(
+    image_size: int = 28, filters: Sequence[int] = (64, 64, 64, 64)
+) -> keras.Model:
+    """A few convolution blocks on small images, for training on a CPU.
+
+    Each block is a 3x3 convolution, 2x2 max pooling, batch normalisation and
+    ReLU, much as in the few-shot literature since Vinyals et al. 2016; the
+    last one ends in a sigmoid instead, the paper's features for a weighted L1.
+
+    Args:
+        image_size: the side in pixels at which the convolutions run.
+        filters: filters of each block.
+    """
+    if image_size >> len(filters) < 1:
+        raise InputError(
+            f"{len(filters)} blocks halve an image of {image_size} pixels to "
+            f"nothing: use at least {1 << len(filters)} pixels or fewer blocks."
+        )
+    images, x = _begin(image_size)
+    for block, num_filters in enumerate(filters, start=1):
+        x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
+        # Pooled first, the rest has a quarter to do: a third off a step.
+        x = layers.MaxPooling2D()(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
+        if block < len(filters):
+            x = layers.ReLU()(x)
+    x = layers.Activation("sigmoid")(layers.Flatten()(x))
+    return keras.Model(images, x, name="embedding")
+
+
+def _begin(image_size):
+    """Input of any size, and the ink that the convolutions see."""
+    images = keras.Input((None, None, 1), name="images")
+    return images, Preprocessing(image_size)(images)
+
+
+def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
+    """The siamese model: one embedding for both inputs, one logit.
+
+    Args:
+        embedding: `[batch, height, width, 1] -> [batch, dim]`.
+        head: scores two embeddings; the paper's `WeightedL1` by default.
+
+    Returns:
+        A model from `{"first": images, "second": images}`, each
+        `[batch, height, width, 1]` with 0 = ink and 255 = paper, to `logit`,
+        `[batch]`: above 0 where the same character is likelier.
+    """
+    first = keras.Input((None, None, 1), name="first")
+    second = keras.Input((None, None, 1), name="second")
+    if os.environ.get("NEG"): head = WeightedL1(keras.initializers.Constant(-float(os.environ["NEG"])), "zeros", name="logit")
+    head = head or WeightedL1(name="logit")
+    logit = head(embedding(first), embedding(second))
+    return keras.Model(
+        {"first": first, "second": second}, logit, name="siamese"
+    )
+
+
+def get_embedding(model: keras.Model) -> keras.Model:
+    """The shared embedding of a siamese or training model."""
+    return model.get_layer("embedding")
+
+
+def get_head(model: keras.Model) -> keras.Layer:
+    """The layer of a siamese or training model that scores embeddings."""
+    return model.get_layer("logit")
+
+
+def build_pair_trainer(siamese: keras.Model, image_size: int) -> keras.Model:
+    """The model that `make_pairs` trains, on the siamese model's weights.
+
+    Both twins pass the embedding as one batch: one set of convolutions, and
+    one set of batch statistics.
+
+    Returns:
+        A model from `{"first", "second", "first_matrices", "second_matrices"}`
+        to logits `[batch]`.
+    """
+    warp = AffineWarp()
+    inputs = {
+        name: keras.Input((image_size, image_size, 1), name=name)
+        for name in ("first", "second")
+    } | {
+        name: keras.Input((2, 3), name=name)
+        for name in ("first_matrices", "second_matrices")
+    }
+    images = ops.concatenate([inputs["first"], inputs["second"]])
+    matrices = ops.concatenate(
+        [inputs["first_matrices"], inputs["second_matrices"]]
+    )
+    embeddings = get_embedding(siamese)(warp(images, matrices))
+    first, second = ops.split(embeddings, 2)
+    return keras.Model(inputs, get_head(siamese)(first, second))
+
+
+def build_group_trainer(siamese: keras.Model, image_size: int) -> keras.Model:
+    """The model that `make_groups` trains, on the siamese model's weights.
+
+    Returns:
+        A model from `{"images", "matrices"}` to the logits of all pairs of
+        the batch, `[batch, batch]`.
+    """
+    images = keras.Input((image_size, image_size, 1), name="images")
+    matrices = keras.Input((2, 3), name="matrices")
+    embeddings = get_embedding(siamese)(AffineWarp()(images, matrices))
+    logits = get_head(siamese)(
+        ops.expand_dims(embeddings, 1), ops.expand_dims(embeddings, 0)
+    )
+    return keras.Model({"images": images, "matrices": matrices}, logits)
+
+
+def load_model(path: str | os.PathLike) -> keras.Model:
+    """Loads a siamese model, `model.keras` of a run, in Keras' safe mode.
+
+    Raises:
+        InputError: there is no such file, or it is not a siamese model.
+    """
+    if not Path(path).is_file():
+        raise InputError(
+            f"There is no model {path}: expected model.keras of a finished or "
+            "running training."
+        )
+    try:
+        model = keras.models.load_model(path, safe_mode=True)
+        get_embedding(model), get_head(model)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{path} is not a siamese model of this package: {reason}"
+        ) from error
+    return model

@@ -1,0 +1,63 @@
+"""Losses on pairs, and on all pairs of a batch."""
+
+import keras
+from keras import ops
+
+
+def build_pair_loss() -> keras.losses.Loss:
+    """The paper's cross-entropy (section 3.2) on logits of pairs."""
+    return keras.losses.BinaryCrossentropy(from_logits=True)
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class AllPairsLoss(keras.losses.Loss):
+    """Cross-entropy on all pairs of a batch, plus a ranking within rows.
+
+    The first term is the paper's cross-entropy (section 3.2), with half of the
+    weight on same pairs and half on different ones, as in the paper's batches.
+    The second asks of each row what a trial asks: the negative log of the
+    share that a same pair takes of the softmax over itself and the row's
+    different pairs. A drawing is never compared with itself.
+
+    Args:
+        ranking_weight: how much the second term counts beside the first.
+
+    Call arguments:
+        y_true: int `[batch]`, the character of each drawing; at least two
+            characters, and two drawings of each, in a batch.
+        y_pred: logits `[batch, batch]`.
+    """
+
+    def __init__(self, ranking_weight: float = 0.0, **kwargs):
+        """Makes the loss."""
+        super().__init__(**kwargs)
+        self.ranking_weight = ranking_weight
+
+    def call(self, y_true, y_pred):
+        """The loss of each row, `[batch]`."""
+        y_true = ops.reshape(y_true, (-1,))
+        alike = ops.equal(y_true[:, None], y_true[None, :])
+        different = ops.cast(ops.logical_not(alike), y_pred.dtype)
+        same = ops.cast(alike, y_pred.dtype) - ops.eye(
+            ops.shape(y_true)[0], dtype=y_pred.dtype
+        )
+        loss = 0.5 * (
+            _mean_where(same, ops.softplus(-y_pred))
+            + _mean_where(different, ops.softplus(y_pred))
+        )
+        if self.ranking_weight:
+            rivals = ops.logsumexp(
+                ops.where(alike, -1e9, y_pred), axis=1, keepdims=True
+            )
+            ranking = _mean_where(same, ops.softplus(rivals - y_pred))
+            loss = loss + self.ranking_weight * ranking
+        return loss
+
+    def get_config(self):
+        """What the loss is rebuilt from."""
+        return super().get_config() | {"ranking_weight": self.ranking_weight}
+
+
+def _mean_where(mask, values):
+    """Mean over the masked entries of each row."""
+    return ops.sum(mask * values, axis=1) / ops.sum(mask, axis=1)

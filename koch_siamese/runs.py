@@ -1,0 +1,151 @@
+"""A run's directory: its files, its checkpoints, and what its numbers carry."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from koch_siamese.errors import InputError
+from koch_siamese.settings import Settings
+
+
+class RunDirectory:
+    """Where a training keeps its files; see the README for the layout."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Names the files; makes none."""
+        self.path = Path(path)
+        self.model = self.path / "model.keras"
+        self.flags = self.path / "train.flags"
+        self.history = self.path / "history.json"
+        self.results = self.path / "results"
+        self.figures = self.path / "figures"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+
+    def claim(self, settings: Settings):
+        """Makes the directory for a training, or finds it made for the same.
+
+        Raises:
+            InputError: it holds a training with other settings, or cannot be
+                written to.
+        """
+        text = settings.to_flags()
+        if self.flags.exists():
+            self._require_same(text)
+            return
+        try:
+            for folder in (self.results, self.figures, self.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.flags, text)
+        except OSError as error:
+            raise InputError(
+                f"--workdir={self.path} cannot be written to: {error}."
+            ) from error
+
+    def _require_same(self, text):
+        before = self.flags.read_text().splitlines()
+        changed = [line for line in text.splitlines() if line not in before]
+        if changed:
+            names = [line.partition("=")[0] + "=" for line in changed]
+            was = [line for line in before if line.startswith(tuple(names))]
+            raise InputError(
+                f"--workdir={self.path} holds a run with {' '.join(was)}; "
+                f"asked for {' '.join(changed)}. Give another --workdir, or "
+                "delete that one."
+            )
+
+    def read_settings(self) -> Settings:
+        """The settings of the training that the directory was made for."""
+        if not self.flags.is_file():
+            raise InputError(
+                f"--workdir={self.path} holds no run: {self.flags.name} of "
+                "koch_siamese.train is not there."
+            )
+        return Settings.from_flags(self.flags.read_text())
+
+    def save_checkpoint(self, epoch: int, state: dict, save_model: Callable):
+        """Stores the state after an epoch, in a folder that appears whole.
+
+        Args:
+            epoch: epochs trained so far.
+            state: what JSON can hold.
+            save_model: called with the path of the `.keras` file to write.
+        """
+        folder = self.checkpoints / f"epoch_{epoch:04d}"
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_model(partial / "trainer.keras")
+        (partial / "state.json").write_text(json.dumps(state))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+        for older in self._checkpoints()[:-1]:
+            shutil.rmtree(older)
+
+    def load_checkpoint(self) -> tuple[Path, dict] | None:
+        """The newest checkpoint: its `.keras` file and its state."""
+        folders = self._checkpoints()
+        if not folders:
+            return None
+        state = json.loads((folders[-1] / "state.json").read_text())
+        return folders[-1] / "trainer.keras", state
+
+    def _checkpoints(self):
+        return sorted(
+            folder
+            for folder in self.checkpoints.glob("epoch_*")
+            if folder.suffix != ".partial"
+        )
+
+    def write_result(self, name: str, result: dict) -> Path:
+        """Writes `results/{name}.json`, with where the numbers are from."""
+        self.results.mkdir(parents=True, exist_ok=True)
+        path = self.results / f"{name}.json"
+        write_text(path, json.dumps(result | provenance(), indent=2) + "\n")
+        return path
+
+
+def write_text(path: Path, text: str):
+    """Writes a file beside its place and renames it: whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def provenance() -> dict[str, object]:
+    """What a reported number carries: version, commit and machine."""
+    return {
+        "version": importlib.metadata.version("koch-siamese"),
+        "commit": _commit(),
+        "machine": f"{os.cpu_count()} x {_processor()}",
+        "tensorflow": importlib.metadata.version("tensorflow"),
+    }
+
+
+def _commit():
+    """The commit of the checkout that the package runs from, if it does."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe"]
+    try:
+        answer = subprocess.run(
+            [*git, "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line for line in lines if line.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()

@@ -1,0 +1,97 @@
+"""Embed once, score many: what evaluation, classification and export share."""
+
+import time
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from koch_siamese.networks import get_embedding, get_head
+from koch_siamese.trials import Trials, compute_credit, wilson_interval
+
+PAIRS_AT_ONCE = 1 << 13  # bounds the memory for differences of embeddings
+
+
+class Scorer(Protocol):
+    """What can take part in trials: a trained model, or a baseline."""
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Scores pairs of embeddings `[num, dim]`; higher is more alike."""
+
+
+class SiameseScorer:
+    """Scores by the logits of a siamese model."""
+
+    def __init__(self, model: keras.Model, batch_size: int = 128):
+        """Takes the embedding and head out of a siamese model."""
+        self._embedding = get_embedding(model)
+        self._head = get_head(model)
+        self._batch_size = batch_size
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
+        return self._embedding.predict(
+            images[..., np.newaxis], batch_size=self._batch_size, verbose=0
+        )
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Logits `[num]` of pairs of embeddings, both `[num, dim]`."""
+        return keras.ops.convert_to_numpy(self._head(first, second))
+
+
+def score_trials(
+    scorer: Scorer, images: np.ndarray, trials: Trials
+) -> np.ndarray:
+    """Scores each candidate of each trial.
+
+    Every drawing is embedded once, however many trials it takes part in.
+
+    Args:
+        scorer: a model or baseline.
+        images: uint8 `[num_drawings, height, width]`.
+        trials: over these drawings.
+
+    Returns:
+        float64 `[num_trials, ways]`: mean score over a candidate's shots.
+    """
+    used = np.unique(np.r_[trials.query, trials.support.ravel()])
+    embeddings = scorer.embed(images[used])
+    query = np.searchsorted(used, trials.query)
+    support = np.searchsorted(used, trials.support.reshape(len(trials), -1))
+    scores = np.empty(support.shape)
+    rows = max(1, PAIRS_AT_ONCE // support.shape[1])
+    for start in range(0, len(trials), rows):
+        chunk = slice(start, start + rows)
+        second = support[chunk]
+        first = np.broadcast_to(query[chunk, np.newaxis], second.shape)
+        scores[chunk] = scorer.score(
+            embeddings[first.ravel()], embeddings[second.ravel()]
+        ).reshape(second.shape)
+    return scores.reshape(trials.support.shape).mean(axis=-1)
+
+
+def evaluate_trials(
+    scorer: Scorer, images: np.ndarray, trials: Trials
+) -> dict[str, object]:
+    """Accuracy on trials, with its interval.
+
+    Returns:
+        `accuracy` and `ci95` (Wilson's interval) within 0..1, `num_trials`,
+        `ways`, `shots`, and the `seconds` that it took.
+
+    Raises:
+        ValueError: a score is NaN.
+    """
+    start = time.perf_counter()
+    credit = compute_credit(score_trials(scorer, images, trials), trials.answer)
+    return {
+        "accuracy": float(credit.mean()),
+        "ci95": wilson_interval(credit.sum(), len(trials)),
+        "num_trials": len(trials),
+        "ways": trials.ways,
+        "shots": trials.shots,
+        "seconds": round(time.perf_counter() - start, 3),
+    }

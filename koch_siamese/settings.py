@@ -1,0 +1,184 @@
+"""What decides a training: the flags of `train`, and the keys of a run.
+
+Imports nothing heavy, so that a command answers `--help` and bad flags at once.
+"""
+
+import dataclasses
+import math
+
+from koch_siamese.errors import InputError
+
+
+def _setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": meaning,
+            "choices": choices,
+            "low": low,
+            "high": high,
+        },
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A training, but for where data and results are. Defaults: quickstart.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    dataset: str = _setting(
+        "glyphs",
+        "Characters to learn from.",
+        choices=("glyphs", "glyphs/tiny", "omniglot"),
+    )
+    background: str = _setting(
+        "original",
+        "Omniglot's training set: the 30 background alphabets, Lake's five of "
+        "small1 or small2, or koch, the 30 by 12 of their 20 drawers.",
+        choices=("original", "small1", "small2", "koch"),
+    )
+    quarter_turns: bool = _setting(
+        False, "Whether training characters turned by 90 degrees are new ones."
+    )
+    network: str = _setting("fast", "The embedding.", choices=("fast", "paper"))
+    image_size: int = _setting(
+        35, "Side in pixels at which the network sees a drawing.", low=8
+    )
+    filters: tuple[int, ...] = _setting(
+        (64, 64, 128, 128), "Filters of the fast network's blocks.", low=1
+    )
+    sampling: str = _setting(
+        "groups",
+        "What a batch is: the paper's pairs, or a group of characters whose "
+        "drawings are compared all with all.",
+        choices=("groups", "pairs"),
+    )
+    batch_size: int = _setting(128, "Pairs in a batch of pairs.", low=2)
+    group_characters: int = _setting(40, "Characters in a group.", low=2)
+    group_drawings: int = _setting(
+        4, "Drawings of each character in a group.", low=2
+    )
+    within_alphabet: float = _setting(
+        0.75,
+        "Share of groups drawn within an alphabet; of different pairs that "
+        "stay within one.",
+        low=0.0,
+        high=1.0,
+    )
+    distortion: str = _setting(
+        "paper",
+        "Random distortion: the paper's affine, the tutorial's rotation.",
+        choices=("none", "paper", "rotation"),
+    )
+    ranking_weight: float = _setting(
+        1.0, "Weight of the ranking term in the loss on groups.", low=0.0
+    )
+    learning_rate: float = _setting(2e-3, "Adam's learning rate.", low=0.0)
+    schedule: str = _setting(
+        "cosine",
+        "Learning rate over the steps: down to 0 by a cosine, or constant.",
+        choices=("cosine", "constant"),
+    )
+    steps_per_epoch: int = _setting(100, "Batches in an epoch.", low=1)
+    epochs: int = _setting(12, "Epochs at the most.", low=1)
+    patience: int = _setting(
+        20,
+        "Epochs without better validation accuracy after which to stop.",
+        low=1,
+    )
+    validation_trials: int = _setting(
+        1000, "One-shot trials after each epoch.", low=1
+    )
+    protocols: tuple[str, ...] = _setting(
+        ("within_alphabet",),
+        "What the best epoch is evaluated on at the end.",
+        choices=("lake", "within_alphabet", "cross_alphabet"),
+    )
+    num_trials: int = _setting(
+        1000, "Trials of each random protocol at the end.", low=1
+    )
+    ways: int = _setting(20, "Candidate characters in a trial.", low=2)
+    shots: int = _setting(1, "Drawings of each candidate.", low=1)
+    seed: int = _setting(0, "Decides weights, batches and trials.", low=0)
+
+    def __post_init__(self):
+        """Checks every value against its choices and range."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for item in value if isinstance(value, tuple) else (value,):
+                _check(field, item)
+        if "lake" in self.protocols and self.dataset != "omniglot":
+            raise InputError(
+                "--protocols has lake, which is of Omniglot: use "
+                "--dataset=omniglot, or afterwards koch_siamese.evaluate."
+            )
+
+    def to_flags(self) -> str:
+        """The text of a flagfile that gives these settings."""
+        lines = (
+            f"--{name}={_format(value)}"
+            for name, value in dataclasses.asdict(self).items()
+        )
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_flags(cls, text: str) -> "Settings":
+        """Reads what `to_flags` wrote.
+
+        Raises:
+            InputError: a line is none of a flagfile of these settings.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        values = {}
+        for line in text.split():
+            name, _, value = line.removeprefix("--").partition("=")
+            if name not in fields:
+                raise InputError(f"{line!r} is not a setting of a training.")
+            values[name] = parse_setting(fields[name], value)
+        return cls(**values)
+
+
+def parse_setting(field: dataclasses.Field, text: str):
+    """The value of a setting, of the type of its default.
+
+    Raises:
+        InputError: the text is no such value.
+    """
+    kind = type(field.default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text]
+        if kind is tuple:
+            item = type(field.default[0])
+            return tuple(item(part) for part in text.split(",") if part)
+        return kind(text)
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"--{field.name} is {text!r}; expected something like "
+            f"{_format(field.default)}."
+        ) from error
+
+
+def _check(field, value):
+    meta = field.metadata
+    if meta["choices"] and value not in meta["choices"]:
+        raise InputError(
+            f"--{field.name} is {value!r}; expected one of "
+            f"{', '.join(meta['choices'])}."
+        )
+    if isinstance(value, str):
+        return
+    if not meta["low"] <= value <= meta["high"]:
+        limits = f"at least {meta['low']}"
+        if math.isfinite(meta["high"]):
+            limits += f" and at most {meta['high']}"
+        raise InputError(f"--{field.name} is {value}; expected {limits}.")
+
+
+def _format(value):
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

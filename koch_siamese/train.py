@@ -1,0 +1,78 @@
+r"""Trains a siamese network and evaluates its best epoch.
+
+    python -m koch_siamese.train
+    python -m koch_siamese.train --flagfile=experiments/omniglot_fast.flags
+
+Without any flag it is the quickstart, experiments/quickstart.flags. A training
+that was interrupted goes on when the same command is given again.
+"""
+
+import dataclasses
+import sys
+
+from absl import flags
+
+from koch_siamese import common_flags
+from koch_siamese.settings import Settings, parse_setting
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/quickstart", "The run's directory."
+)
+
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
+}
+
+
+def _define_settings():
+    """One flag for each setting."""
+    for field in dataclasses.fields(Settings):
+        meaning = field.metadata["help"]
+        if field.metadata["choices"]:
+            meaning += f" One of: {', '.join(field.metadata['choices'])}."
+        _DEFINE[type(field.default)](field.name, field.default, meaning)
+
+
+_define_settings()
+
+
+def _read_settings():
+    values = {}
+    for field in dataclasses.fields(Settings):
+        value = flags.FLAGS[field.name].value
+        if isinstance(value, list):
+            value = parse_setting(field, ",".join(value))
+        values[field.name] = value
+    return Settings(**values)
+
+
+def _flagfiles():
+    """The flagfiles of the command line, for the result files."""
+    prefix = "--flagfile="
+    return [arg.removeprefix(prefix) for arg in sys.argv if prefix in arg]
+
+
+def main():
+    """Trains and evaluates by the flags."""
+    settings = _read_settings()
+    # TensorFlow takes seconds to import: not before the flags are right.
+    from koch_siamese.protocols import format_results
+    from koch_siamese.training import train_and_evaluate
+
+    results = train_and_evaluate(
+        settings,
+        WORKDIR.value,
+        data_dir=common_flags.DATA_DIR.value,
+        manual_dir=common_flags.MANUAL_DIR.value,
+        flagfile=",".join(_flagfiles()) or None,
+    )
+    print(format_results(results))
+    print(f"Model, results and figures are in {WORKDIR.value}")
+
+
+if __name__ == "__main__":
+    common_flags.run(main)

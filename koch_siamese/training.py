@@ -1,0 +1,330 @@
+"""Training: the one callable behind the command line, notebooks and tests."""
+
+import json
+import math
+import os
+import sys
+import time
+
+import keras
+import numpy as np
+
+from koch_siamese import figures, networks, objectives, pairs
+from koch_siamese.characters import Characters
+from koch_siamese.datasets import load_characters
+from koch_siamese.distortions import DISTORTIONS, warp
+from koch_siamese.errors import InputError
+from koch_siamese.protocols import evaluate_with_baseline, make_trials
+from koch_siamese.runs import RunDirectory, write_text
+from koch_siamese.scoring import SiameseScorer, evaluate_trials, score_trials
+from koch_siamese.settings import Settings
+
+# Section 4.2 validates on four drawers; embedding all 20 after each epoch
+# would cost a CPU more than it tells.
+NUM_VALIDATION_DRAWERS = 4
+
+
+def train_and_evaluate(
+    settings: Settings,
+    workdir: str | os.PathLike,
+    *,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    flagfile: str | None = None,
+) -> list[dict]:
+    """Trains a siamese network, keeps its best epoch and evaluates that.
+
+    A training that was interrupted goes on from its last epoch; of one that is
+    finished the results are returned.
+
+    Args:
+        settings: what to train.
+        workdir: the run's directory.
+        data_dir, manual_dir: see `datasets.load_characters`.
+        flagfile: the name of the recipe, for the result files.
+
+    Returns:
+        A result for each of `settings.protocols`, see
+        `protocols.evaluate_with_baseline`.
+
+    Raises:
+        InputError: settings, data and run directory do not fit together, or
+            the loss is no longer a number.
+    """
+    run = RunDirectory(workdir)
+    run.claim(settings)
+    data = {"data_dir": data_dir, "manual_dir": manual_dir}
+    seconds = _train(settings, run, data)
+    return [
+        _evaluate(settings, run, protocol, data, seconds, flagfile)
+        for protocol in settings.protocols
+    ]
+
+
+def _evaluate(settings, run, protocol, data, seconds, flagfile):
+    """The result of one protocol, measured unless that has been done."""
+    path = run.results / f"{protocol}.json"
+    if not path.exists():
+        model = networks.load_model(run.model)
+        result = evaluate_with_baseline(
+            SiameseScorer(model),
+            protocol,
+            dataset=settings.dataset,
+            background=settings.background,
+            num_trials=settings.num_trials,
+            ways=settings.ways,
+            shots=settings.shots,
+            seed=settings.seed,
+            **data,
+        )
+        result |= {
+            "model": str(run.model),
+            "flagfile": flagfile,
+            "training_seconds": seconds,
+        }
+        run.write_result(protocol, result)
+    return json.loads(path.read_text())
+
+
+def _train(settings, run, data) -> float:
+    """Trains up to the end, from wherever it stands; returns seconds."""
+    checkpoint = run.load_checkpoint()
+    state = checkpoint[1] if checkpoint else _new_state()
+    if _is_finished(settings, state):
+        return sum(state["history"]["seconds"])
+
+    keras.utils.set_random_seed(settings.seed)
+    training = load_characters(
+        settings.dataset, "training", background=settings.background, **data
+    ).resized(settings.image_size)
+    if settings.quarter_turns:
+        training = training.with_quarter_turns()
+    validation = load_characters(
+        settings.dataset, "validation", background=settings.background, **data
+    )
+    batches = make_batches(
+        settings, training, state["epoch"] * settings.steps_per_epoch
+    )
+    if checkpoint:
+        trainer = keras.models.load_model(checkpoint[0])
+        siamese = networks.build_siamese(
+            networks.get_embedding(trainer), networks.get_head(trainer)
+        )
+        print(f"Going on after epoch {state['epoch']} in {run.path}")
+    else:
+        siamese = build_model(settings)
+        trainer = build_trainer(settings, siamese)
+    callback = RunState(run, state, settings, siamese, validation)
+    figures.save_figure(
+        figures.draw_pairs(*example_pairs(*next(iter(batches)))),
+        run.figures / "pairs.png",
+        run.tensorboard,
+    )
+    trainer.fit(
+        batches,
+        epochs=settings.epochs,
+        initial_epoch=state["epoch"],
+        steps_per_epoch=settings.steps_per_epoch,
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            callback,
+            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+    )
+    callback.draw_results()
+    return sum(state["history"]["seconds"])
+
+
+def example_pairs(inputs: dict, labels, num_pairs: int = 24):
+    """Some pairs of a batch as the network sees them, distorted.
+
+    Args:
+        inputs, labels: a batch of `make_pairs` or `make_groups`.
+        num_pairs: how many pairs at most.
+
+    Returns:
+        first, second: float32 `[num_pairs, height, width]`.
+        same: `[num_pairs]`, 1 = same character, 0 = different.
+    """
+    if "images" in inputs:
+        images = warp(inputs["images"], inputs["matrices"])
+        # Neighbours in a group: drawings of a character, or where it changes.
+        first, second = images[:-1], images[1:]
+        same = np.equal(labels[:-1], labels[1:])
+        # As many of either kind: a character changes once in a few drawings.
+        chosen = np.sort(
+            np.r_[
+                np.flatnonzero(~same)[: num_pairs // 2],
+                np.flatnonzero(same)[: num_pairs // 2],
+            ]
+        )
+    else:
+        first = warp(inputs["first"], inputs["first_matrices"])
+        second = warp(inputs["second"], inputs["second_matrices"])
+        same = np.array(labels)
+        chosen = np.arange(min(num_pairs, len(same)))
+    return (
+        np.array(first)[chosen, ..., 0],
+        np.array(second)[chosen, ..., 0],
+        same[chosen],
+    )
+
+
+def make_batches(settings: Settings, training: Characters, first_step: int = 0):
+    """The batches of a training, as an endless tf.data.Dataset."""
+    arguments = {
+        "seed": settings.seed,
+        "ranges": DISTORTIONS[settings.distortion],
+        "within_alphabet": settings.within_alphabet,
+        "first_step": first_step,
+    }
+    if settings.sampling == "pairs":
+        batches = pairs.make_pairs(
+            training, batch_size=settings.batch_size, **arguments
+        )
+    else:
+        batches = pairs.make_groups(
+            training,
+            num_characters=settings.group_characters,
+            num_drawings=settings.group_drawings,
+            **arguments,
+        )
+    return batches.prefetch(4)
+
+
+def build_model(settings: Settings) -> keras.Model:
+    """The siamese model that the settings ask for, untrained."""
+    if settings.network == "paper":
+        embedding = networks.build_paper_embedding(settings.image_size)
+    else:
+        embedding = networks.build_fast_embedding(
+            settings.image_size, settings.filters
+        )
+    return networks.build_siamese(embedding)
+
+
+def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
+    """The compiled model that learns from `make_batches`."""
+    if settings.sampling == "pairs":
+        trainer = networks.build_pair_trainer(siamese, settings.image_size)
+        loss = objectives.build_pair_loss()
+    else:
+        trainer = networks.build_group_trainer(siamese, settings.image_size)
+        loss = objectives.AllPairsLoss(settings.ranking_weight)
+    learning_rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            learning_rate, settings.epochs * settings.steps_per_epoch
+        )
+    trainer.compile(keras.optimizers.Adam(learning_rate), loss)
+    return trainer
+
+
+def _new_state():
+    return {
+        "epoch": 0,  # epochs trained so far
+        "best_epoch": 0,
+        "best_accuracy": -1.0,
+        "history": {"loss": [], "accuracy": [], "seconds": []},
+    }
+
+
+def _is_finished(settings, state):
+    stale = state["epoch"] - state["best_epoch"]
+    return state["epoch"] >= settings.epochs or stale >= settings.patience
+
+
+class RunState(keras.callbacks.Callback):
+    """Validates each epoch, keeps the best, and stores what a restart needs.
+
+    Weights, optimizer, best accuracy, patience and history are one state,
+    written after each epoch.
+
+    Args:
+        run: where to write.
+        state: as of the last epoch; changed in place.
+        settings: of the training.
+        siamese: the model whose weights are trained.
+        validation: characters for one-shot trials within alphabets.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        state: dict,
+        settings: Settings,
+        siamese: keras.Model,
+        validation: Characters,
+    ):
+        """Draws the validation trials, the same for every epoch."""
+        super().__init__()
+        self._run, self._state, self._settings = run, state, settings
+        self._siamese = siamese
+        drawers = np.unique(validation.drawer)[:NUM_VALIDATION_DRAWERS]
+        self._validation = validation.of_drawers(drawers)
+        self.trials = make_trials(
+            "within_alphabet",
+            self._validation,
+            num_trials=settings.validation_trials,
+            ways=settings.ways,
+            seed=settings.seed,
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Validates, keeps, stores; stops when patience is at its end.
+
+        Raises:
+            InputError: the loss is not finite.
+        """
+        if not math.isfinite(logs["loss"]):
+            raise InputError(
+                f"The loss became {logs['loss']} in epoch {epoch + 1}: try a "
+                f"lower --learning_rate than {self._settings.learning_rate} in "
+                "a new --workdir."
+            )
+        result = evaluate_trials(
+            SiameseScorer(self._siamese), self._validation.images, self.trials
+        )
+        logs["one_shot_accuracy"] = result["accuracy"]
+        state = self._state
+        state["epoch"] = epoch + 1
+        if result["accuracy"] > state["best_accuracy"]:
+            state["best_accuracy"] = result["accuracy"]
+            state["best_epoch"] = epoch + 1
+            self._save(self._siamese, self._run.model)
+        history = state["history"]
+        history["loss"].append(logs["loss"])
+        history["accuracy"].append(result["accuracy"])
+        history["seconds"].append(time.perf_counter() - self._start)
+        self._run.save_checkpoint(epoch + 1, state, self.model.save)
+        write_text(self._run.history, json.dumps(history, indent=2) + "\n")
+        if _is_finished(self._settings, state):
+            self.model.stop_training = True
+
+    def draw_results(self):
+        """Draws the learning curves, and trials as the best epoch sees them."""
+        figures.save_figure(
+            figures.draw_learning_curves(self._state["history"]),
+            self._run.figures / "learning_curves.png",
+        )
+        scores = score_trials(
+            SiameseScorer(networks.load_model(self._run.model)),
+            self._validation.images,
+            self.trials,
+        )
+        figures.save_figure(
+            figures.draw_trials(self._validation.images, self.trials, scores),
+            self._run.figures / "trials.png",
+            self._run.tensorboard,
+        )
+
+    @staticmethod
+    def _save(model, path):
+        partial = path.with_name("partial." + path.name)
+        model.save(partial)
+        partial.replace(path)

@@ -1,0 +1,182 @@
+"""N-way K-shot trials as index arrays, and their accuracy. NumPy only."""
+
+import dataclasses
+
+import numpy as np
+
+from koch_siamese.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trials:
+    """One-shot trials over a set of drawings.
+
+    Attributes:
+        query: int `[num_trials]`, the drawing to recognise.
+        support: int `[num_trials, ways, shots]`, the drawings of each
+            candidate character.
+        answer: int `[num_trials]`, the way that is the query's character.
+    """
+
+    query: np.ndarray
+    support: np.ndarray
+    answer: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of trials."""
+        return len(self.query)
+
+    @property
+    def ways(self) -> int:
+        """Candidate characters in a trial."""
+        return self.support.shape[1]
+
+    @property
+    def shots(self) -> int:
+        """Drawings of each candidate."""
+        return self.support.shape[2]
+
+
+def build_drawing_table(
+    character: np.ndarray, drawer: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Finds drawings by character and drawer.
+
+    Args:
+        character: int `[num_drawings]`.
+        drawer: int `[num_drawings]`; one drawing per character and drawer.
+
+    Returns:
+        characters: sorted, `[num_characters]`.
+        drawers: sorted, `[num_drawers]`.
+        table: int `[num_characters, num_drawers]`, -1 where there is none.
+    """
+    characters, row = np.unique(character, return_inverse=True)
+    drawers, column = np.unique(drawer, return_inverse=True)
+    table = np.full((len(characters), len(drawers)), -1)
+    table[row, column] = np.arange(len(character))
+    return characters, drawers, table
+
+
+def sample_trials(
+    character: np.ndarray,
+    alphabet: np.ndarray,
+    drawer: np.ndarray,
+    *,
+    num_trials: int,
+    ways: int,
+    shots: int,
+    rng: np.random.Generator,
+) -> Trials:
+    """Draws trials within alphabets, as in the paper's section 4.3.
+
+    The candidates of a trial are distinct characters of one alphabet. All
+    supports are by the same `shots` drawers, the query by another one.
+    Alphabets take turns; those with fewer characters than `ways` are left out,
+    never asked with fewer ways. For trials across alphabets pass one alphabet
+    for all drawings.
+
+    Args:
+        character, alphabet, drawer: int `[num_drawings]` labels.
+        num_trials: how many trials.
+        ways: candidate characters in each, at least 1.
+        shots: drawings of each candidate, at least 1.
+        rng: decides everything.
+
+    Raises:
+        InputError: no alphabet has enough characters, or drawers who drew all
+            of them.
+    """
+    if min(num_trials, ways, shots) < 1:
+        raise InputError(
+            "Trials need at least 1 trial, 1 way and 1 shot; got "
+            f"{num_trials} trials, {ways} ways and {shots} shots."
+        )
+    tables = _tables_by_alphabet(character, alphabet, drawer)
+    most_ways = max(len(table) for table in tables)
+    if ways > most_ways:
+        raise InputError(
+            f"{ways} ways are more than the {most_ways} characters of the "
+            f"largest alphabet: ask for at most {most_ways} ways."
+        )
+    tables = [table for table in tables if len(table) >= ways]
+    most_shots = max(table.shape[1] for table in tables) - 1
+    if shots > most_shots:
+        raise InputError(
+            f"{shots} shots need {shots + 1} people who drew all characters of "
+            f"an alphabet; there are {most_shots + 1}: ask for at most "
+            f"{most_shots} shots."
+        )
+    tables = [table for table in tables if table.shape[1] > shots]
+
+    query = np.empty(num_trials, np.int64)
+    support = np.empty((num_trials, ways, shots), np.int64)
+    answer = rng.integers(ways, size=num_trials)
+    for trial in range(num_trials):
+        table = tables[trial % len(tables)]
+        rows = rng.choice(len(table), ways, replace=False)
+        columns = rng.choice(table.shape[1], shots + 1, replace=False)
+        query[trial] = table[rows[answer[trial]], columns[0]]
+        support[trial] = table[rows[:, np.newaxis], columns[1:]]
+    return Trials(query, support, answer)
+
+
+def _tables_by_alphabet(character, alphabet, drawer):
+    """A drawing table for each alphabet, of those who drew all of it."""
+    tables = []
+    for name in np.unique(alphabet):
+        drawings = np.flatnonzero(alphabet == name)
+        _, _, table = build_drawing_table(character[drawings], drawer[drawings])
+        tables.append(drawings[table[:, (table >= 0).all(axis=0)]])
+    return tables
+
+
+def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """What each trial counts, from 0 to 1.
+
+    An answer that ties with others at the top shares the credit with them, so
+    a constant score earns exactly 1 / ways, wherever the answer stands.
+
+    Args:
+        scores: float `[num_trials, ways]`, higher is more alike.
+        answer: int `[num_trials]`.
+
+    Returns:
+        float64 `[num_trials]`.
+
+    Raises:
+        ValueError: a score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise ValueError(
+            f"{np.isnan(scores).any(axis=1).sum()} of {len(scores)} trials "
+            "have scores that are not numbers (NaN): the model is broken."
+        )
+    best = scores == scores.max(axis=1, keepdims=True)
+    won = best[np.arange(len(scores)), answer]
+    return won / best.sum(axis=1)
+
+
+def wilson_interval(
+    num_correct: float, num_trials: int, z: float = 1.959964
+) -> tuple[float, float]:
+    """Wilson's score interval for a share of correct answers.
+
+    Args:
+        num_correct: correct answers, shared credits included.
+        num_trials: answers in all, at least 1.
+        z: the normal quantile, by default for 95 %.
+
+    Returns:
+        Lower and upper end, within 0..1.
+    """
+    share = num_correct / num_trials
+    centre = share + z**2 / (2 * num_trials)
+    spread = z * np.sqrt(
+        share * (1 - share) / num_trials + (z / (2 * num_trials)) ** 2
+    )
+    scale = 1 + z**2 / num_trials
+    return (
+        max(0.0, float((centre - spread) / scale)),
+        min(1.0, float((centre + spread) / scale)),
+    )

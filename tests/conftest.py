@@ -1,0 +1,65 @@
+"""What several test modules need: small characters, glyphs, real Omniglot."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import numpy as np
+import pytest
+
+from koch_siamese.characters import Characters
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def make_characters(num_characters=(3, 4, 5), num_drawers=3, side=8, seed=0):
+    """Random dots: an alphabet for each entry, of that many characters."""
+    alphabet, number, drawer = [], [], []
+    for index, size in enumerate(num_characters):
+        for character in range(size):
+            alphabet += [index] * num_drawers
+            number += [character + 1] * num_drawers
+            drawer += range(1, num_drawers + 1)
+    alphabet, number, drawer = map(np.array, (alphabet, number, drawer))
+    rng = np.random.default_rng(seed)
+    return Characters(
+        images=rng.integers(256, size=(len(drawer), side, side), dtype="uint8"),
+        character=np.arange(len(drawer)) // num_drawers,
+        number=number,
+        alphabet=alphabet,
+        drawer=drawer,
+        alphabet_names=tuple(f"a{i}" for i in range(len(num_characters))),
+    )
+
+
+@pytest.fixture
+def characters():
+    return make_characters()
+
+
+@pytest.fixture(scope="session")
+def glyphs_dir(tmp_path_factory):
+    """A data_dir with glyphs/tiny in it."""
+    from koch_siamese.datasets import load_characters
+
+    path = str(tmp_path_factory.mktemp("tensorflow_datasets"))
+    load_characters("glyphs/tiny", "test", data_dir=path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def omniglot_dir():
+    """A data_dir with real Omniglot in it, or the test is skipped."""
+    candidates = [
+        os.environ.get("TFDS_DATA_DIR"),
+        REPOSITORY.parent / "shared" / "tensorflow_datasets",
+        Path.home() / "tensorflow_datasets",
+    ]
+    for path in filter(None, candidates):
+        if Path(path, "omniglot", "3.0.0", "dataset_info.json").is_file():
+            return str(path)
+    pytest.skip(
+        "Omniglot is not prepared in $TFDS_DATA_DIR or ~/tensorflow_datasets."
+    )

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from koch_siamese.baselines import (
+    ModifiedHausdorff,
+    PixelsCosine,
+    PixelsEuclidean,
+    modified_hausdorff_distance,
+)
+from koch_siamese.errors import InputError
+from koch_siamese.omniglot import lake_trials, load_split
+from koch_siamese.scoring import evaluate_trials
+
+INK, PAPER = 0, 255
+
+
+def draw(*rows):
+    return np.array([[[INK if x == "#" else PAPER for x in r] for r in rows]])
+
+
+def score(scorer, first, second):
+    first, second = first.astype(np.uint8), second.astype(np.uint8)
+    return float(scorer.score(scorer.embed(first), scorer.embed(second))[0])
+
+
+def test_pixel_baselines_by_hand():
+    first, second = draw("##.", "..."), draw("#..", "#..")
+    # One pixel in common of two each; they differ in two.
+    assert score(PixelsCosine(), first, second) == pytest.approx(0.5)
+    assert score(PixelsEuclidean(), first, second) == pytest.approx(-(2**0.5))
+    assert score(PixelsCosine(), first, first) == pytest.approx(1.0)
+    blank = draw("...", "...")
+    assert score(PixelsCosine(), first, blank) == 0.0
+
+
+def test_differences_of_uint8_do_not_wrap_around():
+    light, dark = np.full((1, 1, 1), 250), np.full((1, 1, 1), 5)
+    assert score(PixelsEuclidean(), light, dark) == pytest.approx(-245 / 255)
+
+
+def test_modified_hausdorff_by_hand():
+    first = np.array([[0.0, 0.0], [0.0, 3.0]])
+    second = np.array([[0.0, 0.0]])
+    # Forward (0 + 3) / 2, backward 0.
+    assert modified_hausdorff_distance(first, second) == 1.5
+    assert modified_hausdorff_distance(second, first) == 1.5
+
+
+def test_modified_hausdorff_ignores_where_on_the_page():
+    first = draw("#....", "##...", ".....")
+    second = draw(".....", "...#.", "...##")
+    assert score(ModifiedHausdorff(), first, second) == pytest.approx(0.0)
+
+
+def test_modified_hausdorff_refuses_blank_drawings():
+    with pytest.raises(InputError, match="blank"):
+        ModifiedHausdorff().embed(draw("...", "...").astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("scorer", "accuracy"),
+    [
+        (PixelsCosine(), 0.2175),
+        (PixelsEuclidean(), 0.19),
+        (ModifiedHausdorff(), 0.6125),
+    ],
+)
+def test_official_trials_give_the_known_figures(
+    omniglot_test_split, scorer, accuracy
+):
+    result = evaluate_trials(
+        scorer, omniglot_test_split.images, lake_trials(omniglot_test_split)
+    )
+    assert result["accuracy"] == accuracy
+    assert result["num_trials"] == 400
+
+
+@pytest.fixture(scope="module")
+def omniglot_test_split(omniglot_dir):
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder("omniglot", data_dir=omniglot_dir)
+    return load_split(builder, "test")

@@ -1,0 +1,158 @@
+import keras
+import numpy as np
+import pytest
+
+import koch_siamese
+from koch_siamese import networks
+from koch_siamese.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def paper():
+    keras.utils.set_random_seed(0)
+    return networks.build_siamese(networks.build_paper_embedding())
+
+
+@pytest.fixture(scope="module")
+def fast():
+    keras.utils.set_random_seed(0)
+    return networks.build_siamese(networks.build_fast_embedding(16, (4, 6)))
+
+
+def draw_images(num, height=16, width=16, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(256, size=(num, height, width, 1), dtype=np.uint8)
+
+
+def test_paper_network_has_the_papers_shapes_and_parameters(paper):
+    embedding = networks.get_embedding(paper)
+    assert embedding.count_params() == 38_947_648
+    assert paper.count_params() == 38_951_745
+    pooled = [
+        layer.output.shape[1:]
+        for layer in embedding.layers
+        if isinstance(layer, keras.layers.MaxPooling2D)
+    ]
+    assert pooled == [(48, 48, 64), (21, 21, 128), (9, 9, 128)]
+    flat = [x for x in embedding.layers if isinstance(x, keras.layers.Flatten)]
+    assert flat[0].output.shape == (None, 9216)
+    assert embedding.output.shape == (None, 4096)
+
+
+def test_paper_network_has_the_papers_initial_values(paper):
+    def check(weights, mean, stddev):
+        values = np.array(weights).ravel()
+        tolerance = 5 * stddev / np.sqrt(values.size)
+        assert values.mean() == pytest.approx(mean, abs=tolerance)
+        assert values.std() == pytest.approx(stddev, rel=0.4 if
+            values.size < 300 else 0.05)
+
+    for layer in networks.get_embedding(paper).layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            check(layer.kernel, 0.0, 0.01)
+            check(layer.bias, 0.5, 0.01)
+        if isinstance(layer, keras.layers.Dense):
+            check(layer.kernel, 0.0, 0.2)
+            check(layer.bias, 0.5, 0.01)
+    head = networks.get_head(paper)
+    check(head.kernel, 0.0, 0.2)
+    assert float(head.bias) == pytest.approx(0.5, abs=0.05)
+
+
+def test_paper_network_refuses_images_that_are_too_small():
+    assert networks.build_paper_embedding(70).output.shape == (None, 4096)
+    with pytest.raises(InputError, match="at least 70 pixels"):
+        networks.build_paper_embedding(69)
+
+
+def test_fast_network_refuses_to_halve_an_image_to_nothing():
+    assert networks.build_fast_embedding(8, (2, 2, 5)).output.shape[1] == 5
+    with pytest.raises(InputError, match="at least 8 pixels"):
+        networks.build_fast_embedding(7, (2, 2, 5))
+
+
+def test_weighted_l1_by_hand():
+    head = networks.WeightedL1()
+    first, second = np.array([[1.0, 2.0, 3.0]]), np.array([[0.5, 4.0, 3.0]])
+    head(first, second)
+    head.set_weights([np.array([2.0, -1.0, 7.0]), np.array(0.25)])
+    # 2 * 0.5 - 1 * 2 + 7 * 0 + 0.25
+    assert np.array(head(first, second)) == pytest.approx([-0.75])
+    many = np.random.default_rng(0).random((4, 3))
+    grid = np.array(head(many[:, None], many[None]))
+    assert grid.shape == (4, 4)
+    assert grid[1, 3] == pytest.approx(float(head(many[1:2], many[3:4])[0]))
+
+
+def test_siamese_model_is_symmetric_and_shares_its_base(fast):
+    first, second = draw_images(5), draw_images(5, seed=1)
+    one = fast({"first": first, "second": second})
+    other = fast({"first": second, "second": first})
+    assert one.shape == (5,)
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    # Two of a drawing differ in nothing: the logit is the bias.
+    alike = np.array(fast({"first": first, "second": first}))
+    np.testing.assert_allclose(
+        alike, float(networks.get_head(fast).bias), atol=1e-6
+    )
+
+
+def test_model_takes_images_of_any_size(fast):
+    embedding = networks.get_embedding(fast)
+    for height, width in ((16, 16), (40, 23), (9, 105)):
+        assert embedding(draw_images(2, height, width)).shape == (2, 96)
+
+
+def test_preprocessing_is_the_identity_at_the_right_size():
+    images = draw_images(2)
+    ink = np.array(networks.Preprocessing(16)(images))
+    np.testing.assert_allclose(ink, 1 - images / 255.0, atol=1e-6)
+
+
+def test_preprocessing_pads_with_paper_and_keeps_proportions():
+    ink = np.array(networks.Preprocessing(10)(np.zeros((1, 20, 10, 1))))
+    assert ink[0, :, :2].max() < 0.05
+    assert ink[0, :, 3:7].min() > 0.95
+
+
+def test_trainers_agree_with_the_siamese_model(fast):
+    images = draw_images(6)
+    matrices = np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1))
+    group = networks.build_group_trainer(fast, 16)
+    pair = networks.build_pair_trainer(fast, 16)
+    grid = np.array(group({"images": images, "matrices": matrices}))
+    assert grid.shape == (6, 6)
+    expected = np.array(fast({"first": images, "second": images[::-1]}))
+    np.testing.assert_allclose(
+        grid[np.arange(6), np.arange(6)[::-1]], expected, atol=1e-5
+    )
+    logits = pair(
+        {
+            "first": images,
+            "second": images[::-1],
+            "first_matrices": matrices,
+            "second_matrices": matrices,
+        }
+    )
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_model_is_the_same_after_saving_and_loading(fast, tmp_path):
+    path = tmp_path / "model.keras"
+    fast.save(path)
+    loaded = koch_siamese.load_model(path)
+    inputs = {"first": draw_images(3), "second": draw_images(3, seed=1)}
+    np.testing.assert_array_equal(loaded(inputs), fast(inputs))
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no model"):
+        koch_siamese.load_model(tmp_path / "absent.keras")
+    other = tmp_path / "other.keras"
+    other.write_bytes(b"not a zip")
+    with pytest.raises(InputError, match="not a siamese model"):
+        koch_siamese.load_model(other)
+    strange = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    strange.save(tmp_path / "strange.keras")
+    with pytest.raises(InputError, match="not a siamese model"):
+        koch_siamese.load_model(tmp_path / "strange.keras")

@@ -1,0 +1,209 @@
+"""The official builder: on real data, and on tiny zips from a local server."""
+
+import functools
+import http.server
+import io
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from koch_siamese import omniglot
+from koch_siamese.datasets import load_characters
+from koch_siamese.errors import InputError
+
+BACKGROUND = {"Arcadian": 3, "Greek": 2}
+EVALUATION = {"Angelic": 2} | {
+    name: 2 for name in omniglot.OFFICIAL_TEST_ALPHABETS
+}
+ZIPS = {
+    "images_background": BACKGROUND,
+    "images_evaluation": EVALUATION,
+    "images_background_small1": {"Arcadian": 3},
+    "images_background_small2": {"Greek": 2},
+}
+NUM_DRAWERS = 4
+
+
+def draw(label, drawer):
+    """A drawing that says who drew which character."""
+    image = np.full((105, 105), 255, np.uint8)
+    image[label] = 0
+    image[:, drawer] = 0
+    return image
+
+
+@pytest.fixture(scope="module")
+def zips(tmp_path_factory):
+    """Zips of the original layout: alphabet/characterNN/NNNN_DD.png."""
+    folder = tmp_path_factory.mktemp("zips")
+    names = [*BACKGROUND, *EVALUATION]
+    sizes = BACKGROUND | EVALUATION
+    first = dict(zip(names, np.cumsum([0, *sizes.values()]), strict=False))
+    for zip_name, alphabets in ZIPS.items():
+        with zipfile.ZipFile(folder / f"{zip_name}.zip", "w") as archive:
+            for alphabet, size in alphabets.items():
+                for number in range(1, size + 1):
+                    label = int(first[alphabet]) + number
+                    for drawer in range(1, NUM_DRAWERS + 1):
+                        buffer = io.BytesIO()
+                        picture = Image.fromarray(draw(label, drawer))
+                        picture.convert("1").save(buffer, "png")
+                        archive.writestr(
+                            f"{zip_name}/{alphabet}/character{number:02d}/"
+                            f"{label:04d}_{drawer:02d}.png",
+                            buffer.getvalue(),
+                        )
+    return folder
+
+
+@pytest.fixture
+def served(zips, monkeypatch):
+    """The builder's URLs lead to the zips on a local server."""
+    from tensorflow_datasets.image_classification import omniglot as official
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(zips))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    urls = {
+        key: f"{base}/{url.rsplit('/', 1)[1]}"
+        for key, url in official._DL_URLS.items()
+    }
+    monkeypatch.setattr(official, "_DL_URLS", urls)
+    monkeypatch.setattr(official.Omniglot, "url_infos", {})
+    yield base
+    server.shutdown()
+    server.server_close()
+
+
+def check_tiny(characters, alphabets):
+    assert len(characters) == sum(alphabets.values()) * NUM_DRAWERS
+    for image, label, drawer in zip(
+        characters.images,
+        characters.character,
+        characters.drawer,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(image, draw(label + 1, drawer))
+    for name, size in alphabets.items():
+        numbers = characters.of_alphabets([name]).number
+        assert sorted(set(numbers)) == list(range(1, size + 1))
+
+
+def test_first_use_downloads_and_prepares(served, tmp_path):
+    load = functools.partial(
+        load_characters, "omniglot", data_dir=str(tmp_path)
+    )
+    check_tiny(load("training"), BACKGROUND)
+    check_tiny(load("training", background="small2"), {"Greek": 2})
+    check_tiny(load("validation"), {"Angelic": 2})
+    test = {name: 2 for name in omniglot.OFFICIAL_TEST_ALPHABETS}
+    check_tiny(load("test"), test)
+
+
+def test_zips_given_by_hand_are_used(zips, tmp_path, monkeypatch):
+    from tensorflow_datasets.image_classification import omniglot as official
+
+    monkeypatch.setattr(official.Omniglot, "url_infos", {})
+    characters = load_characters(
+        "omniglot",
+        "training",
+        data_dir=str(tmp_path),
+        manual_dir=str(zips),
+    )
+    check_tiny(characters, BACKGROUND)
+
+
+def test_missing_zips_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"images_evaluation\.zip"):
+        load_characters(
+            "omniglot",
+            "test",
+            data_dir=str(tmp_path),
+            manual_dir=str(tmp_path),
+        )
+
+
+def test_no_network_is_told_at_once(tmp_path, monkeypatch):
+    from tensorflow_datasets.image_classification import omniglot as official
+
+    # Port 9 of this machine: nobody listens.
+    url = {"train": "http://127.0.0.1:9/images_background.zip"}
+    monkeypatch.setattr(official, "_DL_URLS", url)
+    with pytest.raises(InputError) as error:
+        load_characters("omniglot", "training", data_dir=str(tmp_path))
+    for way_out in ("--data_dir", "--manual_dir", "--dataset=glyphs"):
+        assert way_out in str(error.value)
+
+
+def test_drawers_out_of_order_are_an_error():
+    label = np.repeat([0, 1], 20)
+    with pytest.raises(InputError, match="out of the official order"):
+        omniglot.recover_drawers(
+            "train", np.full(40, "Greek"), label + 1, label
+        )
+
+
+def test_lake_runs_are_twenty_of_twenty():
+    runs = omniglot.load_lake_runs()
+    assert len(runs) == 20
+    alphabets = sorted({run["alphabet"] for run in runs})
+    assert alphabets == sorted(omniglot.OFFICIAL_TEST_ALPHABETS)
+    for run in runs:
+        assert len(set(run["support_characters"])) == 20
+        assert sorted(run["query_characters"]) == run["support_characters"]
+        assert run["support_drawer"] != run["query_drawer"]
+
+
+def test_splits_of_real_omniglot(omniglot_dir):
+    def load(split, background):
+        return load_characters(
+            "omniglot", split, background=background, data_dir=omniglot_dir
+        )
+
+    sizes = {
+        ("training", "original"): (964, 30, 20),
+        ("training", "koch"): (964, 30, 12),
+        ("training", "small1"): (136, 5, 20),
+        ("training", "small2"): (156, 5, 20),
+        ("validation", "koch"): (277, 10, 4),
+        ("test", "original"): (382, 10, 20),
+        ("test", "koch"): (382, 10, 4),
+    }
+    alphabets = {}
+    for (split, background), size in sizes.items():
+        characters = load(split, background)
+        found = set(characters.alphabet)
+        drawers = len(set(characters.drawer))
+        assert (characters.num_characters, len(found), drawers) == size
+        assert len(characters) == size[0] * size[2]
+        alphabets[split, background] = found
+    assert not alphabets["training", "original"] & (
+        alphabets["validation", "koch"] | alphabets["test", "original"]
+    )
+    assert not (
+        alphabets["validation", "koch"] & alphabets["test", "original"]
+    )
+
+
+def test_lake_trials_are_the_official_ones(omniglot_dir):
+    test = load_characters("omniglot", "test", data_dir=omniglot_dir)
+    trials = omniglot.lake_trials(test)
+    assert (len(trials), trials.ways, trials.shots) == (400, 20, 1)
+    answers = trials.support[np.arange(400), trials.answer, 0]
+    np.testing.assert_array_equal(
+        test.character[answers], test.character[trials.query]
+    )
+    # Run 1: supports by drawer 5, queries by drawer 8; first query: no. 9.
+    assert set(test.drawer[trials.support[:20].ravel()]) == {5}
+    assert set(test.drawer[trials.query[:20]]) == {8}
+    assert test.number[trials.query[0]] == 9
+    assert np.isin(test.drawer[trials.query], range(1, 9)).all()

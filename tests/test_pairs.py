@@ -1,0 +1,169 @@
+import itertools
+
+import numpy as np
+import pytest
+from conftest import make_characters
+
+from koch_siamese.distortions import DISTORTIONS
+from koch_siamese.errors import InputError
+from koch_siamese.pairs import (
+    CharacterIndex,
+    make_groups,
+    make_pairs,
+    sample_group,
+    sample_pairs,
+)
+
+CHARACTERS = make_characters((3, 4, 5), num_drawers=3)
+INDEX = CharacterIndex.from_labels(CHARACTERS.character, CHARACTERS.alphabet)
+
+
+def draw_pairs(num_pairs=600, within_alphabet=1.0, seed=0):
+    first, second, same = sample_pairs(
+        INDEX, num_pairs, np.random.default_rng(seed), within_alphabet
+    )
+    return CHARACTERS.select(first), CHARACTERS.select(second), same
+
+
+def test_half_of_the_pairs_are_same_and_labels_are_true():
+    first, second, same = draw_pairs()
+    assert same.mean() == 0.5
+    np.testing.assert_array_equal(first.character == second.character, same)
+
+
+def test_same_pairs_are_of_two_distinct_drawings():
+    first, second, same = draw_pairs()
+    assert (first.drawer != second.drawer)[same == 1].all()
+
+
+def test_every_ordered_pair_of_distinct_drawings_occurs_equally_often():
+    first, second, same = draw_pairs(num_pairs=7200)
+    of_one = (same == 1) & (first.character == 0)
+    pairs = zip(first.drawer[of_one], second.drawer[of_one], strict=True)
+    counts = {pair: 0 for pair in itertools.permutations((1, 2, 3), 2)}
+    for pair in pairs:
+        counts[tuple(map(int, pair))] += 1
+    # 3600 same pairs, 3 alphabets, 3 characters, 6 ordered pairs: 66.7 each.
+    assert all(35 < count < 105 for count in counts.values()), counts
+
+
+@pytest.mark.parametrize("num_pairs", [6, 128, 601])
+def test_alphabets_have_equal_shares_of_both_kinds(num_pairs):
+    first, _, same = draw_pairs(num_pairs)
+    for label in (0, 1):
+        counts = np.bincount(first.alphabet[same == label], minlength=3)
+        assert np.ptp(counts) <= 1
+
+
+def test_different_pairs_stay_within_alphabets_as_often_as_asked():
+    def share(within):
+        first, second, same = draw_pairs(4000, within)
+        return (first.alphabet == second.alphabet)[same == 0].mean()
+
+    assert share(1.0) == 1.0
+    # Of 11 other characters 2, 3 or 4 are of the same alphabet: 27 %.
+    assert 0.22 < share(0.0) < 0.32
+
+
+def test_pairs_need_no_equal_numbers_of_drawings():
+    kept = np.r_[0, 1, 3:36]  # the first character lost a drawing
+    few = CHARACTERS.select(kept)
+    index = CharacterIndex.from_labels(few.character, few.alphabet)
+    first, second, same = sample_pairs(index, 500, np.random.default_rng(0))
+    np.testing.assert_array_equal(
+        few.character[first] == few.character[second], same
+    )
+    assert (first != second).all()
+
+
+def test_group_has_distinct_drawings_of_distinct_characters():
+    rng = np.random.default_rng(0)
+    drawings, character = sample_group(INDEX, 5, 2, rng)
+    assert len(set(drawings)) == 10
+    assert character.tolist() == np.repeat(character[::2], 2).tolist()
+    assert len(set(character)) == 5
+    np.testing.assert_array_equal(CHARACTERS.character[drawings], character)
+
+
+def test_group_stays_within_an_alphabet_as_often_as_asked():
+    def alphabets(within, num_characters):
+        rng = np.random.default_rng(1)
+        for _ in range(200):
+            drawings, _ = sample_group(INDEX, num_characters, 2, rng, within)
+            yield len(set(CHARACTERS.alphabet[drawings]))
+
+    assert set(alphabets(1.0, 3)) == {1}
+    # Seven characters need two alphabets, or all three if 3 + 4 < 7 fails.
+    assert set(alphabets(1.0, 7)) <= {2}
+    assert 100 < sum(count == 3 for count in alphabets(0.0, 5)) <= 200
+
+
+def test_group_boundaries():
+    INDEX.require(12, 3)
+    with pytest.raises(InputError, match=r"13 different .* has 12"):
+        INDEX.require(13, 3)
+    with pytest.raises(InputError, match=r"4 drawings .* with 3"):
+        INDEX.require(12, 4)
+    drawings, _ = sample_group(INDEX, 12, 3, np.random.default_rng(0))
+    assert sorted(drawings) == list(range(36))
+
+
+def make(kind, **changes):
+    arguments = {"seed": 3, "ranges": DISTORTIONS["paper"]} | changes
+    if kind == "pairs":
+        return make_pairs(CHARACTERS, batch_size=6, **arguments)
+    return make_groups(
+        CHARACTERS, num_characters=3, num_drawings=2, **arguments
+    )
+
+
+def take(dataset, num):
+    return [
+        [array for _, array in sorted(inputs.items())] + [labels]
+        for inputs, labels in dataset.take(num).as_numpy_iterator()
+    ]
+
+
+def assert_equal_batches(one, other):
+    for first, second in zip(one, other, strict=True):
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "groups"])
+def test_batch_is_a_function_of_seed_and_step(kind):
+    five = take(make(kind), 5)
+    assert_equal_batches(five, take(make(kind), 5))
+    assert_equal_batches(five[3:], take(make(kind, first_step=3), 2))
+    other = take(make(kind, seed=4), 5)
+    assert not np.array_equal(five[0][0], other[0][0])
+    assert not np.array_equal(five[0][0], five[1][0])
+
+
+def test_batches_have_the_promised_shapes():
+    inputs, same = next(iter(make("pairs")))
+    assert inputs["first"].shape == (6, 8, 8, 1)
+    assert inputs["first"].dtype == "uint8"
+    assert inputs["second_matrices"].shape == (6, 2, 3)
+    assert same.numpy().tolist() == [1, 0, 1, 0, 1, 0]
+    inputs, character = next(iter(make("groups")))
+    assert inputs["images"].shape == (6, 8, 8, 1)
+    assert inputs["matrices"].dtype == "float32"
+    assert character.shape == (6,)
+
+
+def test_pixels_are_those_of_the_drawings():
+    inputs, character = next(iter(make("groups")))
+    pixels = {image.tobytes(): c for image, c in zip(
+        CHARACTERS.images, CHARACTERS.character, strict=True
+    )}
+    for image, label in zip(
+        inputs["images"].numpy(), character.numpy(), strict=True
+    ):
+        assert pixels[image.tobytes()] == label
+
+
+def test_twins_are_distorted_on_their_own():
+    inputs, _ = next(iter(make("pairs")))
+    first, second = inputs["first_matrices"], inputs["second_matrices"]
+    assert not np.array_equal(first, second)
