@@ -52,7 +52,7 @@ class ModifiedHausdorff:
         """Ink pixels of uint8 images `[num, height, width]`.
 
         Returns:
-            An object array `[num]` of float64 `[num_ink, 2]`, centred.
+            An object array `[num]` of float32 `[num_ink, 2]`, centred.
 
         Raises:
             InputError: a drawing is blank.
@@ -64,7 +64,7 @@ class ModifiedHausdorff:
                 raise InputError(
                     "A drawing is blank; the Hausdorff distance needs ink."
                 )
-            points[i] = places - places.mean(axis=0)
+            points[i] = (places - places.mean(axis=0)).astype(np.float32)
         return points
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -79,10 +79,11 @@ class ModifiedHausdorff:
 
 def modified_hausdorff_distance(first: np.ndarray, second: np.ndarray) -> float:
     """The distance between two sets of points, `[num_points, dim]` each."""
-    squares = (
-        (first**2).sum(axis=1)[:, np.newaxis]
-        + (second**2).sum(axis=1)
-        - 2 * first @ second.T
+    # |a|^2 - 2 a b + |b|^2 as one matrix product: seconds over 8,000 pairs.
+    squares = np.column_stack(
+        [first, (first**2).sum(axis=1), np.ones_like(first[:, 0])]
+    ) @ np.vstack(
+        [-2 * second.T, np.ones_like(second[:, 0]), (second**2).sum(axis=1)]
     )
     # Roots after the minima: as many as points, not as pairs of points.
     forward = np.sqrt(squares.min(axis=1).clip(0)).mean()

@@ -54,6 +54,9 @@ def prepare_omniglot(data_dir: str | None, manual_dir: str | None = None):
             `manual_dir` nor can they be downloaded.
     """
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import (
+        NonMatchingChecksumError,
+    )
     from tensorflow_datasets.image_classification import omniglot as official
 
     builder = tfds.builder("omniglot", data_dir=data_dir)
@@ -67,7 +70,7 @@ def prepare_omniglot(data_dir: str | None, manual_dir: str | None = None):
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
         builder.download_and_prepare(download_config=config)
-    except OSError as error:
+    except (OSError, NonMatchingChecksumError) as error:
         raise InputError(
             f"Omniglot could not be prepared in {builder.data_dir}: {error}"
         ) from error

@@ -84,7 +84,8 @@ def _runs(values: np.ndarray):
 
 def _another(value, count, rng):
     """Uniform in `[0, count)`, never `value`; `count` is at least 2."""
-    return (value + 1 + rng.integers(count - 1)) % count
+    offset = rng.integers(count - 1, size=value.shape)
+    return (value + 1 + offset) % count
 
 
 def sample_pairs(

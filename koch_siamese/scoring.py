@@ -1,5 +1,6 @@
 """Embed once, score many: what evaluation, classification and export share."""
 
+import math
 import time
 from typing import Protocol
 
@@ -87,9 +88,10 @@ def evaluate_trials(
     """
     start = time.perf_counter()
     credit = compute_credit(score_trials(scorer, images, trials), trials.answer)
+    correct = math.fsum(credit)  # exact: shared credits are no binary numbers
     return {
-        "accuracy": float(credit.mean()),
-        "ci95": wilson_interval(credit.sum(), len(trials)),
+        "accuracy": correct / len(trials),
+        "ci95": wilson_interval(correct, len(trials)),
         "num_trials": len(trials),
         "ways": trials.ways,
         "shots": trials.shots,

@@ -196,12 +196,8 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
 def build_model(settings: Settings) -> keras.Model:
     """The siamese model that the settings ask for, untrained."""
     if settings.network == "paper":
-        embedding = networks.build_paper_embedding(settings.image_size)
-    else:
-        embedding = networks.build_fast_embedding(
-            settings.image_size, settings.filters
-        )
-    return networks.build_siamese(embedding)
+        return networks.build_paper_siamese(settings.image_size)
+    return networks.build_fast_siamese(settings.image_size, settings.filters)
 
 
 def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:

@@ -117,9 +117,7 @@ def test_matrices_stay_within_the_papers_ranges():
     paper = DISTORTIONS["paper"]
     assert paper == AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, 0.5)
     rotation = AffineRanges(rotation_degrees=10.0, probability=0.5)
-    matrices = sample_affine_matrices(
-        rotation, 4000, np.random.default_rng(0)
-    )
+    matrices = sample_affine_matrices(rotation, 4000, np.random.default_rng(0))
     angle = np.rad2deg(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
     assert 9.8 < np.abs(angle).max() <= 10.0
     assert 0.46 < (angle == 0).mean() < 0.54

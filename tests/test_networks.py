@@ -10,13 +10,13 @@ from koch_siamese.errors import InputError
 @pytest.fixture(scope="module")
 def paper():
     keras.utils.set_random_seed(0)
-    return networks.build_siamese(networks.build_paper_embedding())
+    return networks.build_paper_siamese()
 
 
 @pytest.fixture(scope="module")
 def fast():
     keras.utils.set_random_seed(0)
-    return networks.build_siamese(networks.build_fast_embedding(16, (4, 6)))
+    return networks.build_fast_siamese(16, (4, 6))
 
 
 def draw_images(num, height=16, width=16, seed=0):
@@ -44,8 +44,9 @@ def test_paper_network_has_the_papers_initial_values(paper):
         values = np.array(weights).ravel()
         tolerance = 5 * stddev / np.sqrt(values.size)
         assert values.mean() == pytest.approx(mean, abs=tolerance)
-        assert values.std() == pytest.approx(stddev, rel=0.4 if
-            values.size < 300 else 0.05)
+        assert values.std() == pytest.approx(
+            stddev, rel=0.4 if values.size < 300 else 0.05
+        )
 
     for layer in networks.get_embedding(paper).layers:
         if isinstance(layer, keras.layers.Conv2D):

@@ -1,6 +1,7 @@
 """The official builder: on real data, and on tiny zips from a local server."""
 
 import functools
+import hashlib
 import http.server
 import io
 import threading
@@ -59,10 +60,38 @@ def zips(tmp_path_factory):
     return folder
 
 
+def checksums(urls, zips):
+    """What TFDS registers of the files at some URLs: here the tiny zips."""
+    from tensorflow_datasets.core.download.checksums import UrlInfo
+    from tensorflow_datasets.core.units import Size
+
+    infos = {}
+    for url in urls:
+        content = (zips / url.rsplit("/", 1)[1]).read_bytes()
+        infos[url] = UrlInfo(
+            size=Size(len(content)),
+            checksum=hashlib.sha256(content).hexdigest(),
+            filename=url.rsplit("/", 1)[1],
+        )
+    return infos
+
+
 @pytest.fixture
-def served(zips, monkeypatch):
-    """The builder's URLs lead to the zips on a local server."""
+def official(zips, monkeypatch):
+    """The official builder's module, told to expect the tiny zips."""
     from tensorflow_datasets.image_classification import omniglot as official
+
+    sizes = BACKGROUND | EVALUATION
+    monkeypatch.setattr(official, "_NUM_ALPHABETS", len(sizes))
+    monkeypatch.setattr(official, "_NUM_CLASSES", sum(sizes.values()))
+    infos = checksums(official._DL_URLS.values(), zips)
+    monkeypatch.setattr(official.Omniglot, "url_infos", infos)
+    return official
+
+
+@pytest.fixture
+def served(zips, official, monkeypatch):
+    """The builder's URLs lead to the zips on a local server."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -77,9 +106,10 @@ def served(zips, monkeypatch):
         key: f"{base}/{url.rsplit('/', 1)[1]}"
         for key, url in official._DL_URLS.items()
     }
+    infos = checksums(urls.values(), zips)
     monkeypatch.setattr(official, "_DL_URLS", urls)
-    monkeypatch.setattr(official.Omniglot, "url_infos", {})
-    yield base
+    monkeypatch.setattr(official.Omniglot, "url_infos", infos)
+    yield
     server.shutdown()
     server.server_close()
 
@@ -98,7 +128,8 @@ def check_tiny(characters, alphabets):
         assert sorted(set(numbers)) == list(range(1, size + 1))
 
 
-def test_first_use_downloads_and_prepares(served, tmp_path):
+@pytest.mark.usefixtures("served")
+def test_first_use_downloads_and_prepares(tmp_path):
     load = functools.partial(
         load_characters, "omniglot", data_dir=str(tmp_path)
     )
@@ -109,10 +140,8 @@ def test_first_use_downloads_and_prepares(served, tmp_path):
     check_tiny(load("test"), test)
 
 
-def test_zips_given_by_hand_are_used(zips, tmp_path, monkeypatch):
-    from tensorflow_datasets.image_classification import omniglot as official
-
-    monkeypatch.setattr(official.Omniglot, "url_infos", {})
+@pytest.mark.usefixtures("official")
+def test_zips_given_by_hand_are_used(zips, tmp_path):
     characters = load_characters(
         "omniglot",
         "training",
@@ -120,6 +149,19 @@ def test_zips_given_by_hand_are_used(zips, tmp_path, monkeypatch):
         manual_dir=str(zips),
     )
     check_tiny(characters, BACKGROUND)
+
+
+@pytest.mark.usefixtures("official")
+def test_zips_of_other_content_are_refused(zips, tmp_path):
+    for path in zips.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(InputError, match="wrong checksum"):
+        load_characters(
+            "omniglot",
+            "training",
+            data_dir=str(tmp_path / "data"),
+            manual_dir=str(tmp_path),
+        )
 
 
 def test_missing_zips_are_named(tmp_path):
@@ -132,9 +174,7 @@ def test_missing_zips_are_named(tmp_path):
         )
 
 
-def test_no_network_is_told_at_once(tmp_path, monkeypatch):
-    from tensorflow_datasets.image_classification import omniglot as official
-
+def test_no_network_is_told_at_once(official, tmp_path, monkeypatch):
     # Port 9 of this machine: nobody listens.
     url = {"train": "http://127.0.0.1:9/images_background.zip"}
     monkeypatch.setattr(official, "_DL_URLS", url)
@@ -159,7 +199,9 @@ def test_lake_runs_are_twenty_of_twenty():
     assert alphabets == sorted(omniglot.OFFICIAL_TEST_ALPHABETS)
     for run in runs:
         assert len(set(run["support_characters"])) == 20
-        assert sorted(run["query_characters"]) == run["support_characters"]
+        assert sorted(run["query_characters"]) == sorted(
+            run["support_characters"]
+        )
         assert run["support_drawer"] != run["query_drawer"]
 
 
@@ -189,9 +231,7 @@ def test_splits_of_real_omniglot(omniglot_dir):
     assert not alphabets["training", "original"] & (
         alphabets["validation", "koch"] | alphabets["test", "original"]
     )
-    assert not (
-        alphabets["validation", "koch"] & alphabets["test", "original"]
-    )
+    assert not (alphabets["validation", "koch"] & alphabets["test", "original"])
 
 
 def test_lake_trials_are_the_official_ones(omniglot_dir):

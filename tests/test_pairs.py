@@ -154,9 +154,12 @@ def test_batches_have_the_promised_shapes():
 
 def test_pixels_are_those_of_the_drawings():
     inputs, character = next(iter(make("groups")))
-    pixels = {image.tobytes(): c for image, c in zip(
-        CHARACTERS.images, CHARACTERS.character, strict=True
-    )}
+    pixels = {
+        image.tobytes(): c
+        for image, c in zip(
+            CHARACTERS.images, CHARACTERS.character, strict=True
+        )
+    }
     for image, label in zip(
         inputs["images"].numpy(), character.numpy(), strict=True
     ):

@@ -72,7 +72,7 @@ def test_every_drawing_is_embedded_once():
 
 def test_scores_are_the_mean_logit_over_shots():
     keras.utils.set_random_seed(0)
-    model = networks.build_siamese(networks.build_fast_embedding(16, (4,)))
+    model = networks.build_fast_siamese(16, (4,))
     scores = score_trials(SiameseScorer(model), CHARACTERS.images, TRIALS)
     for trial in (0, 699):
         for way in (0, 19):

@@ -1,0 +1,213 @@
+"""The commands as a user calls them: flags, one-line answers, exit codes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPOSITORY
+
+TINY_FLAGS = REPOSITORY / "tests" / "tiny.flags"
+
+
+def call(command, *arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", f"koch_siamese.{command}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+    )
+
+
+def assert_one_line(answer, *parts):
+    assert answer.returncode == 1, answer.stderr
+    lines = answer.stderr.strip().splitlines()
+    assert len(lines) == 1, answer.stderr
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.fixture(scope="module")
+def run(glyphs_dir, tmp_path_factory):
+    """A tiny training through the command line, in pairs mode."""
+    workdir = tmp_path_factory.mktemp("runs") / "tiny"
+    arguments = (f"--flagfile={TINY_FLAGS}", f"--workdir={workdir}")
+    answer = call("train", *arguments, f"--data_dir={glyphs_dir}")
+    assert answer.returncode == 0, answer.stderr
+    return workdir, answer
+
+
+def test_train_prints_a_table_and_where_all_is(run):
+    workdir, answer = run
+    assert "95 % interval" in answer.stdout
+    assert "nearest neighbour" in answer.stdout
+    assert str(workdir) in answer.stdout
+    result = json.loads((workdir / "results/within_alphabet.json").read_text())
+    assert result["flagfile"] == str(TINY_FLAGS)
+    assert {
+        "protocol",
+        "dataset",
+        "accuracy",
+        "ci95",
+        "num_trials",
+        "ways",
+        "shots",
+        "seed",
+        "model",
+        "seconds",
+    } <= set(result)
+
+
+def test_train_flags_reload_as_a_flagfile(run, glyphs_dir):
+    workdir, _ = run
+    answer = call(
+        "train",
+        f"--flagfile={workdir / 'train.flags'}",
+        f"--workdir={workdir}",
+        f"--data_dir={glyphs_dir}",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "Epoch" not in answer.stdout
+
+
+@pytest.mark.parametrize("protocol", ["within_alphabet", "cross_alphabet"])
+def test_evaluate_writes_its_result(run, glyphs_dir, protocol):
+    workdir, _ = run
+    arguments = (
+        f"--workdir={workdir}",
+        f"--protocol={protocol}",
+        f"--data_dir={glyphs_dir}",
+        "--num_trials=40",
+        "--ways=5",
+        "--shots=2",
+        "--split=validation",
+    )
+    answer = call("evaluate", *arguments)
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads((workdir / f"results/{protocol}.json").read_text())
+    assert (result["ways"], result["shots"]) == (5, 2)
+    assert (result["num_trials"], result["split"]) == (40, "validation")
+    again = call("evaluate", *arguments)
+    assert answer.stdout == again.stdout
+
+
+def test_baseline_needs_no_run(glyphs_dir):
+    answer = call(
+        "evaluate",
+        "--model=hausdorff",
+        "--dataset=glyphs/tiny",
+        f"--data_dir={glyphs_dir}",
+        "--num_trials=20",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "glyphs/tiny test" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "part"),
+    [
+        ("train", ["--dataset=mnist"], "--dataset is 'mnist'"),
+        ("train", ["--ways=0"], "--ways is 0"),
+        ("train", ["--batch_size=-1"], "--batch_size is -1"),
+        ("train", ["--batch_size=many"], "batch_size"),
+        ("train", ["--filters=64,x"], "--filters is '64,x'"),
+        ("train", ["--colour=red"], "colour"),
+        ("train", ["workdir=x"], "'workdir=x' is not a flag"),
+        ("train", ["--flagfile=absent.flags"], "absent.flags"),
+        ("train", ["--protocols=lake"], "--dataset=omniglot"),
+        ("evaluate", [], "--workdir"),
+        ("evaluate", ["--ways=0", "--model=hausdorff"], "ways"),
+        ("evaluate", ["--protocol=all"], "protocol"),
+        ("evaluate", ["--workdir=absent"], "holds no run"),
+        ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
+    ],
+)
+def test_bad_flags_get_one_line(command, arguments, part, tmp_path):
+    assert_one_line(call(command, *arguments, cwd=tmp_path), part)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_ways_than_characters_get_one_line(glyphs_dir, tmp_path):
+    answer = call(
+        "evaluate",
+        "--model=pixels_cosine",
+        "--dataset=glyphs/tiny",
+        f"--data_dir={glyphs_dir}",
+        "--ways=21",
+    )
+    assert_one_line(answer, "21 ways", "at most 20 ways")
+    workdir = tmp_path / "run"
+    answer = call(
+        "train",
+        f"--flagfile={TINY_FLAGS}",
+        f"--workdir={workdir}",
+        f"--data_dir={glyphs_dir}",
+        "--ways=21",
+    )
+    assert answer.returncode == 1
+    assert "at most 20 ways" in answer.stderr.splitlines()[-1]
+    assert "Traceback" not in answer.stderr
+
+
+def test_no_data_and_no_network_end_soon_in_one_line(tmp_path):
+    """Through a proxy that is not there: the network's absence, made sure."""
+    start = time.monotonic()
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "koch_siamese.train",
+            f"--flagfile={REPOSITORY / 'experiments/omniglot_fast.flags'}",
+            f"--workdir={tmp_path / 'run'}",
+            f"--data_dir={tmp_path / 'data'}",
+        ],
+        capture_output=True,
+        text=True,
+        env=dict(HTTPS_PROXY="http://127.0.0.1:9", PATH="/usr/bin:/bin"),
+        timeout=120,
+    )
+    assert_one_line(answer, "--data_dir", "--manual_dir", "--dataset=glyphs")
+    assert time.monotonic() - start < 60
+
+
+def test_without_flags_train_is_the_quickstart():
+    from koch_siamese.settings import Settings
+
+    text = (REPOSITORY / "experiments/quickstart.flags").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("--")]
+    workdir = "--workdir=runs/quickstart"
+    assert workdir in lines
+    lines.remove(workdir)
+    assert sorted(lines) == sorted(Settings().to_flags().split())
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "experiments").glob("*.flags"))
+)
+def test_every_flagfile_parses(path):
+    from koch_siamese.settings import Settings
+
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("#")
+    flags = [line for line in lines if line and not line.startswith("#")]
+    assert all(line.startswith("--") for line in flags)
+    settings = [x for x in flags if not x.startswith("--workdir=")]
+    Settings.from_flags("\n".join(settings))
+
+
+def test_help_and_version_answer_without_tensorflow():
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, koch_siamese, koch_siamese.train\n"
+            "print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == "[]"

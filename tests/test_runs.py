@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.runs import RunDirectory
+from koch_siamese.settings import Settings
+
+
+def test_directory_belongs_to_one_training(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.claim(Settings(seed=1))
+    run.claim(Settings(seed=1))
+    assert run.read_settings() == Settings(seed=1)
+    with pytest.raises(InputError, match=r"with --seed=1; asked for --seed=2"):
+        run.claim(Settings(seed=2))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        RunDirectory(tmp_path).read_settings()
+
+
+def test_a_workdir_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        RunDirectory(tmp_path / "file").claim(Settings())
+
+
+def test_newest_checkpoint_counts_and_older_ones_go(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert run.load_checkpoint() is None
+    for epoch in (9, 10):
+        run.save_checkpoint(
+            epoch, {"epoch": epoch}, lambda path: path.write_text("weights")
+        )
+    path, state = run.load_checkpoint()
+    assert (path.read_text(), state) == ("weights", {"epoch": 10})
+    names = [folder.name for folder in run.checkpoints.iterdir()]
+    assert names == ["epoch_0010"]
+
+
+def test_a_save_that_is_cut_off_leaves_the_one_before(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.save_checkpoint(1, {"epoch": 1}, lambda path: path.write_text("one"))
+
+    def die(path):
+        path.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.save_checkpoint(2, {"epoch": 2}, die)
+    assert run.load_checkpoint()[1] == {"epoch": 1}
+    run.save_checkpoint(2, {"epoch": 2}, lambda path: path.write_text("two"))
+    assert run.load_checkpoint()[1] == {"epoch": 2}
+
+
+def test_results_say_where_they_are_from(tmp_path):
+    path = RunDirectory(tmp_path).write_result("lake", {"accuracy": 0.5})
+    result = json.loads(path.read_text())
+    assert path == tmp_path / "results" / "lake.json"
+    assert result["accuracy"] == 0.5
+    assert {"version", "commit", "machine", "tensorflow"} < set(result)

@@ -1,0 +1,53 @@
+import dataclasses
+
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.settings import Settings
+
+
+def test_flags_text_and_back():
+    settings = Settings(
+        filters=(8, 16), quarter_turns=True, learning_rate=1e-4, protocols=()
+    )
+    text = settings.to_flags()
+    assert "--filters=8,16\n" in text
+    assert "--quarter_turns=true\n" in text
+    assert Settings.from_flags(text) == settings
+    assert Settings.from_flags("") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("ways", 2, 1),
+        ("batch_size", 2, -3),
+        ("within_alphabet", 1.0, 1.01),
+        ("within_alphabet", 0.0, -0.01),
+        ("filters", (1,), (64, 0)),
+        ("dataset", "omniglot", "mnist"),
+        ("seed", 0, -1),
+        ("epochs", 1, 0),
+    ],
+)
+def test_ranges_both_ways(name, good, bad):
+    assert getattr(Settings(**{name: good}), name) == good
+    with pytest.raises(InputError, match=f"^--{name} is .*expected"):
+        Settings(**{name: bad})
+
+
+def test_lake_needs_omniglot():
+    Settings(dataset="omniglot", protocols=("lake",))
+    with pytest.raises(InputError, match="--dataset=omniglot"):
+        Settings(dataset="glyphs", protocols=("lake",))
+
+
+@pytest.mark.parametrize("line", ["--wasy=3", "--ways=few", "--filters=a,b"])
+def test_malformed_flags_are_refused(line):
+    with pytest.raises(InputError, match="ways|wasy|filters"):
+        Settings.from_flags(line)
+
+
+def test_every_setting_says_what_it_means():
+    for field in dataclasses.fields(Settings):
+        assert len(field.metadata["help"]) > 10

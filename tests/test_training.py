@@ -1,0 +1,152 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import koch_siamese
+from koch_siamese import runs, training
+from koch_siamese.errors import InputError
+from koch_siamese.settings import Settings
+
+TINY = Settings(
+    dataset="glyphs/tiny",
+    image_size=16,
+    filters=(8, 8),
+    group_characters=8,
+    group_drawings=2,
+    batch_size=16,
+    steps_per_epoch=6,
+    epochs=3,
+    validation_trials=50,
+    num_trials=60,
+)
+
+
+def train(settings, workdir, glyphs_dir):
+    return training.train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
+
+
+@pytest.mark.parametrize("sampling", ["groups", "pairs"])
+def test_training_leaves_all_files_of_a_run(sampling, glyphs_dir, tmp_path):
+    settings = dataclasses.replace(TINY, sampling=sampling)
+    (result,) = train(settings, tmp_path, glyphs_dir)
+    assert result["protocol"] == "within_alphabet"
+    assert (result["num_trials"], result["ways"]) == (60, 20)
+    low, high = result["ci95"]
+    assert 0 <= low <= result["accuracy"] <= high <= 1
+    assert 0.05 < result["nearest_neighbour"] < 0.7
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "model.keras",
+        "train.flags",
+        "history.json",
+        "results",
+        "figures",
+        "tensorboard",
+        "checkpoints",
+    }
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [len(values) for values in history.values()] == [3, 3, 3]
+    pictures = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert pictures == {"pairs.png", "trials.png", "learning_curves.png"}
+    assert koch_siamese.load_model(tmp_path / "model.keras").name == "siamese"
+
+
+def test_finished_run_is_not_trained_again(glyphs_dir, tmp_path):
+    first = train(TINY, tmp_path, glyphs_dir)
+    before = {
+        path: path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    }
+    assert train(TINY, tmp_path, glyphs_dir) == first
+    for path, content in before.items():
+        assert path.read_bytes() == content, path
+
+
+def test_killed_training_goes_on_from_its_last_epoch(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    # Without batch normalisation two runs on a CPU agree to the last bit; with
+    # it they need --deterministic, see PITFALLS.
+    def build_plain(image_size, filters):
+        images = keras.Input((None, None, 1), name="images")
+        x = training.networks.Preprocessing(image_size)(images)
+        x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
+        x = keras.layers.Dense(8, activation="sigmoid")(x)
+        return keras.Model(images, x, name="embedding")
+
+    monkeypatch.setattr(training.networks, "build_fast_embedding", build_plain)
+    train(TINY, tmp_path / "whole", glyphs_dir)
+
+    original = runs.RunDirectory.save_checkpoint
+
+    def save_then_die(self, epoch, *arguments):
+        original(self, epoch, *arguments)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.RunDirectory, "save_checkpoint", save_then_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(TINY, tmp_path / "killed", glyphs_dir)
+    epochs = []
+    monkeypatch.setattr(
+        runs.RunDirectory,
+        "save_checkpoint",
+        lambda self, epoch, *a: (
+            epochs.append(epoch),
+            original(self, epoch, *a),
+        ),
+    )
+    train(TINY, tmp_path / "killed", glyphs_dir)
+    assert epochs == [3]
+
+    whole, killed = (
+        runs.RunDirectory(tmp_path / name) for name in ("whole", "killed")
+    )
+    one, other = (run.load_checkpoint() for run in (whole, killed))
+    assert one[1]["history"]["loss"] == other[1]["history"]["loss"]
+    assert one[1]["best_epoch"] == other[1]["best_epoch"]
+    one, other = (keras.models.load_model(x[0]) for x in (one, other))
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(
+        one.optimizer.variables, other.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_best_epoch_is_kept_and_patience_ends_training(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    accuracies = iter([0.4, 0.6, 0.5, 0.6, 0.9])
+    original = training.evaluate_trials
+    monkeypatch.setattr(
+        training,
+        "evaluate_trials",
+        lambda *a: original(*a) | {"accuracy": next(accuracies)},
+    )
+    settings = dataclasses.replace(TINY, epochs=5, patience=2)
+    train(settings, tmp_path, glyphs_dir)
+    _, state = runs.RunDirectory(tmp_path).load_checkpoint()
+    assert (state["epoch"], state["best_epoch"]) == (4, 2)
+    assert state["history"]["accuracy"] == [0.4, 0.6, 0.5, 0.6]
+
+
+def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(
+        TINY, sampling="pairs", learning_rate=1e30, schedule="constant"
+    )
+    with pytest.raises(InputError, match="lower --learning_rate"):
+        train(settings, tmp_path, glyphs_dir)
+    assert runs.RunDirectory(tmp_path).load_checkpoint() is None
+
+
+def test_other_settings_are_refused(glyphs_dir, tmp_path):
+    run = runs.RunDirectory(tmp_path)
+    run.claim(TINY)
+    with pytest.raises(InputError, match="another --workdir"):
+        train(dataclasses.replace(TINY, ways=5), tmp_path, glyphs_dir)
