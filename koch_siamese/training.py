@@ -124,6 +124,7 @@ def _train(settings, run, data) -> float:
         batches,
         epochs=settings.epochs,
         initial_epoch=state["epoch"],
+        shuffle=False,  # the batches are; Keras would warn
         steps_per_epoch=settings.steps_per_epoch,
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[

@@ -166,7 +166,7 @@ def test_no_data_and_no_network_end_soon_in_one_line(tmp_path):
         ],
         capture_output=True,
         text=True,
-        env=dict(HTTPS_PROXY="http://127.0.0.1:9", PATH="/usr/bin:/bin"),
+        env={"HTTPS_PROXY": "http://127.0.0.1:9", "PATH": "/usr/bin:/bin"},
         timeout=120,
     )
     assert_one_line(answer, "--data_dir", "--manual_dir", "--dataset=glyphs")
@@ -203,8 +203,9 @@ def test_help_and_version_answer_without_tensorflow():
         [
             sys.executable,
             "-c",
-            "import sys, koch_siamese, koch_siamese.train\n"
-            "print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))",
+            "import sys, koch_siamese.train as _\n"
+            "heavy = {'tensorflow', 'keras', 'numpy'}\n"
+            "print(sorted(heavy & set(sys.modules)))",
         ],
         capture_output=True,
         text=True,

@@ -16,9 +16,7 @@ from koch_siamese.datasets import load_characters
 from koch_siamese.errors import InputError
 
 BACKGROUND = {"Arcadian": 3, "Greek": 2}
-EVALUATION = {"Angelic": 2} | {
-    name: 2 for name in omniglot.OFFICIAL_TEST_ALPHABETS
-}
+EVALUATION = {"Angelic": 2} | dict.fromkeys(omniglot.OFFICIAL_TEST_ALPHABETS, 2)
 ZIPS = {
     "images_background": BACKGROUND,
     "images_evaluation": EVALUATION,
@@ -136,7 +134,7 @@ def test_first_use_downloads_and_prepares(tmp_path):
     check_tiny(load("training"), BACKGROUND)
     check_tiny(load("training", background="small2"), {"Greek": 2})
     check_tiny(load("validation"), {"Angelic": 2})
-    test = {name: 2 for name in omniglot.OFFICIAL_TEST_ALPHABETS}
+    test = dict.fromkeys(omniglot.OFFICIAL_TEST_ALPHABETS, 2)
     check_tiny(load("test"), test)
 
 

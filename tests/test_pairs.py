@@ -40,7 +40,7 @@ def test_every_ordered_pair_of_distinct_drawings_occurs_equally_often():
     first, second, same = draw_pairs(num_pairs=7200)
     of_one = (same == 1) & (first.character == 0)
     pairs = zip(first.drawer[of_one], second.drawer[of_one], strict=True)
-    counts = {pair: 0 for pair in itertools.permutations((1, 2, 3), 2)}
+    counts = dict.fromkeys(itertools.permutations((1, 2, 3), 2), 0)
     for pair in pairs:
         counts[tuple(map(int, pair))] += 1
     # 3600 same pairs, 3 alphabets, 3 characters, 6 ordered pairs: 66.7 each.

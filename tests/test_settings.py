@@ -44,7 +44,7 @@ def test_lake_needs_omniglot():
 
 @pytest.mark.parametrize("line", ["--wasy=3", "--ways=few", "--filters=a,b"])
 def test_malformed_flags_are_refused(line):
-    with pytest.raises(InputError, match="ways|wasy|filters"):
+    with pytest.raises(InputError, match=r"ways|wasy|filters"):
         Settings.from_flags(line)
 
 
