@@ -37,6 +37,7 @@ DISTORTIONS = {
     "none": AffineRanges(),
     # Section 4.1: 2 pixels of 105.
     "paper": AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5),
+    "strong": AffineRanges(15.0, 0.3, (0.7, 1.2), 0.06, probability=0.8),
     # The tutorial's listing: rotation alone, always.
     "rotation": AffineRanges(rotation_degrees=15.0),
 }

@@ -29,7 +29,7 @@ ANCHORS = (0.0, 0.5, 1.0)  # start, middle and end of a stroke
 
 # In units of a character's larger side: beyond these it is a tangle, mostly
 # retraced, little more than a line, or too like an earlier one.
-MAX_LENGTH, RETRACED_DISTANCE, MIN_WIDTH, MIN_DISTANCE = 4.2, 0.09, 0.35, 0.065
+MAX_LENGTH, RETRACED_DISTANCE, MIN_WIDTH, MIN_DISTANCE = 4.2, 0.09, 0.35, 0.08
 
 # The first of the integers that seed a generator; the others say whose it is.
 NAMES, STYLE, PROGRAMS, HAND, DRAWING = range(2015, 2020)
@@ -40,8 +40,8 @@ class Style:
 
     def __init__(self, rng: np.random.Generator):
         """Draws a style."""
-        roundness = rng.choice((0.1, 0.4, 0.6, 0.9))
-        self.mean_strokes = rng.uniform(1.6, 3.6)
+        roundness = rng.choice((0.05, 0.3, 0.5, 0.8))
+        self.mean_strokes = rng.uniform(1.6, 3.4)
         # Where strokes are few they are long, or characters were too alike.
         mean_moves = np.clip(5 / self.mean_strokes, 1.4, 3.2)
         self.motifs = [
@@ -102,7 +102,7 @@ def _sample_stroke(rng, style, strokes):
 
 
 def _sample_strokes(rng, style):
-    num_strokes = 1 + min(rng.poisson(style.mean_strokes - 1), 4)
+    num_strokes = 1 + rng.binomial(4, (style.mean_strokes - 1) / 4)
     strokes = [style.beginnings[rng.integers(len(style.beginnings))]]
     while len(strokes) < num_strokes:
         strokes.append(_sample_stroke(rng, style, strokes))
@@ -193,7 +193,7 @@ def _sample_hand(alphabet, drawer):
     size, rounding = np.exp(rng.normal(0, 0.08)), rng.uniform(0.02, 0.3)
     frame = IMAGE_SIZE * size * (np.eye(2) + rng.normal(0, 0.08, (2, 2)))
     centre = IMAGE_SIZE / 2 + rng.normal(-1.5, 4, 2)
-    return frame, centre, np.exp(rng.normal(0, 0.35)), rounding
+    return frame, centre, rng.uniform(0.6, 1.5), rounding
 
 
 def draw(alphabet: int, character: int, drawer: int) -> Image.Image:

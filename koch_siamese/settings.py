@@ -71,7 +71,7 @@ class Settings:
     distortion: str = _setting(
         "paper",
         "Random distortion: the paper's affine, the tutorial's rotation.",
-        choices=("none", "paper", "rotation"),
+        choices=("none", "paper", "strong", "rotation"),
     )
     ranking_weight: float = _setting(
         1.0, "Weight of the ranking term in the loss on groups.", low=0.0

@@ -28,16 +28,21 @@ def train(settings, workdir, glyphs_dir):
     return training.train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
 
 
-@pytest.mark.parametrize("sampling", ["groups", "pairs"])
-def test_training_leaves_all_files_of_a_run(sampling, glyphs_dir, tmp_path):
-    settings = dataclasses.replace(TINY, sampling=sampling)
-    (result,) = train(settings, tmp_path, glyphs_dir)
+@pytest.fixture(scope="module")
+def finished(glyphs_dir, tmp_path_factory):
+    """A training on groups that has run to its end, and its results."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, train(TINY, workdir, glyphs_dir)
+
+
+def test_training_leaves_all_files_of_a_run(finished):
+    workdir, (result,) = finished
     assert result["protocol"] == "within_alphabet"
     assert (result["num_trials"], result["ways"]) == (60, 20)
     low, high = result["ci95"]
     assert 0 <= low <= result["accuracy"] <= high <= 1
     assert 0.05 < result["nearest_neighbour"] < 0.7
-    names = {path.name for path in tmp_path.iterdir()}
+    names = {path.name for path in workdir.iterdir()}
     assert names == {
         "model.keras",
         "train.flags",
@@ -47,21 +52,19 @@ def test_training_leaves_all_files_of_a_run(sampling, glyphs_dir, tmp_path):
         "tensorboard",
         "checkpoints",
     }
-    history = json.loads((tmp_path / "history.json").read_text())
+    history = json.loads((workdir / "history.json").read_text())
     assert [len(values) for values in history.values()] == [3, 3, 3]
-    pictures = {path.name for path in (tmp_path / "figures").iterdir()}
+    pictures = {path.name for path in (workdir / "figures").iterdir()}
     assert pictures == {"pairs.png", "trials.png", "learning_curves.png"}
-    assert koch_siamese.load_model(tmp_path / "model.keras").name == "siamese"
+    assert koch_siamese.load_model(workdir / "model.keras").name == "siamese"
 
 
-def test_finished_run_is_not_trained_again(glyphs_dir, tmp_path):
-    first = train(TINY, tmp_path, glyphs_dir)
+def test_finished_run_is_not_trained_again(finished, glyphs_dir):
+    workdir, results = finished
     before = {
-        path: path.read_bytes()
-        for path in tmp_path.rglob("*")
-        if path.is_file()
+        path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()
     }
-    assert train(TINY, tmp_path, glyphs_dir) == first
+    assert train(TINY, workdir, glyphs_dir) == results
     for path, content in before.items():
         assert path.read_bytes() == content, path
 
