@@ -90,51 +90,66 @@ def _train(settings, run, data) -> float:
     """Trains up to the end, from wherever it stands; returns seconds."""
     checkpoint = run.load_checkpoint()
     state = checkpoint[1] if checkpoint else _new_state()
-    if _is_finished(settings, state):
+    pictures = run.figures / "trials.png"  # the last file that is written
+    if _is_finished(settings, state) and pictures.exists():
         return sum(state["history"]["seconds"])
 
     keras.utils.set_random_seed(settings.seed)
-    training = load_characters(
-        settings.dataset, "training", background=settings.background, **data
-    ).resized(settings.image_size)
-    if settings.quarter_turns:
-        training = training.with_quarter_turns()
-    validation = load_characters(
-        settings.dataset, "validation", background=settings.background, **data
-    )
+    training, validation = _load_characters(settings, data)
     batches = make_batches(
         settings, training, state["epoch"] * settings.steps_per_epoch
     )
-    if checkpoint:
-        trainer = keras.models.load_model(checkpoint[0])
-        siamese = networks.build_siamese(
-            networks.get_embedding(trainer), networks.get_head(trainer)
-        )
-        print(f"Going on after epoch {state['epoch']} in {run.path}")
-    else:
-        siamese = build_model(settings)
-        trainer = build_trainer(settings, siamese)
+    siamese, trainer = _build_or_load(settings, checkpoint)
     callback = RunState(run, state, settings, siamese, validation)
-    figures.save_figure(
-        figures.draw_pairs(*example_pairs(*next(iter(batches)))),
-        run.figures / "pairs.png",
-        run.tensorboard,
-    )
-    trainer.fit(
-        batches,
-        epochs=settings.epochs,
-        initial_epoch=state["epoch"],
-        shuffle=False,  # the batches are; Keras would warn
-        steps_per_epoch=settings.steps_per_epoch,
-        verbose=1 if sys.stdout.isatty() else 2,
-        callbacks=[
-            callback,
-            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-    )
+    if not _is_finished(settings, state):
+        figures.save_figure(
+            figures.draw_pairs(*example_pairs(*next(iter(batches)))),
+            run.figures / "pairs.png",
+            run.tensorboard,
+        )
+        trainer.fit(
+            batches,
+            epochs=settings.epochs,
+            initial_epoch=state["epoch"],
+            shuffle=False,  # the batches are; Keras would warn
+            steps_per_epoch=settings.steps_per_epoch,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                callback,
+                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        )
     callback.draw_results()
     return sum(state["history"]["seconds"])
+
+
+def _load_characters(settings, data):
+    """The characters to train on, ready for batches, and to validate on."""
+    training, validation = (
+        load_characters(
+            settings.dataset, split, background=settings.background, **data
+        )
+        for split in ("training", "validation")
+    )
+    training = training.resized(settings.image_size)
+    if settings.quarter_turns:
+        training = training.with_quarter_turns()
+    return training, validation
+
+
+def _build_or_load(settings, checkpoint):
+    """The siamese model and its trainer, new or as of the last epoch."""
+    if not checkpoint:
+        siamese = build_model(settings)
+        return siamese, build_trainer(settings, siamese)
+    path, state = checkpoint
+    print(f"Going on after epoch {state['epoch']} of {settings.epochs}.")
+    trainer = keras.models.load_model(path)
+    siamese = networks.build_siamese(
+        networks.get_embedding(trainer), networks.get_head(trainer)
+    )
+    return siamese, trainer
 
 
 def example_pairs(inputs: dict, labels, num_pairs: int = 24):
