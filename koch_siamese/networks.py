@@ -8,7 +8,6 @@ import keras
 from keras import layers, ops
 
 from koch_siamese.characters import PAPER
-from koch_siamese.distortions import AffineWarp
 from koch_siamese.errors import InputError
 
 KOCH_IMAGE_SIZE = 105  # section 3.1
@@ -183,7 +182,7 @@ def build_fast_embedding(
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
         # Pooled first, the rest has a quarter to do: a third off a step.
         x = layers.MaxPooling2D()(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.BatchNormalization()(x)
         if block < len(filters):
             x = layers.ReLU()(x)
     x = layers.Activation("sigmoid")(layers.Flatten()(x))
@@ -245,49 +244,6 @@ def get_embedding(model: keras.Model) -> keras.Model:
 def get_head(model: keras.Model) -> keras.Layer:
     """The layer of a siamese or training model that scores embeddings."""
     return model.get_layer("logit")
-
-
-def build_pair_trainer(siamese: keras.Model, image_size: int) -> keras.Model:
-    """The model that `make_pairs` trains, on the siamese model's weights.
-
-    Both twins pass the embedding as one batch: one set of convolutions, and
-    one set of batch statistics.
-
-    Returns:
-        A model from `{"first", "second", "first_matrices", "second_matrices"}`
-        to logits `[batch]`.
-    """
-    warp = AffineWarp()
-    inputs = {
-        name: keras.Input((image_size, image_size, 1), name=name)
-        for name in ("first", "second")
-    } | {
-        name: keras.Input((2, 3), name=name)
-        for name in ("first_matrices", "second_matrices")
-    }
-    images = ops.concatenate([inputs["first"], inputs["second"]])
-    matrices = ops.concatenate(
-        [inputs["first_matrices"], inputs["second_matrices"]]
-    )
-    embeddings = get_embedding(siamese)(warp(images, matrices))
-    first, second = ops.split(embeddings, 2)
-    return keras.Model(inputs, get_head(siamese)(first, second))
-
-
-def build_group_trainer(siamese: keras.Model, image_size: int) -> keras.Model:
-    """The model that `make_groups` trains, on the siamese model's weights.
-
-    Returns:
-        A model from `{"images", "matrices"}` to the logits of all pairs of
-        the batch, `[batch, batch]`.
-    """
-    images = keras.Input((image_size, image_size, 1), name="images")
-    matrices = keras.Input((2, 3), name="matrices")
-    embeddings = get_embedding(siamese)(AffineWarp()(images, matrices))
-    logits = get_head(siamese)(
-        ops.expand_dims(embeddings, 1), ops.expand_dims(embeddings, 0)
-    )
-    return keras.Model({"images": images, "matrices": matrices}, logits)
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:

@@ -9,10 +9,9 @@ import time
 import keras
 import numpy as np
 
-from koch_siamese import figures, networks, objectives, pairs
+from koch_siamese import figures, networks, recipes
 from koch_siamese.characters import Characters
 from koch_siamese.datasets import load_characters
-from koch_siamese.distortions import DISTORTIONS, warp
 from koch_siamese.errors import InputError
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
 from koch_siamese.runs import RunDirectory, write_text
@@ -96,14 +95,14 @@ def _train(settings, run, data) -> float:
 
     keras.utils.set_random_seed(settings.seed)
     training, validation = _load_characters(settings, data)
-    batches = make_batches(
+    batches = recipes.make_batches(
         settings, training, state["epoch"] * settings.steps_per_epoch
     )
     siamese, trainer = _build_or_load(settings, checkpoint)
     callback = RunState(run, state, settings, siamese, validation)
     if not _is_finished(settings, state):
         figures.save_figure(
-            figures.draw_pairs(*example_pairs(*next(iter(batches)))),
+            figures.draw_pairs(*recipes.example_pairs(*next(iter(batches)))),
             run.figures / "pairs.png",
             run.tensorboard,
         )
@@ -141,8 +140,8 @@ def _load_characters(settings, data):
 def _build_or_load(settings, checkpoint):
     """The siamese model and its trainer, new or as of the last epoch."""
     if not checkpoint:
-        siamese = build_model(settings)
-        return siamese, build_trainer(settings, siamese)
+        siamese = recipes.build_model(settings)
+        return siamese, recipes.build_trainer(settings, siamese)
     path, state = checkpoint
     print(f"Going on after epoch {state['epoch']} of {settings.epochs}.")
     trainer = keras.models.load_model(path)
@@ -150,87 +149,6 @@ def _build_or_load(settings, checkpoint):
         networks.get_embedding(trainer), networks.get_head(trainer)
     )
     return siamese, trainer
-
-
-def example_pairs(inputs: dict, labels, num_pairs: int = 24):
-    """Some pairs of a batch as the network sees them, distorted.
-
-    Args:
-        inputs, labels: a batch of `make_pairs` or `make_groups`.
-        num_pairs: how many pairs at most.
-
-    Returns:
-        first, second: float32 `[num_pairs, height, width]`.
-        same: `[num_pairs]`, 1 = same character, 0 = different.
-    """
-    if "images" in inputs:
-        images = warp(inputs["images"], inputs["matrices"])
-        # Neighbours in a group: drawings of a character, or where it changes.
-        first, second = images[:-1], images[1:]
-        same = np.equal(labels[:-1], labels[1:])
-        # As many of either kind: a character changes once in a few drawings.
-        chosen = np.sort(
-            np.r_[
-                np.flatnonzero(~same)[: num_pairs // 2],
-                np.flatnonzero(same)[: num_pairs // 2],
-            ]
-        )
-    else:
-        first = warp(inputs["first"], inputs["first_matrices"])
-        second = warp(inputs["second"], inputs["second_matrices"])
-        same = np.array(labels)
-        chosen = np.arange(min(num_pairs, len(same)))
-    return (
-        np.array(first)[chosen, ..., 0],
-        np.array(second)[chosen, ..., 0],
-        same[chosen],
-    )
-
-
-def make_batches(settings: Settings, training: Characters, first_step: int = 0):
-    """The batches of a training, as an endless tf.data.Dataset."""
-    arguments = {
-        "seed": settings.seed,
-        "ranges": DISTORTIONS[settings.distortion],
-        "within_alphabet": settings.within_alphabet,
-        "first_step": first_step,
-    }
-    if settings.sampling == "pairs":
-        batches = pairs.make_pairs(
-            training, batch_size=settings.batch_size, **arguments
-        )
-    else:
-        batches = pairs.make_groups(
-            training,
-            num_characters=settings.group_characters,
-            num_drawings=settings.group_drawings,
-            **arguments,
-        )
-    return batches.prefetch(4)
-
-
-def build_model(settings: Settings) -> keras.Model:
-    """The siamese model that the settings ask for, untrained."""
-    if settings.network == "paper":
-        return networks.build_paper_siamese(settings.image_size)
-    return networks.build_fast_siamese(settings.image_size, settings.filters)
-
-
-def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
-    """The compiled model that learns from `make_batches`."""
-    if settings.sampling == "pairs":
-        trainer = networks.build_pair_trainer(siamese, settings.image_size)
-        loss = objectives.build_pair_loss()
-    else:
-        trainer = networks.build_group_trainer(siamese, settings.image_size)
-        loss = objectives.AllPairsLoss(settings.ranking_weight)
-    learning_rate = settings.learning_rate
-    if settings.schedule == "cosine":
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            learning_rate, settings.epochs * settings.steps_per_epoch
-        )
-    trainer.compile(keras.optimizers.Adam(learning_rate), loss)
-    return trainer
 
 
 def _new_state():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import koch_siamese
-from koch_siamese import networks
+from koch_siamese import networks, recipes
 from koch_siamese.errors import InputError
 
 
@@ -119,8 +119,8 @@ def test_preprocessing_pads_with_paper_and_keeps_proportions():
 def test_trainers_agree_with_the_siamese_model(fast):
     images = draw_images(6)
     matrices = np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1))
-    group = networks.build_group_trainer(fast, 16)
-    pair = networks.build_pair_trainer(fast, 16)
+    group = recipes.build_group_model(fast, 16)
+    pair = recipes.build_pair_model(fast, 16)
     grid = np.array(group({"images": images, "matrices": matrices}))
     assert grid.shape == (6, 6)
     expected = np.array(fast({"first": images, "second": images[::-1]}))

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 from conftest import make_characters
 
-from koch_siamese.distortions import DISTORTIONS
 from koch_siamese.errors import InputError
 from koch_siamese.pairs import (
     CharacterIndex,
-    make_groups,
-    make_pairs,
     sample_group,
     sample_pairs,
 )
@@ -106,67 +103,3 @@ def test_group_boundaries():
         INDEX.require(12, 4)
     drawings, _ = sample_group(INDEX, 12, 3, np.random.default_rng(0))
     assert sorted(drawings) == list(range(36))
-
-
-def make(kind, **changes):
-    arguments = {"seed": 3, "ranges": DISTORTIONS["paper"]} | changes
-    if kind == "pairs":
-        return make_pairs(CHARACTERS, batch_size=6, **arguments)
-    return make_groups(
-        CHARACTERS, num_characters=3, num_drawings=2, **arguments
-    )
-
-
-def take(dataset, num):
-    return [
-        [array for _, array in sorted(inputs.items())] + [labels]
-        for inputs, labels in dataset.take(num).as_numpy_iterator()
-    ]
-
-
-def assert_equal_batches(one, other):
-    for first, second in zip(one, other, strict=True):
-        for a, b in zip(first, second, strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("kind", ["pairs", "groups"])
-def test_batch_is_a_function_of_seed_and_step(kind):
-    five = take(make(kind), 5)
-    assert_equal_batches(five, take(make(kind), 5))
-    assert_equal_batches(five[3:], take(make(kind, first_step=3), 2))
-    other = take(make(kind, seed=4), 5)
-    assert not np.array_equal(five[0][0], other[0][0])
-    assert not np.array_equal(five[0][0], five[1][0])
-
-
-def test_batches_have_the_promised_shapes():
-    inputs, same = next(iter(make("pairs")))
-    assert inputs["first"].shape == (6, 8, 8, 1)
-    assert inputs["first"].dtype == "uint8"
-    assert inputs["second_matrices"].shape == (6, 2, 3)
-    assert same.numpy().tolist() == [1, 0, 1, 0, 1, 0]
-    inputs, character = next(iter(make("groups")))
-    assert inputs["images"].shape == (6, 8, 8, 1)
-    assert inputs["matrices"].dtype == "float32"
-    assert character.shape == (6,)
-
-
-def test_pixels_are_those_of_the_drawings():
-    inputs, character = next(iter(make("groups")))
-    pixels = {
-        image.tobytes(): c
-        for image, c in zip(
-            CHARACTERS.images, CHARACTERS.character, strict=True
-        )
-    }
-    for image, label in zip(
-        inputs["images"].numpy(), character.numpy(), strict=True
-    ):
-        assert pixels[image.tobytes()] == label
-
-
-def test_twins_are_distorted_on_their_own():
-    inputs, _ = next(iter(make("pairs")))
-    first, second = inputs["first_matrices"], inputs["second_matrices"]
-    assert not np.array_equal(first, second)

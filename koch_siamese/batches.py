@@ -1,0 +1,132 @@
+"""Endless tf.data streams of distorted pairs, and of groups.
+
+NumPy decides which drawings and which distortions; tf.data moves the pixels. A
+batch is a pure function of (seed, step): the same on any device, in a first or
+a resumed run.
+"""
+
+import numpy as np
+
+from koch_siamese.characters import Characters
+from koch_siamese.distortions import AffineRanges, sample_affine_matrices
+from koch_siamese.pairs import CharacterIndex, sample_group, sample_pairs
+
+
+def make_pairs(
+    characters: Characters,
+    *,
+    batch_size: int,
+    seed: int,
+    ranges: AffineRanges,
+    within_alphabet: float = 1.0,
+    first_step: int = 0,
+):
+    """An endless tf.data.Dataset of batches of distorted pairs.
+
+    Args:
+        characters: drawings to sample from.
+        batch_size: pairs in a batch.
+        seed: together with the step it decides a batch.
+        ranges: distortions, drawn for each drawing of a pair on its own.
+        within_alphabet: see `sample_pairs`.
+        first_step: the step to begin with, when a training goes on.
+
+    Returns:
+        A dataset of `(inputs, same)`: `inputs` has `first` and `second`, uint8
+        `[batch, height, width, 1]`, and `first_matrices` and
+        `second_matrices`, float32 `[batch, 2, 3]`; `same` is float32
+        `[batch]`.
+    """
+    index = _build_index(characters, 2, 2)
+
+    def sample(rng):
+        first, second, same = sample_pairs(
+            index, batch_size, rng, within_alphabet
+        )
+        matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
+        return np.concatenate([first, second]), matrices, same
+
+    def arrange(images, matrices, same):
+        inputs = {
+            "first": images[:batch_size],
+            "second": images[batch_size:],
+            "first_matrices": matrices[:batch_size],
+            "second_matrices": matrices[batch_size:],
+        }
+        return inputs, same
+
+    return _make_batches(characters.images, sample, seed, first_step).map(
+        arrange
+    )
+
+
+def make_groups(
+    characters: Characters,
+    *,
+    num_characters: int,
+    num_drawings: int,
+    seed: int,
+    ranges: AffineRanges,
+    within_alphabet: float = 1.0,
+    first_step: int = 0,
+):
+    """An endless tf.data.Dataset of groups of distorted drawings.
+
+    Arguments are those of `sample_group` and `make_pairs`.
+
+    Returns:
+        A dataset of `(inputs, character)`: `inputs` has `images`, uint8
+        `[batch, height, width, 1]`, and `matrices`, float32 `[batch, 2, 3]`;
+        `character` is int32 `[batch]`, with `batch = num_characters *
+        num_drawings`.
+    """
+    index = _build_index(characters, num_characters, num_drawings)
+
+    def sample(rng):
+        drawings, character = sample_group(
+            index, num_characters, num_drawings, rng, within_alphabet
+        )
+        matrices = sample_affine_matrices(ranges, len(drawings), rng)
+        return drawings, matrices, character
+
+    def arrange(images, matrices, character):
+        return {"images": images, "matrices": matrices}, character
+
+    return _make_batches(characters.images, sample, seed, first_step).map(
+        arrange
+    )
+
+
+def _build_index(characters, num_characters, num_drawings):
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
+    )
+    index.require(num_characters, num_drawings)
+    return index
+
+
+def _make_batches(images, sample, seed, first_step):
+    """Endless (images, matrices, labels), a pure function of (seed, step).
+
+    `sample(rng)` returns drawings, matrices and labels, all of fixed shapes.
+    """
+    import tensorflow as tf
+
+    def sample_step(step):
+        drawings, matrices, labels = sample(np.random.default_rng([seed, step]))
+        return drawings.astype(np.int64), matrices, labels
+
+    example = sample_step(0)
+    dtypes = [tf.as_dtype(array.dtype) for array in example]
+    pixels = tf.constant(images[..., np.newaxis])
+
+    def make_batch(step):
+        arrays = tf.numpy_function(sample_step, [step], dtypes, stateful=False)
+        for array, like in zip(arrays, example, strict=True):
+            array.set_shape(like.shape)
+        drawings, matrices, labels = arrays
+        return tf.gather(pixels, drawings), matrices, labels
+
+    return tf.data.Dataset.range(first_step, np.iinfo(np.int64).max).map(
+        make_batch, num_parallel_calls=2
+    )

@@ -1,0 +1,134 @@
+"""What settings mean: the batches, the siamese model, and how it is trained."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from koch_siamese import batches, networks, objectives
+from koch_siamese.characters import Characters
+from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
+from koch_siamese.settings import Settings
+
+
+def make_batches(settings: Settings, training: Characters, first_step: int = 0):
+    """The batches of a training, as an endless tf.data.Dataset."""
+    arguments = {
+        "seed": settings.seed,
+        "ranges": DISTORTIONS[settings.distortion],
+        "within_alphabet": settings.within_alphabet,
+        "first_step": first_step,
+    }
+    if settings.sampling == "pairs":
+        dataset = batches.make_pairs(
+            training, batch_size=settings.batch_size, **arguments
+        )
+    else:
+        dataset = batches.make_groups(
+            training,
+            num_characters=settings.group_characters,
+            num_drawings=settings.group_drawings,
+            **arguments,
+        )
+    return dataset.prefetch(4)
+
+
+def build_model(settings: Settings) -> keras.Model:
+    """The siamese model that the settings ask for, untrained."""
+    if settings.network == "paper":
+        return networks.build_paper_siamese(settings.image_size)
+    return networks.build_fast_siamese(settings.image_size, settings.filters)
+
+
+def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
+    """The compiled model that learns from `make_batches`."""
+    if settings.sampling == "pairs":
+        trainer = build_pair_model(siamese, settings.image_size)
+        loss = objectives.build_pair_loss()
+    else:
+        trainer = build_group_model(siamese, settings.image_size)
+        loss = objectives.AllPairsLoss(settings.ranking_weight)
+    learning_rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            learning_rate, settings.epochs * settings.steps_per_epoch
+        )
+    trainer.compile(keras.optimizers.Adam(learning_rate), loss)
+    return trainer
+
+
+def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:
+    """What `batches.make_pairs` trains: the siamese model behind a warp.
+
+    Both twins pass the embedding as one batch: one set of convolutions, and
+    one set of batch statistics.
+
+    Returns:
+        A model from `{"first", "second", "first_matrices", "second_matrices"}`
+        to logits `[batch]`.
+    """
+    warp = AffineWarp()
+    inputs = {
+        name: keras.Input((image_size, image_size, 1), name=name)
+        for name in ("first", "second")
+    } | {
+        name: keras.Input((2, 3), name=name)
+        for name in ("first_matrices", "second_matrices")
+    }
+    images = ops.concatenate([inputs["first"], inputs["second"]])
+    matrices = ops.concatenate(
+        [inputs["first_matrices"], inputs["second_matrices"]]
+    )
+    embeddings = networks.get_embedding(siamese)(warp(images, matrices))
+    first, second = ops.split(embeddings, 2)
+    return keras.Model(inputs, networks.get_head(siamese)(first, second))
+
+
+def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
+    """What `batches.make_groups` trains: all pairs of warped drawings.
+
+    Returns:
+        A model from `{"images", "matrices"}` to the logits of all pairs of
+        the batch, `[batch, batch]`.
+    """
+    images = keras.Input((image_size, image_size, 1), name="images")
+    matrices = keras.Input((2, 3), name="matrices")
+    embeddings = networks.get_embedding(siamese)(AffineWarp()(images, matrices))
+    logits = networks.get_head(siamese)(
+        ops.expand_dims(embeddings, 1), ops.expand_dims(embeddings, 0)
+    )
+    return keras.Model({"images": images, "matrices": matrices}, logits)
+
+
+def example_pairs(inputs: dict, labels, num_pairs: int = 24):
+    """Some pairs of a batch as the network sees them, distorted.
+
+    Args:
+        inputs, labels: a batch of `make_pairs` or `make_groups`.
+        num_pairs: how many pairs at most.
+
+    Returns:
+        first, second: float32 `[num_pairs, height, width]`.
+        same: `[num_pairs]`, 1 = same character, 0 = different.
+    """
+    if "images" in inputs:
+        images = warp(inputs["images"], inputs["matrices"])
+        # Neighbours in a group: drawings of a character, or where it changes.
+        first, second = images[:-1], images[1:]
+        same = np.equal(labels[:-1], labels[1:])
+        # As many of either kind: a character changes once in a few drawings.
+        chosen = np.sort(
+            np.r_[
+                np.flatnonzero(~same)[: num_pairs // 2],
+                np.flatnonzero(same)[: num_pairs // 2],
+            ]
+        )
+    else:
+        first = warp(inputs["first"], inputs["first_matrices"])
+        second = warp(inputs["second"], inputs["second_matrices"])
+        same = np.array(labels)
+        chosen = np.arange(min(num_pairs, len(same)))
+    return (
+        np.array(first)[chosen, ..., 0],
+        np.array(second)[chosen, ..., 0],
+        same[chosen],
+    )
