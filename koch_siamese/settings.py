@@ -45,10 +45,10 @@ class Settings:
     )
     network: str = _setting("fast", "The embedding.", choices=("fast", "paper"))
     image_size: int = _setting(
-        35, "Side in pixels at which the network sees a drawing.", low=8
+        32, "Side in pixels at which the network sees a drawing.", low=8
     )
     filters: tuple[int, ...] = _setting(
-        (64, 64, 128, 128), "Filters of the fast network's blocks.", low=1
+        (32, 64, 128, 128, 256), "Filters of the fast network's blocks.", low=1
     )
     sampling: str = _setting(
         "groups",
@@ -82,8 +82,8 @@ class Settings:
         "Learning rate over the steps: down to 0 by a cosine, or constant.",
         choices=("cosine", "constant"),
     )
-    steps_per_epoch: int = _setting(100, "Batches in an epoch.", low=1)
-    epochs: int = _setting(12, "Epochs at the most.", low=1)
+    steps_per_epoch: int = _setting(200, "Batches in an epoch.", low=1)
+    epochs: int = _setting(7, "Epochs at the most.", low=1)
     patience: int = _setting(
         20,
         "Epochs without better validation accuracy after which to stop.",
