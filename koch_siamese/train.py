@@ -34,7 +34,10 @@ def _define_settings():
         meaning = field.metadata["help"]
         if field.metadata["choices"]:
             meaning += f" One of: {', '.join(field.metadata['choices'])}."
-        _DEFINE[type(field.default)](field.name, field.default, meaning)
+        default = field.default
+        if isinstance(default, tuple):
+            default = [str(item) for item in default]
+        _DEFINE[type(field.default)](field.name, default, meaning)
 
 
 _define_settings()
