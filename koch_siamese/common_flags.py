@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from koch_siamese.errors import InputError
 
@@ -27,10 +27,10 @@ def run(main: Callable[[], None]):
     `InputError`) is answered by one line and exit 1; anything else is a fault
     of ours and keeps its traceback.
     """
-    # TensorFlow reads it once, when it is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def guarded_main(_):
+        # TFDS tells at length what it reads; errors are told as exceptions.
+        logging.set_verbosity(logging.ERROR)
         try:
             main()
         except InputError as error:
@@ -39,6 +39,24 @@ def run(main: Callable[[], None]):
             _fail("interrupted; a training goes on when it is started again.")
 
     app.run(guarded_main, flags_parser=_parse)
+
+
+def import_tensorflow():
+    """Imports TensorFlow without what it says of drivers and optimisations.
+
+    It writes straight to the file of standard error, before any log level is
+    in force. Takes seconds: to be called when the flags are known to be right.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    with open(os.devnull, "w") as nothing:  # noqa: PTH123, a device, no path
+        os.dup2(nothing.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
 
 
 def _parse(argv):

@@ -74,6 +74,7 @@ def _build_scorer(run):
 def main():
     """Measures, prints and writes one result."""
     run, settings = _read_run()
+    common_flags.import_tensorflow()
     from koch_siamese.protocols import evaluate_with_baseline, format_results
 
     result = evaluate_with_baseline(

@@ -62,7 +62,7 @@ def _flagfiles():
 def main():
     """Trains and evaluates by the flags."""
     settings = _read_settings()
-    # TensorFlow takes seconds to import: not before the flags are right.
+    common_flags.import_tensorflow()
     from koch_siamese.protocols import format_results
     from koch_siamese.training import train_and_evaluate
 
