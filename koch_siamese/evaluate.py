@@ -91,6 +91,7 @@ def main():
         manual_dir=common_flags.MANUAL_DIR.value,
     )
     result["model"] = MODEL.value or str(run.model)
+    result["flagfile"] = str(run.flags) if run else None
     print(format_results([result]))
     if run:
         name = PROTOCOL.value

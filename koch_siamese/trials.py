@@ -92,23 +92,9 @@ def sample_trials(
             "Trials need at least 1 trial, 1 way and 1 shot; got "
             f"{num_trials} trials, {ways} ways and {shots} shots."
         )
-    tables = _tables_by_alphabet(character, alphabet, drawer)
-    most_ways = max(len(table) for table in tables)
-    if ways > most_ways:
-        raise InputError(
-            f"{ways} ways are more than the {most_ways} characters of the "
-            f"largest alphabet: ask for at most {most_ways} ways."
-        )
-    tables = [table for table in tables if len(table) >= ways]
-    most_shots = max(table.shape[1] for table in tables) - 1
-    if shots > most_shots:
-        raise InputError(
-            f"{shots} shots need {shots + 1} people who drew all characters of "
-            f"an alphabet; there are {most_shots + 1}: ask for at most "
-            f"{most_shots} shots."
-        )
-    tables = [table for table in tables if table.shape[1] > shots]
-
+    tables = _suitable_tables(
+        _tables_by_alphabet(character, alphabet, drawer), ways, shots
+    )
     query = np.empty(num_trials, np.int64)
     support = np.empty((num_trials, ways, shots), np.int64)
     answer = rng.integers(ways, size=num_trials)
@@ -129,6 +115,25 @@ def _tables_by_alphabet(character, alphabet, drawer):
         _, _, table = build_drawing_table(character[drawings], drawer[drawings])
         tables.append(drawings[table[:, (table >= 0).all(axis=0)]])
     return tables
+
+
+def _suitable_tables(tables, ways, shots):
+    """The tables that are large enough, of which there must be one."""
+    most_ways = max(len(table) for table in tables)
+    if ways > most_ways:
+        raise InputError(
+            f"{ways} ways are more than the {most_ways} characters of the "
+            f"largest alphabet: ask for at most {most_ways} ways."
+        )
+    tables = [table for table in tables if len(table) >= ways]
+    most_shots = max(table.shape[1] for table in tables) - 1
+    if shots > most_shots:
+        raise InputError(
+            f"{shots} shots need {shots + 1} people who drew all characters of "
+            f"an alphabet; there are {most_shots + 1}: ask for at most "
+            f"{most_shots} shots."
+        )
+    return [table for table in tables if table.shape[1] > shots]
 
 
 def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:

@@ -72,8 +72,7 @@ def test_finished_run_is_not_trained_again(finished, glyphs_dir):
 def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
-    # Without batch normalisation two runs on a CPU agree to the last bit; with
-    # it they need --deterministic, see PITFALLS.
+    # Without batch normalisation two runs on a CPU agree to the last bit.
     def build_plain(image_size, filters):
         images = keras.Input((None, None, 1), name="images")
         x = training.networks.Preprocessing(image_size)(images)
