@@ -30,12 +30,15 @@ class RunDirectory:
     def claim(self, settings: Settings):
         """Makes the directory for a training, or finds it made for the same.
 
+        A training that never finished an epoch has no say: it may be started
+        again with other settings, such as after a mistake.
+
         Raises:
             InputError: it holds a training with other settings, or cannot be
                 written to.
         """
         text = settings.to_flags()
-        if self.flags.exists():
+        if self.flags.exists() and self._checkpoints():
             self._require_same(text)
             return
         try:

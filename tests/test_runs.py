@@ -9,7 +9,9 @@ from koch_siamese.settings import Settings
 
 def test_directory_belongs_to_one_training(tmp_path):
     run = RunDirectory(tmp_path / "run")
-    run.claim(Settings(seed=1))
+    run.claim(Settings(seed=3))
+    run.claim(Settings(seed=1))  # nothing was trained by then
+    run.save_checkpoint(1, {}, lambda path: path.write_text("weights"))
     run.claim(Settings(seed=1))
     assert run.read_settings() == Settings(seed=1)
     with pytest.raises(InputError, match=r"with --seed=1; asked for --seed=2"):

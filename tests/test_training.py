@@ -147,8 +147,7 @@ def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
     assert runs.RunDirectory(tmp_path).load_checkpoint() is None
 
 
-def test_other_settings_are_refused(glyphs_dir, tmp_path):
-    run = runs.RunDirectory(tmp_path)
-    run.claim(TINY)
+def test_other_settings_are_refused(finished, glyphs_dir):
+    workdir, _ = finished
     with pytest.raises(InputError, match="another --workdir"):
-        train(dataclasses.replace(TINY, ways=5), tmp_path, glyphs_dir)
+        train(dataclasses.replace(TINY, ways=5), workdir, glyphs_dir)
