@@ -22,7 +22,6 @@ class CharacterIndex:
         drawings: int `[num_drawings]`, drawings sorted by character.
         first_drawing, num_drawings: int `[num_characters]`, the character's
             slice of `drawings`. Characters stand in order of their alphabet.
-        alphabet: int `[num_characters]`, each character's alphabet.
         first_character, num_characters: int `[num_alphabets]`, the alphabet's
             slice of characters.
     """
@@ -30,7 +29,6 @@ class CharacterIndex:
     drawings: np.ndarray
     first_drawing: np.ndarray
     num_drawings: np.ndarray
-    alphabet: np.ndarray
     first_character: np.ndarray
     num_characters: np.ndarray
 
@@ -40,15 +38,14 @@ class CharacterIndex:
     ) -> "CharacterIndex":
         """Indexes drawings by their labels, both int `[num_drawings]`."""
         drawings = np.lexsort((character, alphabet))
-        _, first_drawing, num_drawings = _runs(character[drawings])
-        alphabet, first_character, num_characters = _runs(
+        first_drawing, num_drawings = _runs(character[drawings])
+        first_character, num_characters = _runs(
             alphabet[drawings[first_drawing]]
         )
         return cls(
             drawings,
             first_drawing,
             num_drawings,
-            alphabet,
             first_character,
             num_characters,
         )
@@ -74,10 +71,10 @@ class CharacterIndex:
 
 
 def _runs(values: np.ndarray):
-    """The run number of each of the grouped values; runs' starts, lengths."""
+    """Starts and lengths of the runs of equal values."""
     starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
     lengths = np.diff(np.r_[starts, len(values)])
-    return np.repeat(np.arange(len(starts)), lengths), starts, lengths
+    return starts, lengths
 
 
 def _another(value, count, rng):
