@@ -71,6 +71,12 @@ class RunDirectory:
             )
         return Settings.from_flags(self.flags.read_text())
 
+    def save_model(self, save: Callable):
+        """Stores the best model, by `save(path)`: whole or not at all."""
+        partial = self.model.with_name("partial." + self.model.name)
+        save(partial)
+        partial.replace(self.model)
+
     def save_checkpoint(self, epoch: int, state: dict, save_model: Callable):
         """Stores the state after an epoch, in a folder that appears whole.
 

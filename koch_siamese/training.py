@@ -226,7 +226,7 @@ class RunState(keras.callbacks.Callback):
         if result["accuracy"] > state["best_accuracy"]:
             state["best_accuracy"] = result["accuracy"]
             state["best_epoch"] = epoch + 1
-            self._save(self._siamese, self._run.model)
+            self._run.save_model(self._siamese.save)
         history = state["history"]
         history["loss"].append(logs["loss"])
         history["accuracy"].append(result["accuracy"])
@@ -252,9 +252,3 @@ class RunState(keras.callbacks.Callback):
             self._run.figures / "trials.png",
             self._run.tensorboard,
         )
-
-    @staticmethod
-    def _save(model, path):
-        partial = path.with_name("partial." + path.name)
-        model.save(partial)
-        partial.replace(path)
