@@ -10,7 +10,7 @@ from absl import flags
 
 from koch_siamese import common_flags
 from koch_siamese.errors import InputError
-from koch_siamese.settings import Settings
+from koch_siamese.settings import PROTOCOLS, Settings
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's directory.")
 MODEL = flags.DEFINE_string(
@@ -22,7 +22,7 @@ MODEL = flags.DEFINE_string(
 PROTOCOL = flags.DEFINE_enum(
     "protocol",
     "within_alphabet",
-    ["lake", "within_alphabet", "cross_alphabet"],
+    PROTOCOLS,
     "What to measure: the official 400 trials of Omniglot, or random trials "
     "within alphabets or across them.",
 )

@@ -126,7 +126,7 @@ def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
     Args:
         image_size: the side in pixels at which the convolutions run.
     """
-    smallest = 70  # below it the last convolution has nothing to look at
+    smallest = 70  # the convolutions themselves would do with 65
     if image_size < smallest:
         raise InputError(
             f"The paper's network needs images of at least {smallest} pixels "
@@ -160,7 +160,7 @@ def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
 
 
 def build_fast_embedding(
-    image_size: int = 28, filters: Sequence[int] = (64, 64, 64, 64)
+    image_size: int, filters: Sequence[int]
 ) -> keras.Model:
     """A few convolution blocks on small images, for training on a CPU.
 
@@ -221,9 +221,7 @@ def build_paper_siamese(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
     return build_siamese(build_paper_embedding(image_size))
 
 
-def build_fast_siamese(
-    image_size: int = 28, filters: Sequence[int] = (64, 64, 128, 128)
-) -> keras.Model:
+def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
     """The siamese model of `build_fast_embedding`.
 
     Every distance starts by counting against sameness, and together they span

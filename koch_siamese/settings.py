@@ -8,6 +8,8 @@ import math
 
 from koch_siamese.errors import InputError
 
+PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet")
+
 
 def _setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
     return dataclasses.field(
@@ -95,7 +97,7 @@ class Settings:
     protocols: tuple[str, ...] = _setting(
         ("within_alphabet",),
         "What the best epoch is evaluated on at the end.",
-        choices=("lake", "within_alphabet", "cross_alphabet"),
+        choices=PROTOCOLS,
     )
     num_trials: int = _setting(
         1000, "Trials of each random protocol at the end.", low=1
