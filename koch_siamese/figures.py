@@ -79,6 +79,100 @@ def draw_trials(
     return figure
 
 
+def draw_confusions(
+    images: np.ndarray,
+    character: np.ndarray,
+    trials: Trials,
+    scores: np.ndarray,
+    num: int = 12,
+) -> Figure:
+    """The characters that are most often taken for one another.
+
+    Args:
+        images: uint8 `[num_drawings, height, width]`.
+        character: int `[num_drawings]`.
+        trials: over these drawings.
+        scores: float `[num_trials, ways]`.
+        num: how many pairs of characters, at most.
+    """
+    given = trials.support[np.arange(len(trials)), scores.argmax(axis=1), 0]
+    wrong = character[given] != character[trials.query]
+    drawings = np.c_[trials.query, given][wrong]
+    pairs, example, count = np.unique(
+        np.sort(character[drawings], axis=1),
+        axis=0,
+        return_index=True,
+        return_counts=True,
+    )
+    chosen = np.argsort(-count, kind="stable")[:num]
+    columns = 6
+    rows = max(1, -(-len(chosen) // columns))
+    figure = Figure(figsize=(columns * 1.9, rows * 1.35), layout="constrained")
+    figure.suptitle(
+        f"{wrong.sum()} of {len(trials)} answers are wrong; most often taken "
+        "for one another:"
+    )
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, pair in zip(axes.flat, chosen, strict=False):
+        side_by_side = np.concatenate(images[drawings[example[pair]]], axis=1)
+        _show(axis, side_by_side, GREY)
+        axis.set_title(f"{count[pair]} times", fontsize=9)
+    return figure
+
+
+def draw_score_histogram(
+    scores: np.ndarray, same: np.ndarray, threshold: float
+) -> Figure:
+    """How the scores of same and different pairs separate.
+
+    Args:
+        scores: float `[num_pairs]`, logits.
+        same: `[num_pairs]`, 1 = same character, 0 = different.
+        threshold: from which score a pair counts as the same.
+    """
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axis = figure.subplots()
+    bins = np.linspace(scores.min(), scores.max(), 60)
+    same = same.astype(bool)
+    for chosen, label, color in (
+        (~same, "different characters", VERMILION),
+        (same, "same character", BLUE),
+    ):
+        axis.hist(scores[chosen], bins, color=color, alpha=0.6, label=label)
+    right = (scores >= threshold) == same
+    axis.axvline(threshold, color="black", linewidth=1, label="threshold")
+    axis.set(
+        xlabel="score (logit)",
+        ylabel="pairs",
+        title=f"{right.mean():.1%} of {len(scores)} pairs are told rightly",
+    )
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
+    """The filters of the first layer (Koch et al. 2015, figure 7).
+
+    Args:
+        filters: float `[height, width, num]`; grey is 0, and each filter has
+            its own contrast.
+        columns: filters side by side.
+    """
+    num = filters.shape[-1]
+    rows = -(-num // columns)
+    figure = Figure(figsize=(columns * 0.5, rows * 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, axis in zip(range(num), axes.flat, strict=False):
+        limit = np.abs(filters[..., index]).max()
+        axis.imshow(filters[..., index], cmap="gray", vmin=-limit, vmax=limit)
+    return figure
+
+
 def _show(axis, image, color):
     """Draws an image in a frame of a colour."""
     axis.axis("on")

@@ -1,14 +1,17 @@
 """Embeddings, the weighted L1 head, and the siamese models around them."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from koch_siamese.characters import PAPER
 from koch_siamese.errors import InputError
+from koch_siamese.thresholds import Thresholds
 
 KOCH_IMAGE_SIZE = 105  # section 3.1
 
@@ -70,6 +73,8 @@ class WeightedL1(layers.Layer):
     Args:
         kernel_initializer: for alpha; the paper's dense N(0, 0.2) by default.
         bias_initializer: for b; the paper's N(0.5, 0.01) by default.
+        thresholds: the fields of the `Thresholds` of a finished model, which
+            are stored with it; see `get_thresholds`.
 
     Call arguments:
         first, second: embeddings `[..., dim]`.
@@ -78,10 +83,15 @@ class WeightedL1(layers.Layer):
     """
 
     def __init__(
-        self, kernel_initializer=None, bias_initializer=None, **kwargs
+        self,
+        kernel_initializer=None,
+        bias_initializer=None,
+        thresholds: dict | None = None,
+        **kwargs,
     ):
         """Makes the layer; weights are created with the first embeddings."""
         super().__init__(**kwargs)
+        self.thresholds = thresholds
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or _normal(0.0, KOCH_DENSE_STDDEV)
         )
@@ -112,6 +122,7 @@ class WeightedL1(layers.Layer):
         return super().get_config() | {
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),
+            "thresholds": self.thresholds,
         }
 
 
@@ -280,6 +291,28 @@ def get_embedding(model: keras.Model) -> keras.Model:
 def get_head(model: keras.Model) -> keras.Layer:
     """The layer of a siamese or training model that scores embeddings."""
     return model.get_layer("logit")
+
+
+def get_filters(model: keras.Model) -> np.ndarray | None:
+    """The first convolution's filters, `[height, width, num]`, if it has one.
+
+    Koch et al. 2015, figure 7.
+    """
+    for layer in get_embedding(model).layers:
+        if isinstance(layer, layers.Conv2D):
+            return ops.convert_to_numpy(layer.kernel)[:, :, 0]
+    return None
+
+
+def get_thresholds(model: keras.Model) -> Thresholds | None:
+    """The thresholds stored with a siamese model, if it has any."""
+    fields = get_head(model).thresholds
+    return fields and Thresholds(**fields)
+
+
+def set_thresholds(model: keras.Model, thresholds: Thresholds):
+    """Stores thresholds with a siamese model, to be saved with it."""
+    get_head(model).thresholds = dataclasses.asdict(thresholds)
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:

@@ -43,12 +43,37 @@ class SiameseScorer:
         return keras.ops.convert_to_numpy(self._head(first, second))
 
 
+def score_pairs(
+    scorer: Scorer, images: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Scores pairs of drawings.
+
+    Every drawing is embedded once, however many pairs it takes part in.
+
+    Args:
+        scorer: a model or baseline.
+        images: uint8 `[num_drawings, height, width]`.
+        first, second: int `[num_pairs]`, indices of drawings.
+
+    Returns:
+        float64 `[num_pairs]`.
+    """
+    used, places = np.unique(np.r_[first, second], return_inverse=True)
+    first, second = np.split(places, 2)
+    embeddings = scorer.embed(images[used])
+    scores = np.empty(len(first))
+    for start in range(0, len(first), PAIRS_AT_ONCE):
+        chunk = slice(start, start + PAIRS_AT_ONCE)
+        scores[chunk] = scorer.score(
+            embeddings[first[chunk]], embeddings[second[chunk]]
+        )
+    return scores
+
+
 def score_trials(
     scorer: Scorer, images: np.ndarray, trials: Trials
 ) -> np.ndarray:
     """Scores each candidate of each trial.
-
-    Every drawing is embedded once, however many trials it takes part in.
 
     Args:
         scorer: a model or baseline.
@@ -58,19 +83,8 @@ def score_trials(
     Returns:
         float64 `[num_trials, ways]`: mean score over a candidate's shots.
     """
-    used = np.unique(np.r_[trials.query, trials.support.ravel()])
-    embeddings = scorer.embed(images[used])
-    query = np.searchsorted(used, trials.query)
-    support = np.searchsorted(used, trials.support.reshape(len(trials), -1))
-    scores = np.empty(support.shape)
-    rows = max(1, PAIRS_AT_ONCE // support.shape[1])
-    for start in range(0, len(trials), rows):
-        chunk = slice(start, start + rows)
-        second = support[chunk]
-        first = np.broadcast_to(query[chunk, np.newaxis], second.shape)
-        scores[chunk] = scorer.score(
-            embeddings[first.ravel()], embeddings[second.ravel()]
-        ).reshape(second.shape)
+    query = np.repeat(trials.query, trials.ways * trials.shots)
+    scores = score_pairs(scorer, images, query, trials.support.ravel())
     return scores.reshape(trials.support.shape).mean(axis=-1)
 
 

@@ -13,9 +13,10 @@ from koch_siamese import figures, networks, recipes
 from koch_siamese.characters import Characters
 from koch_siamese.datasets import load_characters
 from koch_siamese.errors import InputError
+from koch_siamese.inspection import inspect
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
 from koch_siamese.runs import RunDirectory, write_text
-from koch_siamese.scoring import SiameseScorer, evaluate_trials, score_trials
+from koch_siamese.scoring import SiameseScorer, evaluate_trials
 from koch_siamese.settings import Settings
 
 # Section 4.2 validates on four drawers; embedding all 20 after each epoch
@@ -89,8 +90,8 @@ def _train(settings, run, data) -> float:
     """Trains up to the end, from wherever it stands; returns seconds."""
     checkpoint = run.load_checkpoint()
     state = checkpoint[1] if checkpoint else _new_state()
-    pictures = run.figures / "trials.png"  # the last file that is written
-    if _is_finished(settings, state) and pictures.exists():
+    inspected = run.results / "thresholds.json"  # the last file written here
+    if _is_finished(settings, state) and inspected.exists():
         return sum(state["history"]["seconds"])
 
     keras.utils.set_random_seed(settings.seed)
@@ -119,7 +120,17 @@ def _train(settings, run, data) -> float:
                 keras.callbacks.TerminateOnNaN(),
             ],
         )
-    callback.draw_results()
+    figures.save_figure(
+        figures.draw_learning_curves(state["history"]),
+        run.figures / "learning_curves.png",
+    )
+    inspect(
+        run,
+        callback.validation,
+        callback.trials,
+        ways=settings.ways,
+        seed=settings.seed,
+    )
     return sum(state["history"]["seconds"])
 
 
@@ -192,10 +203,10 @@ class RunState(keras.callbacks.Callback):
         self._run, self._state, self._settings = run, state, settings
         self._siamese = siamese
         drawers = np.unique(validation.drawer)[:NUM_VALIDATION_DRAWERS]
-        self._validation = validation.of_drawers(drawers)
+        self.validation = validation.of_drawers(drawers)
         self.trials = make_trials(
             "within_alphabet",
-            self._validation,
+            self.validation,
             num_trials=settings.validation_trials,
             ways=settings.ways,
             seed=settings.seed,
@@ -218,7 +229,7 @@ class RunState(keras.callbacks.Callback):
                 "a new --workdir."
             )
         result = evaluate_trials(
-            SiameseScorer(self._siamese), self._validation.images, self.trials
+            SiameseScorer(self._siamese), self.validation.images, self.trials
         )
         logs["one_shot_accuracy"] = result["accuracy"]
         state = self._state
@@ -235,20 +246,3 @@ class RunState(keras.callbacks.Callback):
         write_text(self._run.history, json.dumps(history, indent=2) + "\n")
         if _is_finished(self._settings, state):
             self.model.stop_training = True
-
-    def draw_results(self):
-        """Draws the learning curves, and trials as the best epoch sees them."""
-        figures.save_figure(
-            figures.draw_learning_curves(self._state["history"]),
-            self._run.figures / "learning_curves.png",
-        )
-        scores = score_trials(
-            SiameseScorer(networks.load_model(self._run.model)),
-            self._validation.images,
-            self.trials,
-        )
-        figures.save_figure(
-            figures.draw_trials(self._validation.images, self.trials, scores),
-            self._run.figures / "trials.png",
-            self._run.tensorboard,
-        )

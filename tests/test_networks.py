@@ -5,6 +5,7 @@ import pytest
 import koch_siamese
 from koch_siamese import networks, recipes
 from koch_siamese.errors import InputError
+from koch_siamese.thresholds import Thresholds
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,32 @@ def test_weighted_l1_by_hand():
     assert grid[1, 3] == pytest.approx(float(head(many[1:2], many[3:4])[0]))
 
 
+@pytest.mark.parametrize(
+    "shapes", [((5, 3), (5, 3)), ((5, 1, 3), (1, 4, 3)), ((1, 1, 3), (1, 1, 3))]
+)
+def test_weighted_l1_has_the_gradient_of_its_formula(shapes):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    first, second = (tf.constant(rng.normal(size=shape)) for shape in shapes)
+    head = networks.WeightedL1(dtype="float64")
+    head(first, second)
+    kernel = tf.identity(head.kernel)
+    with tf.GradientTape() as tape:
+        tape.watch([first, second])
+        score = tf.sin(head(first, second))
+    gradients = tape.gradient(score, [first, second, head.kernel, head.bias])
+    with tf.GradientTape() as tape:
+        tape.watch([first, second, kernel])
+        distance = tf.abs(first - second)
+        score = tf.sin(
+            tf.einsum("...d,d->...", distance, kernel) + head.bias.value
+        )
+    expected = tape.gradient(score, [first, second, kernel, head.bias.value])
+    for one, other in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
 def test_siamese_model_is_symmetric_and_shares_its_base(fast):
     first, second = draw_images(5), draw_images(5, seed=1)
     one = fast({"first": first, "second": second})
@@ -144,6 +171,17 @@ def test_model_is_the_same_after_saving_and_loading(fast, tmp_path):
     loaded = koch_siamese.load_model(path)
     inputs = {"first": draw_images(3), "second": draw_images(3, seed=1)}
     np.testing.assert_array_equal(loaded(inputs), fast(inputs))
+
+
+def test_thresholds_are_stored_with_the_model(tmp_path):
+    model = networks.build_fast_siamese(16, (4, 6))
+    assert networks.get_thresholds(model) is None
+    thresholds = Thresholds(same=0.5, none_of_these=(1.0, 2.5))
+    networks.set_thresholds(model, thresholds)
+    model.save(tmp_path / "model.keras")
+    loaded = koch_siamese.load_model(tmp_path / "model.keras")
+    found = networks.get_thresholds(loaded)
+    assert (found.same, tuple(found.none_of_these)) == (0.5, (1.0, 2.5))
 
 
 def test_what_is_no_model_is_refused(tmp_path):

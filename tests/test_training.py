@@ -55,7 +55,17 @@ def test_training_leaves_all_files_of_a_run(finished):
     history = json.loads((workdir / "history.json").read_text())
     assert [len(values) for values in history.values()] == [3, 3, 3]
     pictures = {path.name for path in (workdir / "figures").iterdir()}
-    assert pictures == {"pairs.png", "trials.png", "learning_curves.png"}
+    assert pictures == {
+        f"{name}.png"
+        for name in (
+            "confusions",
+            "filters",
+            "learning_curves",
+            "pairs",
+            "scores",
+            "trials",
+        )
+    }
     assert koch_siamese.load_model(workdir / "model.keras").name == "siamese"
 
 

@@ -1,0 +1,174 @@
+"""What a trained model can and cannot do on validation characters.
+
+The thresholds that are stored with it, and the pictures of a run.
+"""
+
+import keras
+import numpy as np
+
+from koch_siamese import figures, networks
+from koch_siamese.characters import Characters
+from koch_siamese.pairs import CharacterIndex, sample_pairs
+from koch_siamese.protocols import make_trials
+from koch_siamese.runs import RunDirectory
+from koch_siamese.scoring import (
+    Scorer,
+    SiameseScorer,
+    score_pairs,
+    score_trials,
+)
+from koch_siamese.thresholds import (
+    Thresholds,
+    compute_absence_thresholds,
+    compute_same_threshold,
+)
+from koch_siamese.trials import Trials
+
+NUM_PAIRS = 10_000  # section 4.2
+NUM_ABSENT_TRIALS = 5_000
+FALSE_ACCEPTS = 0.05
+
+
+def inspect(
+    run: RunDirectory,
+    validation: Characters,
+    trials: Trials,
+    *,
+    ways: int,
+    seed: int,
+):
+    """Stores thresholds with a run's best model, and draws its pictures.
+
+    Args:
+        run: where the model is, and where results and pictures go.
+        validation: characters that took no part in training.
+        trials: one-shot trials over them, to be shown.
+        ways: candidates at most when the query's character is absent.
+        seed: decides pairs and trials.
+    """
+    model = networks.load_model(run.model)
+    scorer = SiameseScorer(model)
+    scores, same = _score_pairs_of(scorer, validation, seed)
+    absent, present = _score_absent_and_present(scorer, validation, ways, seed)
+    thresholds = Thresholds(
+        compute_same_threshold(scores, same),
+        compute_absence_thresholds(absent, FALSE_ACCEPTS),
+    )
+    networks.set_thresholds(model, thresholds)
+    run.save_model(model.save)
+    draw_pictures(run, model, validation, trials)
+    figures.save_figure(
+        figures.draw_score_histogram(scores, same, thresholds.same),
+        run.figures / "scores.png",
+        run.tensorboard,
+    )
+    run.write_result(
+        "thresholds",
+        {
+            "same": measure_same(scores, same, thresholds),
+            "none_of_these": measure_absence(absent, present, thresholds),
+            "seed": seed,
+            "model": str(run.model),
+        },
+    )
+
+
+def draw_pictures(
+    run: RunDirectory,
+    model: keras.Model,
+    validation: Characters,
+    trials: Trials,
+):
+    """Draws trials, what is taken for what, and the first filters."""
+    scores = score_trials(SiameseScorer(model), validation.images, trials)
+    pictures = {
+        "trials": figures.draw_trials(validation.images, trials, scores),
+        "confusions": figures.draw_confusions(
+            validation.images, validation.character, trials, scores
+        ),
+        "filters": figures.draw_filters(networks.get_filters(model)),
+    }
+    for name, figure in pictures.items():
+        figures.save_figure(
+            figure, run.figures / f"{name}.png", run.tensorboard
+        )
+
+
+def _score_pairs_of(scorer, characters, seed):
+    """Scores of balanced pairs within alphabets, and which are the same."""
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
+    )
+    first, second, same = sample_pairs(
+        index, NUM_PAIRS, np.random.default_rng(seed)
+    )
+    return score_pairs(scorer, characters.images, first, second), same
+
+
+def _score_absent_and_present(scorer: Scorer, characters, ways, seed):
+    """Scores of trials without the query's character, and with it.
+
+    Returns:
+        absent: `[num_trials, ways]`, other characters of the alphabet.
+        present: likewise; the right one comes first, in place of the last.
+    """
+    _, sizes = np.unique(
+        np.unique(np.c_[characters.alphabet, characters.character], axis=0)[
+            :, 0
+        ],
+        return_counts=True,
+    )
+    trials = make_trials(
+        "within_alphabet",
+        characters,
+        num_trials=NUM_ABSENT_TRIALS,
+        ways=min(ways + 1, sizes.max()),
+        seed=seed,
+    )
+    scores = score_trials(scorer, characters.images, trials)
+    answer = np.arange(trials.ways) == trials.answer[:, np.newaxis]
+    absent = scores[~answer].reshape(len(trials), -1)
+    return absent, np.c_[scores[answer], absent[:, :-1]]
+
+
+def measure_same(scores, same, thresholds: Thresholds) -> dict[str, float]:
+    """How the `same` threshold does on pairs, shares within 0..1."""
+    accepted, same = scores >= thresholds.same, same.astype(bool)
+    return {
+        "logit": thresholds.same,
+        "accuracy": float((accepted == same).mean()),
+        "false_accepts": float(accepted[~same].mean()),
+        "false_rejects": float(1 - accepted[same].mean()),
+        "num_pairs": len(scores),
+    }
+
+
+def measure_absence(
+    absent, present, thresholds: Thresholds
+) -> dict[str, float]:
+    """How `none_of_these` does on trials, shares within 0..1."""
+    ways = absent.shape[1]
+    threshold = thresholds.for_ways(ways)
+    best = present.max(axis=1)
+    right = (present[:, 0] == best) & (best >= threshold)
+    return {
+        "ways": ways,
+        "logit": threshold,
+        "false_accepts": float((absent.max(axis=1) >= threshold).mean()),
+        "right_where_present": float(right.mean()),
+        "num_trials": len(absent),
+    }
+
+
+def format_thresholds(report: dict) -> str:
+    """Two lines on the thresholds of a run, from its result file."""
+    same, absent = report["same"], report["none_of_these"]
+    return (
+        f"same: from a score of {same['logit']:.2f}; "
+        f"{same['accuracy']:.1%} of {same['num_pairs']} validation pairs are "
+        "told rightly\n"
+        f"none of these: below {absent['logit']:.2f} of {absent['ways']} "
+        f"candidates; {absent['false_accepts']:.1%} of absent characters are "
+        f"taken for one, {absent['right_where_present']:.1%} of present ones "
+        "are named rightly"
+    )

@@ -1,0 +1,73 @@
+"""Where a score becomes an answer: same, or none of these. NumPy only."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """The logits from which on a model says yes.
+
+    Attributes:
+        same: a pair that scores at least this counts as the same character.
+        none_of_these: by the number of candidates, from 1 upwards, what the
+            best of them must score for the query to be one of them.
+    """
+
+    same: float
+    none_of_these: tuple[float, ...]
+
+    def for_ways(self, ways: int) -> float:
+        """The threshold of `none_of_these` for a number of candidates.
+
+        The more candidates, the more chances for a stranger to be taken for
+        one of them; beyond what was measured the last threshold holds.
+        """
+        return self.none_of_these[min(ways, len(self.none_of_these)) - 1]
+
+
+def compute_same_threshold(scores: np.ndarray, same: np.ndarray) -> float:
+    """The threshold that tells most pairs rightly (Koch et al., section 4.2).
+
+    Args:
+        scores: float `[num_pairs]`.
+        same: `[num_pairs]`, 1 = same, 0 = different; both occur.
+
+    Returns:
+        Midway between two scores; the lowest of several that are as good.
+    """
+    order = np.argsort(scores)
+    ranked, same = scores[order], same[order].astype(bool)
+    # Right answers where the first k are called different and the rest same.
+    right = np.r_[0, np.cumsum(~same)] + np.r_[0, np.cumsum(same[::-1])][::-1]
+    # Scores that tie stand on one side of a threshold.
+    possible = np.r_[True, ranked[1:] > ranked[:-1], True]
+    cut = int(np.argmax(np.where(possible, right, -1)))
+    return _midway(ranked, cut)
+
+
+def compute_absence_thresholds(
+    scores: np.ndarray, false_accepts: float = 0.05
+) -> tuple[float, ...]:
+    """Thresholds for "none of these", by the number of candidates.
+
+    Args:
+        scores: float `[num_trials, ways]`, all of wrong candidates: the
+            query's character is absent.
+        false_accepts: the share of such queries, within 0..1, of which the
+            best candidate may reach the threshold.
+
+    Returns:
+        A threshold for 1, 2, ..., `ways` candidates; never falling.
+    """
+    best = np.sort(np.maximum.accumulate(scores, axis=1), axis=0)
+    cut = int(np.ceil((1 - false_accepts) * len(best)))
+    return tuple(_midway(column, cut) for column in best.T)
+
+
+def _midway(ranked, cut):
+    """Between the values before and from `cut` on; at an end, just beyond."""
+    low = ranked[cut - 1] if cut > 0 else ranked[0] - 1
+    high = ranked[cut] if cut < len(ranked) else ranked[-1] + 1
+    return float(low) + (float(high) - float(low)) / 2
