@@ -20,6 +20,32 @@ MANUAL_DIR = flags.DEFINE_string(
 )
 
 
+def define_model_flags(what: str = "A model file"):
+    """Defines --workdir and --model, for commands that use a trained model."""
+    flags.DEFINE_string("workdir", None, "The run's directory.")
+    flags.DEFINE_string(
+        "model", None, f"{what}. Default: model.keras of the run."
+    )
+
+
+def model_path() -> str:
+    """The model file that --model or --workdir names.
+
+    Raises:
+        InputError: neither is given.
+    """
+    from koch_siamese.runs import RunDirectory
+
+    if flags.FLAGS.model:
+        return flags.FLAGS.model
+    if flags.FLAGS.workdir:
+        return str(RunDirectory(flags.FLAGS.workdir).model)
+    raise InputError(
+        "No model is given: expected --workdir of a training, such as "
+        "--workdir=runs/quickstart after koch_siamese.train, or --model=FILE."
+    )
+
+
 def run(main: Callable[[], None]):
     """Parses the flags and runs a command.
 

@@ -9,15 +9,10 @@ The result is printed, and written to the run's results/ if there is a run.
 from absl import flags
 
 from koch_siamese import common_flags
-from koch_siamese.errors import InputError
 from koch_siamese.settings import PROTOCOLS, Settings
 
-WORKDIR = flags.DEFINE_string("workdir", None, "The run's directory.")
-MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff. "
-    "Default: model.keras of the run.",
+common_flags.define_model_flags(
+    "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff"
 )
 PROTOCOL = flags.DEFINE_enum(
     "protocol",
@@ -50,35 +45,31 @@ def _read_run():
     """The run's directory and settings, if one is given."""
     from koch_siamese.runs import RunDirectory
 
-    if not WORKDIR.value:
-        if not MODEL.value:
-            raise InputError(
-                "Nothing to evaluate: give --workdir of a training, or "
-                "--model=FILE, or a baseline such as --model=pixels_cosine."
-            )
+    if not flags.FLAGS.workdir:
         return None, Settings()
-    run = RunDirectory(WORKDIR.value)
+    run = RunDirectory(flags.FLAGS.workdir)
     return run, run.read_settings()
 
 
-def _build_scorer(run):
+def _build_scorer(model):
     from koch_siamese.baselines import BASELINES
     from koch_siamese.networks import load_model
     from koch_siamese.scoring import SiameseScorer
 
-    if MODEL.value in BASELINES:
-        return BASELINES[MODEL.value]()
-    return SiameseScorer(load_model(MODEL.value or run.model))
+    if model in BASELINES:
+        return BASELINES[model]()
+    return SiameseScorer(load_model(model))
 
 
 def main():
     """Measures, prints and writes one result."""
+    model = common_flags.model_path()
     run, settings = _read_run()
     common_flags.import_tensorflow()
     from koch_siamese.protocols import evaluate_with_baseline, format_results
 
     result = evaluate_with_baseline(
-        _build_scorer(run),
+        _build_scorer(model),
         PROTOCOL.value,
         dataset=DATASET.value or settings.dataset,
         background=settings.background,
@@ -90,13 +81,13 @@ def main():
         data_dir=common_flags.DATA_DIR.value,
         manual_dir=common_flags.MANUAL_DIR.value,
     )
-    result["model"] = MODEL.value or str(run.model)
+    result["model"] = model
     result["flagfile"] = str(run.flags) if run else None
     print(format_results([result]))
     if run:
         name = PROTOCOL.value
-        if MODEL.value:
-            name += "_" + MODEL.value.replace("/", "_")
+        if flags.FLAGS.model:
+            name += "_" + model.replace("/", "_")
         print(f"Written to {run.write_result(name, result)}")
 
 
