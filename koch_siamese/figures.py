@@ -98,7 +98,7 @@ def draw_confusions(
     given = trials.support[np.arange(len(trials)), scores.argmax(axis=1), 0]
     wrong = character[given] != character[trials.query]
     drawings = np.c_[trials.query, given][wrong]
-    pairs, example, count = np.unique(
+    _, example, count = np.unique(
         np.sort(character[drawings], axis=1),
         axis=0,
         return_index=True,
