@@ -28,6 +28,26 @@ def define_model_flags(what: str = "A model file"):
     )
 
 
+def define_crop_flag():
+    """Defines --crop, for commands that read a user's images."""
+    flags.DEFINE_bool(
+        "crop",
+        True,
+        "Cut images to their ink, with the margin of Omniglot's drawings.",
+    )
+
+
+def read_drawings(path: str | None):
+    """A user's images, as --crop says: paths, and uint8 `[num, 105, 105]`."""
+    import numpy as np
+
+    from koch_siamese.folders import list_images, read_drawing
+
+    paths = list_images(path) if path else []
+    drawings = [read_drawing(x, flags.FLAGS.crop) for x in paths]
+    return paths, np.array(drawings)
+
+
 def model_path() -> str:
     """The model file that --model or --workdir names.
 

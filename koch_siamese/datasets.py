@@ -1,6 +1,7 @@
 """Data sets by name: loads one as characters to train, choose and test on."""
 
 import concurrent.futures
+import dataclasses
 import threading
 import urllib.request
 from pathlib import Path
@@ -8,42 +9,80 @@ from urllib.error import HTTPError
 
 import numpy as np
 
-from koch_siamese import omniglot
+from koch_siamese import folders, omniglot
 from koch_siamese.characters import Characters, read_examples
 from koch_siamese.errors import InputError
 
 CONNECTION_SECONDS = 20  # TFDS itself would retry for minutes
 
 
-def load_characters(
-    dataset: str,
-    split: str,
-    *,
-    background: str = "original",
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
-) -> Characters:
-    """Loads a split of a data set, preparing it first if that is not done.
+@dataclasses.dataclass(frozen=True)
+class DataSource:
+    """Where characters are from.
 
-    Args:
-        dataset: `omniglot`, `glyphs`, or `glyphs/tiny`.
-        split: `training`, `validation` or `test`, which share no alphabet.
+    Attributes:
+        dataset: `omniglot`, `glyphs`, `glyphs/tiny`, or `folder`.
         background: Omniglot's training set, see `omniglot.load_split`.
-        data_dir: where TFDS keeps data sets; by default its own folder.
+        data_dir: where TFDS keeps data sets, by default its own folder; of
+            `folder`, the folder of images.
         manual_dir: a folder with Omniglot's four zips, where they cannot be
             downloaded.
-
-    Raises:
-        InputError: the data are not there and cannot be had.
+        crop: whether a folder's images are cut to their ink.
+        split_seed: divides a folder's characters.
     """
-    name, _, config = dataset.partition("/")
-    if name == "omniglot":
-        builder = prepare_omniglot(data_dir, manual_dir)
-        return omniglot.load_split(builder, split, background)
-    if name == "glyphs":
-        builder = _prepare_glyphs(config or "default", data_dir)
-        return _read_glyphs(builder, "train" if split == "training" else split)
-    raise InputError(f"Unknown data set {dataset!r}: use glyphs or omniglot.")
+
+    dataset: str
+    background: str = "original"
+    data_dir: str | None = None
+    manual_dir: str | None = None
+    crop: bool = False
+    split_seed: int = 0
+
+    def load(self, split: str) -> Characters:
+        """Loads a split, preparing the data set first if that is not done.
+
+        Args:
+            split: `training`, `validation` or `test`, which share no
+                alphabet, or no character of a folder; `all` of a folder.
+
+        Raises:
+            InputError: the data are not there and cannot be had.
+        """
+        name, _, config = self.dataset.partition("/")
+        if name == "folder":
+            return self._load_folder(split)
+        if split == "all":
+            raise InputError(
+                f"{self.dataset} has no split 'all': use training, validation "
+                "or test."
+            )
+        if name == "omniglot":
+            builder = prepare_omniglot(self.data_dir, self.manual_dir)
+            return omniglot.load_split(builder, split, self.background)
+        if name == "glyphs":
+            builder = _prepare_glyphs(config or "default", self.data_dir)
+            split = "train" if split == "training" else split
+            return _read_glyphs(builder, split)
+        raise InputError(
+            f"Unknown data set {self.dataset!r}: use glyphs, omniglot or "
+            "folder."
+        )
+
+    def _load_folder(self, split):
+        if not self.data_dir:
+            raise InputError(
+                "--dataset=folder needs --data_dir, the folder of images: "
+                "DIR/character/*.png or DIR/alphabet/character/*.png."
+            )
+        characters, _ = folders.load_folder(self.data_dir, self.crop)
+        if split == "all":
+            return characters
+        return folders.split_characters(characters, split, self.split_seed)
+
+
+def load_characters(dataset: str, split: str, **options) -> Characters:
+    """Loads a split of a data set; options are the fields of `DataSource`."""
+    return DataSource(dataset, **options).load(split)
 
 
 def prepare_omniglot(data_dir: str | None, manual_dir: str | None = None):

@@ -24,10 +24,14 @@ PROTOCOL = flags.DEFINE_enum(
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "Characters to test on: glyphs or omniglot. Default: the run's.",
+    "Characters to test on: glyphs, omniglot, or folder, your own images in "
+    "--data_dir. Default: the run's.",
 )
 SPLIT = flags.DEFINE_enum(
-    "split", "test", ["test", "validation"], "Which alphabets to test on."
+    "split",
+    "test",
+    ["test", "validation", "all"],
+    "Which alphabets to test on; of a folder, which characters.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
     "num_trials", 1000, "Random trials.", lower_bound=1
@@ -66,20 +70,25 @@ def main():
     model = common_flags.model_path()
     run, settings = _read_run()
     common_flags.import_tensorflow()
+    from koch_siamese.datasets import DataSource
     from koch_siamese.protocols import evaluate_with_baseline, format_results
 
     result = evaluate_with_baseline(
         _build_scorer(model),
         PROTOCOL.value,
-        dataset=DATASET.value or settings.dataset,
-        background=settings.background,
+        DataSource(
+            DATASET.value or settings.dataset,
+            settings.background,
+            common_flags.DATA_DIR.value,
+            common_flags.MANUAL_DIR.value,
+            settings.crop,
+            split_seed=settings.seed,
+        ),
         split=SPLIT.value,
         num_trials=NUM_TRIALS.value,
         ways=WAYS.value,
         shots=SHOTS.value,
         seed=SEED.value,
-        data_dir=common_flags.DATA_DIR.value,
-        manual_dir=common_flags.MANUAL_DIR.value,
     )
     result["model"] = model
     result["flagfile"] = str(run.flags) if run else None

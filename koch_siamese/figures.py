@@ -1,10 +1,13 @@
 """Pictures: pairs, trials, learning curves; readable for the colour-blind."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from koch_siamese.gallery import Answer
+from koch_siamese.tables import to_printable
 from koch_siamese.trials import Trials
 
 # Of Okabe and Ito's palette, told apart by all common forms of vision.
@@ -79,6 +82,54 @@ def draw_trials(
     return figure
 
 
+def draw_answers(
+    queries: np.ndarray,
+    images: np.ndarray,
+    names: Sequence[str],
+    answers: Sequence[Answer],
+    num: int = 24,
+) -> Figure:
+    """Queries, each with its best character and the runner-up beside it.
+
+    Args:
+        queries: uint8 `[num_queries, height, width]`.
+        images: uint8 `[num_drawings, height, width]`, the supports.
+        names: the character of each support; the first one is shown.
+        answers: to the queries.
+        num: how many queries, at most.
+    """
+    answers = answers[:num]
+    columns = min(4, len(answers))
+    rows = -(-len(answers) // columns)
+    figure = Figure(figsize=(columns * 3.6, rows * 1.6), layout="constrained")
+    axes = figure.subplots(rows, 3 * columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    shown = dict(zip(reversed(names), images[::-1], strict=True))
+    for triple, query, answer in zip(
+        axes.reshape(-1, 3), queries, answers, strict=False
+    ):
+        _show(triple[0], query, "black")
+        triple[0].set_title(
+            "query" if answer.character else "none of these", fontsize=9
+        )
+        for axis, name, score, color in (
+            (triple[1], answer.best, answer.score, BLUE),
+            (triple[2], answer.runner_up, answer.runner_up_score, GREY),
+        ):
+            if name in shown:
+                _show(axis, shown[name], color if answer.character else GREY)
+                axis.set_title(f"{_shorten(name)} {score:.1f}", fontsize=9)
+    return figure
+
+
+def _shorten(name, length=14):
+    """A title that fits; a dollar sign starts no formula."""
+    name = to_printable(name)
+    name = name if len(name) <= length else name[: length - 3] + "..."
+    return name.replace("$", r"\$")
+
+
 def draw_confusions(
     images: np.ndarray,
     character: np.ndarray,
@@ -118,7 +169,7 @@ def draw_confusions(
     for axis, pair in zip(axes.flat, chosen, strict=False):
         side_by_side = np.concatenate(images[drawings[example[pair]]], axis=1)
         _show(axis, side_by_side, GREY)
-        axis.set_title(f"{count[pair]} times", fontsize=9)
+        axis.set_title(f"{count[pair]} x", fontsize=9)
     return figure
 
 

@@ -1,6 +1,7 @@
 """Embeddings, the weighted L1 head, and the siamese models around them."""
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -291,6 +292,23 @@ def get_embedding(model: keras.Model) -> keras.Model:
 def get_head(model: keras.Model) -> keras.Layer:
     """The layer of a siamese or training model that scores embeddings."""
     return model.get_layer("logit")
+
+
+def get_image_size(model: keras.Model) -> int:
+    """The side in pixels at which a model sees drawings."""
+    return next(
+        layer.image_size
+        for layer in get_embedding(model).layers
+        if isinstance(layer, Preprocessing)
+    )
+
+
+def compute_fingerprint(model: keras.Model) -> str:
+    """Tells models apart by what they embed with: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for weight in get_embedding(model).get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
 
 
 def get_filters(model: keras.Model) -> np.ndarray | None:

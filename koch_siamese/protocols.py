@@ -1,12 +1,15 @@
 """What a number is measured on: the protocols of evaluation."""
 
+import dataclasses
+
 import numpy as np
 
 from koch_siamese.baselines import PixelsCosine
 from koch_siamese.characters import Characters
-from koch_siamese.datasets import load_characters
+from koch_siamese.datasets import DataSource
 from koch_siamese.omniglot import lake_trials
 from koch_siamese.scoring import Scorer, evaluate_trials
+from koch_siamese.tables import format_table
 from koch_siamese.trials import Trials, sample_trials
 
 
@@ -52,16 +55,13 @@ def make_trials(
 def evaluate_with_baseline(
     scorer: Scorer,
     protocol: str,
+    source: DataSource,
     *,
-    dataset: str,
-    background: str = "original",
     split: str = "test",
     num_trials: int = 400,
     ways: int = 20,
     shots: int = 1,
     seed: int = 0,
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
 ) -> dict[str, object]:
     """Measures a scorer and, on the same trials, nearest neighbours.
 
@@ -69,8 +69,7 @@ def evaluate_with_baseline(
         scorer: a model or baseline.
         protocol: see `make_trials`; `lake` is on Omniglot's test alphabets
             whatever the other arguments say.
-        dataset, background, split, data_dir, manual_dir: see
-            `datasets.load_characters`.
+        source, split: the characters to draw trials from.
         num_trials, ways, shots, seed: see `make_trials`.
 
     Returns:
@@ -79,14 +78,11 @@ def evaluate_with_baseline(
         `PixelsCosine`.
     """
     if protocol == "lake":
-        dataset, background, split = "omniglot", "original", "test"
-    characters = load_characters(
-        dataset,
-        split,
-        background=background,
-        data_dir=data_dir,
-        manual_dir=manual_dir,
-    )
+        source = dataclasses.replace(
+            source, dataset="omniglot", background="original"
+        )
+        split = "test"
+    characters = source.load(split)
     trials = make_trials(
         protocol,
         characters,
@@ -98,7 +94,7 @@ def evaluate_with_baseline(
     neighbour = evaluate_trials(PixelsCosine(), characters.images, trials)
     return {
         "protocol": protocol,
-        "dataset": dataset,
+        "dataset": source.dataset,
         "split": split,
         "seed": seed,
         **evaluate_trials(scorer, characters.images, trials),
@@ -134,6 +130,4 @@ def format_results(results: list[dict]) -> str:
                 f"{result['nearest_neighbour']:.2%}",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return format_table(rows)

@@ -7,6 +7,7 @@ from keras import ops
 from koch_siamese import batches, networks, objectives
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
+from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings
 
 
@@ -33,10 +34,28 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
 
 
 def build_model(settings: Settings) -> keras.Model:
-    """The siamese model that the settings ask for, untrained."""
+    """The siamese model that the settings ask for: new, or as of `init`.
+
+    Raises:
+        InputError: `init` is no siamese model, or one for another image size.
+    """
+    if settings.init:
+        return _load_initial(settings)
     if settings.network == "paper":
         return networks.build_paper_siamese(settings.image_size)
     return networks.build_fast_siamese(settings.image_size, settings.filters)
+
+
+def _load_initial(settings):
+    model = networks.load_model(settings.init)
+    image_size = networks.get_image_size(model)
+    if image_size != settings.image_size:
+        raise InputError(
+            f"--init={settings.init} sees drawings at {image_size} pixels; got "
+            f"--image_size={settings.image_size}: give "
+            f"--image_size={image_size}."
+        )
+    return model
 
 
 def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:

@@ -32,6 +32,11 @@ class SiameseScorer:
         self._head = get_head(model)
         self._batch_size = batch_size
 
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self._embedding.output.shape[-1]
+
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
         return self._embedding.predict(
@@ -39,7 +44,7 @@ class SiameseScorer:
         )
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Logits `[num]` of pairs of embeddings, both `[num, dim]`."""
+        """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
         return keras.ops.convert_to_numpy(self._head(first, second))
 
 

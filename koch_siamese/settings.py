@@ -33,8 +33,11 @@ class Settings:
 
     dataset: str = _setting(
         "glyphs",
-        "Characters to learn from.",
-        choices=("glyphs", "glyphs/tiny", "omniglot"),
+        "Characters to learn from; folder: your own images in --data_dir.",
+        choices=("glyphs", "glyphs/tiny", "omniglot", "folder"),
+    )
+    crop: bool = _setting(
+        False, "Whether the images of a folder are cut to their ink."
     )
     background: str = _setting(
         "original",
@@ -44,6 +47,9 @@ class Settings:
     )
     quarter_turns: bool = _setting(
         False, "Whether training characters turned by 90 degrees are new ones."
+    )
+    init: str = _setting(
+        "", "A trained model to go on from, instead of a new network."
     )
     network: str = _setting("fast", "The embedding.", choices=("fast", "paper"))
     image_size: int = _setting(
@@ -135,7 +141,7 @@ class Settings:
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         values = {}
-        for line in text.split():
+        for line in text.splitlines():
             name, _, value = line.removeprefix("--").partition("=")
             if name not in fields:
                 raise InputError(f"{line!r} is not a setting of a training.")

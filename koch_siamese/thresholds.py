@@ -71,3 +71,17 @@ def _midway(ranked, cut):
     low = ranked[cut - 1] if cut > 0 else ranked[0] - 1
     high = ranked[cut] if cut < len(ranked) else ranked[-1] + 1
     return float(low) + (float(high) - float(low)) / 2
+
+
+def compute_probability(score: float, thresholds: Thresholds | None) -> float:
+    """The probability that a pair is the same, where half of all pairs are.
+
+    Args:
+        score: a logit.
+        thresholds: of the model, or None for one without: as if `same` was 0.
+
+    Returns:
+        Within 0..1; 0.5 at the threshold of `same`.
+    """
+    same = thresholds.same if thresholds else 0.0
+    return float(1 / (1 + np.exp(-np.clip(score - same, -700, 700))))

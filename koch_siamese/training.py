@@ -11,7 +11,7 @@ import numpy as np
 
 from koch_siamese import figures, networks, recipes
 from koch_siamese.characters import Characters
-from koch_siamese.datasets import load_characters
+from koch_siamese.datasets import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.inspection import inspect
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
@@ -40,7 +40,7 @@ def train_and_evaluate(
     Args:
         settings: what to train.
         workdir: the run's directory.
-        data_dir, manual_dir: see `datasets.load_characters`.
+        data_dir, manual_dir: see `datasets.DataSource`.
         flagfile: the name of the recipe, for the result files.
 
     Returns:
@@ -53,15 +53,22 @@ def train_and_evaluate(
     """
     run = RunDirectory(workdir)
     run.claim(settings)
-    data = {"data_dir": data_dir, "manual_dir": manual_dir}
-    seconds = _train(settings, run, data)
+    source = DataSource(
+        settings.dataset,
+        settings.background,
+        data_dir,
+        manual_dir,
+        settings.crop,
+        split_seed=settings.seed,
+    )
+    seconds = _train(settings, run, source)
     return [
-        _evaluate(settings, run, protocol, data, seconds, flagfile)
+        _evaluate(settings, run, protocol, source, seconds, flagfile)
         for protocol in settings.protocols
     ]
 
 
-def _evaluate(settings, run, protocol, data, seconds, flagfile):
+def _evaluate(settings, run, protocol, source, seconds, flagfile):
     """The result of one protocol, measured unless that has been done."""
     path = run.results / f"{protocol}.json"
     if not path.exists():
@@ -69,13 +76,11 @@ def _evaluate(settings, run, protocol, data, seconds, flagfile):
         result = evaluate_with_baseline(
             SiameseScorer(model),
             protocol,
-            dataset=settings.dataset,
-            background=settings.background,
+            source,
             num_trials=settings.num_trials,
             ways=settings.ways,
             shots=settings.shots,
             seed=settings.seed,
-            **data,
         )
         result |= {
             "model": str(run.model),
@@ -86,7 +91,7 @@ def _evaluate(settings, run, protocol, data, seconds, flagfile):
     return json.loads(path.read_text())
 
 
-def _train(settings, run, data) -> float:
+def _train(settings, run, source) -> float:
     """Trains up to the end, from wherever it stands; returns seconds."""
     checkpoint = run.load_checkpoint()
     state = checkpoint[1] if checkpoint else _new_state()
@@ -95,7 +100,7 @@ def _train(settings, run, data) -> float:
         return sum(state["history"]["seconds"])
 
     keras.utils.set_random_seed(settings.seed)
-    training, validation = _load_characters(settings, data)
+    training, validation = _load_characters(settings, source)
     batches = recipes.make_batches(
         settings, training, state["epoch"] * settings.steps_per_epoch
     )
@@ -134,18 +139,12 @@ def _train(settings, run, data) -> float:
     return sum(state["history"]["seconds"])
 
 
-def _load_characters(settings, data):
+def _load_characters(settings, source):
     """The characters to train on, ready for batches, and to validate on."""
-    training, validation = (
-        load_characters(
-            settings.dataset, split, background=settings.background, **data
-        )
-        for split in ("training", "validation")
-    )
-    training = training.resized(settings.image_size)
+    training = source.load("training").resized(settings.image_size)
     if settings.quarter_turns:
         training = training.with_quarter_turns()
-    return training, validation
+    return training, source.load("validation")
 
 
 def _build_or_load(settings, checkpoint):

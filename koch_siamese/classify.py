@@ -1,0 +1,149 @@
+r"""Recognises drawings, given a drawing or more of each character.
+
+    python -m koch_siamese.classify --model=FILE --support=DIR --query=DIR
+
+--support is a folder of images, named by what they show (ka.png), or of a
+folder of images for each character. Each query gets the best character, or
+"none of these" if even the best scores below the model's threshold.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from koch_siamese import common_flags
+from koch_siamese.errors import InputError
+
+SUPPORT = flags.DEFINE_string(
+    "support", None, "A folder of drawings of the characters to choose among."
+)
+QUERY = flags.DEFINE_string(
+    "query", None, "The drawing to recognise, or a folder of them."
+)
+GALLERY = flags.DEFINE_string(
+    "gallery",
+    None,
+    "A file that keeps the embedded supports. With --support, the characters "
+    "of that folder are added to it.",
+)
+REMOVE = flags.DEFINE_list(
+    "remove", [], "Characters to remove from the gallery."
+)
+JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each query.")
+FIGURE = flags.DEFINE_string(
+    "figure", None, "Draw queries, characters and scores into this PNG file."
+)
+common_flags.define_model_flags()
+common_flags.define_crop_flag()
+
+
+def _check_flags():
+    """What is wrong with the flags is said before TensorFlow is imported."""
+    if not (SUPPORT.value or GALLERY.value):
+        raise InputError(
+            "No characters to choose among: give --support, a folder of "
+            "drawings, or --gallery, a file made from one."
+        )
+    if REMOVE.value and not GALLERY.value:
+        raise InputError("--remove is for a gallery: give --gallery=FILE too.")
+    if not (QUERY.value or GALLERY.value):
+        raise InputError("Nothing to recognise: give --query=FILE or a folder.")
+    if FIGURE.value and not (SUPPORT.value and QUERY.value):
+        raise InputError(
+            "--figure shows queries beside supports: give --query and "
+            "--support too."
+        )
+    if FIGURE.value and not FIGURE.value.endswith(".png"):
+        raise InputError(
+            f"--figure={FIGURE.value} must be a file that ends in .png."
+        )
+
+
+def _read_support():
+    """Supports and their names, if a folder is given."""
+    from koch_siamese.folders import load_folder
+
+    if not SUPPORT.value:
+        return None, ()
+    characters, names = load_folder(SUPPORT.value, flags.FLAGS.crop)
+    return characters.images, [names[i] for i in characters.character]
+
+
+def _build_gallery(scorer, fingerprint, images, names):
+    """The gallery of the flags, stored if it has a file."""
+    import numpy as np
+
+    from koch_siamese.gallery import Gallery
+
+    path = GALLERY.value
+    if path and Path(path).exists():
+        gallery = Gallery.load(path, fingerprint)
+    else:
+        empty = np.empty((0, scorer.dim), np.float32)
+        gallery = Gallery((), empty, fingerprint)
+    gallery = gallery.without(REMOVE.value)
+    if names:
+        gallery = gallery.add(names, scorer.embed(images))
+    if path and (names or REMOVE.value):
+        gallery.save(path)
+    if not gallery.names:
+        raise InputError(
+            f"The gallery {path} has no characters: add some with --support."
+        )
+    return gallery
+
+
+def _to_json(path, answer):
+    return json.dumps({"query": str(path)} | dataclasses.asdict(answer))
+
+
+def _to_row(path, answer):
+    runner_up = "-"
+    if answer.runner_up:
+        runner_up = f"{answer.runner_up} ({answer.runner_up_score:.2f})"
+    return (
+        str(path),
+        answer.character or f"none of these (best: {answer.best})",
+        f"{answer.score:.2f}",
+        f"{answer.probability:.0%}",
+        runner_up,
+    )
+
+
+def main():
+    """Answers each query by a line."""
+    _check_flags()
+    model_path = common_flags.model_path()
+    images, names = _read_support()
+    paths, queries = common_flags.read_drawings(QUERY.value)
+    common_flags.import_tensorflow()
+    from koch_siamese import figures, networks
+    from koch_siamese.gallery import answer_queries, score_characters
+    from koch_siamese.scoring import SiameseScorer
+    from koch_siamese.tables import format_table
+
+    model = networks.load_model(model_path)
+    scorer = SiameseScorer(model)
+    fingerprint = networks.compute_fingerprint(model)
+    gallery = _build_gallery(scorer, fingerprint, images, names)
+    if not paths:
+        print(f"{GALLERY.value}: {len(gallery.characters)} characters")
+        return
+    scores = score_characters(scorer, gallery, scorer.embed(queries))
+    thresholds = networks.get_thresholds(model)
+    answers = answer_queries(scores, gallery.characters, thresholds)
+    pairs = list(zip(paths, answers, strict=True))
+    if JSON.value:
+        print("\n".join(_to_json(*pair) for pair in pairs))
+    else:
+        header = ("query", "answer", "score", "probability", "runner-up")
+        print(format_table([header, *(_to_row(*pair) for pair in pairs)]))
+    if FIGURE.value:
+        picture = figures.draw_answers(queries, images, names, answers)
+        figures.save_figure(picture, Path(FIGURE.value))
+
+
+if __name__ == "__main__":
+    common_flags.run(main)

@@ -1,0 +1,59 @@
+"""Says whether two drawings show the same character.
+
+python -m koch_siamese.verify --model=FILE --first=A.png --second=B.png
+"""
+
+import json
+
+from absl import flags
+
+from koch_siamese import common_flags
+from koch_siamese.errors import InputError
+
+FIRST = flags.DEFINE_string("first", None, "A drawing.")
+SECOND = flags.DEFINE_string("second", None, "Another drawing.")
+JSON = flags.DEFINE_bool("json", False, "Print a line of JSON.")
+common_flags.define_model_flags()
+common_flags.define_crop_flag()
+
+
+def main():
+    """Prints same or different, and how sure that is."""
+    if not (FIRST.value and SECOND.value):
+        raise InputError(
+            "Two drawings are expected: give --first=FILE and --second=FILE."
+        )
+    model_path = common_flags.model_path()
+    drawings = [
+        common_flags.read_drawings(path)[1]
+        for path in (FIRST.value, SECOND.value)
+    ]
+    common_flags.import_tensorflow()
+    from koch_siamese import networks
+    from koch_siamese.scoring import SiameseScorer
+    from koch_siamese.thresholds import compute_probability
+
+    model = networks.load_model(model_path)
+    thresholds = networks.get_thresholds(model)
+    scorer = SiameseScorer(model)
+    first, second = map(scorer.embed, drawings)
+    score = float(scorer.score(first, second)[0])
+    threshold = thresholds.same if thresholds else 0.0
+    verdict = {
+        "same": score >= threshold,
+        "probability": compute_probability(score, thresholds),
+        "score": score,
+        "threshold": threshold,
+    }
+    if JSON.value:
+        print(json.dumps(verdict))
+        return
+    print(
+        f"{'same' if verdict['same'] else 'different'}: "
+        f"{verdict['probability']:.0%} probable to be the same; scores "
+        f"{score:.2f}, same from {threshold:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    common_flags.run(main)
