@@ -24,6 +24,8 @@ class AffineRanges:
         translation: horizontal and vertical shift within plus and minus this
             share of the image's side.
         probability: that a component is applied, each on its own.
+        wave: standard deviation, as a share of the image's side, of the
+            longest of the smooth waves that bend the image; see `WAVES`.
     """
 
     rotation_degrees: float = 0.0
@@ -31,13 +33,27 @@ class AffineRanges:
     scale: tuple[float, float] = (1.0, 1.0)
     translation: float = 0.0
     probability: float = 1.0
+    wave: float = 0.0
 
+
+# Half waves across and down the image of each term that bends it: cosines, of
+# which short ones are the weaker.
+WAVES = tuple(
+    (across, down)
+    for across in range(4)
+    for down in range(4)
+    if 1 <= across**2 + down**2 <= 9
+)
 
 DISTORTIONS = {
     "none": AffineRanges(),
     # Section 4.1: 2 pixels of 105.
     "paper": AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5),
     "strong": AffineRanges(15.0, 0.3, (0.7, 1.2), 0.06, probability=0.8),
+    # Hands differ in more than affine ways.
+    "elastic": AffineRanges(
+        10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5, wave=0.03
+    ),
     # The tutorial's listing: rotation alone, always.
     "rotation": AffineRanges(rotation_degrees=15.0),
 }
@@ -51,10 +67,12 @@ def sample_affine_matrices(
     A matrix maps a place of the distorted image to the place of the original
     whose grey value it takes. Places are measured from the image's centre in
     sides of the image, x to the right and y downwards, so that one matrix fits
-    every image size.
+    every image size. Where the ranges have waves, a matrix has a column more
+    for each of `WAVES`: the map is no longer affine, but as smooth as they are.
 
     Returns:
-        float32 `[num, 2, 3]`; the rows give x and y from (x, y, 1).
+        float32 `[num, 2, 3]` or `[num, 2, 3 + len(WAVES)]`; the rows give x
+        and y from (x, y, 1) and the waves at (x, y).
     """
 
     def draw(low, high, neutral):
@@ -78,7 +96,17 @@ def sample_affine_matrices(
         @ _stack_2x2(1 / scale_x, 0 * one, 0 * one, 1 / scale_y)
     )
     shift = np.stack([shift_x, shift_y], axis=-1)[..., np.newaxis]
-    return np.concatenate([linear, -linear @ shift], axis=-1).astype(np.float32)
+    columns = [linear, -linear @ shift]
+    if ranges.wave:
+        columns.append(_sample_waves(ranges, num, rng))
+    return np.concatenate(columns, axis=-1).astype(np.float32)
+
+
+def _sample_waves(ranges, num, rng):
+    """Columns of `WAVES`, `[num, 2, len(WAVES)]`; all of an image, or none."""
+    strength = ranges.wave / np.linalg.norm(WAVES, axis=1)
+    applied = rng.random((num, 1, 1)) < ranges.probability
+    return applied * strength * rng.normal(size=(num, 2, len(WAVES)))
 
 
 def _stack_2x2(a, b, c, d):
@@ -90,7 +118,7 @@ def warp(images, matrices, fill_value=float(PAPER)):
 
     Args:
         images: `[batch, height, width, 1]`, any number type.
-        matrices: float32 `[batch, 2, 3]` as of `sample_affine_matrices`.
+        matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
         fill_value: the grey value outside of an image.
 
     Returns:
@@ -124,13 +152,24 @@ def warp(images, matrices, fill_value=float(PAPER)):
 def _source_places(matrices, height, width):
     """Column and row, `[batch, height * width]`, where each pixel is from."""
     column, row = np.meshgrid(np.arange(width), np.arange(height))
-    x = ops.convert_to_tensor((column - (width - 1) / 2).ravel(), "float32")
-    y = ops.convert_to_tensor((row - (height - 1) / 2).ravel(), "float32")
-    m = matrices[..., np.newaxis]
-    # Pixels, not sides, so that the identity is exact. Sides are square.
-    source_x = m[:, 0, 0] * x + m[:, 0, 1] * y + m[:, 0, 2] * width
-    source_y = m[:, 1, 0] * x + m[:, 1, 1] * y + m[:, 1, 2] * height
-    return source_x + (width - 1) / 2, source_y + (height - 1) / 2
+    x, y = column - (width - 1) / 2, row - (height - 1) / 2
+    shapes = [np.ones_like(x)]
+    if matrices.shape[-1] > 3:
+        shapes += [
+            np.cos(np.pi * across * (column + 0.5) / width)
+            * np.cos(np.pi * down * (row + 0.5) / height)
+            for across, down in WAVES
+        ]
+
+    def place(axis, side):
+        # Pixels, not sides, so that the identity is exact; a sum of products,
+        # as a matrix product would be rounded on some devices.
+        terms = np.stack([x, y, *(side * shape for shape in shapes)])
+        terms = terms.reshape(len(terms), -1).astype(np.float32)
+        coefficients = ops.expand_dims(matrices[:, axis], -1)
+        return ops.sum(coefficients * terms, axis=1) + (side - 1) / 2
+
+    return place(0, width), place(1, height)
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
@@ -145,7 +184,7 @@ class AffineWarp(keras.layers.Layer):
 
     Call arguments:
         images: `[batch, height, width, 1]`, a known height and width.
-        matrices: float32 `[batch, 2, 3]`, see `sample_affine_matrices`.
+        matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
 
     Output shape: float32 `[batch, height, width, 1]`.
     """

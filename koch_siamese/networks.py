@@ -325,7 +325,9 @@ def get_filters(model: keras.Model) -> np.ndarray | None:
 def get_thresholds(model: keras.Model) -> Thresholds | None:
     """The thresholds stored with a siamese model, if it has any."""
     fields = get_head(model).thresholds
-    return fields and Thresholds(**fields)
+    if fields is None:
+        return None
+    return Thresholds(fields["same"], tuple(fields["none_of_these"]))
 
 
 def set_thresholds(model: keras.Model, thresholds: Thresholds):

@@ -90,7 +90,7 @@ def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:
         name: keras.Input((image_size, image_size, 1), name=name)
         for name in ("first", "second")
     } | {
-        name: keras.Input((2, 3), name=name)
+        name: keras.Input((2, None), name=name)
         for name in ("first_matrices", "second_matrices")
     }
     images = ops.concatenate([inputs["first"], inputs["second"]])
@@ -110,7 +110,7 @@ def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
         the batch, `[batch, batch]`.
     """
     images = keras.Input((image_size, image_size, 1), name="images")
-    matrices = keras.Input((2, 3), name="matrices")
+    matrices = keras.Input((2, None), name="matrices")
     embeddings = networks.get_embedding(siamese)(AffineWarp()(images, matrices))
     logits = networks.get_head(siamese)(
         ops.expand_dims(embeddings, 1), ops.expand_dims(embeddings, 0)

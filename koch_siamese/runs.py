@@ -23,6 +23,7 @@ class RunDirectory:
         self.flags = self.path / "train.flags"
         self.history = self.path / "history.json"
         self.results = self.path / "results"
+        self.thresholds = self.results / "thresholds.json"
         self.figures = self.path / "figures"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
@@ -110,6 +111,10 @@ class RunDirectory:
             for folder in self.checkpoints.glob("epoch_*")
             if folder.suffix != ".partial"
         )
+
+    def read_thresholds(self) -> dict:
+        """What `inspection.inspect` measured of the best model."""
+        return json.loads(self.thresholds.read_text())
 
     def write_result(self, name: str, result: dict) -> Path:
         """Writes `results/{name}.json`, with where the numbers are from."""

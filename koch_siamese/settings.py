@@ -78,8 +78,9 @@ class Settings:
     )
     distortion: str = _setting(
         "paper",
-        "Random distortion: the paper's affine, the tutorial's rotation.",
-        choices=("none", "paper", "strong", "rotation"),
+        "Random distortion: the paper's affine, a stronger one, the paper's "
+        "with bends, the tutorial's rotation.",
+        choices=("none", "paper", "strong", "elastic", "rotation"),
     )
     ranking_weight: float = _setting(
         1.0, "Weight of the ranking term in the loss on groups.", low=0.0

@@ -55,15 +55,19 @@ def compute_absence_thresholds(
     Args:
         scores: float `[num_trials, ways]`, all of wrong candidates: the
             query's character is absent.
-        false_accepts: the share of such queries, within 0..1, of which the
-            best candidate may reach the threshold.
+        false_accepts: the share of such queries, from 0 to below 1, of which
+            the best candidate may reach the threshold.
 
     Returns:
         A threshold for 1, 2, ..., `ways` candidates; never falling.
     """
     best = np.sort(np.maximum.accumulate(scores, axis=1), axis=0)
     cut = int(np.ceil((1 - false_accepts) * len(best)))
-    return tuple(_midway(column, cut) for column in best.T)
+    return tuple(
+        # Past the scores that tie with the last one that is refused.
+        _midway(column, np.searchsorted(column, column[cut - 1], "right"))
+        for column in best.T
+    )
 
 
 def _midway(ranked, cut):

@@ -63,7 +63,9 @@ def main():
     """Trains and evaluates by the flags."""
     settings = _read_settings()
     common_flags.import_tensorflow()
+    from koch_siamese.inspection import format_thresholds
     from koch_siamese.protocols import format_results
+    from koch_siamese.runs import RunDirectory
     from koch_siamese.training import train_and_evaluate
 
     results = train_and_evaluate(
@@ -74,6 +76,7 @@ def main():
         flagfile=",".join(_flagfiles()) or None,
     )
     print(format_results(results))
+    print(format_thresholds(RunDirectory(WORKDIR.value).read_thresholds()))
     print(f"Model, results and figures are in {WORKDIR.value}")
 
 

@@ -95,8 +95,8 @@ def _train(settings, run, source) -> float:
     """Trains up to the end, from wherever it stands; returns seconds."""
     checkpoint = run.load_checkpoint()
     state = checkpoint[1] if checkpoint else _new_state()
-    inspected = run.results / "thresholds.json"  # the last file written here
-    if _is_finished(settings, state) and inspected.exists():
+    # The thresholds are the last file that is written here.
+    if _is_finished(settings, state) and run.thresholds.exists():
         return sum(state["history"]["seconds"])
 
     keras.utils.set_random_seed(settings.seed)

@@ -1,6 +1,8 @@
 """What several test modules need: small characters, glyphs, real Omniglot."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,6 +14,28 @@ import pytest
 from koch_siamese.characters import Characters
 
 REPOSITORY = Path(__file__).parents[1]
+TINY_MODEL = REPOSITORY / "tests" / "fixtures" / "tiny_model.keras"
+
+
+def call(command, *arguments, cwd=None):
+    """A command of the package as a user gives it."""
+    return subprocess.run(
+        [sys.executable, "-m", f"koch_siamese.{command}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+    )
+
+
+def assert_one_line(answer, *parts):
+    """A user's mistake: exit 1, and one line with all parts in it."""
+    assert answer.returncode == 1, answer.stderr
+    lines = answer.stderr.strip().splitlines()
+    assert len(lines) == 1, answer.stderr
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0]
 
 
 def make_characters(num_characters=(3, 4, 5), num_drawers=3, side=8, seed=0):

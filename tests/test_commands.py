@@ -6,28 +6,9 @@ import sys
 import time
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, assert_one_line, call
 
 TINY_FLAGS = REPOSITORY / "tests" / "tiny.flags"
-
-
-def call(command, *arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", f"koch_siamese.{command}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=300,
-    )
-
-
-def assert_one_line(answer, *parts):
-    assert answer.returncode == 1, answer.stderr
-    lines = answer.stderr.strip().splitlines()
-    assert len(lines) == 1, answer.stderr
-    assert lines[0].startswith("error: ")
-    for part in parts:
-        assert part in lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from koch_siamese.distortions import (
     DISTORTIONS,
+    WAVES,
     AffineRanges,
     AffineWarp,
     sample_affine_matrices,
@@ -32,6 +33,12 @@ def slow_warp(image, matrix, fill):
                     1.0,
                 ]
             )
+            waves = [
+                np.cos(np.pi * across * (column + 0.5) / width)
+                * np.cos(np.pi * down * (row + 0.5) / height)
+                for across, down in WAVES
+            ]
+            place = np.r_[place, waves][: matrix.shape[1]]
             x, y = matrix.astype(float) @ place
             x = x * width + (width - 1) / 2
             y = y * height + (height - 1) / 2
@@ -46,11 +53,11 @@ def slow_warp(image, matrix, fill):
     return result
 
 
-@pytest.fixture(scope="module")
-def examples():
+@pytest.fixture(scope="module", params=[0.0, 0.1], ids=["affine", "waves"])
+def examples(request):
     rng = np.random.default_rng(0)
     images = rng.random((12, 21, 21, 1), dtype=np.float32)
-    strong = AffineRanges(40.0, 0.4, (0.5, 1.6), 0.3)
+    strong = AffineRanges(40.0, 0.4, (0.5, 1.6), 0.3, wave=request.param)
     return images, sample_affine_matrices(strong, 12, rng)
 
 
@@ -131,6 +138,22 @@ def test_matrices_stay_within_the_papers_ranges():
     shift = AffineRanges(translation=2 / 105)
     matrices = sample_affine_matrices(shift, 4000, np.random.default_rng(0))
     assert 1.95 < 105 * np.abs(matrices[:, :, 2]).max() <= 2 + 1e-5
+
+
+def test_waves_bend_all_of_an_image_or_none():
+    ranges = AffineRanges(probability=0.5, wave=0.03)
+    matrices = sample_affine_matrices(ranges, 4000, np.random.default_rng(0))
+    assert matrices.shape == (4000, 2, 3 + len(WAVES))
+    np.testing.assert_array_equal(
+        matrices[..., :3], np.repeat(IDENTITY, 4000, axis=0)
+    )
+    waves = matrices[..., 3:]
+    bent = (waves != 0).all(axis=(1, 2))
+    assert bent.mean() == pytest.approx(0.5, abs=0.03)
+    assert not waves[~bent].any()
+    # The longest waves, a half of one across or down, have the full strength.
+    longest = waves[bent][:, :, WAVES.index((0, 1))]
+    assert longest.std() == pytest.approx(0.03, rel=0.05)
 
 
 def test_same_seed_same_matrices():

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import TINY_MODEL
 
 import koch_siamese
 from koch_siamese import networks, recipes
@@ -180,8 +181,48 @@ def test_thresholds_are_stored_with_the_model(tmp_path):
     networks.set_thresholds(model, thresholds)
     model.save(tmp_path / "model.keras")
     loaded = koch_siamese.load_model(tmp_path / "model.keras")
-    found = networks.get_thresholds(loaded)
-    assert (found.same, tuple(found.none_of_these)) == (0.5, (1.0, 2.5))
+    assert networks.get_thresholds(loaded) == thresholds
+
+
+@pytest.mark.parametrize(
+    ("size", "logits"),
+    [((24, 24), [2.913427, 2.296070, 1.820194])]
+    + [((40, 30), [1.791564, 1.772773, 1.795034])],
+)
+def test_model_of_an_earlier_version_still_loads(size, logits):
+    """The file is of version 0.1.0; the logits are what it said then."""
+    model = koch_siamese.load_model(TINY_MODEL)
+    images = np.random.default_rng(0).integers(
+        256, size=(2, 3, *size, 1), dtype=np.uint8
+    )
+    found = model({"first": images[0], "second": images[1]})
+    np.testing.assert_allclose(found, logits, atol=1e-4)
+    thresholds = networks.get_thresholds(model)
+    assert thresholds.same == pytest.approx(-0.711462, abs=1e-6)
+    assert len(thresholds.none_of_these) == 20
+    assert networks.get_image_size(model) == 24
+
+
+def test_damaged_model_files_are_refused(tmp_path):
+    content = TINY_MODEL.read_bytes()
+    torn = tmp_path / "torn.keras"
+    for length in (0, 100, len(content) // 2, len(content) - 1):
+        torn.write_bytes(content[:length])
+        with pytest.raises(InputError, match="not a siamese model") as caught:
+            koch_siamese.load_model(torn)
+        assert "\n" not in str(caught.value)
+
+
+def test_model_with_code_in_it_is_refused(tmp_path):
+    images = keras.Input((None, None, 1))
+    embedding = keras.Model(
+        images, keras.layers.Lambda(lambda x: x)(images), name="embedding"
+    )
+    path = tmp_path / "lambda.keras"
+    networks.build_siamese(embedding).save(path)
+    with pytest.raises(InputError, match="not a siamese model") as caught:
+        koch_siamese.load_model(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_model_is_refused(tmp_path):

@@ -51,6 +51,12 @@ def test_absence_threshold_by_hand():
     assert compute_absence_thresholds(scores, 0.0) == (20.5,)
 
 
+def test_absence_threshold_is_above_scores_that_tie():
+    scores = np.array([[1.0], [2.0], [3.0], [3.0], [3.0], [4.0]])
+    # Half may be accepted: three, were the 3.0 not alike.
+    assert compute_absence_thresholds(scores, 0.5) == (3.5,)
+
+
 def test_threshold_for_more_candidates_than_were_measured():
     thresholds = Thresholds(0.0, (1.0, 2.0, 3.0))
     assert [thresholds.for_ways(n) for n in (1, 2, 3, 4, 99)] == [1, 2, 3, 3, 3]
