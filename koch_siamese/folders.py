@@ -116,11 +116,11 @@ def _shrink(image, size):
 
 
 def _scale_deep(image):
-    values = np.nan_to_num(np.asarray(image, np.float64))
+    values = np.nan_to_num(np.asarray(image, np.float64)).clip(-1e30, 1e30)
     values -= min(values.min(), 0)
     largest = values.max()
     scale = min([s for s in FULL_SCALES if s >= largest], default=largest)
-    return Image.fromarray((PAPER * values / scale).astype(np.float32))
+    return Image.fromarray((PAPER * (values / scale)).astype(np.float32))
 
 
 def _make_grey(image):
@@ -144,7 +144,7 @@ def _strongest_band(image):
         return image.convert("L")
     colours = image.convert("RGB")
     grey = colours.convert("L")
-    # Yellow on white is as good as invisible in grey, and black in blue.
+    # Yellow hardly differs from white in grey, but is black in blue.
     band = max(colours.split(), key=_contrast)
     return band if _contrast(band) > 2 * _contrast(grey) else grey
 

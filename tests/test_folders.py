@@ -229,6 +229,17 @@ def test_changed_bytes_raise_nothing_else(suffix, tmp_path):
             assert drawing.shape == (105, 105)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1e38])
+def test_values_that_are_no_grey_do_no_harm(value, tmp_path):
+    grey = np.array(draw(), np.float32)
+    grey[50, 50] = value
+    path = save(Image.fromarray(grey), tmp_path / "a.tif")
+    try:
+        assert read_drawing(path).shape == (105, 105)
+    except InputError as error:
+        assert "is blank" in str(error)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 1), (2, 3)])
 def test_smallest_images_are_drawings_or_blank(size, tmp_path):
     image = Image.new("L", size, 255)
