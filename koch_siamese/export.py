@@ -1,0 +1,134 @@
+r"""Exports a trained model to where neither this package nor Keras is.
+
+    python -m koch_siamese.export --workdir=runs/quickstart --output=DIR
+
+A SavedModel has the signatures embed, verify, classify and match; LiteRT and
+ONNX have two files, embedding and verification. All take uint8 images
+[batch, height, width, 1], 0 = ink, 255 = paper, any batch and any size.
+Each file is run in another process and compared with the model before it is
+put in place.
+"""
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+
+from absl import flags
+
+from koch_siamese import common_flags
+from koch_siamese.errors import InputError
+
+# The formats, and what must be installed for them beyond the package's needs.
+FORMATS = {
+    "saved_model": (),
+    "litert": (),
+    "onnx": ("onnx", "onnxruntime", "tf2onnx"),
+}
+
+OUTPUT = flags.DEFINE_string(
+    "output", None, "The folder to write; a new one, or an empty one."
+)
+FORMATS_WANTED = flags.DEFINE_list(
+    "formats",
+    ["saved_model"],
+    f"What to write, of {', '.join(FORMATS)}; onnx needs the extra 'export'.",
+)
+common_flags.define_model_flags()
+
+
+def _check_formats():
+    """The formats of the flag, each once."""
+    formats = list(dict.fromkeys(FORMATS_WANTED.value))
+    for name in formats or [""]:
+        if name not in FORMATS:
+            raise InputError(
+                f"--formats has {name!r}: expected some of "
+                f"{', '.join(FORMATS)}, separated by commas."
+            )
+        for module in FORMATS[name]:
+            if importlib.util.find_spec(module) is None:
+                raise InputError(
+                    f"--formats={name} needs {module}, which is not "
+                    "installed: pip install 'koch_siamese[export]'."
+                )
+    return formats
+
+
+def _check_output():
+    """The folder to write, which holds nothing that could be lost."""
+    if not OUTPUT.value:
+        raise InputError("Nowhere to write to: give --output=DIR.")
+    output = Path(OUTPUT.value).resolve()
+    if output.is_dir():
+        if any(output.iterdir()):
+            raise InputError(
+                f"--output={OUTPUT.value} is not empty: give a new folder, or "
+                "delete that one."
+            )
+    elif output.exists():
+        raise InputError(
+            f"--output={OUTPUT.value} is a file: a folder is expected."
+        )
+    return output
+
+
+def _make_folder_beside(output):
+    """A temporary folder on the same disk, to be written before `output`."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(
+            dir=output.parent, prefix=f".{output.name}.", suffix=".partial"
+        )
+    except OSError as error:
+        raise InputError(
+            f"--output={OUTPUT.value} cannot be written to: {error}."
+        ) from error
+
+
+def _format_exports(output, differences):
+    from koch_siamese.serving_files import ONNX_OPSET
+    from koch_siamese.tables import format_table
+
+    kinds = {
+        "": "SavedModel",
+        ".tflite": "LiteRT, builtin operations",
+        ".onnx": f"ONNX, opset {ONNX_OPSET}",
+    }
+    rows = [("format", "file", "size", "max difference")]
+    for path in sorted(map(output.joinpath, differences), key=_suffix_first):
+        files = path.rglob("*") if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        cells = (f"{size / 1e6:.2f} MB", f"{differences[path.name]:.1e}")
+        rows.append((kinds[path.suffix], f"{OUTPUT.value}/{path.name}", *cells))
+    return format_table(rows)
+
+
+def _suffix_first(path):
+    return path.suffix, path.name
+
+
+def main():
+    """Writes, checks and lists the files."""
+    formats, output = _check_formats(), _check_output()
+    path = common_flags.model_path()
+    # A model.keras is the same for every backend; exports are TensorFlow's.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    common_flags.import_tensorflow()
+    from koch_siamese import serving_files
+    from koch_siamese.networks import load_model
+
+    model = load_model(path)
+    with _make_folder_beside(output) as temporary:
+        partial = Path(temporary, output.name)
+        partial.mkdir()
+        for name in formats:
+            serving_files.FORMATS[name](model, partial)
+        differences = serving_files.check_exports(model, partial)
+        partial.replace(output)
+    print(_format_exports(output, differences))
+    print("Images: uint8 [batch, height, width, 1], any batch and any size.")
+
+
+if __name__ == "__main__":
+    common_flags.run(main)
