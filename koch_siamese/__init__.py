@@ -2,13 +2,13 @@
 
 __version__ = "0.1.0"
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "load_pretrained"]
 
 
 def __getattr__(name):
     """Imports what needs Keras on first use: importing this stays light."""
-    if name == "load_model":
-        from koch_siamese.networks import load_model
+    if name in __all__:
+        from koch_siamese import networks
 
-        return load_model
+        return getattr(networks, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -115,7 +115,7 @@ def _to_row(path, answer):
 def main():
     """Answers each query by a line."""
     _check_flags()
-    model_path = common_flags.model_path()
+    model_path = common_flags.model_path(default="pretrained")
     images, names = _read_support()
     paths, queries = common_flags.read_drawings(QUERY.value)
     common_flags.import_tensorflow()

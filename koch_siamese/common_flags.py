@@ -24,7 +24,10 @@ def define_model_flags(what: str = "A model file"):
     """Defines --workdir and --model, for commands that use a trained model."""
     flags.DEFINE_string("workdir", None, "The run's directory.")
     flags.DEFINE_string(
-        "model", None, f"{what}. Default: model.keras of the run."
+        "model",
+        None,
+        f"{what}; or pretrained, the package's own. Default: model.keras of "
+        "the run.",
     )
 
 
@@ -41,18 +44,21 @@ def read_drawings(path: str | None):
     """A user's images, as --crop says: paths, and uint8 `[num, 105, 105]`."""
     import numpy as np
 
-    from koch_siamese.folders import list_images, read_drawing
+    from koch_siamese.image_files import list_images, read_drawing
 
     paths = list_images(path) if path else []
     drawings = [read_drawing(x, flags.FLAGS.crop) for x in paths]
     return paths, np.array(drawings)
 
 
-def model_path() -> str:
+def model_path(default: str | None = None) -> str:
     """The model file that --model or --workdir names.
 
+    Args:
+        default: the model if neither is given.
+
     Raises:
-        InputError: neither is given.
+        InputError: neither is given, and there is no default.
     """
     from koch_siamese.runs import RunDirectory
 
@@ -60,9 +66,12 @@ def model_path() -> str:
         return flags.FLAGS.model
     if flags.FLAGS.workdir:
         return str(RunDirectory(flags.FLAGS.workdir).model)
+    if default:
+        return default
     raise InputError(
         "No model is given: expected --workdir of a training, such as "
-        "--workdir=runs/quickstart after koch_siamese.train, or --model=FILE."
+        "--workdir=runs/quickstart after koch_siamese.train, or --model=FILE, "
+        "or --model=pretrained."
     )
 
 

@@ -111,7 +111,7 @@ def _suffix_first(path):
 def main():
     """Writes, checks and lists the files."""
     formats, output = _check_formats(), _check_output()
-    path = common_flags.model_path()
+    path = common_flags.model_path(default="pretrained")
     # A model.keras is the same for every backend; exports are TensorFlow's.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     common_flags.import_tensorflow()

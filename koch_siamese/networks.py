@@ -14,6 +14,7 @@ from koch_siamese.characters import PAPER
 from koch_siamese.errors import InputError
 from koch_siamese.thresholds import Thresholds
 
+PRETRAINED = "pretrained"  # stands for the package's own model
 KOCH_IMAGE_SIZE = 105  # section 3.1
 
 # Section 3.2: initial weights and biases of the paper's network.
@@ -335,12 +336,22 @@ def set_thresholds(model: keras.Model, thresholds: Thresholds):
     get_head(model).thresholds = dataclasses.asdict(thresholds)
 
 
+def load_pretrained() -> keras.Model:
+    """The siamese model that comes with the package; see the README."""
+    return load_model(PRETRAINED)
+
+
 def load_model(path: str | os.PathLike) -> keras.Model:
     """Loads a siamese model, `model.keras` of a run, in Keras' safe mode.
+
+    Args:
+        path: a file, or `pretrained` for the model of `load_pretrained`.
 
     Raises:
         InputError: there is no such file, or it is not a siamese model.
     """
+    if str(path) == PRETRAINED:
+        path = Path(__file__).with_name("pretrained.keras")
     if not Path(path).is_file():
         raise InputError(
             f"There is no model {path}: expected model.keras of a finished or "

@@ -23,7 +23,7 @@ def main():
         raise InputError(
             "Two drawings are expected: give --first=FILE and --second=FILE."
         )
-    model_path = common_flags.model_path()
+    model_path = common_flags.model_path(default="pretrained")
     drawings = [
         common_flags.read_drawings(path)[1]
         for path in (FIRST.value, SECOND.value)

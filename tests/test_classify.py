@@ -114,7 +114,7 @@ def test_verify_says_same_or_different(images):
     [
         ("classify", ["--query=q.png"], "--support"),
         ("classify", ["--support=s"], "--query"),
-        ("classify", ["--support=s", "--query=q"], "--model"),
+        ("classify", ["--support=s", "--query=q"], "'s'"),
         ("classify", [MODEL, "--support=s", "--query=q"], "s"),
         ("classify", [MODEL, "--gallery=g.npz", "--query=t.png"], "gallery"),
         ("classify", [MODEL, "--gallery=t.png", "--query=t.png"], "gallery"),

@@ -186,8 +186,10 @@ def test_thresholds_are_stored_with_the_model(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "logits"),
-    [((24, 24), [2.913427, 2.296070, 1.820194])]
-    + [((40, 30), [1.791564, 1.772773, 1.795034])],
+    [
+        ((24, 24), [2.913427, 2.296070, 1.820194]),
+        ((40, 30), [1.791564, 1.772773, 1.795034]),
+    ],
 )
 def test_model_of_an_earlier_version_still_loads(size, logits):
     """The file is of version 0.1.0; the logits are what it said then."""
