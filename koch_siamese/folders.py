@@ -43,9 +43,9 @@ def load_folder(
     character = np.array([index[label] for label in labels])
     order = np.argsort(character, kind="stable")
     character = character[order]
-    progress = tqdm(
-        order, "Reading images", disable=len(order) <= MAX_SILENT_IMAGES
-    )
+    # None: shown on a terminal alone.
+    is_quiet = True if len(order) <= MAX_SILENT_IMAGES else None
+    progress = tqdm(order, "Reading images", disable=is_quiet)
     alphabet = np.array([alphabets.index(name) for name, _ in names])
     number = np.arange(len(names)) - np.searchsorted(alphabet, alphabet) + 1
     place = np.arange(len(files)) - np.searchsorted(character, character)
