@@ -95,23 +95,35 @@ class Characters:
         times as many alphabets, characters and drawings (964 characters become
         3,856). A character `c` turned `t` times has the id `4 c + t`.
         """
-        turns = range(4)
+        return self._with_variants(
+            {f"{90 * turn}": _turn(self.images, turn) for turn in range(4)}
+        )
+
+    def with_mirror_images(self) -> "Characters":
+        """Every drawing as it is and mirrored, left for right, as new ones.
+
+        As in `with_quarter_turns`, with the ids `2 c` and `2 c + 1`.
+        """
+        mirrored = self.images[:, :, ::-1]
+        return self._with_variants({"plain": self.images, "mirror": mirrored})
+
+    def _with_variants(self, variants):
+        """New alphabets of the same characters; images by a name's ending."""
+        num, numbers = len(variants), range(len(variants))
         return Characters(
-            images=np.concatenate(
-                [np.rot90(self.images, turn, axes=(1, 2)) for turn in turns]
-            ),
+            images=np.concatenate(list(variants.values())),
             character=np.concatenate(
-                [4 * self.character + turn for turn in turns]
+                [num * self.character + variant for variant in numbers]
             ),
-            number=np.tile(self.number, 4),
+            number=np.tile(self.number, num),
             alphabet=np.concatenate(
-                [4 * self.alphabet + turn for turn in turns]
+                [num * self.alphabet + variant for variant in numbers]
             ),
-            drawer=np.tile(self.drawer, 4),
+            drawer=np.tile(self.drawer, num),
             alphabet_names=tuple(
-                f"{name}/{90 * turn}"
+                f"{name}/{ending}"
                 for name in self.alphabet_names
-                for turn in turns
+                for ending in variants
             ),
         )
 
@@ -131,6 +143,10 @@ class Characters:
                 (image_size, image_size), Image.Resampling.BILINEAR
             )
         return dataclasses.replace(self, images=resized)
+
+
+def _turn(images, quarters):
+    return np.rot90(images, quarters, axes=(1, 2))
 
 
 SPLITS = ("training", "validation", "test")  # learn, choose, test once

@@ -75,7 +75,7 @@ def model_path(default: str | None = None) -> str:
     )
 
 
-def run(main: Callable[[], None]):
+def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
     """Parses the flags and runs a command.
 
     Exits with 0 on success. A user's mistake (an unknown or malformed flag, an
@@ -91,7 +91,7 @@ def run(main: Callable[[], None]):
         except InputError as error:
             _fail(error)
         except KeyboardInterrupt:
-            _fail("interrupted; a training goes on when it is started again.")
+            _fail(if_interrupted)
 
     app.run(guarded_main, flags_parser=_parse)
 

@@ -48,6 +48,9 @@ class Settings:
     quarter_turns: bool = _setting(
         False, "Whether training characters turned by 90 degrees are new ones."
     )
+    mirror_images: bool = _setting(
+        False, "Whether training characters seen in a mirror are new ones."
+    )
     init: str = _setting(
         "", "A trained model to go on from, instead of a new network."
     )

@@ -81,4 +81,6 @@ def main():
 
 
 if __name__ == "__main__":
-    common_flags.run(main)
+    common_flags.run(
+        main, "interrupted; give the same command again, and it goes on."
+    )

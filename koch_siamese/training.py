@@ -144,6 +144,8 @@ def _load_characters(settings, source):
     training = source.load("training").resized(settings.image_size)
     if settings.quarter_turns:
         training = training.with_quarter_turns()
+    if settings.mirror_images:
+        training = training.with_mirror_images()
     return training, source.load("validation")
 
 

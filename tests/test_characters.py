@@ -37,6 +37,17 @@ def test_quarter_turns_are_new_characters_and_alphabets():
         )
 
 
+def test_mirror_images_are_new_characters_and_alphabets():
+    before = make_characters((2, 3), num_drawers=2, side=4)
+    after = before.with_mirror_images()
+    assert (len(after), after.num_characters) == (20, 10)
+    assert after.alphabet_names[:2] == ("a0/plain", "a0/mirror")
+    mirrored = after.select(after.character % 2 == 1)
+    np.testing.assert_array_equal(mirrored.character // 2, before.character)
+    np.testing.assert_array_equal(mirrored.images, before.images[..., ::-1])
+    assert before.with_quarter_turns().with_mirror_images().num_characters == 40
+
+
 def test_resizing_is_the_networks_preprocessing():
     from koch_siamese.networks import Preprocessing
 
