@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ KOCH_IMAGE_SIZE = 105  # section 3.1
 KOCH_CONVOLUTION_STDDEV = 0.01
 KOCH_DENSE_STDDEV = 0.2
 KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV = 0.5, 0.01
+
+NORMALISATION_GROUPS = 8  # of a block's filters, or fewer if they do not part
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
@@ -215,9 +218,13 @@ def build_fast_embedding(
 ) -> keras.Model:
     """A few convolution blocks on small images, for training on a CPU.
 
-    Each block is a 3x3 convolution, 2x2 max pooling, batch normalisation and
-    ReLU, much as in the few-shot literature since Vinyals et al. 2016; the
-    last one ends in a sigmoid instead, the paper's features for a weighted L1.
+    Each block is a 3x3 convolution, 2x2 max pooling, normalisation and ReLU,
+    much as in the few-shot literature since Vinyals et al. 2016; the last one
+    ends in a sigmoid instead, the paper's features for a weighted L1. Blocks
+    normalise each drawing in groups of filters (Wu and He 2018): a training
+    batch is of one alphabet or two, whose statistics are not those of others,
+    and with batch normalisation the network is two points behind. Only before
+    the sigmoid it serves, to spread the features.
 
     Args:
         image_size: the side in pixels at which the convolutions run.
@@ -233,10 +240,11 @@ def build_fast_embedding(
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
         # Pooled first, the rest has a quarter to do: a third off a step.
         x = layers.MaxPooling2D()(x)
-        x = layers.BatchNormalization()(x)
         if block < len(filters):
-            x = layers.ReLU()(x)
-    x = layers.Activation("sigmoid")(layers.Flatten()(x))
+            groups = math.gcd(num_filters, NORMALISATION_GROUPS)
+            x = layers.ReLU()(layers.GroupNormalization(groups)(x))
+    x = layers.Flatten()(layers.BatchNormalization()(x))
+    x = layers.Activation("sigmoid")(x)
     return keras.Model(images, x, name="embedding")
 
 
