@@ -170,5 +170,6 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
     assert (result["dataset"], result["ways"]) == ("folder", 5)
     # Two steps do not undo what the model had learnt.
     assert result["accuracy"] > 0.5
-    answer = call("train", *arguments, "--image_size=32", "--workdir=other")
+    other = f"--workdir={tmp_path / 'other'}"
+    answer = call("train", *arguments, "--image_size=32", other)
     assert_one_line(answer, "--image_size=24")
