@@ -8,6 +8,7 @@ from koch_siamese import batches, networks, objectives
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
 from koch_siamese.errors import InputError
+from koch_siamese.optimizers import LayerwiseSGD
 from koch_siamese.settings import Settings
 
 
@@ -66,13 +67,26 @@ def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
     else:
         trainer = build_group_model(siamese, settings.image_size)
         loss = objectives.AllPairsLoss(settings.ranking_weight)
+    trainer.compile(_build_optimizer(settings), loss)
+    trainer.optimizer.build(trainer.trainable_variables)
+    return trainer
+
+
+def _build_optimizer(settings):
+    if settings.optimizer == "layerwise_sgd":
+        return LayerwiseSGD(
+            settings.layer_learning_rates,
+            settings.layer_momentums,
+            settings.layer_l2,
+            settings.steps_per_epoch,
+            settings.momentum_ramp_epochs,
+        )
     learning_rate = settings.learning_rate
     if settings.schedule == "cosine":
         learning_rate = keras.optimizers.schedules.CosineDecay(
             learning_rate, settings.epochs * settings.steps_per_epoch
         )
-    trainer.compile(keras.optimizers.Adam(learning_rate), loss)
-    return trainer
+    return keras.optimizers.Adam(learning_rate)
 
 
 def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:

@@ -88,6 +88,23 @@ class Settings:
     ranking_weight: float = _setting(
         1.0, "Weight of the ranking term in the loss on groups.", low=0.0
     )
+    optimizer: str = _setting(
+        "adam",
+        "Adam, or the paper's SGD, of which each layer has its own settings.",
+        choices=("adam", "layerwise_sgd"),
+    )
+    layer_learning_rates: tuple[float, ...] = _setting(
+        (0.01,), "layerwise_sgd: of each layer, or one for all.", low=0.0
+    )
+    layer_momentums: tuple[float, ...] = _setting(
+        (0.9,), "layerwise_sgd: final momenta, likewise.", low=0.0, high=1.0
+    )
+    layer_l2: tuple[float, ...] = _setting(
+        (0.0,), "layerwise_sgd: L2 of the weights, likewise.", low=0.0
+    )
+    momentum_ramp_epochs: int = _setting(
+        20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
+    )
     learning_rate: float = _setting(2e-3, "Adam's learning rate.", low=0.0)
     schedule: str = _setting(
         "cosine",

@@ -157,6 +157,14 @@ def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
     assert runs.RunDirectory(tmp_path).load_checkpoint() is None
 
 
+def test_wrong_number_of_layers_is_told(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(
+        TINY, optimizer="layerwise_sgd", layer_l2=(0.0, 0.1)
+    )
+    with pytest.raises(InputError, match="layers with weights; got 2 l2"):
+        train(settings, tmp_path, glyphs_dir)
+
+
 def test_other_settings_are_refused(finished, glyphs_dir):
     workdir, _ = finished
     with pytest.raises(InputError, match="another --workdir"):

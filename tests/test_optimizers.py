@@ -1,0 +1,91 @@
+import keras
+import numpy as np
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.optimizers import LayerwiseSGD
+
+
+def build_two_layers():
+    """One weight and one bias in each of two layers; the loss is their sum."""
+    return keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Dense(1, kernel_initializer="ones", name="a"),
+            keras.layers.Dense(1, kernel_initializer="ones", name="b"),
+        ]
+    )
+
+
+def build_optimizer(**changes):
+    arguments = {
+        "learning_rates": (0.1, 0.2),
+        "momentums": (0.9, 0.5),
+        "l2": (0.05, 0.0),
+        "steps_per_epoch": 2,
+        "ramp_epochs": 4,
+    }
+    return LayerwiseSGD(**arguments | changes)
+
+
+def apply(optimizer, model, gradients):
+    gradients = [
+        np.full(variable.shape, gradient, np.float32)
+        for variable, gradient in zip(
+            model.trainable_variables, gradients, strict=True
+        )
+    ]
+    optimizer.apply(
+        [keras.ops.convert_to_tensor(x) for x in gradients],
+        model.trainable_variables,
+    )
+    return [float(np.squeeze(x)) for x in model.get_weights()]
+
+
+def test_three_steps_and_two_epochs_by_hand():
+    model, optimizer = build_two_layers(), build_optimizer()
+    # Epoch 0: momentum 0.5 in both layers. a: kernel 1, l2 adds 2 * 0.05 * 1.
+    # v = -0.1 (1 + 0.1) = -0.11; bias v = -0.1; b: v = -0.2, bias -0.2.
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([0.89, -0.1, 0.8, -0.2])
+    # v = 0.5 * -0.11 - 0.1 (1 + 0.089) = -0.1639; bias -0.05 - 0.1 = -0.15;
+    # b: -0.1 - 0.2 = -0.3.
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([0.7261, -0.25, 0.5, -0.5])
+    # Epoch 1: rates x 0.99; momentum of a 0.5 + 0.4 / 4 = 0.6, of b 0.5.
+    # v = 0.6 * -0.1639 - 0.099 (1 + 0.07261) = -0.20452839;
+    # bias 0.6 * -0.15 - 0.099 = -0.189; b: 0.5 * -0.3 - 0.198 = -0.348.
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([0.52157161, -0.439, 0.152, -0.848])
+
+
+def test_momentum_stays_at_its_final_value():
+    model = build_two_layers()
+    optimizer = build_optimizer(l2=(0.0,), learning_rates=(0.0,))
+    optimizer.build(model.trainable_variables)
+    for velocity in optimizer.velocities:
+        velocity.assign(np.ones(velocity.shape))
+    optimizer.iterations.assign(2 * 4 * 100)
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([1.9, 0.9, 1.5, 0.5])
+
+
+def test_next_step_is_the_same_after_saving_and_loading(tmp_path):
+    model = build_two_layers()
+    model.compile(build_optimizer(), "mse")
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[:, np.newaxis]
+    model.fit(x, 3 * x, batch_size=2, epochs=2, verbose=0, shuffle=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        one.fit(x, 3 * x, batch_size=2, epochs=1, verbose=0, shuffle=False)
+    for one, other in zip(
+        model.get_weights(), loaded.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_wrong_number_of_values_is_told():
+    model, optimizer = build_two_layers(), build_optimizer(l2=(0, 0, 0))
+    with pytest.raises(InputError, match="2 layers with weights; got 3 l2"):
+        optimizer.build(model.trainable_variables)
