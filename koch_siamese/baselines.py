@@ -17,6 +17,8 @@ def _ink(images):
 class PixelsCosine:
     """Cosine of the angle between ink images."""
 
+    same_threshold = None
+
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Unit vectors of uint8 images `[num, height, width]`."""
         ink = _ink(images)
@@ -29,6 +31,8 @@ class PixelsCosine:
 
 class PixelsEuclidean:
     """Negative Euclidean distance between ink images."""
+
+    same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Ink of uint8 images `[num, height, width]`."""
@@ -47,6 +51,8 @@ class ModifiedHausdorff:
     larger of the two mean distances from an ink pixel of one drawing to the
     nearest of the other.
     """
+
+    same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Ink pixels of uint8 images `[num, height, width]`.

@@ -18,8 +18,8 @@ PROTOCOL = flags.DEFINE_enum(
     "protocol",
     "within_alphabet",
     PROTOCOLS,
-    "What to measure: the official 400 trials of Omniglot, or random trials "
-    "within alphabets or across them.",
+    "What to measure: the official 400 trials of Omniglot, random trials "
+    "within alphabets or across them, or random pairs, same or different.",
 )
 DATASET = flags.DEFINE_string(
     "dataset",
@@ -34,7 +34,7 @@ SPLIT = flags.DEFINE_enum(
     "Which alphabets to test on; of a folder, which characters.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
-    "num_trials", 1000, "Random trials.", lower_bound=1
+    "num_trials", 1000, "Random trials, or pairs.", lower_bound=2
 )
 WAYS = flags.DEFINE_integer(
     "ways", 20, "Candidate characters in a trial.", lower_bound=1

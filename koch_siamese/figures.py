@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from koch_siamese.gallery import Answer
 from koch_siamese.tables import to_printable
 from koch_siamese.trials import Trials
+from koch_siamese.verification import compute_auc, compute_equal_error_rate
 
 # Of Okabe and Ito's palette, told apart by all common forms of vision.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
@@ -99,8 +100,8 @@ def draw_answers(
         num: how many queries, at most.
     """
     answers = answers[:num]
-    columns = min(4, len(answers))
-    rows = -(-len(answers) // columns)
+    columns = max(1, min(4, len(answers)))
+    rows = max(1, -(-len(answers) // columns))
     figure = Figure(figsize=(columns * 3.6, rows * 1.6), layout="constrained")
     axes = figure.subplots(rows, 3 * columns, squeeze=False)
     for axis in axes.flat:
@@ -199,7 +200,30 @@ def draw_score_histogram(
         ylabel="pairs",
         title=f"{right.mean():.1%} of {len(scores)} pairs are told rightly",
     )
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="upper left")
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_roc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> Figure:
+    """The receiver operating characteristic of pairs.
+
+    Args:
+        false_accepts, true_accepts: see `verification.compute_roc`.
+    """
+    rate = compute_equal_error_rate(false_accepts, true_accepts)
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    axis.plot(false_accepts, true_accepts, color=BLUE)
+    axis.plot(rate, 1 - rate, "o", color=VERMILION)
+    axis.set(
+        xlabel="different pairs taken for same",
+        ylabel="same pairs taken for same",
+        title=f"area {compute_auc(false_accepts, true_accepts):.3f}, "
+        f"equal error {rate:.1%}",
+        aspect="equal",
+    )
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -5,24 +5,20 @@ The thresholds that are stored with it, and the pictures of a run.
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 
 from koch_siamese import figures, networks
 from koch_siamese.characters import Characters
-from koch_siamese.pairs import CharacterIndex, sample_pairs
-from koch_siamese.protocols import make_trials
+from koch_siamese.protocols import make_trials, score_random_pairs
 from koch_siamese.runs import RunDirectory
-from koch_siamese.scoring import (
-    Scorer,
-    SiameseScorer,
-    score_pairs,
-    score_trials,
-)
+from koch_siamese.scoring import Scorer, SiameseScorer, score_trials
 from koch_siamese.thresholds import (
     Thresholds,
     compute_absence_thresholds,
     compute_same_threshold,
 )
 from koch_siamese.trials import Trials
+from koch_siamese.verification import compute_roc
 
 NUM_PAIRS = 10_000  # section 4.2
 NUM_ABSENT_TRIALS = 5_000
@@ -48,7 +44,7 @@ def inspect(
     """
     model = networks.load_model(run.model)
     scorer = SiameseScorer(model)
-    scores, same = _score_pairs_of(scorer, validation, seed)
+    scores, same = score_random_pairs(scorer, validation, NUM_PAIRS, seed)
     absent, present = _score_absent_and_present(scorer, validation, ways, seed)
     thresholds = Thresholds(
         compute_same_threshold(scores, same),
@@ -56,12 +52,15 @@ def inspect(
     )
     networks.set_thresholds(model, thresholds)
     run.save_model(model.save)
-    draw_pictures(run, model, validation, trials)
-    figures.save_figure(
-        figures.draw_score_histogram(scores, same, thresholds.same),
-        run.figures / "scores.png",
-        run.tensorboard,
-    )
+    pictures = {
+        "scores": figures.draw_score_histogram(scores, same, thresholds.same),
+        "roc": figures.draw_roc(*compute_roc(scores, same)),
+        **draw_pictures(model, validation, trials),
+    }
+    for name, figure in pictures.items():
+        figures.save_figure(
+            figure, run.figures / f"{name}.png", run.tensorboard
+        )
     run.write_result(
         "thresholds",
         {
@@ -74,11 +73,8 @@ def inspect(
 
 
 def draw_pictures(
-    run: RunDirectory,
-    model: keras.Model,
-    validation: Characters,
-    trials: Trials,
-):
+    model: keras.Model, validation: Characters, trials: Trials
+) -> dict[str, Figure]:
     """Draws trials, what is taken for what, and the first filters."""
     scores = score_trials(SiameseScorer(model), validation.images, trials)
     pictures = {
@@ -86,23 +82,11 @@ def draw_pictures(
         "confusions": figures.draw_confusions(
             validation.images, validation.character, trials, scores
         ),
-        "filters": figures.draw_filters(networks.get_filters(model)),
     }
-    for name, figure in pictures.items():
-        figures.save_figure(
-            figure, run.figures / f"{name}.png", run.tensorboard
-        )
-
-
-def _score_pairs_of(scorer, characters, seed):
-    """Scores of balanced pairs within alphabets, and which are the same."""
-    index = CharacterIndex.from_labels(
-        characters.character, characters.alphabet
-    )
-    first, second, same = sample_pairs(
-        index, NUM_PAIRS, np.random.default_rng(seed)
-    )
-    return score_pairs(scorer, characters.images, first, second), same
+    filters = networks.get_filters(model)
+    if filters is not None:
+        pictures["filters"] = figures.draw_filters(filters)
+    return pictures
 
 
 def _score_absent_and_present(scorer: Scorer, characters, ways, seed):

@@ -1,6 +1,7 @@
 """What a number is measured on: the protocols of evaluation."""
 
 import dataclasses
+import time
 
 import numpy as np
 
@@ -8,9 +9,16 @@ from koch_siamese.baselines import PixelsCosine
 from koch_siamese.characters import Characters
 from koch_siamese.datasets import DataSource
 from koch_siamese.omniglot import lake_trials
-from koch_siamese.scoring import Scorer, evaluate_trials
+from koch_siamese.pairs import CharacterIndex, sample_pairs
+from koch_siamese.scoring import Scorer, evaluate_trials, score_pairs
 from koch_siamese.tables import format_table
-from koch_siamese.trials import Trials, sample_trials
+from koch_siamese.thresholds import compute_same_threshold
+from koch_siamese.trials import Trials, sample_trials, wilson_interval
+from koch_siamese.verification import (
+    compute_auc,
+    compute_equal_error_rate,
+    compute_roc,
+)
 
 
 def make_trials(
@@ -68,14 +76,15 @@ def evaluate_with_baseline(
     Args:
         scorer: a model or baseline.
         protocol: see `make_trials`; `lake` is on Omniglot's test alphabets
-            whatever the other arguments say.
+            whatever the other arguments say. Or `verification`, see
+            `evaluate_pairs`, where a trial is a pair.
         source, split: the characters to draw trials from.
         num_trials, ways, shots, seed: see `make_trials`.
 
     Returns:
-        What `scoring.evaluate_trials` returns, with `protocol`, `dataset`,
-        `split`, `seed`, and `nearest_neighbour`, the accuracy of
-        `PixelsCosine`.
+        What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
+        `protocol`, `dataset`, `split`, `seed`, and `nearest_neighbour`, the
+        accuracy of `PixelsCosine`.
     """
     if protocol == "lake":
         source = dataclasses.replace(
@@ -83,22 +92,96 @@ def evaluate_with_baseline(
         )
         split = "test"
     characters = source.load(split)
-    trials = make_trials(
-        protocol,
-        characters,
-        num_trials=num_trials,
-        ways=ways,
-        shots=shots,
-        seed=seed,
-    )
-    neighbour = evaluate_trials(PixelsCosine(), characters.images, trials)
+    if protocol == "verification":
+        validation = source.load("validation")
+
+        def measure(scorer):
+            return evaluate_pairs(
+                scorer, characters, validation, num_trials, seed
+            )
+    else:
+        trials = make_trials(
+            protocol,
+            characters,
+            num_trials=num_trials,
+            ways=ways,
+            shots=shots,
+            seed=seed,
+        )
+
+        def measure(scorer):
+            return evaluate_trials(scorer, characters.images, trials)
+
     return {
         "protocol": protocol,
         "dataset": source.dataset,
         "split": split,
         "seed": seed,
-        **evaluate_trials(scorer, characters.images, trials),
-        "nearest_neighbour": neighbour["accuracy"],
+        **measure(scorer),
+        "nearest_neighbour": measure(PixelsCosine())["accuracy"],
+    }
+
+
+def score_random_pairs(
+    scorer: Scorer, characters: Characters, num_pairs: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the paper's pairs (section 4.2), half same, half different.
+
+    Every alphabet has an equal share; different pairs stay within one.
+
+    Returns:
+        scores: float64 `[num_pairs]`.
+        same: float32 `[num_pairs]`, 1 = same character, 0 = different.
+    """
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
+    )
+    index.require(2, 2)
+    rng = np.random.default_rng(seed)
+    first, second, same = sample_pairs(index, num_pairs, rng)
+    return score_pairs(scorer, characters.images, first, second), same
+
+
+def evaluate_pairs(
+    scorer: Scorer,
+    characters: Characters,
+    validation: Characters,
+    num_pairs: int,
+    seed: int,
+) -> dict[str, object]:
+    """Verification: how many pairs are told rightly (section 4.2, table 1).
+
+    Args:
+        scorer: a model or baseline.
+        characters: to draw pairs from.
+        validation: to choose the threshold on, if the scorer has none.
+        num_pairs: how many pairs, at least 2.
+        seed: decides them.
+
+    Returns:
+        `accuracy` at the threshold and its `ci95` within 0..1, `roc_auc`,
+        `equal_error_rate`, `threshold`, `num_trials` (pairs), `ways` and
+        `shots` (None), and the `seconds` that it took.
+    """
+    start = time.perf_counter()
+    threshold = scorer.same_threshold
+    if threshold is None:
+        threshold = compute_same_threshold(
+            *score_random_pairs(scorer, validation, num_pairs, seed)
+        )
+    scores, same = score_random_pairs(scorer, characters, num_pairs, seed)
+    roc = compute_roc(scores, same)
+    num_right = int(((scores >= threshold) == same.astype(bool)).sum())
+    return {
+        "accuracy": num_right / num_pairs,
+        "ci95": wilson_interval(num_right, num_pairs),
+        "roc_auc": compute_auc(*roc),
+        "equal_error_rate": compute_equal_error_rate(*roc),
+        "threshold": threshold,
+        "num_trials": num_pairs,
+        "ways": None,
+        "shots": None,
+        "seconds": round(time.perf_counter() - start, 3),
     }
 
 
@@ -122,8 +205,8 @@ def format_results(results: list[dict]) -> str:
             (
                 result["protocol"],
                 f"{result['dataset']} {result['split']}",
-                str(result["ways"]),
-                str(result["shots"]),
+                str(result["ways"] or "-"),
+                str(result["shots"] or "-"),
                 str(result["num_trials"]),
                 f"{result['accuracy']:.2%}",
                 f"{low:.1%} to {high:.1%}",

@@ -7,14 +7,25 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from koch_siamese.networks import get_embedding, get_head
+from koch_siamese.networks import (
+    get_embedding,
+    get_head,
+    get_thresholds,
+)
 from koch_siamese.trials import Trials, compute_credit, wilson_interval
 
 PAIRS_AT_ONCE = 1 << 13  # bounds the memory for differences of embeddings
 
 
 class Scorer(Protocol):
-    """What can take part in trials: a trained model, or a baseline."""
+    """What can take part in trials: a trained model, or a baseline.
+
+    Attributes:
+        same_threshold: from which score a pair counts as the same, or None if
+            that is still to be chosen on validation.
+    """
+
+    same_threshold: float | None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
@@ -31,6 +42,8 @@ class SiameseScorer:
         self._embedding = get_embedding(model)
         self._head = get_head(model)
         self._batch_size = batch_size
+        thresholds = get_thresholds(model)
+        self.same_threshold = thresholds and thresholds.same
 
     @property
     def dim(self) -> int:

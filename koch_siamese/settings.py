@@ -8,7 +8,7 @@ import math
 
 from koch_siamese.errors import InputError
 
-PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet")
+PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet", "verification")
 
 
 def _setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
@@ -127,7 +127,7 @@ class Settings:
         choices=PROTOCOLS,
     )
     num_trials: int = _setting(
-        1000, "Trials of each random protocol at the end.", low=1
+        1000, "Trials, or pairs, of each random protocol at the end.", low=2
     )
     ways: int = _setting(20, "Candidate characters in a trial.", low=2)
     shots: int = _setting(1, "Drawings of each candidate.", low=1)

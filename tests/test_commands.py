@@ -75,6 +75,25 @@ def test_evaluate_writes_its_result(run, glyphs_dir, protocol):
     assert answer.stdout == again.stdout
 
 
+def test_verification_is_measured_at_the_stored_threshold(run, glyphs_dir):
+    workdir, _ = run
+    answer = call(
+        "evaluate",
+        f"--workdir={workdir}",
+        "--protocol=verification",
+        f"--data_dir={glyphs_dir}",
+        "--num_trials=200",
+    )
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads((workdir / "results/verification.json").read_text())
+    stored = json.loads((workdir / "results/thresholds.json").read_text())
+    assert result["threshold"] == stored["same"]["logit"]
+    assert result["num_trials"] == 200
+    assert 0.5 <= result["roc_auc"] <= 1
+    assert result["ci95"][0] < result["accuracy"] < result["ci95"][1]
+    assert 0.4 < result["nearest_neighbour"] < 1
+
+
 def test_baseline_needs_no_run(glyphs_dir):
     answer = call(
         "evaluate",

@@ -196,7 +196,7 @@ def test_portable_fit_is_that_of_preprocessing(shape):
 def test_an_export_of_another_model_is_refused(model, tmp_path):
     serving_files.save_saved_model(model, tmp_path)
     other = keras.models.clone_model(model)
-    with pytest.raises(RuntimeError, match=r"saved_model differs .* by 0\.\d"):
+    with pytest.raises(RuntimeError, match=r"saved_model differs .* by \d"):
         serving_files.check_exports(other, tmp_path)
 
 

@@ -62,6 +62,7 @@ def test_training_leaves_all_files_of_a_run(finished):
             "filters",
             "learning_curves",
             "pairs",
+            "roc",
             "scores",
             "trials",
         )
