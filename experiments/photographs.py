@@ -17,15 +17,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image, ImageFilter
 
+from koch_siamese import common_flags
 from koch_siamese.datasets import load_characters
 from koch_siamese.runs import provenance
 from koch_siamese.trials import wilson_interval
 
-OUTPUT = flags.DEFINE_string("output", None, "A new folder.", required=True)
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS has Omniglot.")
+OUTPUT = flags.DEFINE_string("output", "photographs", "A new folder.")
 MODEL = flags.DEFINE_string("model", "pretrained", "See classify.")
 SEED = flags.DEFINE_integer("seed", 2026, "Decides drawings and photographs.")
 NUM_SETS, WAYS = 20, 10
@@ -148,11 +148,12 @@ def _measure(output, light):
     }
 
 
-def main(_):
+def main():
     """Writes the images, and prints what `classify` made of them."""
+    common_flags.import_tensorflow()
     output = Path(OUTPUT.value)
     characters = load_characters(
-        "omniglot", "validation", data_dir=DATA_DIR.value
+        "omniglot", "validation", data_dir=common_flags.DATA_DIR.value
     )
     alphabets = np.unique(characters.alphabet)
     for number in range(NUM_SETS):
@@ -170,4 +171,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    common_flags.run(main)

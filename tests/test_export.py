@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import REPOSITORY
+from conftest import REPOSITORY, assert_one_line, call
 
 from koch_siamese import networks, serving, serving_files
 from koch_siamese.thresholds import Thresholds, compute_probability
@@ -200,28 +200,13 @@ def test_an_export_of_another_model_is_refused(model, tmp_path):
         serving_files.check_exports(other, tmp_path)
 
 
-def export(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "koch_siamese.export", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=300,
-    )
-
-
-def assert_one_line(answer, part):
-    assert answer.returncode == 1, answer.stderr
-    [line] = answer.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert part in line
-
-
 def test_command_writes_checks_and_lists_every_format(model, tmp_path):
     model.save(tmp_path / "model.keras")
     formats = ["saved_model", "litert"] + ["onnx"] * HAS_ONNX
     where = ("--workdir=.", "--output=new/export")
-    answer = export(*where, f"--formats={','.join(formats)}", cwd=tmp_path)
+    answer = call(
+        "export", *where, f"--formats={','.join(formats)}", cwd=tmp_path
+    )
     assert answer.returncode == 0, answer.stderr
     suffixes = ["tflite"] + ["onnx"] * HAS_ONNX
     stems = ("embedding", "verification")
@@ -231,7 +216,7 @@ def test_command_writes_checks_and_lists_every_format(model, tmp_path):
     assert [x.name for x in (tmp_path / "new").iterdir()] == ["export"]
     for name in expected:
         assert f"new/export/{name}" in answer.stdout
-    again = export(*where, cwd=tmp_path)
+    again = call("export", *where, cwd=tmp_path)
     assert_one_line(again, "--output=new/export is not empty")
     assert {x.name for x in (tmp_path / "new/export").iterdir()} == expected
 
@@ -253,7 +238,7 @@ def test_onnx_files_state_their_axes_and_opset(model, tmp_path):
     ("arguments", "part"),
     [
         (["--model=a.keras"], "give --output=DIR"),
-        (["--output=x"], "--workdir"),
+        (["--output=x", "--workdir=absent"], "no model absent/model.keras"),
         (["--output=x", "--formats=onnx,coreml"], "--formats has 'coreml'"),
         (["--output=x", "--formats="], "--formats has ''"),
         ([f"--output={REPOSITORY}/tests"], "is not empty"),
@@ -261,5 +246,5 @@ def test_onnx_files_state_their_axes_and_opset(model, tmp_path):
     ],
 )
 def test_bad_flags_get_one_line(arguments, part, tmp_path):
-    assert_one_line(export(*arguments, cwd=tmp_path), part)
+    assert_one_line(call("export", *arguments, cwd=tmp_path), part)
     assert not list(tmp_path.iterdir())
