@@ -9,7 +9,13 @@ import numpy as np
 
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import AffineRanges, sample_affine_matrices
-from koch_siamese.pairs import CharacterIndex, sample_group, sample_pairs
+from koch_siamese.errors import InputError
+from koch_siamese.pairs import (
+    CharacterIndex,
+    PairSet,
+    sample_group,
+    sample_pairs,
+)
 
 
 def make_pairs(
@@ -19,6 +25,8 @@ def make_pairs(
     seed: int,
     ranges: AffineRanges,
     within_alphabet: float = 1.0,
+    num_pairs: int = 0,
+    num_copies: int = 0,
     first_step: int = 0,
 ):
     """An endless tf.data.Dataset of batches of distorted pairs.
@@ -29,22 +37,43 @@ def make_pairs(
         seed: together with the step it decides a batch.
         ranges: distortions, drawn for each drawing of a pair on its own.
         within_alphabet: see `sample_pairs`.
+        num_pairs: size of a fixed set of pairs, which are not distorted; 0 for
+            new pairs without end, which are.
+        num_copies: distorted copies of each pair of a fixed set, always the
+            same ones (section 4.1 has 8).
         first_step: the step to begin with, when a training goes on.
 
     Returns:
         A dataset of `(inputs, same)`: `inputs` has `first` and `second`, uint8
         `[batch, height, width, 1]`, and `first_matrices` and
-        `second_matrices`, float32 `[batch, 2, 3]`; `same` is float32
+        `second_matrices`, float32 `[batch, 2, columns]`; `same` is float32
         `[batch]`.
+
+    Raises:
+        InputError: characters do not suffice, or a set not for a batch.
     """
     index = _build_index(characters, 2, 2)
 
-    def sample(rng):
+    def sample(step):
+        rng = np.random.default_rng([seed, step])
         first, second, same = sample_pairs(
             index, batch_size, rng, within_alphabet
         )
         matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
         return np.concatenate([first, second]), matrices, same
+
+    if num_pairs:
+        rng = np.random.default_rng(seed)
+        pairs = sample_pairs(index, num_pairs, rng, within_alphabet)
+        pair_set = PairSet(*pairs, num_copies, seed)
+        if len(pair_set) < batch_size:
+            raise InputError(
+                f"A set of {num_pairs} pairs and {num_copies} copies is less "
+                f"than a batch of {batch_size}: ask for more pairs."
+            )
+
+        def sample(step):
+            return _take_pairs(pair_set, step, batch_size, ranges)
 
     def arrange(images, matrices, same):
         inputs = {
@@ -55,8 +84,27 @@ def make_pairs(
         }
         return inputs, same
 
-    return _make_batches(characters.images, sample, seed, first_step).map(
-        arrange
+    return _make_batches(characters.images, sample, first_step).map(arrange)
+
+
+def _take_pairs(pair_set, step, batch_size, ranges):
+    """A batch of a fixed set; a copy's distortion is a function of the copy."""
+    pair, copy = pair_set.take(step, batch_size)
+    identity = np.eye(2, 3, dtype=np.float32)
+    matrices = np.array(
+        [
+            sample_affine_matrices(
+                ranges, 2, np.random.default_rng([pair_set.seed, *item])
+            )
+            if item[1]
+            else [identity, identity]
+            for item in zip(pair, copy, strict=True)
+        ]
+    )
+    return (
+        np.concatenate([pair_set.first[pair], pair_set.second[pair]]),
+        np.concatenate([matrices[:, 0], matrices[:, 1]]),
+        pair_set.same[pair],
     )
 
 
@@ -82,7 +130,8 @@ def make_groups(
     """
     index = _build_index(characters, num_characters, num_drawings)
 
-    def sample(rng):
+    def sample(step):
+        rng = np.random.default_rng([seed, step])
         drawings, character = sample_group(
             index, num_characters, num_drawings, rng, within_alphabet
         )
@@ -92,9 +141,7 @@ def make_groups(
     def arrange(images, matrices, character):
         return {"images": images, "matrices": matrices}, character
 
-    return _make_batches(characters.images, sample, seed, first_step).map(
-        arrange
-    )
+    return _make_batches(characters.images, sample, first_step).map(arrange)
 
 
 def _build_index(characters, num_characters, num_drawings):
@@ -105,15 +152,15 @@ def _build_index(characters, num_characters, num_drawings):
     return index
 
 
-def _make_batches(images, sample, seed, first_step):
-    """Endless (images, matrices, labels), a pure function of (seed, step).
+def _make_batches(images, sample, first_step):
+    """Endless (images, matrices, labels), a pure function of the step.
 
-    `sample(rng)` returns drawings, matrices and labels, all of fixed shapes.
+    `sample(step)` returns drawings, matrices and labels, all of fixed shapes.
     """
     import tensorflow as tf
 
     def sample_step(step):
-        drawings, matrices, labels = sample(np.random.default_rng([seed, step]))
+        drawings, matrices, labels = sample(step)
         return drawings.astype(np.int64), matrices, labels
 
     example = sample_step(0)

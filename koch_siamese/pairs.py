@@ -5,6 +5,7 @@ them.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -132,6 +133,53 @@ def sample_pairs(
         index.drawings[index.first_drawing[other] + second],
         same.astype(np.float32),
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PairSet:
+    """A training set of so many pairs and their copies (section 4.1).
+
+    An epoch goes once through all of it, in an order of its own; what does not
+    fill a batch is left out of that epoch.
+
+    Attributes:
+        first, second: int64 `[num_pairs]`, indices of drawings.
+        same: float32 `[num_pairs]`, 1 = same character, 0 = different.
+        num_copies: distorted copies of each pair, beside the pair as it is.
+        seed: decides the orders.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    num_copies: int
+    seed: int
+
+    def __len__(self) -> int:
+        """Number of pairs, copies included."""
+        return len(self.same) * (1 + self.num_copies)
+
+    def take(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a step of training sees.
+
+        Args:
+            step: counted from the first epoch on.
+            batch_size: pairs in a step, at most as many as there are.
+
+        Returns:
+            pair: int64 `[batch_size]`, indices of the pairs.
+            copy: int64 `[batch_size]`, from 0, the pair as it is.
+        """
+        epoch, step = divmod(step, len(self) // batch_size)
+        items = _shuffle(len(self), self.seed, epoch)
+        items = items[step * batch_size : (step + 1) * batch_size]
+        return items % len(self.same), items // len(self.same)
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffle(num, seed, epoch):
+    """An order for an epoch; kept, as every step of the epoch asks for it."""
+    return np.random.default_rng([seed, epoch]).permutation(num)
 
 
 def sample_group(

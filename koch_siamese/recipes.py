@@ -22,7 +22,11 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
     }
     if settings.sampling == "pairs":
         dataset = batches.make_pairs(
-            training, batch_size=settings.batch_size, **arguments
+            training,
+            batch_size=settings.batch_size,
+            num_pairs=settings.num_pairs,
+            num_copies=settings.num_copies,
+            **arguments,
         )
     else:
         dataset = batches.make_groups(

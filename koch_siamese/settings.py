@@ -68,6 +68,14 @@ class Settings:
         choices=("groups", "pairs"),
     )
     batch_size: int = _setting(128, "Pairs in a batch of pairs.", low=2)
+    num_pairs: int = _setting(
+        0,
+        "Size of a fixed set of pairs to learn from; 0: ever new ones.",
+        low=0,
+    )
+    num_copies: int = _setting(
+        0, "Distorted copies of each pair of a fixed set.", low=0
+    )
     group_characters: int = _setting(40, "Characters in a group.", low=2)
     group_drawings: int = _setting(
         4, "Drawings of each character in a group.", low=2

@@ -3,7 +3,8 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.batches import make_groups, make_pairs
-from koch_siamese.distortions import DISTORTIONS
+from koch_siamese.distortions import DISTORTIONS, AffineRanges
+from koch_siamese.errors import InputError
 
 CHARACTERS = make_characters((3, 4, 5), num_drawers=3)
 
@@ -70,3 +71,43 @@ def test_twins_are_distorted_on_their_own():
     inputs, _ = next(iter(make("pairs")))
     first, second = inputs["first_matrices"], inputs["second_matrices"]
     assert not np.array_equal(first, second)
+
+
+def test_fixed_set_is_gone_through_once_an_epoch():
+    """20 pairs and 2 copies of each in batches of 6: ten steps an epoch."""
+    fixed = {"num_pairs": 20, "num_copies": 2, "within_alphabet": 0.5}
+    batches = take(make("pairs", **fixed), 20)
+    # A pair with its matrices and label, as one row.
+    rows = [
+        b"".join(array[row].tobytes() for array in batch)
+        for batch in batches
+        for row in range(6)
+    ]
+    # A pair may have been drawn twice, or a copy not distorted.
+    assert len(set(rows[:60])) > 55
+    assert sorted(rows[:60]) == sorted(rows[60:])
+    assert rows[:60] != rows[60:]
+    same = np.concatenate([batch[-1] for batch in batches[:10]])
+    assert same.mean() == 0.5
+    assert_equal_batches(
+        batches[13:15], take(make("pairs", first_step=13, **fixed), 2)
+    )
+
+
+def test_pairs_of_a_fixed_set_are_plain_and_their_copies_distorted():
+    always = AffineRanges(rotation_degrees=10.0)
+    fixed = {"num_pairs": 20, "num_copies": 2, "ranges": always}
+    inputs = [x for x, _ in make("pairs", **fixed).take(10)]
+    plain = [
+        (np.array(x[f"{twin}_matrices"]) == np.eye(2, 3)).all(axis=(1, 2))
+        for x in inputs
+        for twin in ("first", "second")
+    ]
+    # Of 60 pairs 20 are as they are, both twins of them.
+    assert np.sum(plain) == 40
+
+
+def test_set_smaller_than_a_batch_is_told():
+    assert take(make("pairs", num_pairs=6), 1)
+    with pytest.raises(InputError, match="less than a batch of 6"):
+        make("pairs", num_pairs=5)
