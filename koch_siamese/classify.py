@@ -71,6 +71,25 @@ def _read_support():
     return characters.images, [names[i] for i in characters.character]
 
 
+def _read_queries():
+    """Queries by path, and what is wrong with those that cannot be read.
+
+    Raises:
+        InputError: not one can be read.
+    """
+    from koch_siamese.image_files import list_images
+
+    queries, complaints = {}, {}
+    for path in list_images(QUERY.value) if QUERY.value else ():
+        try:
+            queries[path] = common_flags.read_drawing(path)
+        except InputError as error:
+            complaints[path] = error
+    if complaints and not queries:
+        raise next(iter(complaints.values()))
+    return queries, complaints
+
+
 def _build_gallery(scorer, fingerprint, images, names):
     """The gallery of the flags, stored if it has a file."""
     import numpy as np
@@ -112,37 +131,56 @@ def _to_row(path, answer):
     )
 
 
+def _print_answers(answers, complaints):
+    """A line for each query: JSON, or a row of a table."""
+    from koch_siamese.tables import format_table
+
+    if JSON.value:
+        for path, answer in answers.items():
+            print(_to_json(path, answer))
+        for path, error in complaints.items():
+            print(json.dumps({"query": str(path), "error": str(error)}))
+    else:
+        header = ("query", "answer", "score", "probability", "runner-up")
+        print(format_table([header, *map(_to_row, answers, answers.values())]))
+
+
 def main():
-    """Answers each query by a line."""
+    """Answers each query by a line.
+
+    Those that cannot be read do not keep the others from being answered.
+    """
     _check_flags()
     model_path = common_flags.model_path(default="pretrained")
     images, names = _read_support()
-    paths, queries = common_flags.read_drawings(QUERY.value)
+    queries, complaints = _read_queries()
     common_flags.import_tensorflow()
+    import numpy as np
+
     from koch_siamese import figures, networks
     from koch_siamese.gallery import answer_queries, score_characters
     from koch_siamese.scoring import SiameseScorer
-    from koch_siamese.tables import format_table
 
     model = networks.load_model(model_path)
     scorer = SiameseScorer(model)
     fingerprint = networks.compute_fingerprint(model)
     gallery = _build_gallery(scorer, fingerprint, images, names)
-    if not paths:
+    if not queries:
         print(f"{GALLERY.value}: {len(gallery.characters)} characters")
         return
-    scores = score_characters(scorer, gallery, scorer.embed(queries))
+    drawings = np.stack(list(queries.values()))
+    scores = score_characters(scorer, gallery, scorer.embed(drawings))
     thresholds = networks.get_thresholds(model)
     answers = answer_queries(scores, gallery.characters, thresholds)
-    pairs = list(zip(paths, answers, strict=True))
-    if JSON.value:
-        print("\n".join(_to_json(*pair) for pair in pairs))
-    else:
-        header = ("query", "answer", "score", "probability", "runner-up")
-        print(format_table([header, *(_to_row(*pair) for pair in pairs)]))
+    _print_answers(dict(zip(queries, answers, strict=True)), complaints)
     if FIGURE.value:
-        picture = figures.draw_answers(queries, images, names, answers)
+        picture = figures.draw_answers(drawings, images, names, answers)
         figures.save_figure(picture, Path(FIGURE.value))
+    if complaints:
+        num, first = len(complaints), next(iter(complaints.values()))
+        raise InputError(
+            f"{num} of {num + len(queries)} queries have no answer; {first}"
+        )
 
 
 if __name__ == "__main__":

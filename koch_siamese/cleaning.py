@@ -14,6 +14,7 @@ MAX_THINNING = 2  # pixels of a stroke's width; more would break thin parts
 
 LIGHTING_SIDE, LIGHTING_REACH = 64, 9  # strokes are narrower than the reach
 SPECK_SIDE, SPECK_AREA = 128, 0.2  # area in squares of the stroke's width
+MIN_INK = 0.3 * PAPER  # of what is not paper
 MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0  # of paper; of noise's deviation
 
 
@@ -117,20 +118,30 @@ def thicken_hairlines(drawing: np.ndarray) -> np.ndarray:
 
 def erase_specks(drawing: np.ndarray) -> np.ndarray:
     """Makes paper of what is too small or too pale for a stroke, uint8."""
-    scale = min(1, SPECK_SIDE / max(drawing.shape))
-    size = [max(1, round(scale * side)) for side in drawing.shape[::-1]]
-    small = Image.fromarray(drawing).resize(size, Image.Resampling.BOX)
-    small = np.pad(np.asarray(small), 1, constant_values=PAPER)
-    is_ink = small < 0.7 * PAPER
+    ink = PAPER - drawing.astype(np.float32)
+    is_ink = _reduce(ink) > MIN_INK
     min_area = max(4, SPECK_AREA * _stroke_width(is_ink) ** 2)
+    # Of strokes alone: thin ones are pale where paper is averaged in.
+    is_stroke = ink > MIN_INK
+    blackness = _reduce(ink * is_stroke) / _reduce(is_stroke).clip(1e-6)
     is_kept = np.zeros_like(is_ink)
     for part in _find_parts(is_ink):
         # What is left of a shadow is large, but grey.
-        if len(part) >= min_area and np.median(small.flat[part]) < PAPER / 2:
+        if len(part) >= min_area and np.median(blackness.flat[part]) > (
+            PAPER / 2
+        ):
             is_kept.flat[part] = True
     near = Image.fromarray(_spread(is_kept, 1)[1:-1, 1:-1])
     near = near.resize(drawing.shape[::-1], Image.Resampling.NEAREST)
     return np.where(near, drawing, np.uint8(PAPER))
+
+
+def _reduce(values):
+    """Means over the cells of a grid of SPECK_SIDE, in a frame of zeros."""
+    scale = min(1, SPECK_SIDE / max(values.shape))
+    size = [max(1, round(scale * side)) for side in values.shape[::-1]]
+    image = Image.fromarray(values.astype(np.float32))
+    return np.pad(np.asarray(image.resize(size, Image.Resampling.BOX)), 1)
 
 
 def _stroke_width(is_ink):

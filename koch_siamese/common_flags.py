@@ -40,15 +40,11 @@ def define_crop_flag():
     )
 
 
-def read_drawings(path: str | None):
-    """A user's images, as --crop says: paths, and uint8 `[num, 105, 105]`."""
-    import numpy as np
+def read_drawing(path: str):
+    """A user's image as --crop says, uint8 `[105, 105]`."""
+    from koch_siamese import image_files
 
-    from koch_siamese.image_files import list_images, read_drawing
-
-    paths = list_images(path) if path else []
-    drawings = [read_drawing(x, flags.FLAGS.crop) for x in paths]
-    return paths, np.array(drawings)
+    return image_files.read_drawing(path, flags.FLAGS.crop)
 
 
 def model_path(default: str | None = None) -> str:

@@ -24,11 +24,10 @@ def main():
             "Two drawings are expected: give --first=FILE and --second=FILE."
         )
     model_path = common_flags.model_path(default="pretrained")
-    drawings = [
-        common_flags.read_drawings(path)[1]
-        for path in (FIRST.value, SECOND.value)
-    ]
+    first, second = map(common_flags.read_drawing, (FIRST.value, SECOND.value))
     common_flags.import_tensorflow()
+    import numpy as np
+
     from koch_siamese import networks
     from koch_siamese.scoring import SiameseScorer
     from koch_siamese.thresholds import compute_probability
@@ -36,8 +35,8 @@ def main():
     model = networks.load_model(model_path)
     thresholds = networks.get_thresholds(model)
     scorer = SiameseScorer(model)
-    first, second = map(scorer.embed, drawings)
-    score = float(scorer.score(first, second)[0])
+    embeddings = scorer.embed(np.stack([first, second]))
+    score = float(scorer.score(embeddings[:1], embeddings[1:])[0])
     threshold = thresholds.same if thresholds else 0.0
     verdict = {
         "same": score >= threshold,

@@ -75,6 +75,24 @@ def test_classify_prints_a_table_and_draws_a_figure(images, tmp_path):
     assert Image.open(figure).width > 100
 
 
+def test_broken_query_does_not_keep_others_from_an_answer(images, tmp_path):
+    for name in ("c0.png", "c1.png"):
+        content = (images / "query" / name).read_bytes()
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "torn.png").write_bytes(content[:50])
+    answer = call(
+        "classify",
+        MODEL,
+        f"--support={images / 'support'}",
+        f"--query={tmp_path}",
+        "--json",
+    )
+    assert_one_line(answer, "1 of 3 queries have no answer", "torn.png")
+    *answers, complaint = map(json.loads, answer.stdout.splitlines())
+    assert [x["query"][-6:] for x in answers] == ["c0.png", "c1.png"]
+    assert set(complaint) == {"query", "error"}
+
+
 def test_gallery_gives_the_answers_of_its_folder(images, tmp_path):
     support = f"--support={images / 'support'}"
     gallery = f"--gallery={tmp_path / 'gallery.npz'}"
