@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-__all__ = ["load_model", "load_pretrained"]
+__all__ = ["get_thresholds", "load_model", "load_pretrained"]
 
 
 def __getattr__(name):

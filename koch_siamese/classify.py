@@ -26,7 +26,7 @@ GALLERY = flags.DEFINE_string(
     "gallery",
     None,
     "A file that keeps the embedded supports. With --support, the characters "
-    "of that folder are added to it.",
+    "of that folder are added to it, in place of those of the same name.",
 )
 REMOVE = flags.DEFINE_list(
     "remove", [], "Characters to remove from the gallery."
@@ -97,7 +97,7 @@ def _build_gallery(scorer, fingerprint, images, names):
     from koch_siamese.gallery import Gallery
 
     path = GALLERY.value
-    if path and Path(path).exists():
+    if path and (Path(path).exists() or not names):
         gallery = Gallery.load(path, fingerprint)
     else:
         empty = np.empty((0, scorer.dim), np.float32)
@@ -105,17 +105,24 @@ def _build_gallery(scorer, fingerprint, images, names):
     gallery = gallery.without(REMOVE.value)
     if names:
         gallery = gallery.add(names, scorer.embed(images))
+    if QUERY.value and not gallery.names:
+        raise InputError(
+            f"The gallery {path} has no characters to choose among: add some "
+            "with --support."
+        )
     if path and (names or REMOVE.value):
         gallery.save(path)
-    if not gallery.names:
-        raise InputError(
-            f"The gallery {path} has no characters: add some with --support."
-        )
     return gallery
 
 
 def _to_json(path, answer):
-    return json.dumps({"query": str(path)} | dataclasses.asdict(answer))
+    fields = {"query": str(path)} | dataclasses.asdict(answer)
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _refuse(answer):
+    needed = f"{answer.threshold:.2f} needed"
+    return f"none of these (best: {answer.best}, {needed})"
 
 
 def _to_row(path, answer):
@@ -124,7 +131,7 @@ def _to_row(path, answer):
         runner_up = f"{answer.runner_up} ({answer.runner_up_score:.2f})"
     return (
         str(path),
-        answer.character or f"none of these (best: {answer.best})",
+        answer.character or _refuse(answer),
         f"{answer.score:.2f}",
         f"{answer.probability:.0%}",
         runner_up,

@@ -89,7 +89,14 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
         except KeyboardInterrupt:
             _fail(if_interrupted)
 
+    _show_in_help()
     app.run(guarded_main, flags_parser=_parse)
+
+
+def _show_in_help():
+    """Makes shared flags the command's own, or --help would leave them out."""
+    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def import_tensorflow():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from koch_siamese.errors import InputError
 from koch_siamese.gallery import Answer
 from koch_siamese.tables import to_printable
 from koch_siamese.trials import Trials
@@ -286,9 +287,16 @@ def draw_learning_curves(history: dict[str, list[float]]) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
-    """Writes a PNG, and the same picture for TensorBoard."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    """Writes a PNG, and the same picture for TensorBoard.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}.") from error
     if tensorboard:
         import tensorflow as tf
 

@@ -92,7 +92,8 @@ class Gallery:
             fingerprint: of the model that is going to use it.
 
         Raises:
-            InputError: it is no gallery, or one of another model.
+            InputError: it cannot be read, is no gallery, or one of another
+                model.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -102,16 +103,21 @@ class Gallery:
                     str(file["fingerprint"]),
                 )
                 gallery._check()
+        except OSError as error:
+            raise InputError(
+                f"The gallery {path} cannot be read: {error.strerror}. Give "
+                "a file that koch_siamese.classify wrote, or --support."
+            ) from error
         except Exception as error:  # whatever NumPy makes of any bytes
             raise InputError(
                 f"{path} is not a gallery of koch_siamese.classify: expected "
-                "the npz file that it wrote. Delete it, and make it again "
-                "with --support."
+                "the npz file that it wrote. Give another --gallery, or make "
+                "one with --support."
             ) from error
         if gallery.fingerprint != fingerprint:
             raise InputError(
                 f"The gallery {path} was made by another model: use that "
-                "model, or delete the file and make it again with --support."
+                "model, or make another gallery with --support."
             )
         return gallery
 

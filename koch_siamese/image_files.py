@@ -112,7 +112,8 @@ def _decode(path) -> np.ndarray:
 
 def _scale_deep(image):
     values = np.asarray(image, np.float64)
-    scale = min(scale for scale in FULL_SCALES if scale >= values.max())
+    largest = values.max()
+    scale = min([x for x in FULL_SCALES if x >= largest], default=largest)
     return Image.fromarray((PAPER * (values / scale)).astype(np.float32))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -264,7 +265,8 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
     Returns:
         A model from `{"first": images, "second": images}`, each
         `[batch, height, width, 1]` with 0 = ink and 255 = paper, to `logit`,
-        `[batch]`: above 0 where the same character is likelier.
+        `[batch]`: the higher, the likelier the same character; for a trained
+        model see `get_thresholds`.
     """
     first = keras.Input((None, None, 1), name="first")
     second = keras.Input((None, None, 1), name="second")
@@ -366,10 +368,14 @@ def load_model(path: str | os.PathLike) -> keras.Model:
             "running training."
         )
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is broken, or another kind of file.")
         model = keras.models.load_model(path, safe_mode=True)
-        get_embedding(model), get_head(model)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        get_image_size(model)
+        if not isinstance(get_head(model), WeightedL1):
+            raise ValueError("it has another head.")
+    except (ValueError, TypeError, OSError, KeyError, StopIteration) as error:
+        reason = str(error).strip().partition("\n")[0] or "it has other layers."
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error

@@ -13,7 +13,11 @@ from koch_siamese.settings import Settings
 
 
 def make_batches(settings: Settings, training: Characters, first_step: int = 0):
-    """The batches of a training, as an endless tf.data.Dataset."""
+    """The batches of a training, as an endless tf.data.Dataset.
+
+    Groups are smaller than asked for where there are not as many characters,
+    or drawings of each.
+    """
     arguments = {
         "seed": settings.seed,
         "ranges": DISTORTIONS[settings.distortion],
@@ -31,8 +35,13 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
     else:
         dataset = batches.make_groups(
             training,
-            num_characters=settings.group_characters,
-            num_drawings=settings.group_drawings,
+            num_characters=min(
+                settings.group_characters, training.num_characters
+            ),
+            num_drawings=min(
+                settings.group_drawings,
+                np.unique(training.character, return_counts=True)[1].min(),
+            ),
             **arguments,
         )
     return dataset.prefetch(4)

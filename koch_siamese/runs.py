@@ -118,9 +118,13 @@ class RunDirectory:
 
     def write_result(self, name: str, result: dict) -> Path:
         """Writes `results/{name}.json`, with where the numbers are from."""
-        self.results.mkdir(parents=True, exist_ok=True)
         path = self.results / f"{name}.json"
-        write_text(path, json.dumps(result | provenance(), indent=2) + "\n")
+        text = json.dumps(result | provenance(), indent=2) + "\n"
+        try:
+            self.results.mkdir(parents=True, exist_ok=True)
+            write_text(path, text)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error}.") from error
         return path
 
 
@@ -143,17 +147,25 @@ def provenance() -> dict[str, object]:
 
 def _commit():
     """The commit of the checkout that the package runs from, if it does."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe"]
-    try:
-        answer = subprocess.run(
-            [*git, "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+    here = Path(__file__)
+
+    def ask(*arguments):
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *arguments],
             capture_output=True,
             text=True,
             timeout=10,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        # Installed below another project, it is none of that one's files.
+        ask("ls-files", "--error-unmatch", here.name)
+        return ask(
+            "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() or None
 
 
 def _processor():

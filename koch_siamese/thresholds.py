@@ -22,8 +22,11 @@ class Thresholds:
         """The threshold of `none_of_these` for a number of candidates.
 
         The more candidates, the more chances for a stranger to be taken for
-        one of them; beyond what was measured the last threshold holds.
+        one of them; beyond what was measured the last threshold holds, and
+        more of them pass.
         """
+        if ways < 1:
+            raise ValueError(f"ways must be at least 1; got {ways}.")
         return self.none_of_these[min(ways, len(self.none_of_these)) - 1]
 
 

@@ -71,7 +71,7 @@ def train_and_evaluate(
 def _evaluate(settings, run, protocol, source, seconds, flagfile):
     """The result of one protocol, measured unless that has been done."""
     path = run.results / f"{protocol}.json"
-    if not path.exists():
+    if not (path.exists() and _answers(path, settings)):
         model = networks.load_model(run.model)
         result = evaluate_with_baseline(
             SiameseScorer(model),
@@ -91,6 +91,18 @@ def _evaluate(settings, run, protocol, source, seconds, flagfile):
     return json.loads(path.read_text())
 
 
+def _answers(path, settings):
+    """Whether a result is of these settings, not of a later evaluation."""
+    result = json.loads(path.read_text())
+    if result["protocol"] == "lake":
+        return True
+    asked = {"split": "test", "seed": settings.seed}
+    asked["num_trials"] = settings.num_trials
+    if result["protocol"] != "verification":
+        asked |= {"ways": settings.ways, "shots": settings.shots}
+    return all(result[name] == value for name, value in asked.items())
+
+
 def _train(settings, run, source) -> float:
     """Trains up to the end, from wherever it stands; returns seconds."""
     checkpoint = run.load_checkpoint()
@@ -101,6 +113,7 @@ def _train(settings, run, source) -> float:
 
     keras.utils.set_random_seed(settings.seed)
     training, validation = _load_characters(settings, source)
+    _check_protocols(settings, source)
     batches = recipes.make_batches(
         settings, training, state["epoch"] * settings.steps_per_epoch
     )
@@ -147,6 +160,20 @@ def _load_characters(settings, source):
     if settings.mirror_images:
         training = training.with_mirror_images()
     return training, source.load("validation")
+
+
+def _check_protocols(settings, source):
+    """Tells before the training what the evaluation would fail by."""
+    for protocol in {"within_alphabet", "cross_alphabet"}.intersection(
+        settings.protocols
+    ):
+        make_trials(
+            protocol,
+            source.load("test"),
+            num_trials=1,
+            ways=settings.ways,
+            shots=settings.shots,
+        )
 
 
 def _build_or_load(settings, checkpoint):
