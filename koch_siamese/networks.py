@@ -1,4 +1,4 @@
-"""Embeddings, the weighted L1 head, and the siamese models around them."""
+"""Embeddings, the siamese models around them, and their files."""
 
 import dataclasses
 import hashlib
@@ -12,165 +12,22 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from koch_siamese.characters import PAPER
 from koch_siamese.errors import InputError
+from koch_siamese.layers import (
+    KOCH_BIAS_MEAN,
+    KOCH_BIAS_STDDEV,
+    KOCH_CONVOLUTION_STDDEV,
+    KOCH_DENSE_STDDEV,
+    Preprocessing,
+    WeightedL1,
+    normal,
+)
 from koch_siamese.thresholds import Thresholds
 
 PRETRAINED = "pretrained"  # stands for the package's own model
 KOCH_IMAGE_SIZE = 105  # section 3.1
 
-# Section 3.2: initial weights and biases of the paper's network.
-KOCH_CONVOLUTION_STDDEV = 0.01
-KOCH_DENSE_STDDEV = 0.2
-KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV = 0.5, 0.01
-
 NORMALISATION_GROUPS = 8  # of a block's filters, or fewer if they do not part
-
-
-@keras.saving.register_keras_serializable(package="koch_siamese")
-class Preprocessing(layers.Layer):
-    """Fits grey images to a square, undistorted, and makes ink 1, paper 0.
-
-    Resizing is antialiased; images of the right size are only rescaled.
-
-    Args:
-        image_size: side of the square in pixels.
-
-    Input shape: `[batch, height, width, 1]`, 0 = ink, 255 = paper.
-    Output shape: `[batch, image_size, image_size, 1]`, ink in 0..1.
-    """
-
-    def __init__(self, image_size: int, **kwargs):
-        """Makes the layer; it has no weights."""
-        super().__init__(**kwargs)
-        self.image_size = image_size
-
-    def call(self, images):
-        """Fits and rescales the images."""
-        size = (self.image_size, self.image_size)
-        ink = 1.0 - ops.cast(images, self.compute_dtype) / PAPER
-        if images.shape[1:3] != size:
-            ink = ops.image.resize(
-                ink,
-                size,
-                antialias=True,
-                pad_to_aspect_ratio=True,
-                data_format="channels_last",
-            )
-        return ink
-
-    def compute_output_shape(self, input_shape):
-        """Any size becomes the square."""
-        return (input_shape[0], self.image_size, self.image_size, 1)
-
-    def get_config(self):
-        """What the layer is rebuilt from."""
-        return super().get_config() | {"image_size": self.image_size}
-
-
-@keras.saving.register_keras_serializable(package="koch_siamese")
-class WeightedL1(layers.Layer):
-    """The paper's similarity as a logit: sum_j alpha_j |h1_j - h2_j| + b.
-
-    Koch et al. 2015, section 3.1, without the final sigmoid: logits still rank
-    where probabilities have become 1. Leading dimensions broadcast, so
-    `[queries, 1, dim]` and `[1, supports, dim]` give all pairs.
-
-    Args:
-        kernel_initializer: for alpha; the paper's dense N(0, 0.2) by default.
-        bias_initializer: for b; the paper's N(0.5, 0.01) by default.
-        thresholds: the fields of the `Thresholds` of a finished model, which
-            are stored with it; see `get_thresholds`.
-
-    Call arguments:
-        first, second: embeddings `[..., dim]`.
-
-    Output shape: `[...]`.
-    """
-
-    def __init__(
-        self,
-        kernel_initializer=None,
-        bias_initializer=None,
-        thresholds: dict | None = None,
-        **kwargs,
-    ):
-        """Makes the layer; weights are created with the first embeddings."""
-        super().__init__(**kwargs)
-        self.thresholds = thresholds
-        self.kernel_initializer = keras.initializers.get(
-            kernel_initializer or _normal(0.0, KOCH_DENSE_STDDEV)
-        )
-        self.bias_initializer = keras.initializers.get(
-            bias_initializer or _normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
-        )
-
-    def build(self, first_shape, second_shape):
-        """Creates alpha `[dim]` and the bias `[]`."""
-        self.kernel = self.add_weight(
-            shape=(first_shape[-1],),
-            initializer=self.kernel_initializer,
-            name="kernel",
-        )
-        self.bias = self.add_weight(
-            shape=(), initializer=self.bias_initializer, name="bias"
-        )
-
-    def call(self, first, second):
-        """The logit of each pair."""
-        # A copy, as a custom gradient takes tensors, no variables.
-        kernel = ops.copy(self.kernel)
-        return _weighted_l1(first, second, kernel) + self.bias
-
-    def get_config(self):
-        """What the layer is rebuilt from."""
-        serialize = keras.initializers.serialize
-        return super().get_config() | {
-            "kernel_initializer": serialize(self.kernel_initializer),
-            "bias_initializer": serialize(self.bias_initializer),
-            "thresholds": self.thresholds,
-        }
-
-
-@ops.custom_gradient
-def _weighted_l1(first, second, kernel):
-    """sum_j kernel_j |first_j - second_j|, `[...]` of `[..., dim]`.
-
-    Its gradient is written out, since all pairs of a batch make one tensor of
-    batch x batch x dim: with only the signs of the differences in it, a step
-    on groups takes three quarters of the time.
-    """
-    score = ops.sum(ops.abs(first - second) * kernel, axis=-1)
-
-    def gradient(upstream):
-        signs = ops.expand_dims(upstream, -1) * ops.sign(first - second)
-        first_sum = _sum_to_shape_of(first, signs)
-        second_sum = _sum_to_shape_of(second, signs)
-        # |a - b| = sign(a - b) a - sign(a - b) b, summed over all pairs.
-        pairs = ops.sum(_flat(first * first_sum), axis=0) - ops.sum(
-            _flat(second * second_sum), axis=0
-        )
-        return kernel * first_sum, -kernel * second_sum, pairs
-
-    return score, gradient
-
-
-def _sum_to_shape_of(tensor, values):
-    """Sums over the axes along which `tensor` was broadcast to `values`."""
-    axes = [
-        axis
-        for axis, size in enumerate(tensor.shape)
-        if size == 1 and values.shape[axis] != 1
-    ]
-    return ops.sum(values, axis=axes, keepdims=True) if axes else values
-
-
-def _flat(tensor):
-    return ops.reshape(tensor, (-1, tensor.shape[-1]))
-
-
-def _normal(mean, stddev):
-    return keras.initializers.RandomNormal(mean, stddev)
 
 
 def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
@@ -188,7 +45,7 @@ def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
             f"({KOCH_IMAGE_SIZE} in the paper); got an image size of "
             f"{image_size}. Use --network=fast for smaller images."
         )
-    bias = _normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
+    bias = normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
     images, x = _begin(image_size)
     for filters, kernel_size, pool in (
         (64, 10, True),
@@ -200,7 +57,7 @@ def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
             filters,
             kernel_size,
             activation="relu",
-            kernel_initializer=_normal(0.0, KOCH_CONVOLUTION_STDDEV),
+            kernel_initializer=normal(0.0, KOCH_CONVOLUTION_STDDEV),
             bias_initializer=bias,
         )(x)
         if pool:
@@ -208,7 +65,7 @@ def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
     x = layers.Dense(
         4096,
         activation="sigmoid",
-        kernel_initializer=_normal(0.0, KOCH_DENSE_STDDEV),
+        kernel_initializer=normal(0.0, KOCH_DENSE_STDDEV),
         bias_initializer=bias,
     )(layers.Flatten()(x))
     return keras.Model(images, x, name="embedding")
