@@ -54,14 +54,6 @@ def make_pairs(
     """
     index = _build_index(characters, 2, 2)
 
-    def sample(step):
-        rng = np.random.default_rng([seed, step])
-        first, second, same = sample_pairs(
-            index, batch_size, rng, within_alphabet
-        )
-        matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
-        return np.concatenate([first, second]), matrices, same
-
     if num_pairs:
         rng = np.random.default_rng(seed)
         pairs = sample_pairs(index, num_pairs, rng, within_alphabet)
@@ -72,8 +64,15 @@ def make_pairs(
                 f"than a batch of {batch_size}: ask for more pairs."
             )
 
-        def sample(step):
+    def sample(step):
+        if num_pairs:
             return _take_pairs(pair_set, step, batch_size, ranges)
+        rng = np.random.default_rng([seed, step])
+        first, second, same = sample_pairs(
+            index, batch_size, rng, within_alphabet
+        )
+        matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
+        return np.concatenate([first, second]), matrices, same
 
     def arrange(images, matrices, same):
         inputs = {
@@ -90,17 +89,15 @@ def make_pairs(
 def _take_pairs(pair_set, step, batch_size, ranges):
     """A batch of a fixed set; a copy's distortion is a function of the copy."""
     pair, copy = pair_set.take(step, batch_size)
-    identity = np.eye(2, 3, dtype=np.float32)
     matrices = np.array(
         [
             sample_affine_matrices(
                 ranges, 2, np.random.default_rng([pair_set.seed, *item])
             )
-            if item[1]
-            else [identity, identity]
             for item in zip(pair, copy, strict=True)
         ]
     )
+    matrices[copy == 0] = np.eye(2, matrices.shape[-1])  # as it is
     return (
         np.concatenate([pair_set.first[pair], pair_set.second[pair]]),
         np.concatenate([matrices[:, 0], matrices[:, 1]]),

@@ -94,14 +94,15 @@ def test_fixed_set_is_gone_through_once_an_epoch():
     )
 
 
-def test_pairs_of_a_fixed_set_are_plain_and_their_copies_distorted():
-    always = AffineRanges(rotation_degrees=10.0)
+@pytest.mark.parametrize("wave", [0.0, 0.03])
+def test_pairs_of_a_fixed_set_are_plain_and_their_copies_distorted(wave):
+    always = AffineRanges(rotation_degrees=10.0, wave=wave)
     fixed = {"num_pairs": 20, "num_copies": 2, "ranges": always}
-    inputs = [x for x, _ in make("pairs", **fixed).take(10)]
+    batches = make("pairs", **fixed).take(10).as_numpy_iterator()
     plain = [
-        (np.array(x[f"{twin}_matrices"]) == np.eye(2, 3)).all(axis=(1, 2))
-        for x in inputs
-        for twin in ("first", "second")
+        (matrices == np.eye(2, matrices.shape[-1])).all(axis=(1, 2))
+        for x, _ in batches
+        for matrices in (x["first_matrices"], x["second_matrices"])
     ]
     # Of 60 pairs 20 are as they are, both twins of them.
     assert np.sum(plain) == 40
