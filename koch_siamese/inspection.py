@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from koch_siamese import figures, networks
 from koch_siamese.characters import Characters
+from koch_siamese.pairs import CharacterIndex
 from koch_siamese.protocols import make_trials, score_random_pairs
 from koch_siamese.runs import RunDirectory
 from koch_siamese.scoring import Scorer, SiameseScorer, score_trials
@@ -96,17 +97,14 @@ def _score_absent_and_present(scorer: Scorer, characters, ways, seed):
         absent: `[num_trials, ways]`, other characters of the alphabet.
         present: likewise; the right one comes first, in place of the last.
     """
-    _, sizes = np.unique(
-        np.unique(np.c_[characters.alphabet, characters.character], axis=0)[
-            :, 0
-        ],
-        return_counts=True,
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
     )
     trials = make_trials(
         "within_alphabet",
         characters,
         num_trials=NUM_ABSENT_TRIALS,
-        ways=min(ways + 1, sizes.max()),
+        ways=min(ways + 1, index.num_characters.max()),
         seed=seed,
     )
     scores = score_trials(scorer, characters.images, trials)
