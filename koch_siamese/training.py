@@ -96,8 +96,8 @@ def _answers(path, settings):
     result = json.loads(path.read_text())
     if result["protocol"] == "lake":
         return True
-    asked = {"split": "test", "seed": settings.seed}
-    asked["num_trials"] = settings.num_trials
+    asked = {"dataset": settings.dataset, "split": "test"}
+    asked |= {"num_trials": settings.num_trials, "seed": settings.seed}
     if result["protocol"] != "verification":
         asked |= {"ways": settings.ways, "shots": settings.shots}
     return all(result[name] == value for name, value in asked.items())
