@@ -32,9 +32,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         l2: lambda_j, likewise.
         steps_per_epoch: updates in an epoch.
         ramp_epochs: epochs until momentum has its final value.
-
-    Raises:
-        InputError: there are neither one nor as many values as layers.
+        learning_rate: scales all of `learning_rates`.
     """
 
     def __init__(
@@ -48,7 +46,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         name: str = "layerwise_sgd",
         **kwargs,
     ):
-        """Makes the optimizer; `learning_rate` scales all of `eta`."""
+        """Makes the optimizer; its layers are found by `build`."""
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.learning_rates = tuple(learning_rates)
         self.momentums = tuple(momentums)
@@ -57,7 +55,11 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         self.ramp_epochs = ramp_epochs
 
     def build(self, variables):
-        """Creates a velocity for each variable, and finds its layer."""
+        """Creates a velocity for each variable, and finds its layer.
+
+        Raises:
+            InputError: there are neither one nor as many values as layers.
+        """
         if self.built:
             return
         super().build(variables)
