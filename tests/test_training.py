@@ -80,6 +80,27 @@ def test_finished_run_is_not_trained_again(finished, glyphs_dir):
         assert path.read_bytes() == content, path
 
 
+@pytest.mark.parametrize("change", [{"ways": 5}, {"dataset": "omniglot"}])
+def test_result_of_a_later_evaluation_is_not_the_runs_own(
+    finished, glyphs_dir, change
+):
+    workdir, results = finished
+    path = workdir / "results" / "within_alphabet.json"
+    path.write_text(json.dumps(results[0] | change | {"accuracy": 1.0}))
+    (again,) = train(TINY, workdir, glyphs_dir)
+    for key in ("dataset", "ways", "accuracy", "training_seconds"):
+        assert again[key] == results[0][key]
+
+
+def test_evaluation_that_cannot_be_is_told_before_the_training(
+    glyphs_dir, tmp_path
+):
+    settings = dataclasses.replace(TINY, shots=50)
+    with pytest.raises(InputError, match="50 shots"):
+        train(settings, tmp_path, glyphs_dir)
+    assert runs.RunDirectory(tmp_path).load_checkpoint() is None
+
+
 def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
