@@ -1,4 +1,4 @@
-"""Layers of the siamese models: preprocessing, and the weighted L1 head."""
+"""Layers of the siamese models: preprocessing, and the heads that score."""
 
 import keras
 from keras import ops
@@ -57,8 +57,46 @@ class Preprocessing(keras.layers.Layer):
         return super().get_config() | {"image_size": self.image_size}
 
 
+class Head(keras.layers.Layer):
+    """What scores two embeddings: the last layer of a siamese model.
+
+    Args:
+        thresholds: the fields of the `Thresholds` of a finished model, which
+            are stored with it; see `networks.get_thresholds`.
+
+    Call arguments:
+        first, second: embeddings `[..., dim]`.
+
+    Output shape: `[...]`; the higher, the more alike.
+    """
+
+    def __init__(self, thresholds: dict | None = None, **kwargs):
+        """Makes the layer."""
+        super().__init__(**kwargs)
+        self.thresholds = thresholds
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        return super().get_config() | {"thresholds": self.thresholds}
+
+
 @keras.saving.register_keras_serializable(package="koch_siamese")
-class WeightedL1(keras.layers.Layer):
+class EuclideanDistance(Head):
+    """The distance of two embeddings, negative: -||h1 - h2||.
+
+    The score of the contrastive loss (Hadsell et al. 2006), of which see
+    `objectives.ContrastiveLoss`. It has no weights.
+    """
+
+    def call(self, first, second):
+        """The score of each pair, at most 0."""
+        squares = ops.sum(ops.square(first - second), axis=-1)
+        # The root's slope at 0 is no number.
+        return -ops.sqrt(ops.maximum(squares, keras.config.epsilon()))
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class WeightedL1(Head):
     """The paper's similarity as a logit: sum_j alpha_j |h1_j - h2_j| + b.
 
     Koch et al. 2015, section 3.1, without the final sigmoid: logits still rank
@@ -68,25 +106,13 @@ class WeightedL1(keras.layers.Layer):
     Args:
         kernel_initializer: for alpha; the paper's dense N(0, 0.2) by default.
         bias_initializer: for b; the paper's N(0.5, 0.01) by default.
-        thresholds: the fields of the `Thresholds` of a finished model, which
-            are stored with it; see `get_thresholds`.
-
-    Call arguments:
-        first, second: embeddings `[..., dim]`.
-
-    Output shape: `[...]`.
     """
 
     def __init__(
-        self,
-        kernel_initializer=None,
-        bias_initializer=None,
-        thresholds: dict | None = None,
-        **kwargs,
+        self, kernel_initializer=None, bias_initializer=None, **kwargs
     ):
         """Makes the layer; weights are created with the first embeddings."""
         super().__init__(**kwargs)
-        self.thresholds = thresholds
         self.kernel_initializer = keras.initializers.get(
             kernel_initializer or normal(0.0, KOCH_DENSE_STDDEV)
         )
@@ -117,7 +143,6 @@ class WeightedL1(keras.layers.Layer):
         return super().get_config() | {
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),
-            "thresholds": self.thresholds,
         }
 
 

@@ -18,6 +18,7 @@ from koch_siamese.layers import (
     KOCH_BIAS_STDDEV,
     KOCH_CONVOLUTION_STDDEV,
     KOCH_DENSE_STDDEV,
+    Head,
     Preprocessing,
     WeightedL1,
     normal,
@@ -25,50 +26,91 @@ from koch_siamese.layers import (
 from koch_siamese.thresholds import Thresholds
 
 PRETRAINED = "pretrained"  # stands for the package's own model
-KOCH_IMAGE_SIZE = 105  # section 3.1
+
+# Section 3.1, figure 4.
+KOCH_IMAGE_SIZE = 105
+KOCH_FILTERS = (64, 128, 128, 256)
+KOCH_KERNEL_SIZES = (10, 7, 4, 4)
+KOCH_UNITS = (4096,)
+
+DENSE_UNITS = (1024, 1024)  # not in the paper
+FAST_FILTERS = (32, 64, 128, 128, 256)
 
 NORMALISATION_GROUPS = 8  # of a block's filters, or fewer if they do not part
 
 
-def build_paper_embedding(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
+def build_paper_embedding(
+    image_size: int = KOCH_IMAGE_SIZE,
+    filters: Sequence[int] = KOCH_FILTERS,
+    kernel_sizes: Sequence[int] = KOCH_KERNEL_SIZES,
+    units: Sequence[int] = KOCH_UNITS,
+) -> keras.Model:
     """The paper's embedding (section 3.1, figure 4; initial values 3.2).
 
-    38,947,648 parameters at 105 pixels; 4096 sigmoid features.
+    38,947,648 parameters at 105 pixels; 4096 sigmoid features. Convolutions
+    are followed by pooling, but for the last one; dense layers before the last
+    one, of which the paper's best network has none, are ReLU. Other arguments
+    make the kin of it among which the paper searched: reduced networks for
+    small images, or without convolutions the dense one of table 2.
 
     Args:
         image_size: the side in pixels at which the convolutions run.
+        filters, kernel_sizes: of each convolution; there may be none.
+        units: of each dense layer, at least one.
+
+    Raises:
+        InputError: these do not go together, or leave nothing of an image.
     """
-    smallest = 70  # the convolutions themselves would do with 65
-    if image_size < smallest:
-        raise InputError(
-            f"The paper's network needs images of at least {smallest} pixels "
-            f"({KOCH_IMAGE_SIZE} in the paper); got an image size of "
-            f"{image_size}. Use --network=fast for smaller images."
-        )
+    _check_convolutions(image_size, filters, kernel_sizes)
     bias = normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
     images, x = _begin(image_size)
-    for filters, kernel_size, pool in (
-        (64, 10, True),
-        (128, 7, True),
-        (128, 4, True),
-        (256, 4, False),
+    for layer, (num_filters, kernel_size) in enumerate(
+        zip(filters, kernel_sizes, strict=True), start=1
     ):
         x = layers.Conv2D(
-            filters,
+            num_filters,
             kernel_size,
             activation="relu",
             kernel_initializer=normal(0.0, KOCH_CONVOLUTION_STDDEV),
             bias_initializer=bias,
         )(x)
-        if pool:
+        if layer < len(filters):
             x = layers.MaxPooling2D()(x)
-    x = layers.Dense(
-        4096,
-        activation="sigmoid",
-        kernel_initializer=normal(0.0, KOCH_DENSE_STDDEV),
-        bias_initializer=bias,
-    )(layers.Flatten()(x))
+    x = layers.Flatten()(x)
+    for layer, num_units in enumerate(units, start=1):
+        x = layers.Dense(
+            num_units,
+            activation="relu" if layer < len(units) else "sigmoid",
+            kernel_initializer=normal(0.0, KOCH_DENSE_STDDEV),
+            bias_initializer=bias,
+        )(x)
     return keras.Model(images, x, name="embedding")
+
+
+def _check_convolutions(image_size, filters, kernel_sizes):
+    if len(filters) != len(kernel_sizes):
+        raise InputError(
+            f"Got filters {_listed(filters)} and kernel sizes "
+            f"{_listed(kernel_sizes)}: give one kernel size for each "
+            "convolution's filters."
+        )
+    side = image_size
+    for layer, kernel_size in enumerate(kernel_sizes, start=1):
+        side -= kernel_size - 1
+        if layer < len(kernel_sizes):
+            side //= 2
+        if side < 1:
+            raise InputError(
+                f"Kernels of {_listed(kernel_sizes)} pixels, with pooling, "
+                f"leave nothing of an image of {image_size}: use larger "
+                "images (the paper's are 105), fewer or smaller kernels "
+                "(experiments/mnist_35px.flags has some for 35), or "
+                "--network=fast."
+            )
+
+
+def _listed(values):
+    return ",".join(map(str, values))
 
 
 def build_fast_embedding(
@@ -117,7 +159,7 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
     Args:
         embedding: `[batch, height, width, 1] -> [batch, dim]`.
-        head: scores two embeddings; the paper's `WeightedL1` by default.
+        head: a `layers.Head`; the paper's `WeightedL1` by default.
 
     Returns:
         A model from `{"first": images, "second": images}`, each
@@ -134,22 +176,21 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
     )
 
 
-def build_paper_siamese(image_size: int = KOCH_IMAGE_SIZE) -> keras.Model:
-    """The paper's siamese model; 38,951,745 parameters at 105 pixels."""
-    return build_siamese(build_paper_embedding(image_size))
-
-
-def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
-    """The siamese model of `build_fast_embedding`.
+def build_fast_head(dim: int) -> WeightedL1:
+    """The weighted L1 for embeddings of `build_fast_embedding`.
 
     Every distance starts by counting against sameness, and together they span
     the logits that matter: with the paper's random signs the network is six
     points behind after three minutes.
     """
+    start = keras.initializers.Constant(-20.0 / dim)
+    return WeightedL1(start, "zeros", name="logit")
+
+
+def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
+    """The siamese model of `build_fast_embedding` and `build_fast_head`."""
     embedding = build_fast_embedding(image_size, filters)
-    start = keras.initializers.Constant(-20.0 / embedding.output.shape[-1])
-    head = WeightedL1(start, "zeros", name="logit")
-    return build_siamese(embedding, head)
+    return build_siamese(embedding, build_fast_head(embedding.output.shape[-1]))
 
 
 def get_embedding(model: keras.Model) -> keras.Model:
@@ -157,7 +198,7 @@ def get_embedding(model: keras.Model) -> keras.Model:
     return model.get_layer("embedding")
 
 
-def get_head(model: keras.Model) -> keras.Layer:
+def get_head(model: keras.Model) -> Head:
     """The layer of a siamese or training model that scores embeddings."""
     return model.get_layer("logit")
 
@@ -229,7 +270,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
             raise ValueError("it is broken, or another kind of file.")
         model = keras.models.load_model(path, safe_mode=True)
         get_image_size(model)
-        if not isinstance(get_head(model), WeightedL1):
+        if not isinstance(get_head(model), Head):
             raise ValueError("it has another head.")
     except (ValueError, TypeError, OSError, KeyError, StopIteration) as error:
         reason = str(error).strip().partition("\n")[0] or "it has other layers."

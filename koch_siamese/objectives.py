@@ -10,6 +10,36 @@ def build_pair_loss() -> keras.losses.Loss:
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
+class ContrastiveLoss(keras.losses.Loss):
+    """The contrastive loss on pairs (Hadsell, Chopra and LeCun 2006).
+
+    Of a pair at distance d it is d^2 if the pair is the same, else
+    max(0, margin - d)^2.
+
+    Args:
+        margin: the distance from which different pairs cost nothing.
+
+    Call arguments:
+        y_true: `[batch]`, 1 = same, 0 = different.
+        y_pred: distances, negative, `[batch]`; see `EuclideanDistance`.
+    """
+
+    def __init__(self, margin: float = 1.0, **kwargs):
+        """Makes the loss."""
+        super().__init__(**kwargs)
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        """The loss of each pair, `[batch]`."""
+        short = ops.relu(self.margin + y_pred)
+        return y_true * ops.square(y_pred) + (1 - y_true) * ops.square(short)
+
+    def get_config(self):
+        """What the loss is rebuilt from."""
+        return super().get_config() | {"margin": self.margin}
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
 class AllPairsLoss(keras.losses.Loss):
     """Cross-entropy on all pairs of a batch, plus a ranking within rows.
 

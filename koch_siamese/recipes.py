@@ -8,6 +8,7 @@ from koch_siamese import batches, networks, objectives
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
 from koch_siamese.errors import InputError
+from koch_siamese.layers import EuclideanDistance, WeightedL1
 from koch_siamese.optimizers import LayerwiseSGD
 from koch_siamese.settings import Settings
 
@@ -55,9 +56,33 @@ def build_model(settings: Settings) -> keras.Model:
     """
     if settings.init:
         return _load_initial(settings)
-    if settings.network == "paper":
-        return networks.build_paper_siamese(settings.image_size)
-    return networks.build_fast_siamese(settings.image_size, settings.filters)
+    embedding = _build_embedding(settings)
+    return networks.build_siamese(embedding, _build_head(settings, embedding))
+
+
+def _build_embedding(settings):
+    """The embedding that the settings ask for, or the network's default."""
+    image_size = settings.image_size
+    if settings.network == "fast":
+        filters = settings.filters or networks.FAST_FILTERS
+        return networks.build_fast_embedding(image_size, filters)
+    if settings.network == "dense":
+        units = settings.units or networks.DENSE_UNITS
+        return networks.build_paper_embedding(image_size, (), (), units)
+    return networks.build_paper_embedding(
+        image_size,
+        settings.filters or networks.KOCH_FILTERS,
+        settings.kernel_sizes or networks.KOCH_KERNEL_SIZES,
+        settings.units or networks.KOCH_UNITS,
+    )
+
+
+def _build_head(settings, embedding):
+    if settings.objective == "contrastive":
+        return EuclideanDistance(name="logit")
+    if settings.network == "fast":
+        return networks.build_fast_head(embedding.output.shape[-1])
+    return WeightedL1(name="logit")
 
 
 def _load_initial(settings):
@@ -77,6 +102,8 @@ def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
     if settings.sampling == "pairs":
         trainer = build_pair_model(siamese, settings.image_size)
         loss = objectives.build_pair_loss()
+        if settings.objective == "contrastive":
+            loss = objectives.ContrastiveLoss(settings.margin)
     else:
         trainer = build_group_model(siamese, settings.image_size)
         loss = objectives.AllPairsLoss(settings.ranking_weight)

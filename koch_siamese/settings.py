@@ -5,6 +5,7 @@ Imports nothing heavy, so that a command answers `--help` and bad flags at once.
 
 import dataclasses
 import math
+import typing
 
 from koch_siamese.errors import InputError
 
@@ -54,12 +55,32 @@ class Settings:
     init: str = _setting(
         "", "A trained model to go on from, instead of a new network."
     )
-    network: str = _setting("fast", "The embedding.", choices=("fast", "paper"))
+    network: str = _setting(
+        "fast",
+        "The embedding: blocks for small images, the paper's convolutions and "
+        "dense layer, or dense layers alone.",
+        choices=("fast", "paper", "dense"),
+    )
     image_size: int = _setting(
         32, "Side in pixels at which the network sees a drawing.", low=8
     )
     filters: tuple[int, ...] = _setting(
-        (32, 64, 128, 128, 256), "Filters of the fast network's blocks.", low=1
+        (),
+        "Filters of each convolution. Default: the network's, "
+        "32,64,128,128,256 of fast, 64,128,128,256 of paper.",
+        low=1,
+    )
+    kernel_sizes: tuple[int, ...] = _setting(
+        (),
+        "Side in pixels of each convolution's filters, of the paper's network. "
+        "Default: 10,7,4,4.",
+        low=1,
+    )
+    units: tuple[int, ...] = _setting(
+        (),
+        "Units of each dense layer. Default: 4096 of paper, 1024,1024 of "
+        "dense.",
+        low=1,
     )
     sampling: str = _setting(
         "groups",
@@ -96,6 +117,17 @@ class Settings:
     ranking_weight: float = _setting(
         1.0, "Weight of the ranking term in the loss on groups.", low=0.0
     )
+    objective: str = _setting(
+        "cross_entropy",
+        "The paper's cross-entropy on weighted L1 distances, or of pairs the "
+        "contrastive loss on Euclidean ones.",
+        choices=("cross_entropy", "contrastive"),
+    )
+    margin: float = _setting(
+        1.0,
+        "contrastive: the distance that different pairs shall have.",
+        low=0.0,
+    )
     optimizer: str = _setting(
         "adam",
         "Adam, or the paper's SGD, of which each layer has its own settings.",
@@ -126,6 +158,12 @@ class Settings:
         "Epochs without better validation accuracy after which to stop.",
         low=1,
     )
+    max_minutes: float = _setting(
+        0.0,
+        "Minutes of training after which to stop at an epoch's end; 0: no "
+        "limit.",
+        low=0.0,
+    )
     validation_trials: int = _setting(
         1000, "One-shot trials after each epoch.", low=1
     )
@@ -151,6 +189,11 @@ class Settings:
             raise InputError(
                 "--protocols has lake, which is of Omniglot: use "
                 "--dataset=omniglot, or afterwards koch_siamese.evaluate."
+            )
+        if self.objective == "contrastive" and self.sampling != "pairs":
+            raise InputError(
+                "--objective=contrastive is of pairs; got "
+                f"--sampling={self.sampling}: give --sampling=pairs."
             )
 
     def to_flags(self) -> str:
@@ -189,14 +232,19 @@ def parse_setting(field: dataclasses.Field, text: str):
         if kind is bool:
             return {"true": True, "false": False}[text]
         if kind is tuple:
-            item = type(field.default[0])
+            item = typing.get_args(field.type)[0]
             return tuple(item(part) for part in text.split(",") if part)
         return kind(text)
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"--{field.name} is {text!r}; expected something like "
-            f"{_format(field.default)}."
+            f"--{field.name} is {text!r}; expected {_example(field)}."
         ) from error
+
+
+def _example(field):
+    if field.default == ():
+        return "numbers with commas between them"
+    return f"something like {_format(field.default)}"
 
 
 def _check(field, value):

@@ -201,7 +201,12 @@ def _new_state():
 
 def _is_finished(settings, state):
     stale = state["epoch"] - state["best_epoch"]
-    return state["epoch"] >= settings.epochs or stale >= settings.patience
+    minutes = sum(state["history"]["seconds"]) / 60
+    return (
+        state["epoch"] >= settings.epochs
+        or stale >= settings.patience
+        or 0 < settings.max_minutes <= minutes
+    )
 
 
 class RunState(keras.callbacks.Callback):

@@ -12,7 +12,7 @@ from koch_siamese.thresholds import Thresholds
 @pytest.fixture(scope="module")
 def paper():
     keras.utils.set_random_seed(0)
-    return networks.build_paper_siamese()
+    return networks.build_siamese(networks.build_paper_embedding())
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,35 @@ def test_paper_network_has_the_papers_initial_values(paper):
 
 
 def test_paper_network_refuses_images_that_are_too_small():
-    assert networks.build_paper_embedding(70).output.shape == (None, 4096)
-    with pytest.raises(InputError, match="at least 70 pixels"):
-        networks.build_paper_embedding(69)
+    # 65 - 9 = 56, 28 - 6 = 22, 11 - 3 = 8, 4 - 3 = 1; of 64 it is 0.
+    assert networks.build_paper_embedding(65).output.shape == (None, 4096)
+    with pytest.raises(InputError, match="leave nothing of an image of 64"):
+        networks.build_paper_embedding(64)
+
+
+def test_reduced_network_by_hand():
+    # 35 - 5 = 30, 15 - 3 = 12, 6 - 2 = 4: 4 x 4 x 256 = 4096 to the dense one.
+    embedding = networks.build_paper_embedding(
+        35, (64, 128, 256), (6, 4, 3), (4096,)
+    )
+    assert embedding.count_params() == (
+        64 * (36 + 1) + 128 * (16 * 64 + 1) + 256 * (9 * 128 + 1) + 4096 * 4097
+    )
+
+
+def test_dense_network_by_hand():
+    embedding = networks.build_paper_embedding(35, (), (), (20, 10))
+    assert embedding.count_params() == 20 * (35 * 35 + 1) + 10 * (20 + 1)
+    hidden, last = (
+        x for x in embedding.layers if isinstance(x, keras.layers.Dense)
+    )
+    assert hidden.activation is keras.activations.relu
+    assert last.activation is keras.activations.sigmoid
+
+
+def test_each_convolution_needs_a_kernel_size():
+    with pytest.raises(InputError, match=r"filters 8,8 and kernel sizes 3:"):
+        networks.build_paper_embedding(35, (8, 8), (3,), (10,))
 
 
 def test_fast_network_refuses_to_halve_an_image_to_nothing():
