@@ -1,5 +1,6 @@
 """Flags that several commands share, and how a command answers a mistake."""
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from koch_siamese.errors import InputError
+from koch_siamese.settings import Settings, parse_setting
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -29,6 +31,42 @@ def define_model_flags(what: str = "A model file"):
         f"{what}; or pretrained, the package's own. Default: model.keras of "
         "the run.",
     )
+
+
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
+}
+
+
+def define_settings_flags():
+    """Defines a flag for each setting of a training."""
+    for field in dataclasses.fields(Settings):
+        meaning = field.metadata["help"]
+        if field.metadata["choices"]:
+            meaning += f" One of: {', '.join(field.metadata['choices'])}."
+        default = field.default
+        if isinstance(default, tuple):
+            default = [str(item) for item in default]
+        _DEFINE[type(field.default)](field.name, default, meaning)
+
+
+def read_settings() -> Settings:
+    """The settings that the flags give.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+    values = {}
+    for field in dataclasses.fields(Settings):
+        value = flags.FLAGS[field.name].value
+        if isinstance(value, list):
+            value = parse_setting(field, ",".join(value))
+        values[field.name] = value
+    return Settings(**values)
 
 
 def define_crop_flag():

@@ -7,3 +7,7 @@ class InputError(ValueError):
     Commands print the message and exit with 1. Any other exception is a fault
     of this package and keeps its traceback.
     """
+
+
+class DivergedError(InputError):
+    """A training whose loss is no longer a number."""

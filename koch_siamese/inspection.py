@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from koch_siamese import figures, networks
+from koch_siamese import charts, figures, networks
 from koch_siamese.characters import Characters
 from koch_siamese.pairs import CharacterIndex
 from koch_siamese.protocols import make_trials, score_random_pairs
@@ -54,8 +54,8 @@ def inspect(
     networks.set_thresholds(model, thresholds)
     run.save_model(model.save)
     pictures = {
-        "scores": figures.draw_score_histogram(scores, same, thresholds.same),
-        "roc": figures.draw_roc(*compute_roc(scores, same)),
+        "scores": charts.draw_score_histogram(scores, same, thresholds.same),
+        "roc": charts.draw_roc(*compute_roc(scores, same)),
         **draw_pictures(model, validation, trials),
     }
     for name, figure in pictures.items():

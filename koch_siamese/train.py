@@ -7,50 +7,17 @@ Without any flag it is the quickstart, experiments/quickstart.flags. A training
 that was interrupted goes on when the same command is given again.
 """
 
-import dataclasses
 import sys
 
 from absl import flags
 
 from koch_siamese import common_flags
-from koch_siamese.settings import Settings, parse_setting
 
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/quickstart", "The run's directory."
 )
 
-_DEFINE = {
-    bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
-    tuple: flags.DEFINE_list,
-}
-
-
-def _define_settings():
-    """One flag for each setting."""
-    for field in dataclasses.fields(Settings):
-        meaning = field.metadata["help"]
-        if field.metadata["choices"]:
-            meaning += f" One of: {', '.join(field.metadata['choices'])}."
-        default = field.default
-        if isinstance(default, tuple):
-            default = [str(item) for item in default]
-        _DEFINE[type(field.default)](field.name, default, meaning)
-
-
-_define_settings()
-
-
-def _read_settings():
-    values = {}
-    for field in dataclasses.fields(Settings):
-        value = flags.FLAGS[field.name].value
-        if isinstance(value, list):
-            value = parse_setting(field, ",".join(value))
-        values[field.name] = value
-    return Settings(**values)
+common_flags.define_settings_flags()
 
 
 def _flagfiles():
@@ -61,7 +28,7 @@ def _flagfiles():
 
 def main():
     """Trains and evaluates by the flags."""
-    settings = _read_settings()
+    settings = common_flags.read_settings()
     common_flags.import_tensorflow()
     from koch_siamese.inspection import format_thresholds
     from koch_siamese.protocols import format_results

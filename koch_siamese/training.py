@@ -1,23 +1,23 @@
 """Training: the one callable behind the command line, notebooks and tests."""
 
 import json
-import math
 import os
 import sys
-import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from koch_siamese import figures, networks, recipes
+from koch_siamese import charts, figures, networks, recipes
 from koch_siamese.characters import Characters
 from koch_siamese.datasets import DataSource
-from koch_siamese.errors import InputError
 from koch_siamese.inspection import inspect
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
-from koch_siamese.runs import RunDirectory, write_text
-from koch_siamese.scoring import SiameseScorer, evaluate_trials
+from koch_siamese.run_state import RunState, is_finished, new_state
+from koch_siamese.runs import RunDirectory
+from koch_siamese.scoring import SiameseScorer
 from koch_siamese.settings import Settings
+from koch_siamese.trials import Trials
 
 # Section 4.2 validates on four drawers; embedding all 20 after each epoch
 # would cost a CPU more than it tells.
@@ -53,7 +53,19 @@ def train_and_evaluate(
     """
     run = RunDirectory(workdir)
     run.claim(settings)
-    source = DataSource(
+    source = make_source(settings, data_dir, manual_dir)
+    seconds = _train_and_inspect(settings, run, source)
+    return [
+        _evaluate(settings, run, protocol, source, seconds, flagfile)
+        for protocol in settings.protocols
+    ]
+
+
+def make_source(
+    settings: Settings, data_dir: str | None, manual_dir: str | None
+) -> DataSource:
+    """Where the characters of a training are from."""
+    return DataSource(
         settings.dataset,
         settings.background,
         data_dir,
@@ -61,11 +73,6 @@ def train_and_evaluate(
         settings.crop,
         split_seed=settings.seed,
     )
-    seconds = _train(settings, run, source)
-    return [
-        _evaluate(settings, run, protocol, source, seconds, flagfile)
-        for protocol in settings.protocols
-    ]
 
 
 def _evaluate(settings, run, protocol, source, seconds, flagfile):
@@ -103,63 +110,112 @@ def _answers(path, settings):
     return all(result[name] == value for name, value in asked.items())
 
 
-def _train(settings, run, source) -> float:
-    """Trains up to the end, from wherever it stands; returns seconds."""
-    checkpoint = run.load_checkpoint()
-    state = checkpoint[1] if checkpoint else _new_state()
+def _train_and_inspect(settings, run, source) -> float:
+    """All that comes before the evaluation; returns seconds of training."""
+    _, state = run.load_checkpoint() or (None, new_state())
     # The thresholds are the last file that is written here.
-    if _is_finished(settings, state) and run.thresholds.exists():
-        return sum(state["history"]["seconds"])
-
-    keras.utils.set_random_seed(settings.seed)
-    training, validation = _load_characters(settings, source)
-    _check_protocols(settings, source)
-    batches = recipes.make_batches(
-        settings, training, state["epoch"] * settings.steps_per_epoch
-    )
-    siamese, trainer = _build_or_load(settings, checkpoint)
-    callback = RunState(run, state, settings, siamese, validation)
-    if not _is_finished(settings, state):
-        figures.save_figure(
-            figures.draw_pairs(*recipes.example_pairs(*next(iter(batches)))),
-            run.figures / "pairs.png",
-            run.tensorboard,
-        )
-        trainer.fit(
-            batches,
-            epochs=settings.epochs,
-            initial_epoch=state["epoch"],
-            shuffle=False,  # the batches are; Keras would warn
-            steps_per_epoch=settings.steps_per_epoch,
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                callback,
-                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-                keras.callbacks.TerminateOnNaN(),
-            ],
-        )
-    figures.save_figure(
-        figures.draw_learning_curves(state["history"]),
-        run.figures / "learning_curves.png",
-    )
-    inspect(
-        run,
-        callback.validation,
-        callback.trials,
-        ways=settings.ways,
-        seed=settings.seed,
-    )
+    if not (is_finished(settings, state) and run.thresholds.exists()):
+        _check_protocols(settings, source)
+        validation, trials = make_validation(settings, source)
+        state = train(settings, run, source, validation, trials)
+        inspect(run, validation, trials, ways=settings.ways, seed=settings.seed)
     return sum(state["history"]["seconds"])
 
 
-def _load_characters(settings, source):
-    """The characters to train on, ready for batches, and to validate on."""
+def make_validation(
+    settings: Settings, source: DataSource
+) -> tuple[Characters, Trials]:
+    """The characters, and the trials over them, that each epoch is judged by.
+
+    The trials are within alphabets, and the same for every epoch.
+    """
+    characters = source.load("validation")
+    drawers = np.unique(characters.drawer)[:NUM_VALIDATION_DRAWERS]
+    characters = characters.of_drawers(drawers)
+    trials = make_trials(
+        "within_alphabet",
+        characters,
+        num_trials=settings.validation_trials,
+        ways=settings.ways,
+        seed=settings.seed,
+    )
+    return characters, trials
+
+
+def train(
+    settings: Settings,
+    run: RunDirectory,
+    source: DataSource,
+    validation: Characters,
+    trials: Trials,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict:
+    """Trains up to the end, from wherever a run stands.
+
+    Args:
+        settings: what to train.
+        run: the run's directory, claimed for these settings.
+        source: where the training characters are from.
+        validation, trials: see `make_validation`.
+        callbacks: called after an epoch is stored; `logs` has
+            `one_shot_accuracy`.
+
+    Returns:
+        The state of the run: `epoch`, the epochs trained; `best_epoch` and
+        `best_accuracy`; `history`.
+
+    Raises:
+        InputError: see `train_and_evaluate`.
+    """
+    checkpoint = run.load_checkpoint()
+    state = checkpoint[1] if checkpoint else new_state()
+    if not is_finished(settings, state):
+        keras.utils.set_random_seed(settings.seed)
+        siamese, trainer = _build_or_load(settings, checkpoint)
+        callback = RunState(run, state, settings, siamese, validation, trials)
+        _fit(settings, run, source, trainer, state, [callback, *callbacks])
+    figures.save_figure(
+        charts.draw_learning_curves(state["history"]),
+        run.figures / "learning_curves.png",
+    )
+    return state
+
+
+def _fit(settings, run, source, trainer, state, callbacks):
+    """Runs the epochs that are missing; `state` counts them."""
+    batches = recipes.make_batches(
+        settings,
+        _load_training(settings, source),
+        state["epoch"] * settings.steps_per_epoch,
+    )
+    figures.save_figure(
+        figures.draw_pairs(*recipes.example_pairs(*next(iter(batches)))),
+        run.figures / "pairs.png",
+        run.tensorboard,
+    )
+    trainer.fit(
+        batches,
+        epochs=settings.epochs,
+        initial_epoch=state["epoch"],
+        shuffle=False,  # the batches are; Keras would warn
+        steps_per_epoch=settings.steps_per_epoch,
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            *callbacks,
+            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+    )
+
+
+def _load_training(settings, source):
+    """The characters to train on, ready for batches."""
     training = source.load("training").resized(settings.image_size)
     if settings.quarter_turns:
         training = training.with_quarter_turns()
     if settings.mirror_images:
         training = training.with_mirror_images()
-    return training, source.load("validation")
+    return training
 
 
 def _check_protocols(settings, source):
@@ -188,94 +244,3 @@ def _build_or_load(settings, checkpoint):
         networks.get_embedding(trainer), networks.get_head(trainer)
     )
     return siamese, trainer
-
-
-def _new_state():
-    return {
-        "epoch": 0,  # epochs trained so far
-        "best_epoch": 0,
-        "best_accuracy": -1.0,
-        "history": {"loss": [], "accuracy": [], "seconds": []},
-    }
-
-
-def _is_finished(settings, state):
-    stale = state["epoch"] - state["best_epoch"]
-    minutes = sum(state["history"]["seconds"]) / 60
-    return (
-        state["epoch"] >= settings.epochs
-        or stale >= settings.patience
-        or 0 < settings.max_minutes <= minutes
-    )
-
-
-class RunState(keras.callbacks.Callback):
-    """Validates each epoch, keeps the best, and stores what a restart needs.
-
-    Weights, optimizer, best accuracy, patience and history are one state,
-    written after each epoch.
-
-    Args:
-        run: where to write.
-        state: as of the last epoch; changed in place.
-        settings: of the training.
-        siamese: the model whose weights are trained.
-        validation: characters for one-shot trials within alphabets.
-    """
-
-    def __init__(
-        self,
-        run: RunDirectory,
-        state: dict,
-        settings: Settings,
-        siamese: keras.Model,
-        validation: Characters,
-    ):
-        """Draws the validation trials, the same for every epoch."""
-        super().__init__()
-        self._run, self._state, self._settings = run, state, settings
-        self._siamese = siamese
-        drawers = np.unique(validation.drawer)[:NUM_VALIDATION_DRAWERS]
-        self.validation = validation.of_drawers(drawers)
-        self.trials = make_trials(
-            "within_alphabet",
-            self.validation,
-            num_trials=settings.validation_trials,
-            ways=settings.ways,
-            seed=settings.seed,
-        )
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Starts the epoch's clock."""
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Validates, keeps, stores; stops when patience is at its end.
-
-        Raises:
-            InputError: the loss is not finite.
-        """
-        if not math.isfinite(logs["loss"]):
-            raise InputError(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}: try a "
-                f"lower --learning_rate than {self._settings.learning_rate} in "
-                "a new --workdir."
-            )
-        result = evaluate_trials(
-            SiameseScorer(self._siamese), self.validation.images, self.trials
-        )
-        logs["one_shot_accuracy"] = result["accuracy"]
-        state = self._state
-        state["epoch"] = epoch + 1
-        if result["accuracy"] > state["best_accuracy"]:
-            state["best_accuracy"] = result["accuracy"]
-            state["best_epoch"] = epoch + 1
-            self._run.save_model(self._siamese.save)
-        history = state["history"]
-        history["loss"].append(logs["loss"])
-        history["accuracy"].append(result["accuracy"])
-        history["seconds"].append(time.perf_counter() - self._start)
-        self._run.save_checkpoint(epoch + 1, state, self.model.save)
-        write_text(self._run.history, json.dumps(history, indent=2) + "\n")
-        if _is_finished(self._settings, state):
-            self.model.stop_training = True

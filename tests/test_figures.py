@@ -1,6 +1,6 @@
 import numpy as np
 
-from koch_siamese import figures
+from koch_siamese import charts, figures
 from koch_siamese.trials import Trials
 
 IMAGES = np.random.default_rng(0).integers(
@@ -49,7 +49,7 @@ def test_trials_show_mistakes_and_successes():
 
 def test_curves_name_the_best_epoch(tmp_path):
     history = {"loss": [3.0, 2.0, 1.0], "accuracy": [0.5, 0.8, 0.7]}
-    figure = figures.draw_learning_curves(history)
+    figure = charts.draw_learning_curves(history)
     assert figure.axes[1].get_title() == "best: 80.0 % in epoch 2"
     path = tmp_path / "figures" / "curves.png"
     figures.save_figure(figure, path, tmp_path / "tensorboard")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import koch_siamese
-from koch_siamese import runs, training
+from koch_siamese import run_state, runs, training
 from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings
 
@@ -157,9 +157,9 @@ def test_best_epoch_is_kept_and_patience_ends_training(
     glyphs_dir, tmp_path, monkeypatch
 ):
     accuracies = iter([0.4, 0.6, 0.5, 0.6, 0.9])
-    original = training.evaluate_trials
+    original = run_state.evaluate_trials
     monkeypatch.setattr(
-        training,
+        run_state,
         "evaluate_trials",
         lambda *a: original(*a) | {"accuracy": next(accuracies)},
     )
@@ -174,7 +174,7 @@ def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
     settings = dataclasses.replace(
         TINY, sampling="pairs", learning_rate=1e30, schedule="constant"
     )
-    with pytest.raises(InputError, match="lower --learning_rate"):
+    with pytest.raises(InputError, match="lower rates than --learning_rate=1e"):
         train(settings, tmp_path, glyphs_dir)
     assert runs.RunDirectory(tmp_path).load_checkpoint() is None
 

@@ -1,0 +1,108 @@
+"""How far a training is: judged, kept and stored after each epoch."""
+
+import json
+import math
+import time
+
+import keras
+
+from koch_siamese.characters import Characters
+from koch_siamese.errors import DivergedError
+from koch_siamese.runs import RunDirectory, write_text
+from koch_siamese.scoring import SiameseScorer, evaluate_trials
+from koch_siamese.settings import Settings
+from koch_siamese.trials import Trials
+
+
+def new_state() -> dict:
+    """The state of a training that has not begun."""
+    return {
+        "epoch": 0,  # epochs trained so far
+        "best_epoch": 0,
+        "best_accuracy": -1.0,
+        "history": {"loss": [], "accuracy": [], "seconds": []},
+    }
+
+
+def is_finished(settings: Settings, state: dict) -> bool:
+    """Whether epochs, patience or minutes are at their end."""
+    stale = state["epoch"] - state["best_epoch"]
+    minutes = sum(state["history"]["seconds"]) / 60
+    return (
+        state["epoch"] >= settings.epochs
+        or stale >= settings.patience
+        or 0 < settings.max_minutes <= minutes
+    )
+
+
+class RunState(keras.callbacks.Callback):
+    """Validates each epoch, keeps the best, and stores what a restart needs.
+
+    Weights, optimizer, best accuracy, patience and history are one state,
+    written after each epoch.
+
+    Args:
+        run: where to write.
+        state: as of the last epoch; changed in place.
+        settings: of the training.
+        siamese: the model whose weights are trained.
+        validation, trials: see `training.make_validation`.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        state: dict,
+        settings: Settings,
+        siamese: keras.Model,
+        validation: Characters,
+        trials: Trials,
+    ):
+        """Keeps what each epoch's end needs."""
+        super().__init__()
+        self._run, self._state, self._settings = run, state, settings
+        self._siamese = siamese
+        self._validation, self._trials = validation, trials
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Validates, keeps, stores; stops when patience is at its end.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        if not math.isfinite(logs["loss"]):
+            raise DivergedError(
+                f"The loss became {logs['loss']} in epoch {epoch + 1}: try "
+                f"lower rates than {_learning_rates(self._settings)} in a new "
+                "--workdir."
+            )
+        result = evaluate_trials(
+            SiameseScorer(self._siamese), self._validation.images, self._trials
+        )
+        logs["one_shot_accuracy"] = result["accuracy"]
+        state = self._state
+        state["epoch"] = epoch + 1
+        if result["accuracy"] > state["best_accuracy"]:
+            state["best_accuracy"] = result["accuracy"]
+            state["best_epoch"] = epoch + 1
+            self._run.save_model(self._siamese.save)
+        history = state["history"]
+        history["loss"].append(logs["loss"])
+        history["accuracy"].append(result["accuracy"])
+        history["seconds"].append(time.perf_counter() - self._start)
+        self._run.save_checkpoint(epoch + 1, state, self.model.save)
+        write_text(self._run.history, json.dumps(history, indent=2) + "\n")
+        if is_finished(self._settings, state):
+            self.model.stop_training = True
+
+
+def _learning_rates(settings):
+    """The flag that says how fast the training learns, as given."""
+    if settings.optimizer == "adam":
+        return f"--learning_rate={settings.learning_rate}"
+    rates = ",".join(map(str, settings.layer_learning_rates))
+    return f"--layer_learning_rates={rates}"
