@@ -86,3 +86,50 @@ def draw_roc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> Figure:
     )
     axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def draw_search(runs: list[dict]) -> Figure:
+    """What a search tried: the best so far, and accuracy by parameter.
+
+    Args:
+        runs: `run`, `accuracy` (0..1), `finished` and `parameters` of each,
+            see `searches.Search.describe_runs`.
+    """
+    accuracy = 100 * np.array([run["accuracy"] for run in runs])
+    names = sorted(
+        {name for run in runs for name in run["parameters"]},
+        key=lambda name: (name.rpartition("_")[0], name),
+    )
+    columns = 5
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(11, 3 + 2 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2 * rows))
+    axis = top.subplots()
+    axis.plot(np.maximum.accumulate(accuracy), color=GREY, label="best so far")
+    axes = bottom.subplots(rows, columns, sharey=True, squeeze=False)
+    for small in axes.flat[len(names) :]:
+        small.axis("off")
+    finished = np.array([run["finished"] for run in runs])
+    for chosen, label, color in (
+        (~finished, "given up", VERMILION),
+        (finished, "finished", BLUE),
+    ):
+        which = np.flatnonzero(chosen)
+        axis.plot(which, accuracy[which], "o", color=color, label=label)
+        for small, name in zip(axes.flat, names, strict=False):
+            values = [runs[i]["parameters"][name] for i in which]
+            small.plot(values, accuracy[which], "o", color=color, markersize=4)
+            small.set_xlabel(name.replace("_", " "))
+            if name.startswith(("learning_rate", "l2")):
+                small.set_xscale("log")
+    axis.set(
+        xlabel="run, in the order of their ends",
+        ylabel="one-shot validation\naccuracy (%)",
+        title=f"best of {len(runs)} runs: {accuracy.max():.1f} %",
+    )
+    axis.legend(frameon=False)
+    for small in axes[:, 0]:
+        small.set_ylabel("accuracy (%)")
+    for each in (axis, *axes.flat):
+        each.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -60,20 +60,27 @@ def build_model(settings: Settings) -> keras.Model:
     return networks.build_siamese(embedding, _build_head(settings, embedding))
 
 
-def _build_embedding(settings):
-    """The embedding that the settings ask for, or the network's default."""
-    image_size = settings.image_size
+def get_layer_sizes(
+    settings: Settings,
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Filters, kernel sizes and units: as given, or the network's own."""
     if settings.network == "fast":
-        filters = settings.filters or networks.FAST_FILTERS
-        return networks.build_fast_embedding(image_size, filters)
+        return settings.filters or networks.FAST_FILTERS, (), ()
     if settings.network == "dense":
-        units = settings.units or networks.DENSE_UNITS
-        return networks.build_paper_embedding(image_size, (), (), units)
-    return networks.build_paper_embedding(
-        image_size,
+        return (), (), settings.units or networks.DENSE_UNITS
+    return (
         settings.filters or networks.KOCH_FILTERS,
         settings.kernel_sizes or networks.KOCH_KERNEL_SIZES,
         settings.units or networks.KOCH_UNITS,
+    )
+
+
+def _build_embedding(settings):
+    filters, kernel_sizes, units = get_layer_sizes(settings)
+    if settings.network == "fast":
+        return networks.build_fast_embedding(settings.image_size, filters)
+    return networks.build_paper_embedding(
+        settings.image_size, filters, kernel_sizes, units
     )
 
 

@@ -1,0 +1,76 @@
+r"""Searches the paper's ranges for the best hyper-parameters (section 3.2).
+
+    python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \
+        --workdir=runs/search --num_runs=14 --max_minutes=2
+
+Runs train by the flags of `train`, but for what is searched: learning rate,
+momentum and L2 of each layer. The first one is by the flags as they are. What
+counts is a run's best one-shot validation accuracy; one that lags behind is
+given up. A search that was interrupted goes on when the same command is given
+again, and several processes with the same --storage search together. Needs the
+extra search.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from koch_siamese import common_flags
+from koch_siamese.errors import InputError
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/search", "Directory of the search and of its runs."
+)
+NUM_RUNS = flags.DEFINE_integer(
+    "num_runs",
+    20,
+    "Runs in all, those of earlier calls included.",
+    lower_bound=1,
+)
+STORAGE = flags.DEFINE_string(
+    "storage",
+    None,
+    "Address of an Optuna storage. Default: a file in the work directory.",
+)
+SEARCH_NETWORK = flags.DEFINE_bool(
+    "search_network",
+    False,
+    "Whether filters, kernel sizes and units are searched, too.",
+)
+common_flags.define_settings_flags()
+
+
+def _require_optuna():
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "The search needs Optuna, which is not installed: "
+            "pip install 'koch-siamese[search]'."
+        ) from error
+
+
+def main():
+    """Searches, and says where the best is."""
+    settings = common_flags.read_settings()
+    _require_optuna()
+    common_flags.import_tensorflow()
+    from koch_siamese.search_space import require_searchable
+    from koch_siamese.searches import Search
+    from koch_siamese.training import make_source
+
+    require_searchable(settings)
+    workdir = Path(WORKDIR.value)
+    search = Search(settings, workdir, SEARCH_NETWORK.value, STORAGE.value)
+    source = make_source(
+        settings, common_flags.DATA_DIR.value, common_flags.MANUAL_DIR.value
+    )
+    search.run(NUM_RUNS.value, source)
+    print(search.format_runs())
+    print(f"The best run's settings are in {workdir / 'best.flags'}")
+
+
+if __name__ == "__main__":
+    common_flags.run(
+        main, "interrupted; give the same command again, and it goes on."
+    )
