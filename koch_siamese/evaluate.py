@@ -3,12 +3,16 @@ r"""Evaluates a trained model, or a baseline, on one-shot trials.
     python -m koch_siamese.evaluate --workdir=runs/quickstart
     python -m koch_siamese.evaluate --model=hausdorff --protocol=lake
 
-The result is printed, and written to the run's results/ if there is a run.
+The result is printed, and written to the run's results/ if there is a run,
+and to --output.
 """
+
+from pathlib import Path
 
 from absl import flags
 
 from koch_siamese import common_flags
+from koch_siamese.errors import InputError
 from koch_siamese.settings import PROTOCOLS, Settings
 
 common_flags.define_model_flags(
@@ -43,6 +47,9 @@ SHOTS = flags.DEFINE_integer(
     "shots", 1, "Drawings of each candidate.", lower_bound=1
 )
 SEED = flags.DEFINE_integer("seed", 0, "Decides the trials.", lower_bound=0)
+OUTPUT = flags.DEFINE_string(
+    "output", None, "A file for the result, as JSON; needs no run."
+)
 
 
 def _read_run():
@@ -65,13 +72,31 @@ def _build_scorer(model):
     return SiameseScorer(load_model(model))
 
 
+def _name(result, settings):
+    """Names a result in a run by its protocol and what is not the run's own."""
+    parts = [result["protocol"]]
+    is_of_a_dataset = DATASET.value and PROTOCOL.value != "lake"
+    if is_of_a_dataset and DATASET.value != settings.dataset:
+        parts.append(result["dataset"])
+    if result["split"] != "test":
+        parts.append(result["split"])
+    if flags.FLAGS.model:
+        parts.append(flags.FLAGS.model)
+    return "_".join(parts).replace("/", "_")
+
+
 def main():
     """Measures, prints and writes one result."""
+    if OUTPUT.value and Path(OUTPUT.value).is_dir():
+        raise InputError(
+            f"--output={OUTPUT.value} is a folder: expected the file to write."
+        )
     model = common_flags.model_path()
     run, settings = _read_run()
     common_flags.import_tensorflow()
     from koch_siamese.datasets import DataSource
     from koch_siamese.protocols import evaluate_with_baseline, format_results
+    from koch_siamese.runs import write_result
 
     result = evaluate_with_baseline(
         _build_scorer(model),
@@ -91,13 +116,15 @@ def main():
         seed=SEED.value,
     )
     result["model"] = model
-    result["flagfile"] = str(run.flags) if run else None
+    is_runs_own = run and not flags.FLAGS.model
+    result |= run.origin() if is_runs_own else {"flagfile": None}
     print(format_results([result]))
     if run:
-        name = PROTOCOL.value
-        if flags.FLAGS.model:
-            name += "_" + model.replace("/", "_")
-        print(f"Written to {run.write_result(name, result)}")
+        path = run.write_result(_name(result, settings), result)
+        print(f"Written to {path}")
+    if OUTPUT.value:
+        write_result(Path(OUTPUT.value), result)
+        print(f"Written to {OUTPUT.value}")
 
 
 if __name__ == "__main__":

@@ -94,8 +94,9 @@ class RunState(keras.callbacks.Callback):
         history["loss"].append(logs["loss"])
         history["accuracy"].append(result["accuracy"])
         history["seconds"].append(time.perf_counter() - self._start)
-        self._run.save_checkpoint(epoch + 1, state, self.model.save)
+        # Before the checkpoint: of a finished run it must be complete.
         write_text(self._run.history, json.dumps(history, indent=2) + "\n")
+        self._run.save_checkpoint(epoch + 1, state, self.model.save)
         if is_finished(self._settings, state):
             self.model.stop_training = True
 

@@ -28,20 +28,30 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
 
-    def claim(self, settings: Settings):
+    def claim(self, settings: Settings, flagfile: str | None = None):
         """Makes the directory for a training, or finds it made for the same.
 
         A training that never finished an epoch has no say: it may be started
         again with other settings, such as after a mistake.
+
+        Args:
+            settings: of the training.
+            flagfile: the recipe that they are from; the first one given stays.
 
         Raises:
             InputError: it holds a training with other settings, or cannot be
                 written to.
         """
         text = settings.to_flags()
+        recipe = self.read_recipe()
         if self.flags.exists() and self._checkpoints():
             self._require_same(text)
-            return
+            if recipe or not flagfile:
+                return
+        if not flagfile or Path(flagfile) != self.flags:
+            recipe = flagfile
+        if recipe:
+            text = f"# {recipe}\n{text}"
         try:
             for folder in (self.results, self.figures, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +81,24 @@ class RunDirectory:
                 "koch_siamese.train is not there."
             )
         return Settings.from_flags(self.flags.read_text())
+
+    def read_recipe(self) -> str | None:
+        """The flagfile that the training was called with, if it was."""
+        if not self.flags.is_file():
+            return None
+        first = self.flags.read_text().partition("\n")[0]
+        return first[2:] if first.startswith("# ") else None
+
+    def origin(self) -> dict[str, object]:
+        """What a result of the run's model carries: which training it is of."""
+        seconds = None
+        if self.history.exists():
+            seconds = sum(json.loads(self.history.read_text())["seconds"])
+        return {
+            "flagfile": self.read_recipe(),
+            "training_seed": self.read_settings().seed,
+            "training_seconds": seconds,
+        }
 
     def save_model(self, save: Callable):
         """Stores the best model, by `save(path)`: whole or not at all."""
@@ -119,13 +147,22 @@ class RunDirectory:
     def write_result(self, name: str, result: dict) -> Path:
         """Writes `results/{name}.json`, with where the numbers are from."""
         path = self.results / f"{name}.json"
-        text = json.dumps(result | provenance(), indent=2) + "\n"
-        try:
-            self.results.mkdir(parents=True, exist_ok=True)
-            write_text(path, text)
-        except OSError as error:
-            raise InputError(f"{path} cannot be written: {error}.") from error
+        write_result(path, result)
         return path
+
+
+def write_result(path: Path, result: dict):
+    """Writes a result as JSON, with where the numbers are from.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text = json.dumps(result | provenance(), indent=2) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}.") from error
 
 
 def write_text(path: Path, text: str):

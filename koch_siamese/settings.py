@@ -206,7 +206,7 @@ class Settings:
 
     @classmethod
     def from_flags(cls, text: str) -> "Settings":
-        """Reads what `to_flags` wrote.
+        """Reads what `to_flags` wrote; comment lines may stand beside it.
 
         Raises:
             InputError: a line is none of a flagfile of these settings.
@@ -214,6 +214,8 @@ class Settings:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         values = {}
         for line in text.splitlines():
+            if line.startswith("#"):
+                continue
             name, _, value = line.removeprefix("--").partition("=")
             if name not in fields:
                 raise InputError(f"{line!r} is not a setting of a training.")

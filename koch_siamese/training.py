@@ -41,7 +41,7 @@ def train_and_evaluate(
         settings: what to train.
         workdir: the run's directory.
         data_dir, manual_dir: see `datasets.DataSource`.
-        flagfile: the name of the recipe, for the result files.
+        flagfile: the name of the recipe, for the run and its result files.
 
     Returns:
         A result for each of `settings.protocols`, see
@@ -52,11 +52,11 @@ def train_and_evaluate(
             the loss is no longer a number.
     """
     run = RunDirectory(workdir)
-    run.claim(settings)
+    run.claim(settings, flagfile)
     source = make_source(settings, data_dir, manual_dir)
-    seconds = _train_and_inspect(settings, run, source)
+    _train_and_inspect(settings, run, source)
     return [
-        _evaluate(settings, run, protocol, source, seconds, flagfile)
+        _evaluate(settings, run, protocol, source)
         for protocol in settings.protocols
     ]
 
@@ -75,7 +75,7 @@ def make_source(
     )
 
 
-def _evaluate(settings, run, protocol, source, seconds, flagfile):
+def _evaluate(settings, run, protocol, source):
     """The result of one protocol, measured unless that has been done."""
     path = run.results / f"{protocol}.json"
     if not (path.exists() and _answers(path, settings)):
@@ -89,11 +89,7 @@ def _evaluate(settings, run, protocol, source, seconds, flagfile):
             shots=settings.shots,
             seed=settings.seed,
         )
-        result |= {
-            "model": str(run.model),
-            "flagfile": flagfile,
-            "training_seconds": seconds,
-        }
+        result |= {"model": str(run.model)} | run.origin()
         run.write_result(protocol, result)
     return json.loads(path.read_text())
 
@@ -110,16 +106,15 @@ def _answers(path, settings):
     return all(result[name] == value for name, value in asked.items())
 
 
-def _train_and_inspect(settings, run, source) -> float:
-    """All that comes before the evaluation; returns seconds of training."""
+def _train_and_inspect(settings, run, source):
+    """All that comes before the evaluation."""
     _, state = run.load_checkpoint() or (None, new_state())
     # The thresholds are the last file that is written here.
     if not (is_finished(settings, state) and run.thresholds.exists()):
         _check_protocols(settings, source)
         validation, trials = make_validation(settings, source)
-        state = train(settings, run, source, validation, trials)
+        train(settings, run, source, validation, trials)
         inspect(run, validation, trials, ways=settings.ways, seed=settings.seed)
-    return sum(state["history"]["seconds"])
 
 
 def make_validation(

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from conftest import REPOSITORY, assert_one_line, call
+from drawing import draw, save
 
 TINY_FLAGS = REPOSITORY / "tests" / "tiny.flags"
 
@@ -27,7 +28,12 @@ def test_train_prints_a_table_and_where_all_is(run):
     assert "nearest neighbour" in answer.stdout
     assert str(workdir) in answer.stdout
     result = json.loads((workdir / "results/within_alphabet.json").read_text())
+    history = json.loads((workdir / "history.json").read_text())
+    first = (workdir / "train.flags").read_text().splitlines()[0]
+    assert first == f"# {TINY_FLAGS}"
     assert result["flagfile"] == str(TINY_FLAGS)
+    assert result["training_seed"] == 0
+    assert result["training_seconds"] == sum(history["seconds"])
     assert {
         "protocol",
         "dataset",
@@ -52,6 +58,8 @@ def test_train_flags_reload_as_a_flagfile(run, glyphs_dir):
     )
     assert answer.returncode == 0, answer.stderr
     assert "Epoch" not in answer.stdout
+    first = (workdir / "train.flags").read_text().splitlines()[0]
+    assert first == f"# {TINY_FLAGS}"
 
 
 @pytest.mark.parametrize("protocol", ["within_alphabet", "cross_alphabet"])
@@ -68,7 +76,11 @@ def test_evaluate_writes_its_result(run, glyphs_dir, protocol):
     )
     answer = call("evaluate", *arguments)
     assert answer.returncode == 0, answer.stderr
-    result = json.loads((workdir / f"results/{protocol}.json").read_text())
+    path = workdir / f"results/{protocol}_validation.json"
+    result = json.loads(path.read_text())
+    assert result["flagfile"] == str(TINY_FLAGS)
+    assert result["training_seed"] == 0
+    assert result["training_seconds"] > 0
     assert (result["ways"], result["shots"]) == (5, 2)
     assert (result["num_trials"], result["split"]) == (40, "validation")
     again = call("evaluate", *arguments)
@@ -94,16 +106,43 @@ def test_verification_is_measured_at_the_stored_threshold(run, glyphs_dir):
     assert 0.4 < result["nearest_neighbour"] < 1
 
 
-def test_baseline_needs_no_run(glyphs_dir):
+def test_baseline_needs_no_run(glyphs_dir, tmp_path):
     answer = call(
         "evaluate",
         "--model=hausdorff",
         "--dataset=glyphs/tiny",
         f"--data_dir={glyphs_dir}",
         "--num_trials=20",
+        f"--output={tmp_path / 'hausdorff.json'}",
     )
     assert answer.returncode == 0, answer.stderr
     assert "glyphs/tiny test" in answer.stdout
+    result = json.loads((tmp_path / "hausdorff.json").read_text())
+    assert (result["model"], result["flagfile"]) == ("hausdorff", None)
+    assert {"accuracy", "commit", "machine"} < set(result)
+    assert "training_seed" not in result
+
+
+def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
+    workdir, _ = run
+    for name in ("a/1", "a/2", "b/1", "b/2", "c/1", "c/2"):
+        save(draw(side=40 + ord(name[0])), tmp_path / f"{name}.png")
+    before = (workdir / "results/within_alphabet.json").read_bytes()
+    answer = call(
+        "evaluate",
+        f"--workdir={workdir}",
+        "--model=pixels_cosine",
+        "--dataset=folder",
+        f"--data_dir={tmp_path}",
+        "--split=all",
+        "--ways=2",
+    )
+    assert answer.returncode == 0, answer.stderr
+    name = "within_alphabet_folder_all_pixels_cosine.json"
+    result = json.loads((workdir / "results" / name).read_text())
+    assert result["flagfile"] is None
+    assert "training_seed" not in result
+    assert (workdir / "results/within_alphabet.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -121,6 +160,7 @@ def test_baseline_needs_no_run(glyphs_dir):
         ("evaluate", [], "--workdir"),
         ("evaluate", ["--ways=0", "--model=hausdorff"], "ways"),
         ("evaluate", ["--protocol=all"], "protocol"),
+        ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
         ("evaluate", ["--workdir=absent"], "holds no run"),
         ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
     ],

@@ -18,6 +18,39 @@ def test_directory_belongs_to_one_training(tmp_path):
         run.claim(Settings(seed=2))
 
 
+def test_a_run_tells_its_recipe(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    assert run.read_recipe() is None
+    run.claim(Settings(seed=1), "experiments/one.flags")
+    assert run.flags.read_text().startswith("# experiments/one.flags\n--")
+    run.claim(Settings(seed=3), "experiments/three.flags")
+    run.save_checkpoint(1, {}, lambda path: path.write_text("weights"))
+    for flagfile in (None, "experiments/four.flags", str(run.flags)):
+        run.claim(Settings(seed=3), flagfile)
+        assert run.read_recipe() == "experiments/three.flags"
+    assert run.origin() == {
+        "flagfile": "experiments/three.flags",
+        "training_seed": 3,
+        "training_seconds": None,
+    }
+    run.history.write_text('{"seconds": [1.5, 2.0]}')
+    assert run.origin()["training_seconds"] == 3.5
+    with pytest.raises(InputError, match=r"asked for --seed=2\. Give"):
+        run.claim(Settings(seed=2), "experiments/three.flags")
+
+
+def test_a_recipe_is_told_of_a_run_that_had_none(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.claim(Settings())
+    run.save_checkpoint(1, {}, lambda path: path.write_text("weights"))
+    assert run.origin()["flagfile"] is None
+    run.claim(Settings(), str(run.flags))
+    assert run.read_recipe() is None
+    run.claim(Settings(), "experiments/quickstart.flags")
+    assert run.read_recipe() == "experiments/quickstart.flags"
+    assert run.read_settings() == Settings()
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no run"):
         RunDirectory(tmp_path).read_settings()

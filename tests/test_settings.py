@@ -15,6 +15,7 @@ def test_flags_text_and_back():
     assert "--quarter_turns=true\n" in text
     assert Settings.from_flags(text) == settings
     assert Settings.from_flags("") == Settings()
+    assert Settings.from_flags(f"# a recipe\n{text}") == settings
 
 
 @pytest.mark.parametrize(
