@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from koch_siamese import runs
 from koch_siamese.errors import InputError
 from koch_siamese.runs import RunDirectory
 from koch_siamese.settings import Settings
@@ -32,9 +33,12 @@ def test_a_run_tells_its_recipe(tmp_path):
         "flagfile": "experiments/three.flags",
         "training_seed": 3,
         "training_seconds": None,
+        "training_machine": None,
     }
     run.history.write_text('{"seconds": [1.5, 2.0]}')
+    run.write_result("thresholds", {})
     assert run.origin()["training_seconds"] == 3.5
+    assert run.origin()["training_machine"] == runs.provenance()["machine"]
     with pytest.raises(InputError, match=r"asked for --seed=2\. Give"):
         run.claim(Settings(seed=2), "experiments/three.flags")
 
