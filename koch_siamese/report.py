@@ -1,0 +1,169 @@
+r"""Writes the tables of results into the documents, from the result files.
+
+    python -m koch_siamese.report
+    python -m koch_siamese.report --add=runs/omniglot_fast
+
+--add keeps a run's results among those that the tables are made of.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from koch_siamese import common_flags, documents, reporting
+from koch_siamese.errors import InputError
+from koch_siamese.runs import RunDirectory, write_text
+from koch_siamese.settings import Settings
+
+ADD = flags.DEFINE_multi_string(
+    "add", [], "A run whose results to keep; may be given several times."
+)
+CHECK = flags.DEFINE_bool(
+    "check", False, "Write nothing; fail if a document is not up to date."
+)
+RESULTS = flags.DEFINE_string(
+    "results", "experiments/results", "The folder of result files."
+)
+DOCUMENTS = flags.DEFINE_list(
+    "documents",
+    ["README.md", "experiments/README.md"],
+    "Markdown files with <!-- report: TABLE --> and <!-- end of report -->.",
+)
+TABLES = flags.DEFINE_string(
+    "tables", "experiments/tables.json", "What the tables hold."
+)
+
+# Settings in which a run may differ from its recipe.
+FREE_SETTINGS = ("seed", "protocols", "num_trials")
+
+
+def _require_there():
+    """The defaults are of the repository's root."""
+    paths = [Path(RESULTS.value)]
+    if not ADD.value:
+        paths += map(Path, (TABLES.value, *DOCUMENTS.value))
+    for path in paths:
+        if not path.exists():
+            raise InputError(
+                f"{path} is not there: run this in the root of the repository, "
+                "or give --results, --tables and --documents."
+            )
+
+
+def _find_recipe(run):
+    """The recipe of a run, which must still have the run's settings."""
+    if not run.flags.is_file():
+        raise InputError(
+            f"--add={run.path} holds no run: {run.flags.name} of "
+            "koch_siamese.train is not there."
+        )
+    recipe = run.read_recipe()
+    if not recipe:
+        raise InputError(
+            f"--add={run.path} has no recipe: it was trained without "
+            "--flagfile. If one has its settings, give the same training "
+            "command with it."
+        )
+    changed = _differences(run.read_settings(), _read_flagfile(Path(recipe)))
+    if changed:
+        raise InputError(
+            f"--add={run.path} is not of {recipe}: it has {changed}. Give its "
+            "settings a flagfile of their own."
+        )
+    return recipe
+
+
+def _read_flagfile(path):
+    if not path.is_file():
+        raise InputError(f"{path}, the recipe of a run to add, is not there.")
+    lines = path.read_text().splitlines()
+    return Settings.from_flags(
+        "\n".join(x for x in lines if x and not x.startswith("--workdir="))
+    )
+
+
+def _differences(settings, recipe):
+    """The flags of settings that a recipe has otherwise, but for free ones."""
+    free = {name: getattr(settings, name) for name in FREE_SETTINGS}
+    recipe = dataclasses.replace(recipe, **free).to_flags().splitlines()
+    lines = settings.to_flags().splitlines()
+    return " ".join(line for line in lines if line not in recipe)
+
+
+def _add(path):
+    """Copies the results that are of a run's own model."""
+    run = RunDirectory(path)
+    recipe = _find_recipe(run)
+    prefix = f"{Path(recipe).stem}_seed{run.read_settings().seed}"
+    for source in sorted(run.results.glob("*.json")):
+        result = json.loads(source.read_text())
+        origin = result.get("flagfile")
+        if "protocol" in result and origin != recipe:
+            print(f"Left out {source}: of {origin or result['model']}.")
+            continue
+        target = Path(RESULTS.value, f"{prefix}_{source.name}")
+        write_text(target, source.read_text())
+        print(f"Added {target}")
+
+
+def _write_documents(tables, results):
+    """Brings the documents up to date; or, with --check, fails if they aren't.
+
+    Nothing is written unless all can be.
+    """
+
+    def make_table(marker):
+        name, _, form = marker.partition(", ")
+        if name not in tables or form not in ("", "short"):
+            raise InputError(
+                f"There is no table {marker!r} for <!-- report: {marker} -->; "
+                f"expected one of {', '.join(tables)}, or one of them with "
+                "', short'."
+            )
+        return tables[name].to_markdown(results, short=form == "short")
+
+    changed = {}
+    for path in map(Path, DOCUMENTS.value):
+        before = path.read_text()
+        after = documents.fill(before, str(path), make_table)
+        if after != before:
+            changed[path] = after
+    names = ", ".join(map(str, changed))
+    if changed and CHECK.value:
+        raise InputError(
+            f"Out of date: {names}. Run python -m koch_siamese.report."
+        )
+    for path, text in changed.items():
+        write_text(path, text)
+    print(f"Changed: {names}" if changed else "All documents are up to date.")
+
+
+def _print_tables(tables, results):
+    """Prints all tables, and which results are in none of them."""
+    unused = set(results)
+    for name, table in tables.items():
+        print(f"{name}\n\n{table.to_markdown(results)}\n")
+        for row in table.rows:
+            unused.difference_update(table.select(row, results))
+    for name in sorted(unused):
+        print(f"In no table: {name}")
+
+
+def main():
+    """Adds results, or writes tables from them."""
+    _require_there()
+    if ADD.value:
+        for path in ADD.value:
+            _add(path)
+        return
+    tables = reporting.load_tables(Path(TABLES.value))
+    results = reporting.load_results(Path(RESULTS.value))
+    if not CHECK.value:
+        _print_tables(tables, results)
+    _write_documents(tables, results)
+
+
+if __name__ == "__main__":
+    common_flags.run(main)
