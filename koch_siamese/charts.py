@@ -96,19 +96,15 @@ def draw_search(runs: list[dict]) -> Figure:
             see `searches.Search.describe_runs`.
     """
     accuracy = 100 * np.array([run["accuracy"] for run in runs])
-    names = sorted(
-        {name for run in runs for name in run["parameters"]},
-        key=lambda name: (name.rpartition("_")[0], name),
-    )
-    columns = 5
-    rows = -(-len(names) // columns)
+    kinds = {}  # a row for each, a column for each layer
+    for name in runs[0]["parameters"]:
+        kinds.setdefault(name.rpartition("_")[0], []).append(name)
+    rows, columns = len(kinds), max(map(len, kinds.values()))
     figure = Figure(figsize=(11, 3 + 2 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2 * rows))
     axis = top.subplots()
     axis.plot(np.maximum.accumulate(accuracy), color=GREY, label="best so far")
     axes = bottom.subplots(rows, columns, sharey=True, squeeze=False)
-    for small in axes.flat[len(names) :]:
-        small.axis("off")
     finished = np.array([run["finished"] for run in runs])
     for chosen, label, color in (
         (~finished, "given up", VERMILION),
@@ -116,12 +112,18 @@ def draw_search(runs: list[dict]) -> Figure:
     ):
         which = np.flatnonzero(chosen)
         axis.plot(which, accuracy[which], "o", color=color, label=label)
-        for small, name in zip(axes.flat, names, strict=False):
-            values = [runs[i]["parameters"][name] for i in which]
-            small.plot(values, accuracy[which], "o", color=color, markersize=4)
-            small.set_xlabel(name.replace("_", " "))
-            if name.startswith(("learning_rate", "l2")):
-                small.set_xscale("log")
+        for row, (kind, names) in zip(axes, kinds.items(), strict=True):
+            for small, name in zip(row, names, strict=False):
+                values = [runs[i]["parameters"][name] for i in which]
+                small.plot(
+                    values, accuracy[which], "o", color=color, markersize=4
+                )
+                small.set_xlabel(name.replace("_", " "))
+                if kind in ("learning_rate", "l2"):
+                    small.set_xscale("log")
+            for small in row[len(names) :]:
+                small.axis("off")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set(
         xlabel="run, in the order of their ends",
         ylabel="one-shot validation\naccuracy (%)",

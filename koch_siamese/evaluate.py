@@ -13,7 +13,7 @@ from absl import flags
 
 from koch_siamese import common_flags
 from koch_siamese.errors import InputError
-from koch_siamese.settings import PROTOCOLS, Settings
+from koch_siamese.settings import BACKGROUNDS, PROTOCOLS, Settings
 
 common_flags.define_model_flags(
     "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff"
@@ -21,27 +21,40 @@ common_flags.define_model_flags(
 PROTOCOL = flags.DEFINE_enum(
     "protocol",
     "within_alphabet",
-    PROTOCOLS,
+    [*PROTOCOLS, "mnist"],
     "What to measure: the official 400 trials of Omniglot, random trials "
-    "within alphabets or across them, or random pairs, same or different.",
+    "within alphabets or across them, random pairs, same or different, or "
+    "trials over the labels of another data set, by default MNIST's digits.",
 )
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "Characters to test on: glyphs, omniglot, or folder, your own images in "
-    "--data_dir. Default: the run's.",
+    "Characters to test on: glyphs, omniglot, folder, your own images in "
+    "--data_dir, or any TFDS data set of images and labels, such as "
+    "emnist/letters. Default: the run's.",
+)
+BACKGROUND = flags.DEFINE_enum(
+    "background",
+    None,
+    BACKGROUNDS,
+    "Omniglot's drawers, see train: koch leaves four of 20 to test on. "
+    "Default: the run's.",
 )
 SPLIT = flags.DEFINE_enum(
     "split",
     "test",
-    ["test", "validation", "all"],
-    "Which alphabets to test on; of a folder, which characters.",
+    ["test", "validation", "evaluation", "all"],
+    "Which alphabets to test on; evaluation: Omniglot's test and validation "
+    "together; all: of a folder, all characters.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
     "num_trials", 1000, "Random trials, or pairs.", lower_bound=2
 )
 WAYS = flags.DEFINE_integer(
-    "ways", 20, "Candidate characters in a trial.", lower_bound=1
+    "ways",
+    None,
+    "Candidate characters in a trial. Default: 20, and 10 of mnist.",
+    lower_bound=1,
 )
 SHOTS = flags.DEFINE_integer(
     "shots", 1, "Drawings of each candidate.", lower_bound=1
@@ -72,14 +85,17 @@ def _build_scorer(model):
     return SiameseScorer(load_model(model))
 
 
-def _name(result, settings):
+def _name(settings):
     """Names a result in a run by its protocol and what is not the run's own."""
-    parts = [result["protocol"]]
-    is_of_a_dataset = DATASET.value and PROTOCOL.value != "lake"
-    if is_of_a_dataset and DATASET.value != settings.dataset:
-        parts.append(result["dataset"])
-    if result["split"] != "test":
-        parts.append(result["split"])
+    protocol = PROTOCOL.value
+    parts = [protocol]
+    if protocol != "lake":  # which has one data set
+        expected = "mnist" if protocol == "mnist" else settings.dataset
+        asked = (DATASET.value or expected, BACKGROUND.value, SPLIT.value)
+        own = (expected, settings.background, "test")
+        parts += [
+            x for x, y in zip(asked, own, strict=True) if x not in (None, y)
+        ]
     if flags.FLAGS.model:
         parts.append(flags.FLAGS.model)
     return "_".join(parts).replace("/", "_")
@@ -93,6 +109,7 @@ def main():
         )
     model = common_flags.model_path()
     run, settings = _read_run()
+    is_mnist = PROTOCOL.value == "mnist"
     common_flags.import_tensorflow()
     from koch_siamese.datasets import DataSource
     from koch_siamese.protocols import evaluate_with_baseline, format_results
@@ -102,8 +119,8 @@ def main():
         _build_scorer(model),
         PROTOCOL.value,
         DataSource(
-            DATASET.value or settings.dataset,
-            settings.background,
+            DATASET.value or ("mnist" if is_mnist else settings.dataset),
+            BACKGROUND.value or settings.background,
             common_flags.DATA_DIR.value,
             common_flags.MANUAL_DIR.value,
             settings.crop,
@@ -111,7 +128,7 @@ def main():
         ),
         split=SPLIT.value,
         num_trials=NUM_TRIALS.value,
-        ways=WAYS.value,
+        ways=WAYS.value or (10 if is_mnist else 20),
         shots=SHOTS.value,
         seed=SEED.value,
     )
@@ -120,7 +137,7 @@ def main():
     result |= run.origin() if is_runs_own else {"flagfile": None}
     print(format_results([result]))
     if run:
-        path = run.write_result(_name(result, settings), result)
+        path = run.write_result(_name(settings), result)
         print(f"Written to {path}")
     if OUTPUT.value:
         write_result(Path(OUTPUT.value), result)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from koch_siamese.errors import InputError
 from koch_siamese.gallery import Answer
 from koch_siamese.tables import to_printable
-from koch_siamese.trials import Trials
+from koch_siamese.trials import Trials, compute_margins
 
 # Of Okabe and Ito's palette, told apart by all common forms of vision.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
@@ -55,13 +55,26 @@ def draw_trials(
         images: uint8 `[num_drawings, height, width]`.
         trials: over these drawings; a candidate's first shot is shown.
         scores: float `[num_trials, ways]`.
-        num: how many trials, at most.
+        num: how many trials, at most; half of them wrong ones, if there are.
     """
     wrong = scores.argmax(axis=1) != trials.answer
     chosen = np.argsort(~wrong, kind="stable")
     # Half of them mistakes, where there are any: both kinds teach something.
     mistakes = min(wrong.sum(), (num + 1) // 2)
     chosen = np.r_[chosen[:mistakes], chosen[wrong.sum() :]][:num]
+    return _draw_trials(images, trials, scores, chosen)
+
+
+def draw_hardest_trials(
+    images: np.ndarray, trials: Trials, scores: np.ndarray, num: int = 8
+) -> Figure:
+    """The trials that are lost by most; arguments as of `draw_trials`."""
+    margins = compute_margins(scores, trials.answer)
+    chosen = np.argsort(margins, kind="stable")[:num]
+    return _draw_trials(images, trials, scores, chosen)
+
+
+def _draw_trials(images, trials, scores, chosen):
     columns = min(trials.ways, 10) + 1
     figure = Figure(
         figsize=(columns * 0.9, len(chosen) * 1.15), layout="constrained"

@@ -80,6 +80,9 @@ def draw_pictures(
     scores = score_trials(SiameseScorer(model), validation.images, trials)
     pictures = {
         "trials": figures.draw_trials(validation.images, trials, scores),
+        "hardest_trials": figures.draw_hardest_trials(
+            validation.images, trials, scores
+        ),
         "confusions": figures.draw_confusions(
             validation.images, validation.character, trials, scores
         ),

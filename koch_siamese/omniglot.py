@@ -121,7 +121,8 @@ def load_split(builder, split: str, background: str = "original") -> Characters:
 
     Args:
         builder: the official builder, prepared.
-        split: `training`, `validation` or `test`.
+        split: `training`, `validation` or `test`; or `evaluation`, validation
+            and test together.
         background: `original` (30 alphabets), `small1` or `small2` (five each)
             with all drawers, as in Lake et al.; `koch`, the 30 with 12 drawers
             to train, four each to validate and test (section 4.1).
@@ -143,8 +144,10 @@ def load_split(builder, split: str, background: str = "original") -> Characters:
         chosen = names - set(OFFICIAL_TEST_ALPHABETS)
         if split == "test":
             chosen = OFFICIAL_TEST_ALPHABETS
+        elif split == "evaluation":
+            chosen = names
         characters = evaluation.of_alphabets(chosen)
-    if background == "koch":
+    if background == "koch" and split != "evaluation":
         characters = characters.of_drawers(KOCH_DRAWERS[split])
     return characters
 

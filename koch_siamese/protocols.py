@@ -34,9 +34,10 @@ def make_trials(
 
     Args:
         protocol: `lake`, the official 400 of Omniglot, for which the other
-            arguments do not matter; `within_alphabet`, the paper's task; or
+            arguments do not matter; `within_alphabet`, the paper's task;
             `cross_alphabet`, candidates out of all alphabets: an easier task,
-            whose figures must not stand beside the others.
+            whose figures must not stand beside the others; or `mnist`, of
+            labels that have no alphabet (section 4.4).
         characters: the drawings to draw from, for `lake` all drawings of
             Omniglot's official test alphabets.
         num_trials, ways, shots, seed: see `trials.sample_trials`.
@@ -47,7 +48,7 @@ def make_trials(
     if protocol == "lake":
         return lake_trials(characters)
     alphabet = characters.alphabet
-    if protocol == "cross_alphabet":
+    if protocol in ("cross_alphabet", "mnist"):
         alphabet = np.zeros_like(alphabet)
     return sample_trials(
         characters.character,
@@ -83,8 +84,8 @@ def evaluate_with_baseline(
 
     Returns:
         What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
-        `protocol`, `dataset`, `split`, `seed`, and `nearest_neighbour`, the
-        accuracy of `PixelsCosine`.
+        `protocol`, `dataset`, `background`, `split`, `seed`, and
+        `nearest_neighbour`, the accuracy of `PixelsCosine`.
     """
     if protocol == "lake":
         source = dataclasses.replace(
@@ -115,6 +116,7 @@ def evaluate_with_baseline(
     return {
         "protocol": protocol,
         "dataset": source.dataset,
+        "background": source.background,
         "split": split,
         "seed": seed,
         **measure(scorer),

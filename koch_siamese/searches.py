@@ -80,8 +80,8 @@ class Search:
             )
         except (OSError, ImportError, SQLAlchemyError) as error:
             raise InputError(
-                f"--storage={storage or self._workdir} cannot be opened: {error}; "
-                "expected an address such as sqlite:///search.db."
+                f"--storage={storage or self._workdir} cannot be opened "
+                f"({error}): expected an address like sqlite:///search.db."
             ) from error
         return optuna.create_study(
             storage=database,

@@ -10,6 +10,7 @@ import typing
 from koch_siamese.errors import InputError
 
 PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet", "verification")
+BACKGROUNDS = ("original", "small1", "small2", "koch")
 
 
 def _setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
@@ -44,7 +45,7 @@ class Settings:
         "original",
         "Omniglot's training set: the 30 background alphabets, Lake's five of "
         "small1 or small2, or koch, the 30 by 12 of their 20 drawers.",
-        choices=("original", "small1", "small2", "koch"),
+        choices=BACKGROUNDS,
     )
     quarter_turns: bool = _setting(
         False, "Whether training characters turned by 90 degrees are new ones."

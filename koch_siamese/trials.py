@@ -162,6 +162,21 @@ def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
     return won / best.sum(axis=1)
 
 
+def compute_margins(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """By how much each trial's answer outscores the best other candidate.
+
+    Args:
+        scores: float `[num_trials, ways]`, two ways or more.
+        answer: int `[num_trials]`.
+
+    Returns:
+        float `[num_trials]`, negative where the trial is lost.
+    """
+    is_answer = np.arange(scores.shape[1]) == answer[:, np.newaxis]
+    rival = np.where(is_answer, -np.inf, scores).max(axis=1)
+    return scores[is_answer] - rival
+
+
 def wilson_interval(
     num_correct: float, num_trials: int, z: float = 1.959964
 ) -> tuple[float, float]:

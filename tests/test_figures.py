@@ -47,6 +47,18 @@ def test_trials_show_mistakes_and_successes():
     np.testing.assert_array_equal(shown, IMAGES[4])
 
 
+def test_hardest_trials_come_by_how_much_they_are_lost():
+    support = np.arange(4, 16).reshape(3, 4, 1)
+    trials = Trials(np.array([0, 1, 2]), support, np.array([0, 1, 3]))
+    scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [5, 1, 2, 3]])
+    figure = figures.draw_hardest_trials(IMAGES, trials, scores, num=2)
+    queries = np.array(figure.axes).reshape(2, 5)[:, 0]
+    # Margins: 1, -1 and -2.
+    for axis, drawing in zip(queries, (2, 1), strict=True):
+        shown = axis.get_images()[0].get_array()
+        np.testing.assert_array_equal(shown, IMAGES[drawing])
+
+
 def test_curves_name_the_best_epoch(tmp_path):
     history = {"loss": [3.0, 2.0, 1.0], "accuracy": [0.5, 0.8, 0.7]}
     figure = charts.draw_learning_curves(history)

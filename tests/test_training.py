@@ -60,6 +60,7 @@ def test_training_leaves_all_files_of_a_run(finished):
         for name in (
             "confusions",
             "filters",
+            "hardest_trials",
             "learning_curves",
             "pairs",
             "roc",

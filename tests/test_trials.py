@@ -6,6 +6,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.trials import (
     build_drawing_table,
     compute_credit,
+    compute_margins,
     sample_trials,
     wilson_interval,
 )
@@ -124,3 +125,9 @@ def test_wilson_interval_against_known_values():
     assert wilson_interval(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
     assert wilson_interval(0, 10)[0] == 0
     assert wilson_interval(10, 10)[1] == pytest.approx(1)
+
+
+def test_margins_by_hand():
+    scores = np.array([[3.0, 1.0, 2.5], [3.0, 1.0, 2.5], [1.0, 1.0, 0.0]])
+    margins = compute_margins(scores, np.array([0, 1, 1]))
+    np.testing.assert_array_equal(margins, [0.5, -2.0, 0.0])

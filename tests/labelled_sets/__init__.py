@@ -1,0 +1,62 @@
+"""TFDS data sets of images and labels, for the tests of `labelled`."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+
+class TinyDigits(tfds.core.GeneratorBasedBuilder):
+    """Like MNIST: light on dark; label k is a square of k + 2 pixels."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(12, 12, 1)),
+            "label": tfds.features.ClassLabel(num_classes=5),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"test": self._generate_examples()}
+
+    def _generate_examples(self):
+        for example in range(20):
+            label = example % 5
+            image = np.zeros((12, 12, 1), np.uint8)
+            start = 1 + example // 5
+            image[start : start + label + 2, start : start + label + 2] = 250
+            yield example, {"image": image, "label": label}
+
+
+class TinyPhotographs(TinyDigits):
+    """Dark on light, in colour, of different sizes."""
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(names=["low", "high"]),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _generate_examples(self):
+        for label, shape in enumerate([(20, 40, 3), (50, 25, 3)]):
+            image = np.full(shape, 200, np.uint8)
+            image[5:15, 5:15] = 20
+            yield label, {"image": image, "label": label}
+
+
+class TinySentences(TinyDigits):
+    """No images at all."""
+
+    def _info(self):
+        features = {"text": tfds.features.Text()}
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _generate_examples(self):
+        yield 0, {"text": "no image"}

@@ -1,0 +1,76 @@
+"""Every flagfile of experiments/ parses, and its training runs."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from conftest import REPOSITORY, call
+
+from koch_siamese import recipes
+from koch_siamese.datasets import load_characters
+from koch_siamese.settings import Settings
+
+FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
+
+
+def read_settings(path):
+    """The settings of a flagfile, and its run directory."""
+    lines = [x for x in path.read_text().splitlines() if not x.startswith("#")]
+    (workdir,) = (x for x in lines if x.startswith("--workdir="))
+    lines.remove(workdir)
+    settings = Settings.from_flags("\n".join(lines))
+    return settings, workdir.removeprefix("--workdir=")
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+def test_flagfile_tells_what_it_is_and_names_its_run(path):
+    assert path.read_text().startswith("# ")
+    _, workdir = read_settings(path)
+    assert workdir == f"runs/{path.stem}"
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+def test_flagfile_trains(path, glyphs_dir):
+    settings, _ = read_settings(path)
+    # Small batches and few units: the paper's network takes 6 s for 128 pairs.
+    *_, units = recipes.get_layer_sizes(settings)
+    settings = dataclasses.replace(
+        settings,
+        batch_size=4,
+        group_characters=4,
+        num_pairs=16,
+        units=(16,) * len(units),
+    )
+    characters = load_characters("glyphs/tiny", "test", data_dir=glyphs_dir)
+    characters = characters.resized(settings.image_size)
+    keras.utils.clear_session()
+    siamese = recipes.build_model(settings)
+    trainer = recipes.build_trainer(settings, siamese)
+    before = [np.array(weight) for weight in siamese.trainable_weights]
+    trainer.fit(
+        recipes.make_batches(settings, characters),
+        steps_per_epoch=2,
+        shuffle=False,
+        verbose=0,
+    )
+    assert np.isfinite(trainer.history.history["loss"]).all()
+    moved = [
+        not np.array_equal(weight, old)
+        for weight, old in zip(siamese.trainable_weights, before, strict=True)
+    ]
+    assert all(moved)
+
+
+def test_smoke_runs_through_the_command_line(glyphs_dir, tmp_path):
+    answer = call(
+        "train",
+        "--flagfile=experiments/smoke.flags",
+        f"--workdir={tmp_path}",
+        f"--data_dir={glyphs_dir}",
+        cwd=REPOSITORY,
+    )
+    assert answer.returncode == 0, answer.stderr
+    for protocol in ("verification", "within_alphabet", "cross_alphabet"):
+        assert (tmp_path / "results" / f"{protocol}.json").exists()
+        assert protocol in answer.stdout
