@@ -224,20 +224,6 @@ def test_without_flags_train_is_the_quickstart():
     assert sorted(lines) == sorted(Settings().to_flags().split())
 
 
-@pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "experiments").glob("*.flags"))
-)
-def test_every_flagfile_parses(path):
-    from koch_siamese.settings import Settings
-
-    lines = path.read_text().splitlines()
-    assert lines[0].startswith("#")
-    flags = [line for line in lines if line and not line.startswith("#")]
-    assert all(line.startswith("--") for line in flags)
-    settings = [x for x in flags if not x.startswith("--workdir=")]
-    Settings.from_flags("\n".join(settings))
-
-
 def test_help_and_version_answer_without_tensorflow():
     answer = subprocess.run(
         [

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from koch_siamese.objectives import AllPairsLoss, build_pair_loss
+from koch_siamese.layers import EuclideanDistance
+from koch_siamese.objectives import (
+    AllPairsLoss,
+    ContrastiveLoss,
+    build_pair_loss,
+)
 
 LN2 = np.log(2.0)
 
@@ -13,6 +18,29 @@ def test_pair_loss_by_hand():
     # -log(1/2) for a same pair, -log(1 - 3/4) for a different one.
     expected = (LN2 + np.log(4.0)) / 2
     assert float(loss(np.array([1.0, 0.0]), logits)) == pytest.approx(expected)
+
+
+def test_contrastive_loss_by_hand():
+    # Same at distance 3: 9. Different at 0.5, margin 2: 1.5^2; at 3: nothing.
+    y_true = np.array([1.0, 0.0, 0.0], np.float32)
+    distances = np.array([3.0, 0.5, 3.0], np.float32)
+    loss = ContrastiveLoss(margin=2.0, reduction="none")(y_true, -distances)
+    np.testing.assert_allclose(loss, [9.0, 2.25, 0.0])
+    again = ContrastiveLoss.from_config(ContrastiveLoss(2.0).get_config())
+    assert again.margin == 2.0
+
+
+def test_euclidean_distance_by_hand_and_its_slope_at_zero():
+    first = tf.constant([[3.0, 0.0], [1.0, 1.0]])
+    second = tf.constant([[0.0, 4.0], [1.0, 1.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(first)
+        scores = EuclideanDistance()(first, second)
+        total = tf.reduce_sum(scores)
+    np.testing.assert_allclose(scores, [-5.0, 0.0], atol=1e-3)
+    np.testing.assert_allclose(
+        tape.gradient(total, first), [[-0.6, 0.8], [0.0, 0.0]], atol=1e-6
+    )
 
 
 def test_all_pairs_loss_weighs_both_kinds_alike():

@@ -217,6 +217,7 @@ def test_splits_of_real_omniglot(omniglot_dir):
         ("validation", "koch"): (277, 10, 4),
         ("test", "original"): (382, 10, 20),
         ("test", "koch"): (382, 10, 4),
+        ("evaluation", "koch"): (659, 20, 20),
     }
     alphabets = {}
     for (split, background), size in sizes.items():
@@ -230,6 +231,14 @@ def test_splits_of_real_omniglot(omniglot_dir):
         alphabets["validation", "koch"] | alphabets["test", "original"]
     )
     assert not (alphabets["validation", "koch"] & alphabets["test", "original"])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split"), [("glyphs", "evaluation"), ("omniglot", "all")]
+)
+def test_splits_of_other_data_sets_are_refused(dataset, split):
+    with pytest.raises(InputError, match=f"{dataset} has no split '{split}'"):
+        load_characters(dataset, split)
 
 
 def test_lake_trials_are_the_official_ones(omniglot_dir):

@@ -43,6 +43,12 @@ def test_lake_needs_omniglot():
         Settings(dataset="glyphs", protocols=("lake",))
 
 
+def test_contrastive_loss_is_of_pairs():
+    Settings(objective="contrastive", sampling="pairs")
+    with pytest.raises(InputError, match="--sampling=pairs"):
+        Settings(objective="contrastive", sampling="groups")
+
+
 @pytest.mark.parametrize("line", ["--wasy=3", "--ways=few", "--filters=a,b"])
 def test_malformed_flags_are_refused(line):
     with pytest.raises(InputError, match=r"ways|wasy|filters"):

@@ -171,6 +171,26 @@ def test_best_epoch_is_kept_and_patience_ends_training(
     assert state["history"]["accuracy"] == [0.4, 0.6, 0.5, 0.6]
 
 
+def test_minutes_end_training(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(TINY, max_minutes=1e-6, protocols=())
+    assert train(settings, tmp_path, glyphs_dir) == []
+    _, state = runs.RunDirectory(tmp_path).load_checkpoint()
+    assert state["epoch"] == 1
+
+
+def test_contrastive_model_is_trained_saved_and_used(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(
+        TINY, objective="contrastive", sampling="pairs", epochs=1
+    )
+    (result,) = train(settings, tmp_path, glyphs_dir)
+    assert result["accuracy"] > 0.05
+    model = koch_siamese.load_model(tmp_path / "model.keras")
+    image = np.zeros((1, 9, 9, 1), np.uint8)
+    score = float(model({"first": image, "second": image})[0])
+    assert score == pytest.approx(0.0, abs=1e-3)
+    assert koch_siamese.get_thresholds(model).same < 0
+
+
 def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
     settings = dataclasses.replace(
         TINY, sampling="pairs", learning_rate=1e30, schedule="constant"
