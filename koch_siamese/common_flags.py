@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -120,6 +121,8 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
     def guarded_main(_):
         # TFDS tells at length what it reads; errors are told as exceptions.
         logging.set_verbosity(logging.ERROR)
+        # What a machine's keeper sends before it takes the machine away.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             main()
         except InputError as error:

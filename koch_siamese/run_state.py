@@ -7,7 +7,7 @@ import time
 import keras
 
 from koch_siamese.characters import Characters
-from koch_siamese.errors import DivergedError
+from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.runs import RunDirectory, write_text
 from koch_siamese.scoring import SiameseScorer, evaluate_trials
 from koch_siamese.settings import Settings
@@ -73,6 +73,7 @@ class RunState(keras.callbacks.Callback):
 
         Raises:
             DivergedError: the loss is not finite.
+            InputError: the epoch cannot be stored.
         """
         if not math.isfinite(logs["loss"]):
             raise DivergedError(
@@ -86,19 +87,32 @@ class RunState(keras.callbacks.Callback):
         logs["one_shot_accuracy"] = result["accuracy"]
         state = self._state
         state["epoch"] = epoch + 1
-        if result["accuracy"] > state["best_accuracy"]:
+        is_best = result["accuracy"] > state["best_accuracy"]
+        if is_best:
             state["best_accuracy"] = result["accuracy"]
             state["best_epoch"] = epoch + 1
-            self._run.save_model(self._siamese.save)
         history = state["history"]
         history["loss"].append(logs["loss"])
         history["accuracy"].append(result["accuracy"])
         history["seconds"].append(time.perf_counter() - self._start)
-        # Before the checkpoint: of a finished run it must be complete.
-        write_text(self._run.history, json.dumps(history, indent=2) + "\n")
-        self._run.save_checkpoint(epoch + 1, state, self.model.save)
+        try:
+            self._store(is_best)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"Epoch {epoch + 1} could not be stored in {self._run.path}: "
+                f"{error}. Make room for it; the same command then goes on "
+                f"after epoch {epoch}."
+            ) from error
         if is_finished(self._settings, state):
             self.model.stop_training = True
+
+    def _store(self, is_best):
+        """Writes all files of an epoch; the checkpoint last, as it counts."""
+        run, state = self._run, self._state
+        if is_best:
+            run.save_model(self._siamese.save)
+        write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
+        run.save_checkpoint(state["epoch"], state, self.model.save)
 
 
 def _learning_rates(settings):

@@ -1,16 +1,25 @@
 """A run's directory: its files, its checkpoints, and what its numbers carry."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where runs are not locked
+    fcntl = None
+
+NUM_CHECKPOINTS = 2  # kept of a run
 
 
 class RunDirectory:
@@ -109,8 +118,29 @@ class RunDirectory:
         save(partial)
         partial.replace(self.model)
 
+    @contextlib.contextmanager
+    def lock(self):
+        """Keeps other processes from training in the directory meanwhile.
+
+        Raises:
+            InputError: one does already.
+        """
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        with (self.checkpoints / "lock").open("a") as file:
+            if fcntl:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise InputError(
+                        f"--workdir={self.path} is in use: another process "
+                        "trains there. Wait for it, or give another --workdir."
+                    ) from error
+            yield
+
     def save_checkpoint(self, epoch: int, state: dict, save_model: Callable):
         """Stores the state after an epoch, in a folder that appears whole.
+
+        The one before is kept, in case this one gets damaged.
 
         Args:
             epoch: epochs trained so far.
@@ -125,16 +155,27 @@ class RunDirectory:
         (partial / "state.json").write_text(json.dumps(state))
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
-        for older in self._checkpoints()[:-1]:
+        for older in self._checkpoints()[:-NUM_CHECKPOINTS]:
             shutil.rmtree(older)
 
     def load_checkpoint(self) -> tuple[Path, dict] | None:
-        """The newest checkpoint: its `.keras` file and its state."""
+        """The newest sound checkpoint: its `.keras` file and its state.
+
+        Raises:
+            InputError: there are some, but all are damaged.
+        """
         folders = self._checkpoints()
-        if not folders:
-            return None
-        state = json.loads((folders[-1] / "state.json").read_text())
-        return folders[-1] / "trainer.keras", state
+        for folder in reversed(folders):
+            try:
+                return folder / "trainer.keras", _read_checkpoint(folder)
+            except (OSError, ValueError, zipfile.BadZipFile) as error:
+                print(f"{folder} is damaged ({error}): left out.")
+        if folders:
+            raise InputError(
+                f"All checkpoints of {self.path} are damaged: delete that "
+                "directory, or give another --workdir."
+            )
+        return None
 
     def _checkpoints(self):
         return sorted(
@@ -152,6 +193,16 @@ class RunDirectory:
         path = self.results / f"{name}.json"
         write_result(path, result)
         return path
+
+
+def _read_checkpoint(folder):
+    """The state in a checkpoint, whose model must be whole, too."""
+    state = json.loads((folder / "state.json").read_text())
+    with zipfile.ZipFile(folder / "trainer.keras") as model:
+        broken = model.testzip()
+    if broken:
+        raise ValueError(f"{broken} of trainer.keras has another checksum")
+    return state
 
 
 def write_result(path: Path, result: dict):

@@ -137,7 +137,8 @@ class Search:
 
         callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
         try:
-            training.train(settings, run, source, *validation, [callback])
+            with run.lock():
+                training.train(settings, run, source, *validation, [callback])
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
         except KeyboardInterrupt:

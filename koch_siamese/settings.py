@@ -179,6 +179,11 @@ class Settings:
     ways: int = _setting(20, "Candidate characters in a trial.", low=2)
     shots: int = _setting(1, "Drawings of each candidate.", low=1)
     seed: int = _setting(0, "Decides weights, batches and trials.", low=0)
+    deterministic: bool = _setting(
+        False,
+        "Whether the same training ends with the same weights to the last bit, "
+        "on one machine's CPU; batches are the same without it.",
+    )
 
     def __post_init__(self):
         """Checks every value against its choices and range."""

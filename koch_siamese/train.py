@@ -42,7 +42,8 @@ def main():
         manual_dir=common_flags.MANUAL_DIR.value,
         flagfile=",".join(_flagfiles()) or None,
     )
-    print(format_results(results))
+    if results:
+        print(format_results(results))
     print(format_thresholds(RunDirectory(WORKDIR.value).read_thresholds()))
     print(f"Model, results and figures are in {WORKDIR.value}")
 

@@ -11,6 +11,7 @@ import numpy as np
 from koch_siamese import charts, figures, networks, recipes
 from koch_siamese.characters import Characters
 from koch_siamese.datasets import DataSource
+from koch_siamese.errors import InputError
 from koch_siamese.inspection import inspect
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
 from koch_siamese.run_state import RunState, is_finished, new_state
@@ -51,14 +52,35 @@ def train_and_evaluate(
         InputError: settings, data and run directory do not fit together, or
             the loss is no longer a number.
     """
+    if settings.deterministic:
+        _make_deterministic()
     run = RunDirectory(workdir)
     run.claim(settings, flagfile)
     source = make_source(settings, data_dir, manual_dir)
-    _train_and_inspect(settings, run, source)
-    return [
-        _evaluate(settings, run, protocol, source)
-        for protocol in settings.protocols
-    ]
+    with run.lock():
+        _train_and_inspect(settings, run, source)
+        return [
+            _evaluate(settings, run, protocol, source)
+            for protocol in settings.protocols
+        ]
+
+
+def _make_deterministic():
+    """Has TensorFlow add up in one order, from run to run.
+
+    Batch normalisation needs the second: what runs side by side ends in any
+    order.
+    """
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        raise InputError(
+            "--deterministic comes too late: TensorFlow has already worked in "
+            "this process. Train in a new one."
+        ) from error
 
 
 def make_source(
@@ -107,14 +129,15 @@ def _answers(path, settings):
 
 
 def _train_and_inspect(settings, run, source):
-    """All that comes before the evaluation."""
-    _, state = run.load_checkpoint() or (None, new_state())
-    # The thresholds are the last file that is written here.
-    if not (is_finished(settings, state) and run.thresholds.exists()):
-        _check_protocols(settings, source)
-        validation, trials = make_validation(settings, source)
-        train(settings, run, source, validation, trials)
-        inspect(run, validation, trials, ways=settings.ways, seed=settings.seed)
+    """All that comes before the evaluation, unless it has been done."""
+    if run.thresholds.exists():  # the last file that is written here
+        _, state = run.load_checkpoint() or (None, new_state())
+        if is_finished(settings, state):
+            return
+    _check_protocols(settings, source)
+    validation, trials = make_validation(settings, source)
+    train(settings, run, source, validation, trials)
+    inspect(run, validation, trials, ways=settings.ways, seed=settings.seed)
 
 
 def make_validation(

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import pytest
 
@@ -66,22 +67,31 @@ def test_a_workdir_that_is_a_file_is_refused(tmp_path):
         RunDirectory(tmp_path / "file").claim(Settings())
 
 
+def save(run, epoch, text="weights"):
+    """A checkpoint as Keras writes it: a zip file."""
+
+    def save_model(path):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("model.weights.h5", text)
+
+    run.save_checkpoint(epoch, {"epoch": epoch}, save_model)
+
+
 def test_newest_checkpoint_counts_and_older_ones_go(tmp_path):
     run = RunDirectory(tmp_path)
     assert run.load_checkpoint() is None
-    for epoch in (9, 10):
-        run.save_checkpoint(
-            epoch, {"epoch": epoch}, lambda path: path.write_text("weights")
-        )
+    for epoch in (8, 9, 10):
+        save(run, epoch)
     path, state = run.load_checkpoint()
-    assert (path.read_text(), state) == ("weights", {"epoch": 10})
-    names = [folder.name for folder in run.checkpoints.iterdir()]
-    assert names == ["epoch_0010"]
+    assert state == {"epoch": 10}
+    assert path == run.checkpoints / "epoch_0010" / "trainer.keras"
+    names = sorted(folder.name for folder in run.checkpoints.iterdir())
+    assert names == ["epoch_0009", "epoch_0010"]
 
 
 def test_a_save_that_is_cut_off_leaves_the_one_before(tmp_path):
     run = RunDirectory(tmp_path)
-    run.save_checkpoint(1, {"epoch": 1}, lambda path: path.write_text("one"))
+    save(run, 1)
 
     def die(path):
         path.write_text("half")
@@ -90,8 +100,51 @@ def test_a_save_that_is_cut_off_leaves_the_one_before(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run.save_checkpoint(2, {"epoch": 2}, die)
     assert run.load_checkpoint()[1] == {"epoch": 1}
-    run.save_checkpoint(2, {"epoch": 2}, lambda path: path.write_text("two"))
+    save(run, 2)
     assert run.load_checkpoint()[1] == {"epoch": 2}
+
+
+def flip_a_byte(folder):
+    path = folder / "trainer.keras"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"weights") + 30] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_byte,
+        lambda folder: (folder / "trainer.keras").unlink(),
+        lambda folder: (folder / "trainer.keras").write_bytes(b"PK half"),
+        lambda folder: (folder / "state.json").write_text('{"epoch"'),
+        lambda folder: (folder / "state.json").write_text(""),
+    ],
+)
+def test_damaged_checkpoint_is_told_and_the_one_before_used(
+    tmp_path, damage, capsys
+):
+    run = RunDirectory(tmp_path)
+    for epoch in (1, 2):
+        save(run, epoch, "weights " + "x" * 100)
+    damage(run.checkpoints / "epoch_0002")
+    assert run.load_checkpoint()[1] == {"epoch": 1}
+    assert "epoch_0002 is damaged" in capsys.readouterr().out
+    damage(run.checkpoints / "epoch_0001")
+    with pytest.raises(InputError, match="All checkpoints"):
+        run.load_checkpoint()
+
+
+def test_one_process_trains_in_a_directory_at_a_time(tmp_path):
+    run = RunDirectory(tmp_path)
+    with (
+        run.lock(),
+        pytest.raises(InputError, match="is in use"),
+        RunDirectory(tmp_path).lock(),
+    ):
+        pass
+    with RunDirectory(tmp_path).lock():
+        pass
 
 
 def test_results_say_where_they_are_from(tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import zipfile
 
 import optuna
 import pytest
@@ -102,7 +103,9 @@ def trained(monkeypatch):
         history = {"loss": [1], "accuracy": [momentum], "seconds": [2.0]}
         state = {"epoch": 1, "best_epoch": 1, "best_accuracy": momentum}
         run.save_checkpoint(
-            1, state | {"history": history}, lambda path: path.touch()
+            1,
+            state | {"history": history},
+            lambda path: zipfile.ZipFile(path, "w").close(),
         )
         report.on_epoch_end(0, {"one_shot_accuracy": momentum})
 

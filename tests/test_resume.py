@@ -1,0 +1,96 @@
+"""Trainings that are killed, as their users' machines do it, and go on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import assert_one_line, call
+
+import koch_siamese
+
+# Batch normalisation included: the hard case for equal bits.
+FLAGS = (
+    "--dataset=glyphs/tiny",
+    "--image_size=16",
+    "--filters=8,8",
+    "--group_characters=8",
+    "--group_drawings=2",
+    "--steps_per_epoch=40",
+    "--epochs=4",
+    "--validation_trials=50",
+    "--protocols=",
+    "--deterministic",
+)
+
+
+def start(workdir, glyphs_dir):
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "koch_siamese.train", *FLAGS),
+            *(f"--workdir={workdir}", f"--data_dir={glyphs_dir}"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_epoch(workdir, epoch, process):
+    folder = workdir / "checkpoints" / f"epoch_{epoch:04d}"
+    deadline = time.monotonic() + 120
+    while not folder.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def whole(glyphs_dir, tmp_path_factory):
+    """The run that nobody disturbs."""
+    workdir = tmp_path_factory.mktemp("whole")
+    answer = call(
+        "train", *FLAGS, f"--workdir={workdir}", f"--data_dir={glyphs_dir}"
+    )
+    assert answer.returncode == 0, answer.stderr
+    return workdir
+
+
+def test_killed_twice_it_ends_with_the_same_bits(whole, glyphs_dir, tmp_path):
+    process = start(tmp_path, glyphs_dir)
+    wait_for_epoch(tmp_path, 1, process)
+    process.kill()
+    process.communicate()
+
+    process = start(tmp_path, glyphs_dir)
+    wait_for_epoch(tmp_path, 2, process)
+    process.send_signal(signal.SIGSTOP)
+    other = call(
+        "train", *FLAGS, f"--workdir={tmp_path}", f"--data_dir={glyphs_dir}"
+    )
+    assert_one_line(other, "is in use")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    line = "error: interrupted; give the same command again, and it goes on.\n"
+    assert errors == line
+
+    process = start(tmp_path, glyphs_dir)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "Going on after epoch" in output
+    one, two = (
+        koch_siamese.load_model(path / "model.keras").get_weights()
+        for path in (whole, tmp_path)
+    )
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+    one, two = (
+        json.loads((path / "history.json").read_text())
+        for path in (whole, tmp_path)
+    )
+    assert (one["loss"], one["accuracy"]) == (two["loss"], two["accuracy"])
