@@ -171,6 +171,13 @@ def _make_batches(images, sample, first_step):
         drawings, matrices, labels = arrays
         return tf.gather(pixels, drawings), matrices, labels
 
-    return tf.data.Dataset.range(first_step, np.iinfo(np.int64).max).map(
-        make_batch, num_parallel_calls=2
+    # Several workers share each batch.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return (
+        tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+        .map(make_batch, num_parallel_calls=2)
+        .with_options(options)
     )

@@ -193,6 +193,23 @@ def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
     return build_siamese(embedding, build_fast_head(embedding.output.shape[-1]))
 
 
+def copy_siamese(siamese: keras.Model) -> keras.Model:
+    """A siamese model of its own variables, with the same weights."""
+    head = get_head(siamese)
+    copy = build_siamese(
+        keras.models.clone_model(get_embedding(siamese)),
+        type(head).from_config(head.get_config()),
+    )
+    copy_weights(siamese, copy)
+    return copy
+
+
+def copy_weights(source: keras.Model, target: keras.Model):
+    """Gives a siamese model the weights of another, or of a training model."""
+    for get_part in (get_embedding, get_head):
+        get_part(target).set_weights(get_part(source).get_weights())
+
+
 def get_embedding(model: keras.Model) -> keras.Model:
     """The shared embedding of a siamese or training model."""
     return model.get_layer("embedding")

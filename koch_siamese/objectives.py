@@ -4,9 +4,21 @@ import keras
 from keras import ops
 
 
-def build_pair_loss() -> keras.losses.Loss:
-    """The paper's cross-entropy (section 3.2) on logits of pairs."""
-    return keras.losses.BinaryCrossentropy(from_logits=True)
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class PairLoss(keras.losses.Loss):
+    """The paper's cross-entropy (section 3.2) on logits of pairs.
+
+    Not Keras' own, which takes the mean of a vector by itself, and then is not
+    divided among the devices of a distributed training.
+
+    Call arguments:
+        y_true: `[batch]`, 1 = same, 0 = different.
+        y_pred: logits `[batch]`.
+    """
+
+    def call(self, y_true, y_pred):
+        """The loss of each pair, `[batch]`."""
+        return ops.binary_crossentropy(y_true, y_pred, from_logits=True)
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")

@@ -108,12 +108,16 @@ def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
     """The compiled model that learns from `make_batches`."""
     if settings.sampling == "pairs":
         trainer = build_pair_model(siamese, settings.image_size)
-        loss = objectives.build_pair_loss()
+        loss = objectives.PairLoss()
         if settings.objective == "contrastive":
             loss = objectives.ContrastiveLoss(settings.margin)
     else:
         trainer = build_group_model(siamese, settings.image_size)
         loss = objectives.AllPairsLoss(settings.ranking_weight)
+    if settings.distribute == "multiworker":
+        from koch_siamese.distribution import DistributedModel
+
+        trainer = DistributedModel(trainer.input, trainer.output)
     trainer.compile(_build_optimizer(settings), loss)
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer

@@ -6,6 +6,7 @@ import time
 
 import keras
 
+from koch_siamese import networks
 from koch_siamese.characters import Characters
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.runs import RunDirectory, write_text
@@ -45,7 +46,7 @@ class RunState(keras.callbacks.Callback):
         run: where to write.
         state: as of the last epoch; changed in place.
         settings: of the training.
-        siamese: the model whose weights are trained.
+        siamese: the model whose weights are trained, or a copy to put them in.
         validation, trials: see `training.make_validation`.
     """
 
@@ -81,8 +82,11 @@ class RunState(keras.callbacks.Callback):
                 f"lower rates than {_learning_rates(self._settings)} in a new "
                 "--workdir."
             )
+        siamese = self._siamese
+        if networks.get_head(siamese) is not networks.get_head(self.model):
+            networks.copy_weights(self.model, siamese)
         result = evaluate_trials(
-            SiameseScorer(self._siamese), self._validation.images, self._trials
+            SiameseScorer(siamese), self._validation.images, self._trials
         )
         logs["one_shot_accuracy"] = result["accuracy"]
         state = self._state

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,15 @@ class RunDirectory:
                         "trains there. Wait for it, or give another --workdir."
                     ) from error
             yield
+
+    @contextlib.contextmanager
+    def copy(self):
+        """A passing copy of the run, for who must not write in it."""
+        with tempfile.TemporaryDirectory() as folder:
+            other = RunDirectory(folder)
+            if self.checkpoints.exists():
+                shutil.copytree(self.checkpoints, other.checkpoints)
+            yield other
 
     def save_checkpoint(self, epoch: int, state: dict, save_model: Callable):
         """Stores the state after an epoch, in a folder that appears whole.

@@ -138,7 +138,9 @@ class Search:
         callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
         try:
             with run.lock():
-                training.train(settings, run, source, *validation, [callback])
+                training.train(
+                    settings, run, source, validation, callbacks=[callback]
+                )
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
         except KeyboardInterrupt:

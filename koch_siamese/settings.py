@@ -178,6 +178,12 @@ class Settings:
     )
     ways: int = _setting(20, "Candidate characters in a trial.", low=2)
     shots: int = _setting(1, "Drawings of each candidate.", low=1)
+    distribute: str = _setting(
+        "none",
+        "Devices to train on: one; all GPUs of this machine; or the machines "
+        "of TF_CONFIG, each of which runs the same command.",
+        choices=("none", "mirrored", "multiworker"),
+    )
     seed: int = _setting(0, "Decides weights, batches and trials.", low=0)
     deterministic: bool = _setting(
         False,

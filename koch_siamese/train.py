@@ -42,6 +42,9 @@ def main():
         manual_dir=common_flags.MANUAL_DIR.value,
         flagfile=",".join(_flagfiles()) or None,
     )
+    if results is None:
+        print("This worker is done; the first one evaluates.")
+        return
     if results:
         print(format_results(results))
     print(format_thresholds(RunDirectory(WORKDIR.value).read_thresholds()))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from koch_siamese import charts, figures, networks, recipes
+from koch_siamese import charts, distribution, figures, networks, recipes
 from koch_siamese.characters import Characters
 from koch_siamese.datasets import DataSource
 from koch_siamese.errors import InputError
@@ -32,7 +33,7 @@ def train_and_evaluate(
     data_dir: str | None = None,
     manual_dir: str | None = None,
     flagfile: str | None = None,
-) -> list[dict]:
+) -> list[dict] | None:
     """Trains a siamese network, keeps its best epoch and evaluates that.
 
     A training that was interrupted goes on from its last epoch; of one that is
@@ -46,7 +47,8 @@ def train_and_evaluate(
 
     Returns:
         A result for each of `settings.protocols`, see
-        `protocols.evaluate_with_baseline`.
+        `protocols.evaluate_with_baseline`. None from a worker that is not the
+        chief of several.
 
     Raises:
         InputError: settings, data and run directory do not fit together, or
@@ -54,15 +56,21 @@ def train_and_evaluate(
     """
     if settings.deterministic:
         _make_deterministic()
+    strategy = distribution.make_strategy(settings.distribute)
     run = RunDirectory(workdir)
-    run.claim(settings, flagfile)
     source = make_source(settings, data_dir, manual_dir)
-    with run.lock():
-        _train_and_inspect(settings, run, source)
-        return [
-            _evaluate(settings, run, protocol, source)
-            for protocol in settings.protocols
-        ]
+    with distribution.other_workers():
+        if not distribution.is_chief(strategy):
+            with run.copy() as own:
+                train(settings, own, source, strategy=strategy)
+            return None
+        run.claim(settings, flagfile)
+        with run.lock():
+            _train_and_inspect(settings, run, source, strategy)
+            return [
+                _evaluate(settings, run, protocol, source)
+                for protocol in settings.protocols
+            ]
 
 
 def _make_deterministic():
@@ -71,8 +79,6 @@ def _make_deterministic():
     Batch normalisation needs the second: what runs side by side ends in any
     order.
     """
-    import tensorflow as tf
-
     tf.config.experimental.enable_op_determinism()
     try:
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -128,16 +134,16 @@ def _answers(path, settings):
     return all(result[name] == value for name, value in asked.items())
 
 
-def _train_and_inspect(settings, run, source):
+def _train_and_inspect(settings, run, source, strategy):
     """All that comes before the evaluation, unless it has been done."""
     if run.thresholds.exists():  # the last file that is written here
         _, state = run.load_checkpoint() or (None, new_state())
         if is_finished(settings, state):
             return
     _check_protocols(settings, source)
-    validation, trials = make_validation(settings, source)
-    train(settings, run, source, validation, trials)
-    inspect(run, validation, trials, ways=settings.ways, seed=settings.seed)
+    validation = make_validation(settings, source)
+    train(settings, run, source, validation, strategy=strategy)
+    inspect(run, *validation, ways=settings.ways, seed=settings.seed)
 
 
 def make_validation(
@@ -164,9 +170,10 @@ def train(
     settings: Settings,
     run: RunDirectory,
     source: DataSource,
-    validation: Characters,
-    trials: Trials,
+    validation: tuple[Characters, Trials] | None = None,
+    *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict:
     """Trains up to the end, from wherever a run stands.
 
@@ -174,9 +181,10 @@ def train(
         settings: what to train.
         run: the run's directory, claimed for these settings.
         source: where the training characters are from.
-        validation, trials: see `make_validation`.
+        validation: of `make_validation`, if that has been made.
         callbacks: called after an epoch is stored; `logs` has
             `one_shot_accuracy`.
+        strategy: of `distribution.make_strategy`, if not the default one.
 
     Returns:
         The state of the run: `epoch`, the epochs trained; `best_epoch` and
@@ -189,8 +197,9 @@ def train(
     state = checkpoint[1] if checkpoint else new_state()
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
-        siamese, trainer = _build_or_load(settings, checkpoint)
-        callback = RunState(run, state, settings, siamese, validation, trials)
+        siamese, trainer = _build_or_load(settings, checkpoint, strategy)
+        validation = validation or make_validation(settings, source)
+        callback = RunState(run, state, settings, siamese, *validation)
         _fit(settings, run, source, trainer, state, [callback, *callbacks])
     figures.save_figure(
         charts.draw_learning_curves(state["history"]),
@@ -250,15 +259,22 @@ def _check_protocols(settings, source):
         )
 
 
-def _build_or_load(settings, checkpoint):
+def _build_or_load(settings, checkpoint, strategy):
     """The siamese model and its trainer, new or as of the last epoch."""
-    if not checkpoint:
-        siamese = recipes.build_model(settings)
-        return siamese, recipes.build_trainer(settings, siamese)
-    path, state = checkpoint
-    print(f"Going on after epoch {state['epoch']} of {settings.epochs}.")
-    trainer = keras.models.load_model(path)
-    siamese = networks.build_siamese(
-        networks.get_embedding(trainer), networks.get_head(trainer)
-    )
+    with (strategy or tf.distribute.get_strategy()).scope():
+        if checkpoint:
+            path, state = checkpoint
+            print(
+                f"Going on after epoch {state['epoch']} of {settings.epochs}."
+            )
+            trainer = keras.models.load_model(path)
+            siamese = networks.build_siamese(
+                networks.get_embedding(trainer), networks.get_head(trainer)
+            )
+        else:
+            siamese = recipes.build_model(settings)
+            trainer = recipes.build_trainer(settings, siamese)
+    if settings.distribute != "none":
+        # What validates and is stored is of one device.
+        siamese = networks.copy_siamese(siamese)
     return siamese, trainer

@@ -6,14 +6,14 @@ from koch_siamese.layers import EuclideanDistance
 from koch_siamese.objectives import (
     AllPairsLoss,
     ContrastiveLoss,
-    build_pair_loss,
+    PairLoss,
 )
 
 LN2 = np.log(2.0)
 
 
 def test_pair_loss_by_hand():
-    loss = build_pair_loss()
+    loss = PairLoss()
     logits = np.array([0.0, np.log(3.0)])
     # -log(1/2) for a same pair, -log(1 - 3/4) for a different one.
     expected = (LN2 + np.log(4.0)) / 2

@@ -92,7 +92,7 @@ def trained(monkeypatch):
     """Replaces training: two epochs, as good as the first momentum."""
     calls = []
 
-    def train(settings, run, source, validation, trials, callbacks):
+    def train(settings, run, source, validation, *, callbacks):
         (report,) = callbacks
         momentum = settings.layer_momentums[0]
         calls.append((run.path.name, momentum))

@@ -1,0 +1,109 @@
+"""Training on several devices or machines, by tf.distribute."""
+
+import contextlib
+import json
+import os
+
+import keras
+import tensorflow as tf
+
+from koch_siamese.errors import InputError
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The strategy that a training runs under.
+
+    Args:
+        name: `none`; `mirrored`, all GPUs of this machine, or all its logical
+            CPU devices; `multiworker`, the machines of `TF_CONFIG`, of which
+            each runs the same command.
+
+    Raises:
+        InputError: `multiworker` without a usable `TF_CONFIG`.
+    """
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "multiworker":
+        _check_cluster()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _check_cluster():
+    text = os.environ.get("TF_CONFIG", "")
+    expected = (
+        'expected something like {"cluster": {"worker": ["host1:2222", '
+        '"host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        config = json.loads(text)
+        workers = config["cluster"]["worker"]
+        index = config["task"]["index"]
+        is_known = config["task"]["type"] == "worker" and (
+            0 <= index < len(workers)
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--distribute=multiworker needs TF_CONFIG; got {text!r}, "
+            f"{expected}."
+        ) from error
+    if not is_known:
+        raise InputError(
+            f"TF_CONFIG has task {config['task']}, which is none of its "
+            f"{len(workers)} workers; {expected}."
+        )
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_id
+
+
+@contextlib.contextmanager
+def other_workers():
+    """Tells in one line that another worker has stopped.
+
+    Raises:
+        InputError: it has.
+    """
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+    ) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"Another worker has stopped ({reason}): give the same commands "
+            "again on all of them, and the training goes on."
+        ) from error
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class DistributedModel(keras.Model):
+    """A functional model that `fit` can train on several machines.
+
+    Keras 3 fails there in two places (keras-team/keras#20585): it builds the
+    model on a reduced batch, and it reduces the logs, which are scalars, along
+    an axis. Neither is needed for functional models. To be deleted when
+    `fit` of a plain model passes tests/test_distribution.py.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Does nothing: a functional model is built, and so is what it uses."""
+
+    def _make_function(self, step_function):
+        """One step on every device; the logs are their mean."""
+        strategy = self.distribute_strategy
+
+        @tf.function(reduce_retracing=True)
+        def one_step(data):
+            logs = strategy.run(step_function, args=(data,))
+            return {
+                name: strategy.reduce("MEAN", value, axis=None)
+                for name, value in logs.items()
+            }
+
+        return lambda iterator: one_step(next(iterator))
