@@ -55,7 +55,7 @@ class RunDirectory:
         text = settings.to_flags()
         recipe = self.read_recipe()
         if self.flags.exists() and self._checkpoints():
-            self._require_same(text)
+            self._require_same(settings)
             if recipe or not flagfile:
                 return
         if not flagfile or Path(flagfile) != self.flags:
@@ -71,16 +71,17 @@ class RunDirectory:
                 f"--workdir={self.path} cannot be written to: {error}."
             ) from error
 
-    def _require_same(self, text):
-        before = self.flags.read_text().splitlines()
-        changed = [line for line in text.splitlines() if line not in before]
+    def _require_same(self, settings):
+        # Flags that came later than the run have their defaults there.
+        before = self.read_settings().to_flags().splitlines()
+        asked = settings.to_flags().splitlines()
+        pairs = zip(before, asked, strict=True)
+        changed = [(was, now) for was, now in pairs if was != now]
         if changed:
-            names = [line.partition("=")[0] + "=" for line in changed]
-            was = [line for line in before if line.startswith(tuple(names))]
+            was, now = (" ".join(lines) for lines in zip(*changed, strict=True))
             raise InputError(
-                f"--workdir={self.path} holds a run with {' '.join(was)}; "
-                f"asked for {' '.join(changed)}. Give another --workdir, or "
-                "delete that one."
+                f"--workdir={self.path} holds a run with {was}; asked for "
+                f"{now}. Give another --workdir, or delete that one."
             )
 
     def read_settings(self) -> Settings:

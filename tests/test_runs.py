@@ -20,6 +20,18 @@ def test_directory_belongs_to_one_training(tmp_path):
         run.claim(Settings(seed=2))
 
 
+def test_flags_that_came_later_have_their_defaults(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.claim(Settings())
+    run.save_checkpoint(1, {}, lambda path: path.write_text("weights"))
+    lines = run.flags.read_text().splitlines()
+    older = [x for x in lines if not x.startswith("--max_minutes=")]
+    run.flags.write_text("\n".join(older))
+    run.claim(Settings())
+    with pytest.raises(InputError, match="with --max_minutes=0.0; asked for"):
+        run.claim(Settings(max_minutes=1.0))
+
+
 def test_a_run_tells_its_recipe(tmp_path):
     run = RunDirectory(tmp_path / "run")
     assert run.read_recipe() is None
