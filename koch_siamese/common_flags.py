@@ -129,6 +129,9 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
             _fail(error)
         except KeyboardInterrupt:
             _fail(if_interrupted)
+        except BrokenPipeError:
+            # Who reads the output has enough of it, such as `head`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     _show_in_help()
     app.run(guarded_main, flags_parser=_parse)

@@ -209,7 +209,10 @@ def _measured(row, results):
             result.get("training_machine") or result["machine"]
             for result in results
         ),
-        "commit": _list(result["commit"] for result in results),
+        "commit": _list(
+            result.get("training_commit") or result["commit"]
+            for result in results
+        ),
     }
     if row.is_trained:
         cells |= _of_seeds(shares, results)

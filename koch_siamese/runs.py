@@ -102,16 +102,17 @@ class RunDirectory:
 
     def origin(self) -> dict[str, object]:
         """What a result of the run's model carries: which training it is of."""
-        seconds = machine = None
+        seconds, made = None, {}
         if self.history.exists():
             seconds = sum(json.loads(self.history.read_text())["seconds"])
         if self.thresholds.exists():  # written where the training ended
-            machine = self.read_thresholds()["machine"]
+            made = self.read_thresholds()
         return {
             "flagfile": self.read_recipe(),
             "training_seed": self.read_settings().seed,
             "training_seconds": seconds,
-            "training_machine": machine,
+            "training_machine": made.get("machine"),
+            "training_commit": made.get("commit"),
         }
 
     def save_model(self, save: Callable):

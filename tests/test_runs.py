@@ -28,7 +28,7 @@ def test_flags_that_came_later_have_their_defaults(tmp_path):
     older = [x for x in lines if not x.startswith("--max_minutes=")]
     run.flags.write_text("\n".join(older))
     run.claim(Settings())
-    with pytest.raises(InputError, match="with --max_minutes=0.0; asked for"):
+    with pytest.raises(InputError, match=r"with --max_minutes=0\.0; asked for"):
         run.claim(Settings(max_minutes=1.0))
 
 
@@ -47,11 +47,13 @@ def test_a_run_tells_its_recipe(tmp_path):
         "training_seed": 3,
         "training_seconds": None,
         "training_machine": None,
+        "training_commit": None,
     }
     run.history.write_text('{"seconds": [1.5, 2.0]}')
     run.write_result("thresholds", {})
     assert run.origin()["training_seconds"] == 3.5
-    assert run.origin()["training_machine"] == runs.provenance()["machine"]
+    for name in ("machine", "commit"):
+        assert run.origin()[f"training_{name}"] == runs.provenance()[name]
     with pytest.raises(InputError, match=r"asked for --seed=2\. Give"):
         run.claim(Settings(seed=2), "experiments/three.flags")
 
