@@ -75,15 +75,10 @@ def _check_output():
 
 def _make_folder_beside(output):
     """A temporary folder on the same disk, to be written before `output`."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(
-            dir=output.parent, prefix=f".{output.name}.", suffix=".partial"
-        )
-    except OSError as error:
-        raise InputError(
-            f"--output={OUTPUT.value} cannot be written to: {error}."
-        ) from error
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(
+        dir=output.parent, prefix=f".{output.name}.", suffix=".partial"
+    )
 
 
 def _format_exports(output, differences):
@@ -115,17 +110,25 @@ def main():
     # A model.keras is the same for every backend; exports are TensorFlow's.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     common_flags.import_tensorflow()
+    import tensorflow as tf
+
     from koch_siamese import serving_files
     from koch_siamese.networks import load_model
 
     model = load_model(path)
-    with _make_folder_beside(output) as temporary:
-        partial = Path(temporary, output.name)
-        partial.mkdir()
-        for name in formats:
-            serving_files.FORMATS[name](model, partial)
-        differences = serving_files.check_exports(model, partial)
-        partial.replace(output)
+    try:
+        with _make_folder_beside(output) as temporary:
+            partial = Path(temporary, output.name)
+            partial.mkdir()
+            for name in formats:
+                serving_files.FORMATS[name](model, partial)
+            differences = serving_files.check_exports(model, partial)
+            partial.replace(output)
+    except (OSError, tf.errors.ResourceExhaustedError) as error:
+        reason = str(error).rpartition("; ")[2]
+        raise InputError(
+            f"--output={OUTPUT.value} cannot be written: {reason}."
+        ) from error
     print(_format_exports(output, differences))
     print("Images: uint8 [batch, height, width, 1], any batch and any size.")
 

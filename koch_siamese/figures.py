@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from koch_siamese.errors import InputError
 from koch_siamese.gallery import Answer
+from koch_siamese.runs import writing_events
 from koch_siamese.tables import to_printable
 from koch_siamese.trials import Trials, compute_margins
 
@@ -231,6 +232,7 @@ def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
     if tensorboard:
         import tensorflow as tf
 
-        with tf.summary.create_file_writer(str(tensorboard)).as_default():
+        writer = tf.summary.create_file_writer
+        with writing_events(tensorboard), writer(str(tensorboard)).as_default():
             picture = tf.io.decode_png(path.read_bytes(), channels=3)
             tf.summary.image(path.stem, picture[np.newaxis], step=0)

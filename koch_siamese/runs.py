@@ -238,6 +238,27 @@ def write_text(path: Path, text: str):
     partial.replace(path)
 
 
+@contextlib.contextmanager
+def writing_events(folder: Path):
+    """Tells in one line where TensorBoard's files cannot be written.
+
+    Raises:
+        InputError: they cannot.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "events" not in str(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder} cannot be written ({reason}): make room, and give the "
+            "same command again."
+        ) from error
+
+
 def provenance() -> dict[str, object]:
     """What a reported number carries: version, commit and machine."""
     return {

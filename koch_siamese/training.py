@@ -16,7 +16,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.inspection import inspect
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
 from koch_siamese.run_state import RunState, is_finished, new_state
-from koch_siamese.runs import RunDirectory
+from koch_siamese.runs import RunDirectory, writing_events
 from koch_siamese.scoring import SiameseScorer
 from koch_siamese.settings import Settings
 from koch_siamese.trials import Trials
@@ -220,19 +220,20 @@ def _fit(settings, run, source, trainer, state, callbacks):
         run.figures / "pairs.png",
         run.tensorboard,
     )
-    trainer.fit(
-        batches,
-        epochs=settings.epochs,
-        initial_epoch=state["epoch"],
-        shuffle=False,  # the batches are; Keras would warn
-        steps_per_epoch=settings.steps_per_epoch,
-        verbose=1 if sys.stdout.isatty() else 2,
-        callbacks=[
-            *callbacks,
-            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-    )
+    with writing_events(run.tensorboard):
+        trainer.fit(
+            batches,
+            epochs=settings.epochs,
+            initial_epoch=state["epoch"],
+            shuffle=False,  # the batches are; Keras would warn
+            steps_per_epoch=settings.steps_per_epoch,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                *callbacks,
+                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        )
 
 
 def _load_training(settings, source):
