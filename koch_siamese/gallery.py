@@ -96,7 +96,10 @@ class Gallery:
                 model.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with (
+                Path(path).open("rb") as stream,
+                np.load(stream, allow_pickle=False) as file,
+            ):
                 gallery = cls(
                     tuple(file["names"].tolist()),
                     file["embeddings"],

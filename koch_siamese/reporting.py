@@ -36,6 +36,16 @@ SHORT_COLUMNS = (
     "command",
 )
 
+# Of a result, and their types.
+NEEDED = {
+    "accuracy": float,
+    "num_trials": int,
+    "seed": int,
+    "model": str,
+    "machine": str,
+    "commit": str | None,
+}
+
 Results = Mapping[str, Mapping[str, object]]  # by the name of their file
 
 
@@ -168,7 +178,7 @@ def load_results(folder: Path) -> dict[str, dict]:
     """Reads the results of protocols among a folder's JSON files, by name.
 
     Raises:
-        InputError: a file is no JSON.
+        InputError: a file is no JSON, or a result that lacks something.
     """
     results = {}
     for path in sorted(folder.glob("*.json")):
@@ -176,9 +186,21 @@ def load_results(folder: Path) -> dict[str, dict]:
             result = json.loads(path.read_text())
         except ValueError as error:
             raise InputError(f"{path} is no JSON: {error}.") from error
-        if "protocol" in result:
+        if isinstance(result, dict) and "protocol" in result:
+            _require_whole(result, path)
             results[path.name] = result
     return results
+
+
+def _require_whole(result, path):
+    """Checks what every table needs of a result."""
+    for name, kind in NEEDED.items():
+        if not isinstance(result.get(name), kind):
+            raise InputError(
+                f"{path} has {name} {result.get(name)!r}: expected a result as "
+                "koch_siamese.evaluate writes it. Measure it again, or remove "
+                "it."
+            )
 
 
 def _cells(row: Row, results: list[dict]) -> dict[str, str]:
