@@ -158,18 +158,17 @@ def _make_batches(images, sample, first_step):
 
     def sample_step(step):
         drawings, matrices, labels = sample(step)
-        return drawings.astype(np.int64), matrices, labels
+        # Taken here: as a tensor all drawings would be in memory once more.
+        return images[drawings][..., np.newaxis], matrices, labels
 
     example = sample_step(0)
     dtypes = [tf.as_dtype(array.dtype) for array in example]
-    pixels = tf.constant(images[..., np.newaxis])
 
     def make_batch(step):
         arrays = tf.numpy_function(sample_step, [step], dtypes, stateful=False)
         for array, like in zip(arrays, example, strict=True):
             array.set_shape(like.shape)
-        drawings, matrices, labels = arrays
-        return tf.gather(pixels, drawings), matrices, labels
+        return tuple(arrays)
 
     # Several workers share each batch.
     options = tf.data.Options()
