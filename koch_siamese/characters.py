@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from koch_siamese.errors import InputError
+from koch_siamese.image_arrays import join, make_images, take
 
 PAPER = 255  # grey value of what is not ink, in uint8 images
 
@@ -61,7 +62,7 @@ class Characters:
         """The drawings at `which` (indices or a mask); labels are kept."""
         return dataclasses.replace(
             self,
-            images=self.images[which],
+            images=take(self.images, which),
             character=self.character[which],
             number=self.number[which],
             alphabet=self.alphabet[which],
@@ -111,7 +112,7 @@ class Characters:
         """New alphabets of the same characters; images by a name's ending."""
         num, numbers = len(variants), range(len(variants))
         return Characters(
-            images=np.concatenate(list(variants.values())),
+            images=join(list(variants.values())),
             character=np.concatenate(
                 [num * self.character + variant for variant in numbers]
             ),
@@ -137,7 +138,7 @@ class Characters:
         if self.images.shape[1:] == (image_size, image_size):
             return self
         side = max(self.images.shape[1:])
-        resized = np.empty((len(self), image_size, image_size), np.uint8)
+        resized = make_images((len(self), image_size, image_size))
         for target, image in zip(resized, self.images, strict=True):
             target[:] = Image.fromarray(_pad_to_square(image, side)).resize(
                 (image_size, image_size), Image.Resampling.BILINEAR
@@ -186,15 +187,36 @@ def read_examples(builder, split: str) -> dict[str, np.ndarray]:
         read_config=tfds.ReadConfig(interleave_cycle_length=1),
         decoders={"image": tfds.decode.SkipDecoding()},
     )
-    batches = list(
-        dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(1024)
-        .prefetch(2)
-        .as_numpy_iterator()
+    return collect(
+        dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE),
+        builder.info.splits[split].num_examples,
+        f"The split {split!r} of {builder.name}",
     )
-    if not batches:
-        raise InputError(f"The split {split!r} of {builder.name} is empty.")
-    return {
-        name: np.concatenate([batch[name] for batch in batches])
-        for name in batches[0]
+
+
+def collect(dataset, num_examples: int, name: str) -> dict[str, np.ndarray]:
+    """Reads a tf.data.Dataset of examples into one array for each feature.
+
+    Args:
+        dataset: of dicts; their `image` is uint8 `[height, width]`.
+        num_examples: how many there are.
+        name: of the data, for the error.
+
+    Raises:
+        InputError: there are none.
+    """
+    batches, images, place = [], None, 0
+    for batch in dataset.batch(1024).prefetch(2).as_numpy_iterator():
+        pixels = batch.pop("image")
+        if images is None:
+            images = make_images((num_examples, *pixels.shape[1:]))
+        images[place : place + len(pixels)] = pixels
+        place += len(pixels)
+        batches.append(batch)
+    if images is None:
+        raise InputError(f"{name} is empty.")
+    labels = {
+        key: np.concatenate([batch[key] for batch in batches])
+        for key in batches[0]
     }
+    return labels | {"image": images}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from koch_siamese import image_arrays
 from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings, parse_setting
 
@@ -20,6 +21,12 @@ MANUAL_DIR = flags.DEFINE_string(
     "manual_dir",
     None,
     "A folder with Omniglot's four zips, where they cannot be downloaded.",
+)
+MAX_IMAGE_MEGABYTES = flags.DEFINE_integer(
+    "max_image_megabytes",
+    1024,
+    "Images that take more are kept in a file in $TMPDIR, not in memory.",
+    lower_bound=0,
 )
 
 
@@ -123,6 +130,7 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
         logging.set_verbosity(logging.ERROR)
         # What a machine's keeper sends before it takes the machine away.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        image_arrays.limit_memory(MAX_IMAGE_MEGABYTES.value)
         try:
             main()
         except InputError as error:

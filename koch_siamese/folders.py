@@ -6,7 +6,9 @@ import numpy as np
 from tqdm import tqdm
 
 from koch_siamese.characters import SPLITS, Characters
+from koch_siamese.cleaning import IMAGE_SIZE
 from koch_siamese.errors import InputError
+from koch_siamese.image_arrays import make_images
 from koch_siamese.image_files import complaint, list_images, read_drawing
 
 MIN_CHARACTERS = 10  # fewer would leave one to validate or to test on
@@ -49,8 +51,11 @@ def load_folder(
     alphabet = np.array([alphabets.index(name) for name, _ in names])
     number = np.arange(len(names)) - np.searchsorted(alphabet, alphabet) + 1
     place = np.arange(len(files)) - np.searchsorted(character, character)
+    images = make_images((len(order), IMAGE_SIZE, IMAGE_SIZE))
+    for image, file in zip(images, progress, strict=True):
+        image[:] = read_drawing(files[file], crop)
     characters = Characters(
-        images=np.stack([read_drawing(files[file], crop) for file in progress]),
+        images=images,
         character=character.astype(np.int32),
         number=number[character].astype(np.int32),
         alphabet=alphabet[character].astype(np.int32),

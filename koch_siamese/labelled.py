@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from koch_siamese.characters import PAPER, Characters
+from koch_siamese.characters import PAPER, Characters, collect
 from koch_siamese.errors import InputError
+from koch_siamese.image_arrays import CHUNK, take
 
 IMAGE_SIZE = 105  # of images that are not all of one size
 
@@ -29,9 +30,10 @@ def load_labelled(builder, split: str) -> Characters:
             f"{builder.name} has no split {split}: it has "
             f"{', '.join(builder.info.splits)}."
         )
-    images, labels = _read(builder, name)
+    examples = _read(builder, name)
+    images, labels = examples["image"], examples["label"]
     order = np.argsort(labels, kind="stable")
-    images, labels = images[order], labels[order]
+    images, labels = take(images, order), labels[order]
     place = np.arange(len(labels)) - np.searchsorted(labels, labels)
     return Characters(
         images=invert_if_dark(images),
@@ -44,23 +46,23 @@ def load_labelled(builder, split: str) -> Characters:
 
 
 def invert_if_dark(images: np.ndarray) -> np.ndarray:
-    """Makes paper light: inverts a set of images most of whose edge is dark.
+    """Makes paper light: inverts images, in place, whose edges are mostly dark.
 
     Args:
         images: uint8 `[num, height, width]`.
     """
-    edges = np.concatenate(
-        [
-            images[:, [0, -1]].reshape(len(images), -1),
-            images[:, :, [0, -1]].reshape(len(images), -1),
-        ],
-        axis=1,
-    )
-    return PAPER - images if np.median(edges) < PAPER / 2 else images
+    edges = (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1])
+    dark = sum((images[edge] < PAPER / 2).sum() for edge in edges)
+    num_pixels = 2 * len(images) * sum(images.shape[1:])
+    if 2 * dark > num_pixels:
+        for start in range(0, len(images), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            images[chunk] = PAPER - images[chunk]
+    return images
 
 
 def _read(builder, split):
-    """Grey images `[num, height, width]` and labels `[num]`, in file order."""
+    """Grey `image` `[num, height, width]` and `label` `[num]`."""
     import tensorflow as tf
 
     height, width, channels = builder.info.features["image"].shape
@@ -72,18 +74,14 @@ def _read(builder, split):
         image = image[..., :1]
         if height is None or width is None:
             image = _fit(image)
-        return image[..., 0], example["label"]
+        return {"image": image[..., 0], "label": example["label"]}
 
     dataset = builder.as_dataset(split=split, shuffle_files=False)
-    batches = list(
-        dataset.map(make_grey, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(1024)
-        .as_numpy_iterator()
+    return collect(
+        dataset.map(make_grey, num_parallel_calls=tf.data.AUTOTUNE),
+        builder.info.splits[split].num_examples,
+        f"The split {split!r} of {builder.name}",
     )
-    images, labels = (
-        np.concatenate(part) for part in zip(*batches, strict=True)
-    )
-    return images, labels
 
 
 def _fit(image):

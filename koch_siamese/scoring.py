@@ -7,6 +7,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
+from koch_siamese.image_arrays import CHUNK, take
 from koch_siamese.networks import (
     get_embedding,
     get_head,
@@ -52,9 +53,15 @@ class SiameseScorer:
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
-        return self._embedding.predict(
-            images[..., np.newaxis], batch_size=self._batch_size, verbose=0
-        )
+        embeddings = [
+            self._embedding.predict(
+                images[start : start + CHUNK, ..., np.newaxis],
+                batch_size=self._batch_size,
+                verbose=0,
+            )
+            for start in range(0, len(images), CHUNK)
+        ]
+        return np.concatenate(embeddings)
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
@@ -78,7 +85,7 @@ def score_pairs(
     """
     used, places = np.unique(np.r_[first, second], return_inverse=True)
     first, second = np.split(places, 2)
-    embeddings = scorer.embed(images[used])
+    embeddings = scorer.embed(take(images, used))
     scores = np.empty(len(first))
     for start in range(0, len(first), PAIRS_AT_ONCE):
         chunk = slice(start, start + PAIRS_AT_ONCE)

@@ -1,0 +1,55 @@
+"""Arrays of many images: in memory, or in a file if they are too many."""
+
+import math
+import tempfile
+
+import numpy as np
+
+CHUNK = 4096  # images that are moved at once
+
+_max_megabytes = 1024
+
+
+def limit_memory(megabytes: int):
+    """Sets from which size on an array of images is a file of its own."""
+    global _max_megabytes
+    _max_megabytes = megabytes
+
+
+def make_images(shape: tuple[int, int, int]) -> np.ndarray:
+    """Room for uint8 images `[num, height, width]`.
+
+    More than the limit is mapped from a file, of which the system keeps in
+    memory what is used and fits. The file is nameless, in `$TMPDIR`, and goes
+    with the array.
+    """
+    size = math.prod(shape)
+    if size <= _max_megabytes << 20:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return np.memmap(file, np.uint8, "r+", shape=shape)
+
+
+def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """The images at `which`, indices or a mask, as an array of its own."""
+    if which.dtype == bool:
+        which = np.flatnonzero(which)
+    taken = make_images((len(which), *images.shape[1:]))
+    for start in range(0, len(which), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        taken[chunk] = images[which[chunk]]
+    return taken
+
+
+def join(parts: list[np.ndarray]) -> np.ndarray:
+    """One array of several, which have images of one size."""
+    num = sum(map(len, parts))
+    joined = make_images((num, *parts[0].shape[1:]))
+    place = 0
+    for part in parts:
+        for start in range(0, len(part), CHUNK):
+            chunk = part[start : start + CHUNK]
+            joined[place : place + len(chunk)] = chunk
+            place += len(chunk)
+    return joined
