@@ -22,7 +22,7 @@ from PIL import Image, ImageFilter
 
 from koch_siamese import common_flags
 from koch_siamese.datasets import load_characters
-from koch_siamese.runs import provenance
+from koch_siamese.result_files import provenance
 from koch_siamese.trials import wilson_interval
 
 OUTPUT = flags.DEFINE_string("output", "photographs", "A new folder.")

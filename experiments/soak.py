@@ -20,7 +20,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from koch_siamese.runs import RunDirectory, provenance
+from koch_siamese.result_files import provenance
+from koch_siamese.runs import RunDirectory
 
 MINUTES = flags.DEFINE_float("minutes", 120, "How long to go on.")
 SEED = flags.DEFINE_integer("seed", 0, "Decides the moments of the kills.")

@@ -9,7 +9,6 @@ import numpy as np
 
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import AffineRanges, sample_affine_matrices
-from koch_siamese.errors import InputError
 from koch_siamese.pairs import (
     CharacterIndex,
     PairSet,
@@ -55,14 +54,11 @@ def make_pairs(
     index = _build_index(characters, 2, 2)
 
     if num_pairs:
-        rng = np.random.default_rng(seed)
-        pairs = sample_pairs(index, num_pairs, rng, within_alphabet)
+        pairs = sample_pairs(
+            index, num_pairs, np.random.default_rng(seed), within_alphabet
+        )
         pair_set = PairSet(*pairs, num_copies, seed)
-        if len(pair_set) < batch_size:
-            raise InputError(
-                f"A set of {num_pairs} pairs and {num_copies} copies is less "
-                f"than a batch of {batch_size}: ask for more pairs."
-            )
+        pair_set.require(batch_size)
 
     def sample(step):
         if num_pairs:

@@ -113,7 +113,7 @@ def main():
     common_flags.import_tensorflow()
     from koch_siamese.datasets import DataSource
     from koch_siamese.protocols import evaluate_with_baseline, format_results
-    from koch_siamese.runs import write_result
+    from koch_siamese.result_files import write_result
 
     result = evaluate_with_baseline(
         _build_scorer(model),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from koch_siamese.errors import InputError
 from koch_siamese.gallery import Answer
-from koch_siamese.runs import writing_events
+from koch_siamese.result_files import writing_events
 from koch_siamese.tables import to_printable
 from koch_siamese.trials import Trials, compute_margins
 

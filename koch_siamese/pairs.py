@@ -159,6 +159,18 @@ class PairSet:
         """Number of pairs, copies included."""
         return len(self.same) * (1 + self.num_copies)
 
+    def require(self, batch_size: int):
+        """Checks that a batch can be drawn.
+
+        Raises:
+            InputError: the set is smaller.
+        """
+        if len(self) < batch_size:
+            raise InputError(
+                f"A set of {len(self.same)} pairs and {self.num_copies} copies "
+                f"is less than a batch of {batch_size}: ask for more pairs."
+            )
+
     def take(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """What a step of training sees.
 

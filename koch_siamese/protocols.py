@@ -92,27 +92,15 @@ def evaluate_with_baseline(
             source, dataset="omniglot", background="original"
         )
         split = "test"
-    characters = source.load(split)
-    if protocol == "verification":
-        validation = source.load("validation")
-
-        def measure(scorer):
-            return evaluate_pairs(
-                scorer, characters, validation, num_trials, seed
-            )
-    else:
-        trials = make_trials(
-            protocol,
-            characters,
-            num_trials=num_trials,
-            ways=ways,
-            shots=shots,
-            seed=seed,
-        )
-
-        def measure(scorer):
-            return evaluate_trials(scorer, characters.images, trials)
-
+    measure = _choose_measure(
+        protocol,
+        source,
+        split,
+        num_trials=num_trials,
+        ways=ways,
+        shots=shots,
+        seed=seed,
+    )
     return {
         "protocol": protocol,
         "dataset": source.dataset,
@@ -122,6 +110,19 @@ def evaluate_with_baseline(
         **measure(scorer),
         "nearest_neighbour": measure(PixelsCosine())["accuracy"],
     }
+
+
+def _choose_measure(protocol, source, split, **trial_options):
+    """What measures a scorer by a protocol: always on the same trials."""
+    characters = source.load(split)
+    if protocol == "verification":
+        validation = source.load("validation")
+        num_pairs, seed = trial_options["num_trials"], trial_options["seed"]
+        return lambda scorer: evaluate_pairs(
+            scorer, characters, validation, num_pairs, seed
+        )
+    trials = make_trials(protocol, characters, **trial_options)
+    return lambda scorer: evaluate_trials(scorer, characters.images, trials)
 
 
 def score_random_pairs(

@@ -14,7 +14,8 @@ from absl import flags
 
 from koch_siamese import common_flags, documents, reporting
 from koch_siamese.errors import InputError
-from koch_siamese.runs import RunDirectory, write_text
+from koch_siamese.result_files import write_text
+from koch_siamese.runs import RunDirectory
 from koch_siamese.settings import Settings
 
 ADD = flags.DEFINE_multi_string(

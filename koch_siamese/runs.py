@@ -1,18 +1,16 @@
-"""A run's directory: its files, its checkpoints, and what its numbers carry."""
+"""A run's directory: its files and its checkpoints."""
 
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from koch_siamese.errors import InputError
+from koch_siamese.result_files import write_result, write_text
 from koch_siamese.settings import Settings
 
 try:
@@ -215,87 +213,3 @@ def _read_checkpoint(folder):
     if broken:
         raise ValueError(f"{broken} of trainer.keras has another checksum")
     return state
-
-
-def write_result(path: Path, result: dict):
-    """Writes a result as JSON, with where the numbers are from.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    text = json.dumps(result | provenance(), indent=2) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}.") from error
-
-
-def write_text(path: Path, text: str):
-    """Writes a file beside its place and renames it: whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-@contextlib.contextmanager
-def writing_events(folder: Path):
-    """Tells in one line where TensorBoard's files cannot be written.
-
-    Raises:
-        InputError: they cannot.
-    """
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if "events" not in str(error):
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{folder} cannot be written ({reason}): make room, and give the "
-            "same command again."
-        ) from error
-
-
-def provenance() -> dict[str, object]:
-    """What a reported number carries: version, commit and machine."""
-    return {
-        "version": importlib.metadata.version("koch-siamese"),
-        "commit": _commit(),
-        "machine": f"{os.cpu_count()} x {_processor()}",
-        "tensorflow": importlib.metadata.version("tensorflow"),
-    }
-
-
-def _commit():
-    """The commit of the checkout that the package runs from, if it does."""
-    here = Path(__file__)
-
-    def ask(*arguments):
-        return subprocess.run(
-            ["git", "-C", str(here.parent), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.strip()
-
-    try:
-        # Installed below another project, it is none of that one's files.
-        ask("ls-files", "--error-unmatch", here.name)
-        return ask(
-            "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line for line in lines if line.startswith("model name")]
-    return names[0].partition(":")[2].strip() if names else platform.machine()

@@ -17,7 +17,8 @@ from koch_siamese import charts, training
 from koch_siamese.datasets import DataSource
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.figures import save_figure
-from koch_siamese.runs import RunDirectory, provenance, write_text
+from koch_siamese.result_files import provenance, write_text
+from koch_siamese.runs import RunDirectory
 from koch_siamese.search_space import suggest_settings, to_point
 from koch_siamese.settings import Settings
 from koch_siamese.tables import format_table

@@ -15,8 +15,9 @@ from koch_siamese.datasets import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.inspection import inspect
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
+from koch_siamese.result_files import writing_events
 from koch_siamese.run_state import RunState, is_finished, new_state
-from koch_siamese.runs import RunDirectory, writing_events
+from koch_siamese.runs import RunDirectory
 from koch_siamese.scoring import SiameseScorer
 from koch_siamese.settings import Settings
 from koch_siamese.trials import Trials

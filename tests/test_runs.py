@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 
-from koch_siamese import runs
+from koch_siamese import result_files
 from koch_siamese.errors import InputError
 from koch_siamese.runs import RunDirectory
 from koch_siamese.settings import Settings
@@ -53,7 +53,9 @@ def test_a_run_tells_its_recipe(tmp_path):
     run.write_result("thresholds", {})
     assert run.origin()["training_seconds"] == 3.5
     for name in ("machine", "commit"):
-        assert run.origin()[f"training_{name}"] == runs.provenance()[name]
+        assert (
+            run.origin()[f"training_{name}"] == result_files.provenance()[name]
+        )
     with pytest.raises(InputError, match=r"asked for --seed=2\. Give"):
         run.claim(Settings(seed=2), "experiments/three.flags")
 
