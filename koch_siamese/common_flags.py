@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from koch_siamese import image_arrays
 from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings, parse_setting
 
@@ -130,6 +129,8 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
         logging.set_verbosity(logging.ERROR)
         # What a machine's keeper sends before it takes the machine away.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        from koch_siamese import image_arrays
+
         image_arrays.limit_memory(MAX_IMAGE_MEGABYTES.value)
         try:
             main()
