@@ -4,6 +4,7 @@ Needs the extra search.
 """
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -124,11 +125,14 @@ class Search:
             ],
         )
 
+    def _run(self, trial) -> RunDirectory:
+        return RunDirectory(self._workdir / f"run_{_number(trial):03d}")
+
     def _measure(self, trial, source, validation) -> float:
         """The best accuracy of a run, unless it is given up."""
         keras.utils.clear_session()
         settings = suggest_settings(trial, self._settings, self._search_network)
-        run = RunDirectory(self._workdir / f"run_{_number(trial):03d}")
+        run = self._run(trial)
         run.claim(settings)
 
         def report(epoch, logs):
@@ -154,6 +158,8 @@ class Search:
         return state["accuracy"]
 
     def _conclude(self, trial):
+        # It is never taken up again, and optimizers are large.
+        shutil.rmtree(self._run(trial).checkpoints, ignore_errors=True)
         runs = self.describe_runs()
         if not runs:
             return

@@ -144,6 +144,7 @@ def test_search_goes_on_where_it_was_interrupted(trained, tmp_path):
     lines = [line for line in best.splitlines() if line.startswith("--")]
     found = Settings.from_flags("\n".join(lines))
     assert found.layer_momentums[0] == max(tried.values())
+    assert not list(tmp_path.glob("run_*/checkpoints"))
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
