@@ -90,7 +90,9 @@ class Search:
             study_name=STUDY,
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=4, n_warmup_steps=1
+            ),
         )
 
     def _require_same_settings(self):
