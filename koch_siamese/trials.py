@@ -58,6 +58,57 @@ def build_drawing_table(
     return characters, drawers, table
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrialIndex:
+    """Where trials of some ways and shots can be drawn from.
+
+    Built once, so that drawing trials takes the same time for any number of
+    characters.
+
+    Attributes:
+        tables: for each alphabet that is large enough, int `[num_characters,
+            num_drawers]`, the drawings by those who drew all of it.
+        ways: candidate characters in a trial.
+        shots: drawings of each candidate.
+    """
+
+    tables: tuple[np.ndarray, ...]
+    ways: int
+    shots: int
+
+    @classmethod
+    def from_labels(
+        cls,
+        character: np.ndarray,
+        alphabet: np.ndarray,
+        drawer: np.ndarray,
+        ways: int,
+        shots: int,
+    ) -> "TrialIndex":
+        """Indexes drawings by their labels, all int `[num_drawings]`.
+
+        Raises:
+            InputError: no alphabet has enough characters, or drawers who drew
+                all of them.
+        """
+        tables = _tables_by_alphabet(character, alphabet, drawer)
+        return cls(tuple(_suitable_tables(tables, ways, shots)), ways, shots)
+
+    def sample(self, num_trials: int, rng: np.random.Generator) -> Trials:
+        """Draws trials, see `sample_trials`."""
+        ways, shots = self.ways, self.shots
+        query = np.empty(num_trials, np.int64)
+        support = np.empty((num_trials, ways, shots), np.int64)
+        answer = rng.integers(ways, size=num_trials)
+        for trial in range(num_trials):
+            table = self.tables[trial % len(self.tables)]
+            rows = rng.choice(len(table), ways, replace=False)
+            columns = rng.choice(table.shape[1], shots + 1, replace=False)
+            query[trial] = table[rows[answer[trial]], columns[0]]
+            support[trial] = table[rows[:, np.newaxis], columns[1:]]
+        return Trials(query, support, answer)
+
+
 def sample_trials(
     character: np.ndarray,
     alphabet: np.ndarray,
@@ -92,26 +143,16 @@ def sample_trials(
             "Trials need at least 1 trial, 1 way and 1 shot; got "
             f"{num_trials} trials, {ways} ways and {shots} shots."
         )
-    tables = _suitable_tables(
-        _tables_by_alphabet(character, alphabet, drawer), ways, shots
-    )
-    query = np.empty(num_trials, np.int64)
-    support = np.empty((num_trials, ways, shots), np.int64)
-    answer = rng.integers(ways, size=num_trials)
-    for trial in range(num_trials):
-        table = tables[trial % len(tables)]
-        rows = rng.choice(len(table), ways, replace=False)
-        columns = rng.choice(table.shape[1], shots + 1, replace=False)
-        query[trial] = table[rows[answer[trial]], columns[0]]
-        support[trial] = table[rows[:, np.newaxis], columns[1:]]
-    return Trials(query, support, answer)
+    index = TrialIndex.from_labels(character, alphabet, drawer, ways, shots)
+    return index.sample(num_trials, rng)
 
 
 def _tables_by_alphabet(character, alphabet, drawer):
     """A drawing table for each alphabet, of those who drew all of it."""
+    order = np.argsort(alphabet, kind="stable")
+    borders = np.flatnonzero(np.diff(alphabet[order])) + 1
     tables = []
-    for name in np.unique(alphabet):
-        drawings = np.flatnonzero(alphabet == name)
+    for drawings in np.split(order, borders):
         _, _, table = build_drawing_table(character[drawings], drawer[drawings])
         tables.append(drawings[table[:, (table >= 0).all(axis=0)]])
     return tables

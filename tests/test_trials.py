@@ -4,6 +4,7 @@ from conftest import make_characters
 
 from koch_siamese.errors import InputError
 from koch_siamese.trials import (
+    TrialIndex,
     build_drawing_table,
     compute_credit,
     compute_margins,
@@ -131,3 +132,27 @@ def test_margins_by_hand():
     scores = np.array([[3.0, 1.0, 2.5], [3.0, 1.0, 2.5], [1.0, 1.0, 0.0]])
     margins = compute_margins(scores, np.array([0, 1, 1]))
     np.testing.assert_array_equal(margins, [0.5, -2.0, 0.0])
+
+
+def test_an_index_draws_what_searching_each_alphabet_did():
+    # Alphabets out of order; drawer 4 did not draw all of the second one.
+    shuffled = CHARACTERS.select(np.random.default_rng(0).permutation(60)[:55])
+    labels = (shuffled.character, shuffled.alphabet, shuffled.drawer)
+    expected = []
+    for name in np.unique(shuffled.alphabet):
+        drawings = np.flatnonzero(shuffled.alphabet == name)
+        _, _, table = build_drawing_table(
+            shuffled.character[drawings], shuffled.drawer[drawings]
+        )
+        expected.append(drawings[table[:, (table >= 0).all(axis=0)]])
+    index = TrialIndex.from_labels(*labels, ways=2, shots=1)
+    expected = [table for table in expected if table.shape[1] > 1]
+    assert len(index.tables) == len(expected) > 1
+    for table, other in zip(index.tables, expected, strict=True):
+        np.testing.assert_array_equal(table, other)
+    trials = index.sample(9, np.random.default_rng(3))
+    again = sample_trials(
+        *labels, num_trials=9, ways=2, shots=1, rng=np.random.default_rng(3)
+    )
+    np.testing.assert_array_equal(trials.support, again.support)
+    np.testing.assert_array_equal(trials.query, again.query)
