@@ -11,6 +11,8 @@ import numpy as np
 
 from koch_siamese.errors import InputError
 
+MANY_ALPHABETS = 1000  # of which a group does not shuffle all
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CharacterIndex:
@@ -238,10 +240,18 @@ def sample_group(
 def _sample_neighbours(index, num_characters, rng):
     """Distinct characters of one alphabet after the other, until enough."""
     characters = np.empty(0, np.int64)
-    for alphabet in rng.permutation(len(index.num_characters)):
+    for alphabet in _sample_alphabets(index, num_characters, rng):
         start = index.first_character[alphabet]
         members = start + rng.permutation(index.num_characters[alphabet])
         characters = np.concatenate([characters, members])
         if len(characters) >= num_characters:
             break
     return characters[:num_characters]
+
+
+def _sample_alphabets(index, num, rng):
+    """Distinct alphabets in random order: all, or of many at most `num`."""
+    num_alphabets = len(index.num_characters)
+    if num_alphabets <= MANY_ALPHABETS:
+        return rng.permutation(num_alphabets)
+    return rng.choice(num_alphabets, min(num, num_alphabets), replace=False)

@@ -103,3 +103,38 @@ def test_group_boundaries():
         INDEX.require(12, 4)
     drawings, _ = sample_group(INDEX, 12, 3, np.random.default_rng(0))
     assert sorted(drawings) == list(range(36))
+
+
+def test_group_out_of_many_alphabets_is_as_one_out_of_few(monkeypatch):
+    few = make_characters((2, 3, 1, 4), num_drawers=2)
+    index = CharacterIndex.from_labels(few.character, few.alphabet)
+
+    def starts(seed):
+        drawings, character = sample_group(
+            index, 3, 2, np.random.default_rng(seed)
+        )
+        assert len(set(character)) == 3
+        assert len(set(drawings)) == 6
+        return few.alphabet[drawings[0]]
+
+    for limit in (3, 4):  # many, or not
+        monkeypatch.setattr("koch_siamese.pairs.MANY_ALPHABETS", limit)
+        counts = np.bincount([starts(seed) for seed in range(400)])
+        assert counts.min() > 70, counts
+    # Ten characters need all four alphabets, the one of one character too.
+    monkeypatch.setattr("koch_siamese.pairs.MANY_ALPHABETS", 3)
+    drawings, _ = sample_group(index, 10, 2, np.random.default_rng(0))
+    assert sorted(drawings) == list(range(20))
+
+
+def test_groups_out_of_few_alphabets_are_those_of_before():
+    drawings, character = sample_group(INDEX, 4, 2, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    rng.random()
+    first = rng.permutation(3)[0]
+    assert (CHARACTERS.alphabet[drawings[:6]] == first).all()
+    np.testing.assert_array_equal(
+        character[:6:2],
+        INDEX.first_character[first]
+        + rng.permutation(INDEX.num_characters[first])[:3],
+    )
