@@ -5,6 +5,9 @@ batch is a pure function of (seed, step): the same on any device, in a first or
 a resumed run.
 """
 
+import dataclasses
+import weakref
+
 import numpy as np
 
 from koch_siamese.characters import Characters
@@ -152,10 +155,16 @@ def _make_batches(images, sample, first_step):
     """
     import tensorflow as tf
 
+    # TensorFlow never lets go of a Python function: this one must not hold
+    # the images, which would stay as long as the process.
+    holder = _Images(images)
+    held = weakref.ref(holder)
+    del images
+
     def sample_step(step):
         drawings, matrices, labels = sample(step)
         # Taken here: as a tensor all drawings would be in memory once more.
-        return images[drawings][..., np.newaxis], matrices, labels
+        return held().images[drawings][..., np.newaxis], matrices, labels
 
     example = sample_step(0)
     dtypes = [tf.as_dtype(array.dtype) for array in example]
@@ -171,8 +180,14 @@ def _make_batches(images, sample, first_step):
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
-    return (
-        tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        .map(make_batch, num_parallel_calls=2)
-        .with_options(options)
-    )
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    # What is made of a dataset holds it, as does an iterator.
+    steps.images = holder
+    return steps.map(make_batch, num_parallel_calls=2).with_options(options)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Images:
+    """Images that a weak reference can be made to."""
+
+    images: np.ndarray

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from conftest import make_characters
@@ -112,3 +115,18 @@ def test_set_smaller_than_a_batch_is_told():
     assert take(make("pairs", num_pairs=6), 1)
     with pytest.raises(InputError, match="less than a batch of 6"):
         make("pairs", num_pairs=5)
+
+
+def test_images_are_let_go_with_the_characters_and_batches():
+    """What TensorFlow registers of Python, such as closures, it never drops."""
+    characters = make_characters((3, 4), seed=1)
+    images = weakref.ref(characters.images)
+    batches = make_pairs(
+        characters, batch_size=4, seed=0, ranges=DISTORTIONS["none"]
+    )
+    inputs, _ = next(iter(batches))
+    known = {image.tobytes() for image in characters.images}
+    assert {image.tobytes() for image in inputs["first"].numpy()} <= known
+    del characters, batches
+    gc.collect()
+    assert images() is None
