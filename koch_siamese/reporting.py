@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from koch_siamese.comparisons import Comparison
 from koch_siamese.errors import InputError
 from koch_siamese.trials import wilson_interval
 
@@ -104,13 +105,12 @@ class Table:
         Raises:
             InputError: two are of one seed, or their trials are not as many.
         """
-        chosen = {
-            name: result
-            for name, result in sorted(
-                results.items(), key=lambda item: _seed(item[1])
-            )
-            if row.is_of(result) and self.results.items() <= result.items()
-        }
+        suitable = [
+            (name, result)
+            for name, result in results.items()
+            if self.results.items() <= result.items() and row.is_of(result)
+        ]
+        chosen = dict(sorted(suitable, key=lambda item: _seed(item[1])))
         names = {}
         for name, result in chosen.items():
             other = names.setdefault(_seed(result), name)
@@ -155,7 +155,7 @@ class Table:
         )
 
 
-def load_tables(path: Path) -> dict[str, Table]:
+def load_tables(path: Path) -> dict[str, Table | Comparison]:
     """Reads tables by their names.
 
     Raises:
@@ -163,19 +163,25 @@ def load_tables(path: Path) -> dict[str, Table]:
     """
     try:
         return {
-            name: Table(
-                table["results"],
-                tuple(Row(**row) for row in table["rows"]),
-                tuple(table.get("columns", ())),
-            )
+            name: _make_table(table)
             for name, table in json.loads(path.read_text()).items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} holds no tables: {error!r}.") from error
 
 
+def _make_table(table):
+    if "comparison" in table:
+        return Comparison.from_json(table)
+    return Table(
+        table["results"],
+        tuple(Row(**row) for row in table["rows"]),
+        tuple(table.get("columns", ())),
+    )
+
+
 def load_results(folder: Path) -> dict[str, dict]:
-    """Reads the results of protocols among a folder's JSON files, by name.
+    """Reads results of protocols and of the benchmark in a folder, by name.
 
     Raises:
         InputError: a file is no JSON, or a result that lacks something.
@@ -188,6 +194,8 @@ def load_results(folder: Path) -> dict[str, dict]:
             raise InputError(f"{path} is no JSON: {error}.") from error
         if isinstance(result, dict) and "protocol" in result:
             _require_whole(result, path)
+            results[path.name] = result
+        elif isinstance(result, dict) and "benchmark" in result:
             results[path.name] = result
     return results
 
