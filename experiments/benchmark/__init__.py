@@ -1,0 +1,1 @@
+"""The benchmark: ours beside a PyTorch script after the tutorial."""

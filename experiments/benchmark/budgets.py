@@ -1,0 +1,90 @@
+"""Time to accuracy: trainings with a wall-clock budget fixed beforehand."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from experiments.benchmark.measuring import ROOT
+from experiments.benchmark.options import Options
+from koch_siamese.runs import RunDirectory
+
+# Stubs of recipes by their minutes, to be tuned on validation: as many epochs
+# as fill the budget on 2 CPU cores, for the cosine to reach its end.
+BUDGETS = {
+    2: {"epochs": 8, "patience": 8},
+    8: {"epochs": 32, "patience": 32},
+    20: {"epochs": 80, "patience": 80},
+}
+
+QUICK_FLAGS = (
+    "--dataset=glyphs/tiny",
+    "--image_size=16",
+    "--filters=8,8",
+    "--group_characters=8",
+    "--steps_per_epoch=5",
+    "--epochs=2",
+    "--validation_trials=20",
+    "--num_trials=20",
+    "--protocols=within_alphabet",
+    "--ways=5",
+)
+
+
+def measure_budgets(
+    options: Options, seeds: Sequence[int], workdir: str, *, quick: bool
+) -> dict[str, list[dict[str, float]]]:
+    """Trains each budget with each seed, in turns; accuracies in %.
+
+    Runs are kept in `workdir`, so that an interrupted measurement goes on.
+
+    Returns:
+        Of `ours` a round for each seed, with `accuracy_MINUTES` and the
+        minutes that the training took.
+    """
+    rounds = []
+    for seed in seeds:
+        values = {}
+        for minutes, settings in BUDGETS.items():
+            run = RunDirectory(f"{workdir}/{minutes}min_seed{seed}")
+            flags = {"max_minutes": 0.05 if quick else minutes}
+            flags |= {"seed": seed, "workdir": run.path}
+            flags |= {} if quick else settings
+            if options.data_dir:
+                flags["data_dir"] = options.data_dir
+            _train(_recipe(options, quick), flags)
+            protocol = _protocol(options, quick)
+            path = run.results / f"{protocol}.json"
+            result = json.loads(path.read_text())
+            values[f"accuracy_{minutes}"] = 100 * result["accuracy"]
+            seconds = result["training_seconds"]
+            values[f"minutes of the budget of {minutes}"] = seconds / 60
+        rounds.append(values)
+    return {"ours": rounds}
+
+
+def _recipe(options, quick):
+    if quick:
+        return QUICK_FLAGS
+    recipe = ROOT / "experiments" / "omniglot_fast.flags"
+    if options.dataset == "omniglot":
+        return (f"--flagfile={recipe}",)
+    changes = (f"--dataset={options.dataset}", "--protocols=within_alphabet")
+    return (f"--flagfile={recipe}", *changes)
+
+
+def _protocol(options, quick):
+    is_lake = options.dataset == "omniglot" and not quick
+    return "lake" if is_lake else "within_alphabet"
+
+
+def _train(recipe, flags):
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "koch_siamese.train"),
+            *recipe,
+            *(f"--{name}={value}" for name, value in flags.items()),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
