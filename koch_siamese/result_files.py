@@ -44,7 +44,7 @@ def writing_events(folder: Path):
     try:
         yield
     except tf.errors.OpError as error:
-        if "events" not in str(error):
+        if "events.out" not in str(error):
             raise
         reason = " ".join(str(error).split())[:200]
         raise InputError(
