@@ -101,5 +101,9 @@ class AllPairsLoss(keras.losses.Loss):
 
 
 def _mean_where(mask, values):
-    """Mean over the masked entries of each row."""
-    return ops.sum(mask * values, axis=1) / ops.sum(mask, axis=1)
+    """Mean over the masked entries of each row, 0 where there are none.
+
+    A device's part of a group may end in the middle of a character.
+    """
+    count = ops.maximum(ops.sum(mask, axis=1), 1)
+    return ops.sum(mask * values, axis=1) / count

@@ -79,3 +79,11 @@ def test_extreme_logits_stay_finite():
     character = np.array([0, 0, 1, 1])
     logits = np.array(np.random.default_rng(0).normal(size=(4, 4)) * 1e4)
     assert np.isfinite(float(AllPairsLoss(1.0)(character, logits)))
+
+
+def test_a_drawing_without_its_like_costs_what_different_pairs_cost():
+    character = np.array([0, 0, 1])
+    logits = np.zeros((3, 3), np.float32)
+    loss = AllPairsLoss(1.0, reduction="none")(character, logits)
+    # Rows 0 and 1: ln 2, and ln 2 for one rival; row 2 has no same pair.
+    np.testing.assert_allclose(loss, [2 * LN2, 2 * LN2, LN2 / 2], rtol=1e-6)
