@@ -1,9 +1,12 @@
 """Arrays of many images: in memory, or in a file if they are too many."""
 
 import math
+import os
 import tempfile
 
 import numpy as np
+
+from koch_siamese.errors import InputError
 
 CHUNK = 4096  # images that are moved at once
 
@@ -22,13 +25,27 @@ def make_images(shape: tuple[int, int, int]) -> np.ndarray:
     More than the limit is mapped from a file, of which the system keeps in
     memory what is used and fits. The file is nameless, in `$TMPDIR`, and goes
     with the array.
+
+    Raises:
+        InputError: there is no room for the file.
     """
     size = math.prod(shape)
     if size <= _max_megabytes << 20:
         return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
-        file.truncate(size)
-        return np.memmap(file, np.uint8, "r+", shape=shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            # All of it now: a write to a full disk later would be a bus error.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise InputError(
+            f"{size >> 20} MB of images do not fit into a file in "
+            f"{tempfile.gettempdir()} ({error}): set TMPDIR to a folder with "
+            "more room, or raise --max_image_megabytes."
+        ) from error
 
 
 def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:

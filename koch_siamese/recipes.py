@@ -101,6 +101,13 @@ def _load_initial(settings):
             f"--image_size={settings.image_size}: give "
             f"--image_size={image_size}."
         )
+    is_distance = isinstance(networks.get_head(model), EuclideanDistance)
+    if is_distance != (settings.objective == "contrastive"):
+        objective = "contrastive" if is_distance else "cross_entropy"
+        raise InputError(
+            f"--init={settings.init} was trained with --objective={objective}; "
+            f"got --objective={settings.objective}: give the same."
+        )
     return model
 
 

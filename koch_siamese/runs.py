@@ -126,8 +126,7 @@ class RunDirectory:
         Raises:
             InputError: one does already.
         """
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        with (self.checkpoints / "lock").open("a") as file:
+        with self._open_lock() as file:
             if fcntl:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,6 +136,15 @@ class RunDirectory:
                         "trains there. Wait for it, or give another --workdir."
                     ) from error
             yield
+
+    def _open_lock(self):
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            return (self.checkpoints / "lock").open("a")
+        except OSError as error:
+            raise InputError(
+                f"--workdir={self.path} cannot be written to: {error}."
+            ) from error
 
     @contextlib.contextmanager
     def copy(self):
@@ -188,11 +196,13 @@ class RunDirectory:
         return None
 
     def _checkpoints(self):
-        return sorted(
+        folders = [
             folder
             for folder in self.checkpoints.glob("epoch_*")
             if folder.suffix != ".partial"
-        )
+        ]
+        # By number: of ten thousand epochs the names are not in order.
+        return sorted(folders, key=lambda x: int(x.name.partition("_")[2]))
 
     def read_thresholds(self) -> dict:
         """What `inspection.inspect` measured of the best model."""

@@ -65,8 +65,8 @@ def train_and_evaluate(
             with run.copy() as own:
                 train(settings, own, source, strategy=strategy)
             return None
-        run.claim(settings, flagfile)
         with run.lock():
+            run.claim(settings, flagfile)
             _train_and_inspect(settings, run, source, strategy)
             return [
                 _evaluate(settings, run, protocol, source)

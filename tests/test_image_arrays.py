@@ -1,8 +1,11 @@
+import os
+
 import numpy as np
 import pytest
 from conftest import make_characters
 
 from koch_siamese import image_arrays
+from koch_siamese.errors import InputError
 from koch_siamese.image_arrays import join, make_images, take
 
 IMAGES = np.arange(40, dtype=np.uint8).reshape(10, 2, 2)
@@ -35,6 +38,15 @@ def test_files_hold_what_memory_would(files, chunk, monkeypatch):
     joined = join([IMAGES, IMAGES[:3], IMAGES[:, ::-1]])
     expected = np.concatenate([IMAGES, IMAGES[:3], IMAGES[:, ::-1]])
     np.testing.assert_array_equal(joined, expected)
+
+
+def test_no_room_is_told(files, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(InputError, match=r"No space left.*TMPDIR"):
+        make_images((4, 2, 2))
 
 
 def test_characters_are_the_same_in_files(files):

@@ -151,6 +151,15 @@ def test_damaged_checkpoint_is_told_and_the_one_before_used(
         run.load_checkpoint()
 
 
+def test_checkpoints_are_in_order_beyond_four_digits(tmp_path):
+    run = RunDirectory(tmp_path)
+    for epoch in (9998, 9999, 10_000, 10_001):
+        save(run, epoch)
+    assert run.load_checkpoint()[1] == {"epoch": 10_001}
+    names = {folder.name for folder in run.checkpoints.iterdir()}
+    assert names == {"epoch_10000", "epoch_10001"}
+
+
 def test_one_process_trains_in_a_directory_at_a_time(tmp_path):
     run = RunDirectory(tmp_path)
     with (

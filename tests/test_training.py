@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import koch_siamese
-from koch_siamese import run_state, runs, training
+from koch_siamese import recipes, run_state, runs, training
 from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings
 
@@ -206,6 +206,30 @@ def test_wrong_number_of_layers_is_told(glyphs_dir, tmp_path):
     )
     with pytest.raises(InputError, match="layers with weights; got 2 l2"):
         train(settings, tmp_path, glyphs_dir)
+
+
+def test_a_run_in_use_stays_what_it_is(glyphs_dir, tmp_path):
+    run = runs.RunDirectory(tmp_path)
+    run.claim(TINY)
+    before = run.flags.read_bytes()
+    with run.lock(), pytest.raises(InputError, match="is in use"):
+        train(dataclasses.replace(TINY, seed=1), tmp_path, glyphs_dir)
+    assert run.flags.read_bytes() == before
+
+
+@pytest.mark.parametrize("objective", ["contrastive", "cross_entropy"])
+def test_initial_model_must_be_of_the_objective(objective, tmp_path):
+    settings = dataclasses.replace(
+        TINY, objective=objective, sampling="pairs", network="dense"
+    )
+    path = tmp_path / "model.keras"
+    recipes.build_model(settings).save(path)
+    settings = dataclasses.replace(settings, init=str(path))
+    assert recipes.build_model(settings).name == "siamese"
+    other = {"contrastive": "cross_entropy", "cross_entropy": "contrastive"}
+    settings = dataclasses.replace(settings, objective=other[objective])
+    with pytest.raises(InputError, match=f"with --objective={objective}; got"):
+        recipes.build_model(settings)
 
 
 def test_other_settings_are_refused(finished, glyphs_dir):
