@@ -19,7 +19,6 @@ COLUMNS = {
     "machine": "machine",
     "commit": "commit",
 }
-SIDES = ("ours", "rival", "rival_best", "pairs")
 
 
 @dataclasses.dataclass(frozen=True)

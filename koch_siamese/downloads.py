@@ -19,9 +19,6 @@ def prepare_omniglot(data_dir: str | None, manual_dir: str | None = None):
             `manual_dir` nor can they be downloaded.
     """
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download.download_manager import (
-        NonMatchingChecksumError,
-    )
 
     builder = tfds.builder("omniglot", data_dir=data_dir)
     if builder.is_prepared():
@@ -43,11 +40,23 @@ def prepare_omniglot(data_dir: str | None, manual_dir: str | None = None):
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
         builder.download_and_prepare(download_config=config)
-    except (OSError, NonMatchingChecksumError) as error:
+    except _get_download_errors() as error:
         raise InputError(
             f"Omniglot could not be prepared in {builder.data_dir}: {error}"
         ) from error
     return builder
+
+
+def _get_download_errors():
+    """What TFDS raises where a download goes wrong, in one way or another."""
+    from tensorflow_datasets.core.download import download_manager, util
+
+    return (
+        OSError,
+        AssertionError,
+        download_manager.NonMatchingChecksumError,
+        util.DownloadError,
+    )
 
 
 def _check_zips(manual_dir, urls):
@@ -101,7 +110,11 @@ def prepare_labelled(name: str, data_dir: str | None):
 
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    except (
+        tfds.core.DatasetNotFoundError,
+        ValueError,
+        AssertionError,  # a version that there is not
+    ) as error:
         raise InputError(
             f"TFDS has no data set {name!r}: use the name of one of images and "
             "labels, such as mnist; or glyphs, omniglot or folder."
@@ -121,7 +134,7 @@ def prepare_labelled(name: str, data_dir: str | None):
             # One of these may be gone; if both are, it is the network.
             _check_connection([builder.info.homepage, *_omniglot_urls()])
         builder.download_and_prepare()
-    except (OSError, AssertionError) as error:
+    except _get_download_errors() as error:
         raise InputError(
             f"{name} is not prepared in {builder.data_dir} and cannot be "
             f"downloaded ({error}): give --data_dir a folder "
@@ -154,8 +167,8 @@ def _ask(url):
             urllib.request.urlopen(request, timeout=CONNECTION_SECONDS).close()
         except HTTPError:
             pass  # The server is there; TFDS will say what is wrong.
-        except OSError as error:
-            answer.set_exception(error)
+        except Exception as error:  # of an address that is none, too
+            answer.set_exception(OSError(str(error)))
             return
         answer.set_result(None)
 

@@ -14,7 +14,7 @@ from absl import flags
 
 from koch_siamese import common_flags, documents, reporting
 from koch_siamese.errors import InputError
-from koch_siamese.result_files import write_text
+from koch_siamese.result_files import write_whole
 from koch_siamese.runs import RunDirectory
 from koch_siamese.settings import Settings
 
@@ -105,7 +105,7 @@ def _add(path):
             print(f"Left out {source}: of {origin or result['model']}.")
             continue
         target = Path(RESULTS.value, f"{prefix}_{source.name}")
-        write_text(target, source.read_text())
+        write_whole(target, source.read_text())
         print(f"Added {target}")
 
 
@@ -137,7 +137,7 @@ def _write_documents(tables, results):
             f"Out of date: {names}. Run python -m koch_siamese.report."
         )
     for path, text in changed.items():
-        write_text(path, text)
+        write_whole(path, text)
     print(f"Changed: {names}" if changed else "All documents are up to date.")
 
 

@@ -79,7 +79,10 @@ class Row:
         """Whether a result is of the row's recipe or model."""
         recipe = result.get("flagfile")
         if self.flagfile:
-            return Path(recipe or "").name == f"{self.flagfile}.flags"
+            return Path(recipe or "").parts[-2:] == (
+                "experiments",
+                f"{self.flagfile}.flags",
+            )
         return self.model is not None and (
             (recipe, result["model"]) == (None, self.model)
         )

@@ -17,7 +17,15 @@ def write_result(path: Path, result: dict):
     Raises:
         InputError: the file cannot be written.
     """
-    text = json.dumps(result | provenance(), indent=2) + "\n"
+    write_whole(path, json.dumps(result | provenance(), indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str):
+    """Writes a file as `write_text` does, and its folder if need be.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)

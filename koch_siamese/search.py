@@ -4,11 +4,11 @@ r"""Searches the paper's ranges for the best hyper-parameters (section 3.2).
         --workdir=runs/search --num_runs=14 --max_minutes=2
 
 Runs train by the flags of `train`, but for what is searched: learning rate,
-momentum and L2 of each layer. The first one is by the flags as they are. What
-counts is a run's best one-shot validation accuracy; one that lags behind is
-given up. A search that was interrupted goes on when the same command is given
-again, and several processes with the same --storage search together. Needs the
-extra search.
+momentum and L2 of each layer. The first one is by the flags as they are, or at
+the edge of a range that they are outside of. What counts is a run's best
+one-shot validation accuracy; one that lags behind is given up. A search that
+was interrupted goes on when the same command is given again, and several
+processes with the same --storage search together. Needs the extra search.
 """
 
 from pathlib import Path
@@ -57,9 +57,11 @@ def main():
     common_flags.import_tensorflow()
     from koch_siamese.search_space import require_searchable
     from koch_siamese.searches import Search
-    from koch_siamese.training import make_source
+    from koch_siamese.training import make_deterministic, make_source
 
     require_searchable(settings)
+    if settings.deterministic:
+        make_deterministic()
     workdir = Path(WORKDIR.value)
     search = Search(settings, workdir, SEARCH_NETWORK.value, STORAGE.value)
     source = make_source(

@@ -19,7 +19,7 @@ L2 = (1e-6, 1e-1)
 KERNEL_SIZES = (3, 20)
 FILTERS = (16, 256)
 UNITS = (128, 4096)
-STEP = 16  # of filters and units
+STEP = 16  # in which filters and units are counted
 
 
 class Suggestions(Protocol):
@@ -44,6 +44,11 @@ def require_searchable(settings: Settings):
             f"--network=paper or dense; got --optimizer={settings.optimizer} "
             f"and --network={settings.network}: try "
             "--flagfile=experiments/mnist_35px.flags."
+        )
+    if settings.distribute != "none" or settings.init:
+        raise InputError(
+            "A search trains new networks, each on one device: leave out "
+            "--distribute and --init."
         )
 
 
@@ -79,9 +84,12 @@ def suggest_settings(
 
 
 def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
-    """Where in the space settings stand; values outside are moved to its edge.
+    """Where in the space settings stand; the inverse of `suggest_settings`.
 
-    The inverse of `suggest_settings`.
+    Values outside the ranges are moved to their edge, such as an L2 of 0.
+
+    Raises:
+        InputError: there are neither one value nor as many as layers.
     """
     num_layers = _count_layers(settings)
     searched = [
@@ -89,6 +97,12 @@ def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
         ("momentum", settings.layer_momentums, MOMENTUMS),
         ("l2", settings.layer_l2, L2),
     ]
+    for name, values, _ in searched:
+        if len(values) not in (1, num_layers):
+            raise InputError(
+                f"The network has {num_layers} layers with weights; got "
+                f"{len(values)} values of {name}: give one, or one for each."
+            )
     point = {
         f"{name}_{i}": min(max(values[i % len(values)], low), high)
         for name, values, (low, high) in searched
@@ -96,19 +110,28 @@ def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
     }
     if search_network:
         filters, kernel_sizes, units = recipes.get_layer_sizes(settings)
-        for name, values in (
-            ("filters", filters),
-            ("kernel_size", kernel_sizes),
-            ("units", units),
+        for name, values, bounds, step in (
+            ("filters", filters, FILTERS, STEP),
+            ("kernel_size", kernel_sizes, KERNEL_SIZES, 1),
+            ("units", units, UNITS, STEP),
         ):
-            point |= {f"{name}_{i}": value for i, value in enumerate(values)}
+            point |= {
+                f"{name}_{i}": _to_range(value, *bounds, step)
+                for i, value in enumerate(values)
+            }
     return point
+
+
+def _to_range(value, low, high, step):
+    """The nearest whole number of a range."""
+    return min(max(low, low + round((value - low) / step) * step), high)
 
 
 def _count_layers(settings):
     """Layers that have weights: each has its rates; the head is the last."""
     filters, _, units = recipes.get_layer_sizes(settings)
-    return len(filters) + len(units) + 1
+    has_head = settings.objective != "contrastive"
+    return len(filters) + len(units) + has_head
 
 
 def _suggest_network(trial, settings):

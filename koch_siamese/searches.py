@@ -3,7 +3,6 @@
 Needs the extra search.
 """
 
-import json
 import shutil
 import warnings
 from pathlib import Path
@@ -18,7 +17,7 @@ from koch_siamese import charts, training
 from koch_siamese.datasets import DataSource
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.figures import save_figure
-from koch_siamese.result_files import provenance, write_text
+from koch_siamese.result_files import write_result, write_whole
 from koch_siamese.runs import RunDirectory
 from koch_siamese.search_space import suggest_settings, to_point
 from koch_siamese.settings import Settings
@@ -67,10 +66,6 @@ class Search:
         self._study.enqueue_trial(
             to_point(settings, search_network), skip_if_exists=True
         )
-        # A seed of its own for each call, or it would propose the same again.
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=settings.seed + len(self._study.trials), n_startup_trials=6
-        )
 
     def _open(self, storage):
         try:
@@ -80,7 +75,7 @@ class Search:
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 heartbeat_stale_trial_callback=_take_up_again,
             )
-        except (OSError, ImportError, SQLAlchemyError) as error:
+        except (OSError, ImportError, RuntimeError, SQLAlchemyError) as error:
             raise InputError(
                 f"--storage={storage or self._workdir} cannot be opened "
                 f"({error}): expected an address like sqlite:///search.db."
@@ -97,16 +92,19 @@ class Search:
 
     def _require_same_settings(self):
         asked = self._settings.to_flags()
-        asked += f"--search_network={str(self._search_network).lower()}\n"
         known = self._study.user_attrs.get("settings")
         if known is None:
             self._study.set_user_attr("settings", asked)
-        elif known != asked:
+            self._study.set_user_attr("search_network", self._search_network)
+        elif (
+            Settings.from_flags(known) != self._settings
+            or self._study.user_attrs["search_network"] != self._search_network
+        ):
             was = set(known.splitlines()) - set(asked.splitlines())
             raise InputError(
                 f"The storage of {self._workdir} holds a search with "
-                f"{' '.join(sorted(was))}: repeat its flags, or give another "
-                "--workdir."
+                f"{' '.join(sorted(was)) or 'another --search_network'}: "
+                "repeat its flags, or give another --workdir."
             )
 
     def run(self, num_runs: int, source: DataSource):
@@ -115,9 +113,21 @@ class Search:
         Args:
             num_runs: runs that have ended or have been given up.
             source: where the characters are from.
+
+        Raises:
+            InputError: not one run got through an epoch, or a file cannot be
+                written.
         """
-        if len(self._study.get_trials(states=OVER)) >= num_runs:
-            return
+        if len(self._study.get_trials(states=OVER)) < num_runs:
+            self._train(num_runs, source)
+        if not self.describe_runs():
+            raise InputError(
+                "No run got through an epoch: their losses were no numbers. "
+                "Give another --workdir and more --num_runs."
+            )
+        self.write()
+
+    def _train(self, num_runs, source):
         validation = training.make_validation(self._settings, source)
         self._study.optimize(
             lambda trial: self._measure(trial, source, validation),
@@ -132,25 +142,21 @@ class Search:
 
     def _measure(self, trial, source, validation) -> float:
         """The best accuracy of a run, unless it is given up."""
-        keras.utils.clear_session()
+        # A seed of its own, or processes side by side would propose the same.
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=self._settings.seed + trial.number, n_startup_trials=6
+        )
         settings = suggest_settings(trial, self._settings, self._search_network)
         run = self._run(trial)
-        run.claim(settings)
-
-        def report(epoch, logs):
-            trial.report(logs["one_shot_accuracy"], epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
         try:
             with run.lock():
-                training.train(
-                    settings, run, source, validation, callbacks=[callback]
-                )
+                run.claim(settings)
+                self._go_on(trial, run, settings, source, validation)
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
-        except KeyboardInterrupt:
+        except optuna.TrialPruned:
+            raise
+        except BaseException:
             _take_up_again(self._study, trial)
             raise
         finally:
@@ -158,6 +164,22 @@ class Search:
             for name, value in state.items():
                 trial.set_user_attr(name, value)
         return state["accuracy"]
+
+    def _go_on(self, trial, run, settings, source, validation):
+        """Trains a run from where it stands, and reports each epoch."""
+        _, state = run.load_checkpoint() or (None, None)
+        before = state["history"]["accuracy"] if state else []
+        for epoch, accuracy in enumerate(before):
+            trial.report(accuracy, epoch)
+
+        def report(epoch, logs):
+            trial.report(logs["one_shot_accuracy"], epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        keras.utils.clear_session()
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
+        training.train(settings, run, source, validation, callbacks=[callback])
 
     def _conclude(self, trial):
         # It is never taken up again, and optimizers are large.
@@ -211,14 +233,11 @@ class Search:
         best = max(runs, key=lambda run: run["accuracy"])
         report = {"best": best["run"], "seed": self._settings.seed}
         report |= {"settings": self._settings.to_flags(), "runs": runs}
-        write_text(
-            self._workdir / "search.json",
-            json.dumps(report | provenance(), indent=2) + "\n",
-        )
+        write_result(self._workdir / "search.json", report)
         settings = suggest_settings(
             FixedTrial(best["parameters"]), self._settings, self._search_network
         )
-        write_text(
+        write_whole(
             self._workdir / "best.flags",
             f"# Run {best['run']}, the best of {len(runs)} of a search: "
             f"{best['accuracy']:.2%} one-shot\n# accuracy on "

@@ -202,6 +202,16 @@ class Settings:
                 "--protocols has lake, which is of Omniglot: use "
                 "--dataset=omniglot, or afterwards koch_siamese.evaluate."
             )
+        if self.max_minutes and self.distribute == "multiworker":
+            raise InputError(
+                f"--max_minutes={self.max_minutes} is of one clock; several "
+                "workers have several: leave it out and give --epochs."
+            )
+        if self.num_copies and not self.num_pairs:
+            raise InputError(
+                f"--num_copies={self.num_copies} are of a fixed set of pairs: "
+                "give its size, --num_pairs."
+            )
         if self.objective == "contrastive" and self.sampling != "pairs":
             raise InputError(
                 "--objective=contrastive is of pairs; got "

@@ -22,8 +22,12 @@ common_flags.define_settings_flags()
 
 def _flagfiles():
     """The flagfiles of the command line, for the result files."""
-    prefix = "--flagfile="
-    return [arg.removeprefix(prefix) for arg in sys.argv if prefix in arg]
+    found = []
+    for place, argument in enumerate(sys.argv):
+        name, _, value = argument.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            found.append(value or sys.argv[place + 1])
+    return found
 
 
 def main():

@@ -56,7 +56,7 @@ def train_and_evaluate(
             the loss is no longer a number.
     """
     if settings.deterministic:
-        _make_deterministic()
+        make_deterministic()
     strategy = distribution.make_strategy(settings.distribute)
     run = RunDirectory(workdir)
     source = make_source(settings, data_dir, manual_dir)
@@ -74,11 +74,14 @@ def train_and_evaluate(
             ]
 
 
-def _make_deterministic():
+def make_deterministic():
     """Has TensorFlow add up in one order, from run to run.
 
     Batch normalisation needs the second: what runs side by side ends in any
     order.
+
+    Raises:
+        InputError: TensorFlow has already worked in this process.
     """
     tf.config.experimental.enable_op_determinism()
     try:

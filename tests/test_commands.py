@@ -52,7 +52,7 @@ def test_train_flags_reload_as_a_flagfile(run, glyphs_dir):
     workdir, _ = run
     answer = call(
         "train",
-        f"--flagfile={workdir / 'train.flags'}",
+        *("--flagfile", workdir / "train.flags"),
         f"--workdir={workdir}",
         f"--data_dir={glyphs_dir}",
     )

@@ -87,17 +87,43 @@ def test_only_the_papers_optimizer_and_networks_are_searched():
         require_searchable(dataclasses.replace(PAPER, optimizer="adam"))
 
 
-@pytest.fixture
-def trained(monkeypatch):
+def test_what_a_search_cannot_do_is_told():
+    for changes in ({"distribute": "mirrored"}, {"init": "pretrained"}):
+        with pytest.raises(InputError, match="--distribute and --init"):
+            require_searchable(dataclasses.replace(PAPER, **changes))
+    settings = dataclasses.replace(PAPER, layer_learning_rates=(0.1, 0.2))
+    with pytest.raises(InputError, match="got 2 values of learning_rate"):
+        to_point(settings, False)
+
+
+def test_sizes_outside_the_ranges_are_moved_to_their_edge():
+    settings = dataclasses.replace(PAPER, filters=(8, 100, 999), units=(130,))
+    point = to_point(settings, True)
+    assert [point[f"filters_{i}"] for i in range(3)] == [16, 96, 256]
+    assert point["units_0"] == 128
+
+
+def test_a_contrastive_model_has_no_rates_of_a_head():
+    settings = dataclasses.replace(
+        PAPER, objective="contrastive", layer_learning_rates=(0.1,)
+    )
+    assert sum(name.startswith("l2") for name in to_point(settings, False)) == 4
+
+
+@pytest.fixture(
+    params=[KeyboardInterrupt(), InputError("a full disk")],
+    ids=["interrupted", "failed"],
+)
+def trained(monkeypatch, request):
     """Replaces training: two epochs, as good as the first momentum."""
-    calls = []
+    calls, trained_errors = [], [request.param]
 
     def train(settings, run, source, validation, *, callbacks):
         (report,) = callbacks
         momentum = settings.layer_momentums[0]
         calls.append((run.path.name, momentum))
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            raise trained_errors.pop()
         if len(calls) == 4:
             raise DivergedError("nan")
         history = {"loss": [1], "accuracy": [momentum], "seconds": [2.0]}
@@ -115,7 +141,7 @@ def trained(monkeypatch):
 
 
 def test_search_goes_on_where_it_was_interrupted(trained, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises((KeyboardInterrupt, InputError)):
         searches.Search(PAPER, tmp_path).run(4, None)
     searches.Search(PAPER, tmp_path).run(4, None)
     # The flags as they are come first; what was cut short is taken up again.

@@ -49,6 +49,15 @@ def test_contrastive_loss_is_of_pairs():
         Settings(objective="contrastive", sampling="groups")
 
 
+def test_settings_that_do_not_go_together():
+    with pytest.raises(InputError, match="leave it out and give --epochs"):
+        Settings(max_minutes=1.0, distribute="multiworker")
+    with pytest.raises(InputError, match="--num_pairs"):
+        Settings(num_copies=8)
+    Settings(num_copies=8, num_pairs=100)
+    Settings(max_minutes=1.0, distribute="mirrored")
+
+
 @pytest.mark.parametrize("line", ["--wasy=3", "--ways=few", "--filters=a,b"])
 def test_malformed_flags_are_refused(line):
     with pytest.raises(InputError, match=r"ways|wasy|filters"):

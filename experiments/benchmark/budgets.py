@@ -5,9 +5,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from experiments.benchmark.measuring import ROOT
+from experiments.benchmark.measuring import ROOT, make_environment
 from experiments.benchmark.options import Options
+from koch_siamese.errors import InputError
+from koch_siamese.result_files import provenance
 from koch_siamese.runs import RunDirectory
+
+RECIPE = ROOT / "experiments" / "omniglot_fast.flags"
 
 # Stubs of recipes by their minutes, to be tuned on validation: as many epochs
 # as fill the budget on 2 CPU cores, for the cosine to reach its end.
@@ -42,18 +46,26 @@ def measure_budgets(
         Of `ours` a round for each seed, with `accuracy_MINUTES` and the
         minutes that the training took.
     """
+    if options.dataset != "omniglot" and not quick:
+        raise InputError(
+            "time_to_accuracy is of Omniglot's official trials: give "
+            "--data_dir, a folder where Omniglot is prepared."
+        )
+    # Runs of another commit are not taken for this one's.
+    commit = "quick" if quick else str(provenance()["commit"])
     rounds = []
     for seed in seeds:
         values = {}
         for minutes, settings in BUDGETS.items():
-            run = RunDirectory(f"{workdir}/{minutes}min_seed{seed}")
+            run = RunDirectory(f"{workdir}/{commit}/{minutes}min_seed{seed}")
             flags = {"max_minutes": 0.05 if quick else minutes}
             flags |= {"seed": seed, "workdir": run.path}
             flags |= {} if quick else settings
             if options.data_dir:
                 flags["data_dir"] = options.data_dir
-            _train(_recipe(options, quick), flags)
-            protocol = _protocol(options, quick)
+            recipe = QUICK_FLAGS if quick else (f"--flagfile={RECIPE}",)
+            _train(recipe, flags, options.threads)
+            protocol = "within_alphabet" if quick else "lake"
             path = run.results / f"{protocol}.json"
             result = json.loads(path.read_text())
             values[f"accuracy_{minutes}"] = 100 * result["accuracy"]
@@ -63,22 +75,7 @@ def measure_budgets(
     return {"ours": rounds}
 
 
-def _recipe(options, quick):
-    if quick:
-        return QUICK_FLAGS
-    recipe = ROOT / "experiments" / "omniglot_fast.flags"
-    if options.dataset == "omniglot":
-        return (f"--flagfile={recipe}",)
-    changes = (f"--dataset={options.dataset}", "--protocols=within_alphabet")
-    return (f"--flagfile={recipe}", *changes)
-
-
-def _protocol(options, quick):
-    is_lake = options.dataset == "omniglot" and not quick
-    return "lake" if is_lake else "within_alphabet"
-
-
-def _train(recipe, flags):
+def _train(recipe, flags, threads):
     subprocess.run(
         [
             *(sys.executable, "-m", "koch_siamese.train"),
@@ -87,4 +84,5 @@ def _train(recipe, flags):
         ],
         check=True,
         stdout=subprocess.DEVNULL,
+        env=make_environment(threads),
     )

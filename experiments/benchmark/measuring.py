@@ -38,7 +38,7 @@ class Worker(contextlib.AbstractContextManager):
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env=_environment(options.threads),
+            env=make_environment(options.threads),
         )
         request = {"workload": workload}
         request |= {"options": dataclasses.asdict(options)}
@@ -63,7 +63,8 @@ class Worker(contextlib.AbstractContextManager):
         self._process.wait()
 
 
-def _environment(threads):
+def make_environment(threads: int) -> dict[str, str]:
+    """The environment of a process that works on so many threads."""
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     names += ("TF_NUM_INTEROP_THREADS",)
     return {
