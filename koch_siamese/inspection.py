@@ -16,7 +16,9 @@ from koch_siamese.scoring import Scorer, SiameseScorer, score_trials
 from koch_siamese.thresholds import (
     Thresholds,
     compute_absence_thresholds,
+    compute_probability,
     compute_same_threshold,
+    compute_slope,
 )
 from koch_siamese.trials import Trials
 from koch_siamese.verification import compute_roc
@@ -47,9 +49,11 @@ def inspect(
     scorer = SiameseScorer(model)
     scores, same = score_random_pairs(scorer, validation, NUM_PAIRS, seed)
     absent, present = _score_absent_and_present(scorer, validation, ways, seed)
+    threshold = compute_same_threshold(scores, same)
     thresholds = Thresholds(
-        compute_same_threshold(scores, same),
+        threshold,
         compute_absence_thresholds(absent, FALSE_ACCEPTS),
+        compute_slope(scores, same, threshold),
     )
     networks.set_thresholds(model, thresholds)
     run.save_model(model.save)
@@ -121,11 +125,21 @@ def measure_same(scores, same, thresholds: Thresholds) -> dict[str, float]:
     accepted, same = scores >= thresholds.same, same.astype(bool)
     return {
         "logit": thresholds.same,
+        "slope": thresholds.slope,
+        "calibration_error": _measure_calibration(scores, same, thresholds),
         "accuracy": float((accepted == same).mean()),
         "false_accepts": float(accepted[~same].mean()),
         "false_rejects": float(1 - accepted[same].mean()),
         "num_pairs": len(scores),
     }
+
+
+def _measure_calibration(scores, same, thresholds) -> float:
+    """How far probabilities are from shares, on average over ten bins."""
+    probability = compute_probability(scores, thresholds)
+    bins = np.minimum((10 * probability).astype(int), 9)
+    gaps = np.bincount(bins, probability - same, minlength=10)
+    return float(np.abs(gaps).sum() / len(scores))
 
 
 def measure_absence(

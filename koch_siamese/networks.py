@@ -253,7 +253,11 @@ def get_thresholds(model: keras.Model) -> Thresholds | None:
     fields = get_head(model).thresholds
     if fields is None:
         return None
-    return Thresholds(fields["same"], tuple(fields["none_of_these"]))
+    return Thresholds(
+        fields["same"],
+        tuple(fields["none_of_these"]),
+        fields.get("slope", 1.0),  # which came later than the others
+    )
 
 
 def set_thresholds(model: keras.Model, thresholds: Thresholds):

@@ -17,7 +17,7 @@ from koch_siamese.networks import (
     get_image_size,
     get_thresholds,
 )
-from koch_siamese.thresholds import Thresholds
+from koch_siamese.thresholds import WITHOUT, Thresholds
 
 
 def compute_probability(logit, thresholds: Thresholds | None):
@@ -30,11 +30,8 @@ def compute_probability(logit, thresholds: Thresholds | None):
     Returns:
         Within 0..1, in the shape of `logit`; 0.5 at the threshold of `same`.
     """
-    return keras.ops.sigmoid(logit - _same_threshold(thresholds))
-
-
-def _same_threshold(thresholds):
-    return thresholds.same if thresholds else 0.0
+    thresholds = thresholds or WITHOUT
+    return keras.ops.sigmoid(thresholds.slope * (logit - thresholds.same))
 
 
 class Endpoints:
@@ -79,7 +76,7 @@ class Endpoints:
         return {
             "logit": logit,
             "probability": compute_probability(logit, self._thresholds),
-            "same": logit >= _same_threshold(self._thresholds),
+            "same": logit >= (self._thresholds or WITHOUT).same,
         }
 
     def classify(self, query, support):

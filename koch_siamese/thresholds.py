@@ -13,10 +13,12 @@ class Thresholds:
         same: a pair that scores at least this counts as the same character.
         none_of_these: by the number of candidates, from 1 upwards, what the
             best of them must score for the query to be one of them.
+        slope: how steeply the probability of `same` rises with the score.
     """
 
     same: float
     none_of_these: tuple[float, ...]
+    slope: float = 1.0
 
     def for_ways(self, ways: int) -> float:
         """The threshold of `none_of_these` for a number of candidates.
@@ -50,6 +52,31 @@ def compute_same_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     return _midway(ranked, cut)
 
 
+def compute_slope(scores: np.ndarray, same: np.ndarray, start: float) -> float:
+    """The slope at which probabilities fit best what pairs turn out to be.
+
+    The likeliest one of a logistic curve through 1/2 at the threshold (Platt
+    1999, but for its place).
+
+    Args:
+        scores: float `[num_pairs]`.
+        same: `[num_pairs]`, 1 = same, 0 = different; both occur.
+        start: the threshold.
+
+    Returns:
+        A positive number.
+    """
+    margin = np.where(same.astype(bool), 1, -1) * (scores - start)
+    spread = np.abs(margin).mean() or 1.0
+    low, high = np.log(1e-3 / spread), np.log(1e3 / spread)
+    for _ in range(60):  # the likelihood's derivative falls with the slope
+        middle = (low + high) / 2
+        steps = np.clip(np.exp(middle) * margin, -700, 700)
+        rises = (margin / (1 + np.exp(steps))).sum() > 0
+        low, high = (middle, high) if rises else (low, middle)
+    return float(np.exp((low + high) / 2))
+
+
 def compute_absence_thresholds(
     scores: np.ndarray, false_accepts: float = 0.05
 ) -> tuple[float, ...]:
@@ -80,15 +107,19 @@ def _midway(ranked, cut):
     return float(low) + (float(high) - float(low)) / 2
 
 
-def compute_probability(score: float, thresholds: Thresholds | None) -> float:
+def compute_probability(score, thresholds: Thresholds | None):
     """The probability that a pair is the same, where half of all pairs are.
 
     Args:
-        score: a logit.
+        score: a score, or an array of them.
         thresholds: of the model, or None for one without: as if `same` was 0.
 
     Returns:
         Within 0..1; 0.5 at the threshold of `same`.
     """
-    same = thresholds.same if thresholds else 0.0
-    return float(1 / (1 + np.exp(-np.clip(score - same, -700, 700))))
+    thresholds = thresholds or WITHOUT
+    steps = thresholds.slope * (score - thresholds.same)
+    return 1 / (1 + np.exp(-np.clip(steps, -700, 700)))
+
+
+WITHOUT = Thresholds(0.0, (-np.inf,))  # what a model is taken to have

@@ -203,7 +203,7 @@ def test_model_is_the_same_after_saving_and_loading(fast, tmp_path):
 def test_thresholds_are_stored_with_the_model(tmp_path):
     model = networks.build_fast_siamese(16, (4, 6))
     assert networks.get_thresholds(model) is None
-    thresholds = Thresholds(same=0.5, none_of_these=(1.0, 2.5))
+    thresholds = Thresholds(0.5, (1.0, 2.5), slope=0.25)
     networks.set_thresholds(model, thresholds)
     model.save(tmp_path / "model.keras")
     loaded = koch_siamese.load_model(tmp_path / "model.keras")

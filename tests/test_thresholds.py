@@ -4,7 +4,9 @@ import pytest
 from koch_siamese.thresholds import (
     Thresholds,
     compute_absence_thresholds,
+    compute_probability,
     compute_same_threshold,
+    compute_slope,
 )
 
 
@@ -60,3 +62,33 @@ def test_absence_threshold_is_above_scores_that_tie():
 def test_threshold_for_more_candidates_than_were_measured():
     thresholds = Thresholds(0.0, (1.0, 2.0, 3.0))
     assert [thresholds.for_ways(n) for n in (1, 2, 3, 4, 99)] == [1, 2, 3, 3, 3]
+
+
+def test_slope_by_hand():
+    # Three of four pairs at a distance of 1 are told rightly: s = ln 3 makes
+    # the probability there 3/4.
+    scores = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0]) + 5
+    same = np.array([1, 1, 1, 1, 0, 0, 0, 0])
+    slope = compute_slope(scores, same, 5.0)
+    assert slope == pytest.approx(np.log(3))
+    assert compute_slope(10 * scores, same, 50.0) == pytest.approx(slope / 10)
+    thresholds = Thresholds(5.0, (0.0,), slope)
+    np.testing.assert_allclose(
+        compute_probability(np.array([6.0, 5.0, 4.0]), thresholds),
+        [0.75, 0.5, 0.25],
+    )
+
+
+@pytest.mark.parametrize("turned", [1, -1])
+def test_slope_stays_a_number_where_pairs_part(turned):
+    scores = turned * np.array([-2.0, -1.0, 1.0, 2.0])
+    slope = compute_slope(scores, np.array([0, 0, 1, 1]), 0.0)
+    assert (slope > 100) if turned == 1 else (0 < slope < 0.01)
+    assert compute_slope(np.zeros(2), np.array([0, 1]), 0.0) > 0
+
+
+def test_probability_is_right_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=20_000)
+    same = rng.random(20_000) < 1 / (1 + np.exp(-3 * (scores - 0.5)))
+    assert compute_slope(scores, same, 0.5) == pytest.approx(3, rel=0.05)
