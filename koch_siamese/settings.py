@@ -197,6 +197,28 @@ class Settings:
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
                 _check(field, item)
+        self._check_network()
+        self._check_training()
+
+    def _check_network(self):
+        """Refuses sizes of layers that the network does not have."""
+        unused = {
+            "fast": ("kernel_sizes", "units"),
+            "paper": (),
+            "dense": ("filters", "kernel_sizes"),
+        }[self.network]
+        of = f"--network={self.network}"
+        if self.init:
+            unused, of = ("filters", "kernel_sizes", "units"), "--init"
+        for name in unused:
+            if getattr(self, name):
+                raise InputError(
+                    f"--{name} is {_format(getattr(self, name))}, which {of} "
+                    "has no use for: leave it out."
+                )
+
+    def _check_training(self):
+        """Refuses what does not go together."""
         if "lake" in self.protocols and self.dataset != "omniglot":
             raise InputError(
                 "--protocols has lake, which is of Omniglot: use "

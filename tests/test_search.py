@@ -88,9 +88,11 @@ def test_only_the_papers_optimizer_and_networks_are_searched():
 
 
 def test_what_a_search_cannot_do_is_told():
-    for changes in ({"distribute": "mirrored"}, {"init": "pretrained"}):
+    initial = {"init": "pretrained", "filters": (), "kernel_sizes": ()}
+    for changes in ({"distribute": "mirrored"}, initial):
+        settings = dataclasses.replace(PAPER, **changes)
         with pytest.raises(InputError, match="--distribute and --init"):
-            require_searchable(dataclasses.replace(PAPER, **changes))
+            require_searchable(settings)
     settings = dataclasses.replace(PAPER, layer_learning_rates=(0.1, 0.2))
     with pytest.raises(InputError, match="got 2 values of learning_rate"):
         to_point(settings, False)

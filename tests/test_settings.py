@@ -49,6 +49,18 @@ def test_contrastive_loss_is_of_pairs():
         Settings(objective="contrastive", sampling="groups")
 
 
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [("fast", "units"), ("fast", "kernel_sizes"), ("dense", "filters")],
+)
+def test_sizes_of_layers_that_are_not_there(network, name):
+    Settings(network="paper", **{name: (3, 4)})
+    with pytest.raises(InputError, match=rf"--{name} is 3,4, which --network"):
+        Settings(network=network, **{name: (3, 4)})
+    with pytest.raises(InputError, match="which --init has no use for"):
+        Settings(network="paper", init="pretrained", **{name: (3, 4)})
+
+
 def test_settings_that_do_not_go_together():
     with pytest.raises(InputError, match="leave it out and give --epochs"):
         Settings(max_minutes=1.0, distribute="multiworker")
