@@ -8,7 +8,8 @@ __all__ = ["get_thresholds", "load_model", "load_pretrained"]
 def __getattr__(name):
     """Imports what needs Keras on first use: importing this stays light."""
     if name in __all__:
-        from koch_siamese import networks
+        from koch_siamese import model_files, networks
 
-        return getattr(networks, name)
+        home = networks if name == "get_thresholds" else model_files
+        return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

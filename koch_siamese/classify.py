@@ -164,11 +164,11 @@ def main():
     common_flags.import_tensorflow()
     import numpy as np
 
-    from koch_siamese import figures, networks
+    from koch_siamese import figures, model_files, networks
     from koch_siamese.gallery import answer_queries, score_characters
     from koch_siamese.scoring import SiameseScorer
 
-    model = networks.load_model(model_path)
+    model = model_files.load_model(model_path)
     scorer = SiameseScorer(model)
     fingerprint = networks.compute_fingerprint(model)
     gallery = _build_gallery(scorer, fingerprint, images, names)

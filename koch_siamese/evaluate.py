@@ -77,7 +77,7 @@ def _read_run():
 
 def _build_scorer(model):
     from koch_siamese.baselines import BASELINES
-    from koch_siamese.networks import load_model
+    from koch_siamese.model_files import load_model
     from koch_siamese.scoring import SiameseScorer
 
     if model in BASELINES:

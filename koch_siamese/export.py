@@ -113,7 +113,7 @@ def main():
     import tensorflow as tf
 
     from koch_siamese import serving_files
-    from koch_siamese.networks import load_model
+    from koch_siamese.model_files import load_model
 
     model = load_model(path)
     try:

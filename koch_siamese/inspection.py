@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from koch_siamese import charts, figures, networks
+from koch_siamese import charts, figures, model_files, networks
 from koch_siamese.characters import Characters
 from koch_siamese.pairs import CharacterIndex
 from koch_siamese.protocols import make_trials, score_random_pairs
@@ -45,7 +45,7 @@ def inspect(
         ways: candidates at most when the query's character is absent.
         seed: decides pairs and trials.
     """
-    model = networks.load_model(run.model)
+    model = model_files.load_model(run.model)
     scorer = SiameseScorer(model)
     scores, same = score_random_pairs(scorer, validation, NUM_PAIRS, seed)
     absent, present = _score_absent_and_present(scorer, validation, ways, seed)

@@ -1,12 +1,9 @@
-"""Embeddings, the siamese models around them, and their files."""
+"""Embeddings, and the siamese models around them."""
 
 import dataclasses
 import hashlib
 import math
-import os
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -24,8 +21,6 @@ from koch_siamese.layers import (
     normal,
 )
 from koch_siamese.thresholds import Thresholds
-
-PRETRAINED = "pretrained"  # stands for the package's own model
 
 # Section 3.1, figure 4.
 KOCH_IMAGE_SIZE = 105
@@ -263,39 +258,3 @@ def get_thresholds(model: keras.Model) -> Thresholds | None:
 def set_thresholds(model: keras.Model, thresholds: Thresholds):
     """Stores thresholds with a siamese model, to be saved with it."""
     get_head(model).thresholds = dataclasses.asdict(thresholds)
-
-
-def load_pretrained() -> keras.Model:
-    """The siamese model that comes with the package; see the README."""
-    return load_model(PRETRAINED)
-
-
-def load_model(path: str | os.PathLike) -> keras.Model:
-    """Loads a siamese model, `model.keras` of a run, in Keras' safe mode.
-
-    Args:
-        path: a file, or `pretrained` for the model of `load_pretrained`.
-
-    Raises:
-        InputError: there is no such file, or it is not a siamese model.
-    """
-    if str(path) == PRETRAINED:
-        path = Path(__file__).with_name("pretrained.keras")
-    if not Path(path).is_file():
-        raise InputError(
-            f"There is no model {path}: expected model.keras of a finished or "
-            "running training."
-        )
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is broken, or another kind of file.")
-        model = keras.models.load_model(path, safe_mode=True)
-        get_image_size(model)
-        if not isinstance(get_head(model), Head):
-            raise ValueError("it has another head.")
-    except (ValueError, TypeError, OSError, KeyError, StopIteration) as error:
-        reason = str(error).strip().partition("\n")[0] or "it has other layers."
-        raise InputError(
-            f"{path} is not a siamese model of this package: {reason}"
-        ) from error
-    return model

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from koch_siamese import batches, networks, objectives
+from koch_siamese import batches, model_files, networks, objectives
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
 from koch_siamese.errors import InputError
@@ -93,7 +93,7 @@ def _build_head(settings, embedding):
 
 
 def _load_initial(settings):
-    model = networks.load_model(settings.init)
+    model = model_files.load_model(settings.init)
     image_size = networks.get_image_size(model)
     if image_size != settings.image_size:
         raise InputError(

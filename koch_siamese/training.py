@@ -9,7 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from koch_siamese import charts, distribution, figures, networks, recipes
+from koch_siamese import (
+    charts,
+    distribution,
+    figures,
+    model_files,
+    networks,
+    recipes,
+)
 from koch_siamese.characters import Characters
 from koch_siamese.datasets import DataSource
 from koch_siamese.errors import InputError
@@ -111,7 +118,7 @@ def _evaluate(settings, run, protocol, source):
     """The result of one protocol, measured unless that has been done."""
     path = run.results / f"{protocol}.json"
     if not (path.exists() and _answers(path, settings)):
-        model = networks.load_model(run.model)
+        model = model_files.load_model(run.model)
         result = evaluate_with_baseline(
             SiameseScorer(model),
             protocol,

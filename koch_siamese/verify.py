@@ -28,11 +28,11 @@ def main():
     common_flags.import_tensorflow()
     import numpy as np
 
-    from koch_siamese import networks
+    from koch_siamese import model_files, networks
     from koch_siamese.scoring import SiameseScorer
     from koch_siamese.thresholds import compute_probability
 
-    model = networks.load_model(model_path)
+    model = model_files.load_model(model_path)
     thresholds = networks.get_thresholds(model)
     scorer = SiameseScorer(model)
     embeddings = scorer.embed(np.stack([first, second]))
