@@ -9,7 +9,8 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from koch_siamese.errors import InputError
-from koch_siamese.settings import Settings, parse_setting
+from koch_siamese.setting_fields import parse
+from koch_siamese.settings import Settings
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -71,7 +72,7 @@ def read_settings() -> Settings:
     for field in dataclasses.fields(Settings):
         value = flags.FLAGS[field.name].value
         if isinstance(value, list):
-            value = parse_setting(field, ",".join(value))
+            value = parse(field, ",".join(value))
         values[field.name] = value
     return Settings(**values)
 

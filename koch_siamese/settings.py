@@ -4,25 +4,12 @@ Imports nothing heavy, so that a command answers `--help` and bad flags at once.
 """
 
 import dataclasses
-import math
-import typing
 
 from koch_siamese.errors import InputError
+from koch_siamese.setting_fields import check, format_value, parse, setting
 
 PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet", "verification")
 BACKGROUNDS = ("original", "small1", "small2", "koch")
-
-
-def _setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "help": meaning,
-            "choices": choices,
-            "low": low,
-            "high": high,
-        },
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,159 +20,159 @@ class Settings:
         InputError: a value is out of its range.
     """
 
-    dataset: str = _setting(
+    dataset: str = setting(
         "glyphs",
         "Characters to learn from; folder: your own images in --data_dir.",
         choices=("glyphs", "glyphs/tiny", "omniglot", "folder"),
     )
-    crop: bool = _setting(
+    crop: bool = setting(
         False, "Whether the images of a folder are cut to their ink."
     )
-    background: str = _setting(
+    background: str = setting(
         "original",
         "Omniglot's training set: the 30 background alphabets, Lake's five of "
         "small1 or small2, or koch, the 30 by 12 of their 20 drawers.",
         choices=BACKGROUNDS,
     )
-    quarter_turns: bool = _setting(
+    quarter_turns: bool = setting(
         False, "Whether training characters turned by 90 degrees are new ones."
     )
-    mirror_images: bool = _setting(
+    mirror_images: bool = setting(
         False, "Whether training characters seen in a mirror are new ones."
     )
-    init: str = _setting(
+    init: str = setting(
         "", "A trained model to go on from, instead of a new network."
     )
-    network: str = _setting(
+    network: str = setting(
         "fast",
         "The embedding: blocks for small images, the paper's convolutions and "
         "dense layer, or dense layers alone.",
         choices=("fast", "paper", "dense"),
     )
-    image_size: int = _setting(
+    image_size: int = setting(
         32, "Side in pixels at which the network sees a drawing.", low=8
     )
-    filters: tuple[int, ...] = _setting(
+    filters: tuple[int, ...] = setting(
         (),
         "Filters of each convolution. Default: the network's, "
         "32,64,128,128,256 of fast, 64,128,128,256 of paper.",
         low=1,
     )
-    kernel_sizes: tuple[int, ...] = _setting(
+    kernel_sizes: tuple[int, ...] = setting(
         (),
         "Side in pixels of each convolution's filters, of the paper's network. "
         "Default: 10,7,4,4.",
         low=1,
     )
-    units: tuple[int, ...] = _setting(
+    units: tuple[int, ...] = setting(
         (),
         "Units of each dense layer. Default: 4096 of paper, 1024,1024 of "
         "dense.",
         low=1,
     )
-    sampling: str = _setting(
+    sampling: str = setting(
         "groups",
         "What a batch is: the paper's pairs, or a group of characters whose "
         "drawings are compared all with all.",
         choices=("groups", "pairs"),
     )
-    batch_size: int = _setting(128, "Pairs in a batch of pairs.", low=2)
-    num_pairs: int = _setting(
+    batch_size: int = setting(128, "Pairs in a batch of pairs.", low=2)
+    num_pairs: int = setting(
         0,
         "Size of a fixed set of pairs to learn from; 0: ever new ones.",
         low=0,
     )
-    num_copies: int = _setting(
+    num_copies: int = setting(
         0, "Distorted copies of each pair of a fixed set.", low=0
     )
-    group_characters: int = _setting(40, "Characters in a group.", low=2)
-    group_drawings: int = _setting(
+    group_characters: int = setting(40, "Characters in a group.", low=2)
+    group_drawings: int = setting(
         4, "Drawings of each character in a group.", low=2
     )
-    within_alphabet: float = _setting(
+    within_alphabet: float = setting(
         0.75,
         "Share of groups drawn within an alphabet; of different pairs that "
         "stay within one.",
         low=0.0,
         high=1.0,
     )
-    distortion: str = _setting(
+    distortion: str = setting(
         "paper",
         "Random distortion: the paper's affine, a stronger one, the paper's "
         "with bends, the tutorial's rotation.",
         choices=("none", "paper", "strong", "elastic", "rotation"),
     )
-    ranking_weight: float = _setting(
+    ranking_weight: float = setting(
         1.0, "Weight of the ranking term in the loss on groups.", low=0.0
     )
-    objective: str = _setting(
+    objective: str = setting(
         "cross_entropy",
         "The paper's cross-entropy on weighted L1 distances, or of pairs the "
         "contrastive loss on Euclidean ones.",
         choices=("cross_entropy", "contrastive"),
     )
-    margin: float = _setting(
+    margin: float = setting(
         1.0,
         "contrastive: the distance that different pairs shall have.",
         low=0.0,
     )
-    optimizer: str = _setting(
+    optimizer: str = setting(
         "adam",
         "Adam, or the paper's SGD, of which each layer has its own settings.",
         choices=("adam", "layerwise_sgd"),
     )
-    layer_learning_rates: tuple[float, ...] = _setting(
+    layer_learning_rates: tuple[float, ...] = setting(
         (0.01,), "layerwise_sgd: of each layer, or one for all.", low=0.0
     )
-    layer_momentums: tuple[float, ...] = _setting(
+    layer_momentums: tuple[float, ...] = setting(
         (0.9,), "layerwise_sgd: final momenta, likewise.", low=0.0, high=1.0
     )
-    layer_l2: tuple[float, ...] = _setting(
+    layer_l2: tuple[float, ...] = setting(
         (0.0,), "layerwise_sgd: L2 of the weights, likewise.", low=0.0
     )
-    momentum_ramp_epochs: int = _setting(
+    momentum_ramp_epochs: int = setting(
         20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
     )
-    learning_rate: float = _setting(2e-3, "Adam's learning rate.", low=0.0)
-    schedule: str = _setting(
+    learning_rate: float = setting(2e-3, "Adam's learning rate.", low=0.0)
+    schedule: str = setting(
         "cosine",
         "Learning rate over the steps: down to 0 by a cosine, or constant.",
         choices=("cosine", "constant"),
     )
-    steps_per_epoch: int = _setting(200, "Batches in an epoch.", low=1)
-    epochs: int = _setting(7, "Epochs at the most.", low=1)
-    patience: int = _setting(
+    steps_per_epoch: int = setting(200, "Batches in an epoch.", low=1)
+    epochs: int = setting(7, "Epochs at the most.", low=1)
+    patience: int = setting(
         20,
         "Epochs without better validation accuracy after which to stop.",
         low=1,
     )
-    max_minutes: float = _setting(
+    max_minutes: float = setting(
         0.0,
         "Minutes of training after which to stop at an epoch's end; 0: no "
         "limit.",
         low=0.0,
     )
-    validation_trials: int = _setting(
+    validation_trials: int = setting(
         1000, "One-shot trials after each epoch.", low=1
     )
-    protocols: tuple[str, ...] = _setting(
+    protocols: tuple[str, ...] = setting(
         ("within_alphabet",),
         "What the best epoch is evaluated on at the end.",
         choices=PROTOCOLS,
     )
-    num_trials: int = _setting(
+    num_trials: int = setting(
         1000, "Trials, or pairs, of each random protocol at the end.", low=2
     )
-    ways: int = _setting(20, "Candidate characters in a trial.", low=2)
-    shots: int = _setting(1, "Drawings of each candidate.", low=1)
-    distribute: str = _setting(
+    ways: int = setting(20, "Candidate characters in a trial.", low=2)
+    shots: int = setting(1, "Drawings of each candidate.", low=1)
+    distribute: str = setting(
         "none",
         "Devices to train on: one; all GPUs of this machine; or the machines "
         "of TF_CONFIG, each of which runs the same command.",
         choices=("none", "mirrored", "multiworker"),
     )
-    seed: int = _setting(0, "Decides weights, batches and trials.", low=0)
-    deterministic: bool = _setting(
+    seed: int = setting(0, "Decides weights, batches and trials.", low=0)
+    deterministic: bool = setting(
         False,
         "Whether the same training ends with the same weights to the last bit, "
         "on one machine's CPU; batches are the same without it.",
@@ -196,7 +183,7 @@ class Settings:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
-                _check(field, item)
+                check(field, item)
         self._check_network()
         self._check_training()
 
@@ -211,10 +198,11 @@ class Settings:
         if self.init:
             unused, of = ("filters", "kernel_sizes", "units"), "--init"
         for name in unused:
-            if getattr(self, name):
+            value = getattr(self, name)
+            if value:
                 raise InputError(
-                    f"--{name} is {_format(getattr(self, name))}, which {of} "
-                    "has no use for: leave it out."
+                    f"--{name} is {format_value(value)}, which {of} has no use "
+                    "for: leave it out."
                 )
 
     def _check_training(self):
@@ -243,7 +231,7 @@ class Settings:
     def to_flags(self) -> str:
         """The text of a flagfile that gives these settings."""
         lines = (
-            f"--{name}={_format(value)}"
+            f"--{name}={format_value(value)}"
             for name, value in dataclasses.asdict(self).items()
         )
         return "\n".join(lines) + "\n"
@@ -263,53 +251,5 @@ class Settings:
             name, _, value = line.removeprefix("--").partition("=")
             if name not in fields:
                 raise InputError(f"{line!r} is not a setting of a training.")
-            values[name] = parse_setting(fields[name], value)
+            values[name] = parse(fields[name], value)
         return cls(**values)
-
-
-def parse_setting(field: dataclasses.Field, text: str):
-    """The value of a setting, of the type of its default.
-
-    Raises:
-        InputError: the text is no such value.
-    """
-    kind = type(field.default)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text]
-        if kind is tuple:
-            item = typing.get_args(field.type)[0]
-            return tuple(item(part) for part in text.split(",") if part)
-        return kind(text)
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"--{field.name} is {text!r}; expected {_example(field)}."
-        ) from error
-
-
-def _example(field):
-    if field.default == ():
-        return "numbers with commas between them"
-    return f"something like {_format(field.default)}"
-
-
-def _check(field, value):
-    meta = field.metadata
-    if meta["choices"] and value not in meta["choices"]:
-        raise InputError(
-            f"--{field.name} is {value!r}; expected one of "
-            f"{', '.join(meta['choices'])}."
-        )
-    if isinstance(value, str):
-        return
-    if not meta["low"] <= value <= meta["high"]:
-        limits = f"at least {meta['low']}"
-        if math.isfinite(meta["high"]):
-            limits += f" and at most {meta['high']}"
-        raise InputError(f"--{field.name} is {value}; expected {limits}.")
-
-
-def _format(value):
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
