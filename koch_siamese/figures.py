@@ -69,9 +69,13 @@ def draw_trials(
 def draw_hardest_trials(
     images: np.ndarray, trials: Trials, scores: np.ndarray, num: int = 8
 ) -> Figure:
-    """The trials that are lost by most; arguments as of `draw_trials`."""
-    margins = compute_margins(scores, trials.answer)
-    chosen = np.argsort(margins, kind="stable")[:num]
+    """The trials that are lost by most, one of each query.
+
+    Arguments are those of `draw_trials`.
+    """
+    order = np.argsort(compute_margins(scores, trials.answer), kind="stable")
+    _, first = np.unique(trials.query[order], return_index=True)
+    chosen = order[np.sort(first)[:num]]
     return _draw_trials(images, trials, scores, chosen)
 
 
@@ -84,7 +88,9 @@ def _draw_trials(images, trials, scores, chosen):
     for row, trial in zip(axes, chosen, strict=True):
         _show(row[0], images[trials.query[trial]], "black")
         row[0].set_title("query", fontsize=9)
-        order = np.argsort(-scores[trial], kind="stable")
+        order = np.argsort(-scores[trial], kind="stable")[: columns - 1]
+        if trials.answer[trial] not in order:
+            order[-1] = trials.answer[trial]  # always to be seen
         for rank, (axis, way) in enumerate(zip(row[1:], order, strict=False)):
             right = way == trials.answer[trial]
             color = BLUE if right else VERMILION if rank == 0 else GREY

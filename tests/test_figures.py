@@ -59,6 +59,18 @@ def test_hardest_trials_come_by_how_much_they_are_lost():
         np.testing.assert_array_equal(shown, IMAGES[drawing])
 
 
+def test_an_answer_beyond_the_columns_is_shown_last():
+    support = np.arange(4, 28).reshape(2, 12, 1)
+    trials = Trials(np.array([0, 0]), support, np.array([11, 2]))
+    scores = -np.tile(np.arange(12.0), (2, 1))
+    figure = figures.draw_hardest_trials(IMAGES, trials, scores)
+    # Both are of one query: the harder one stands for it.
+    last = figure.axes[-1]
+    assert len(figure.axes) == 11
+    assert last.get_title() == "-11.0"
+    assert frame(last) == color(figures.BLUE)
+
+
 def test_curves_name_the_best_epoch(tmp_path):
     history = {"loss": [3.0, 2.0, 1.0], "accuracy": [0.5, 0.8, 0.7]}
     figure = charts.draw_learning_curves(history)
