@@ -73,16 +73,20 @@ def make_pairs(
         matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
         return np.concatenate([first, second]), matrices, same
 
-    def arrange(images, matrices, same):
-        inputs = {
-            "first": images[:batch_size],
-            "second": images[batch_size:],
-            "first_matrices": matrices[:batch_size],
-            "second_matrices": matrices[batch_size:],
-        }
-        return inputs, same
+    batches = _make_batches(characters.images, sample, first_step)
+    return batches.map(_part_twins)
 
-    return _make_batches(characters.images, sample, first_step).map(arrange)
+
+def _part_twins(images, matrices, same):
+    """Names the first and the second half of a batch."""
+    half = same.shape[0]
+    inputs = {
+        "first": images[:half],
+        "second": images[half:],
+        "first_matrices": matrices[:half],
+        "second_matrices": matrices[half:],
+    }
+    return inputs, same
 
 
 def _take_pairs(pair_set, step, batch_size, ranges):
