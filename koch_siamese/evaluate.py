@@ -85,12 +85,16 @@ def _build_scorer(model):
     return SiameseScorer(load_model(model))
 
 
+def _default_dataset(settings):
+    return "mnist" if PROTOCOL.value == "mnist" else settings.dataset
+
+
 def _name(settings):
     """Names a result in a run by its protocol and what is not the run's own."""
     protocol = PROTOCOL.value
     parts = [protocol]
     if protocol != "lake":  # which has one data set
-        expected = "mnist" if protocol == "mnist" else settings.dataset
+        expected = _default_dataset(settings)
         asked = (DATASET.value or expected, BACKGROUND.value, SPLIT.value)
         own = (expected, settings.background, "test")
         parts += [
@@ -109,7 +113,6 @@ def main():
         )
     model = common_flags.model_path()
     run, settings = _read_run()
-    is_mnist = PROTOCOL.value == "mnist"
     common_flags.import_tensorflow()
     from koch_siamese.datasets import DataSource
     from koch_siamese.protocols import evaluate_with_baseline, format_results
@@ -119,7 +122,7 @@ def main():
         _build_scorer(model),
         PROTOCOL.value,
         DataSource(
-            DATASET.value or ("mnist" if is_mnist else settings.dataset),
+            DATASET.value or _default_dataset(settings),
             BACKGROUND.value or settings.background,
             common_flags.DATA_DIR.value,
             common_flags.MANUAL_DIR.value,
@@ -128,7 +131,7 @@ def main():
         ),
         split=SPLIT.value,
         num_trials=NUM_TRIALS.value,
-        ways=WAYS.value or (10 if is_mnist else 20),
+        ways=WAYS.value or (10 if PROTOCOL.value == "mnist" else 20),
         shots=SHOTS.value,
         seed=SEED.value,
     )
