@@ -11,6 +11,7 @@ from pathlib import Path
 
 from koch_siamese.comparisons import Comparison
 from koch_siamese.errors import InputError
+from koch_siamese.tables import format_duration, format_percent
 from koch_siamese.trials import wilson_interval
 
 COLUMNS = {
@@ -218,7 +219,7 @@ def _cells(row: Row, results: list[dict]) -> dict[str, str]:
     """The texts of a row, by column."""
     cells = {"what": row.what}
     if row.published is not None:
-        cells["published"] = _percent(row.published / 100)
+        cells["published"] = format_percent(row.published / 100)
     if row.flagfile or row.model:
         cells |= {"ours": "not run", "command": f"`{_command(row)}`"}
     if results:
@@ -235,7 +236,7 @@ def _measured(row, results):
     low, high = wilson_interval(num_trials * sum(shares), total)
     several = f"{len(results)} × " if len(results) > 1 else ""  # noqa: RUF001
     cells = {
-        "ours": f"**{_percent(_mean(shares))}** "
+        "ours": f"**{format_percent(_mean(shares))}** "
         f"({100 * low:.1f} to {100 * high:.1f})",
         "trials": f"{several}{num_trials}",
         "machine": _list(
@@ -254,7 +255,7 @@ def _measured(row, results):
             [result[key] for result in results] for key in RARE_COLUMNS
         )
         cells["roc_auc"] = f"{_mean(areas):.4f}"
-        cells["equal_error_rate"] = _percent(_mean(rates))
+        cells["equal_error_rate"] = format_percent(_mean(rates))
     return cells
 
 
@@ -262,8 +263,10 @@ def _of_seeds(shares, results):
     """Which seeds, what each has reached, and in which time."""
     seeds = ", ".join(str(_seed(result)) for result in results)
     if len(results) > 1:
-        seeds += ": " + ", ".join(map(_percent, shares))
-    times = (_duration(result.get("training_seconds")) for result in results)
+        seeds += ": " + ", ".join(map(format_percent, shares))
+    times = (
+        format_duration(result.get("training_seconds")) for result in results
+    )
     return {"seeds": seeds, "training": ", ".join(times)}
 
 
@@ -284,18 +287,3 @@ def _mean(values):
 
 def _list(values):
     return ", ".join(dict.fromkeys(str(value or "?") for value in values))
-
-
-def _percent(share):
-    """In percent, with one or two digits behind the point."""
-    return f"{100 * share:.2f}".removesuffix("0")
-
-
-def _duration(seconds):
-    if seconds is None:
-        return "?"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s"

@@ -1,4 +1,4 @@
-"""Tables of text for a terminal."""
+"""Tables of text for a terminal, and how numbers stand in tables."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,19 @@ def to_printable(text: str) -> str:
         else character.encode("unicode_escape", "surrogatepass").decode()
         for character in text
     )
+
+
+def format_percent(share: float) -> str:
+    """A share in percent, with one or two digits behind the point."""
+    return f"{100 * share:.2f}".removesuffix("0")
+
+
+def format_duration(seconds: float | None) -> str:
+    """Minutes and seconds, from an hour on hours and minutes."""
+    if seconds is None:
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s"
