@@ -28,6 +28,15 @@ def call(command, *arguments, cwd=None):
     )
 
 
+def find_imported(module, candidates):
+    """Which packages a fresh process has imported after a module."""
+    code = f"import sys, {module}; print(*sys.modules, sep='\\n')"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return sorted(set(candidates) & set(answer.stdout.split()))
+
+
 def assert_one_line(answer, *parts):
     """A user's mistake: exit 1, and one line with all parts in it."""
     assert answer.returncode == 1, answer.stderr

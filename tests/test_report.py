@@ -1,11 +1,9 @@
 """Tables from result files, literally, and the command that writes them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from conftest import REPOSITORY, assert_one_line, call
+from conftest import REPOSITORY, assert_one_line, call, find_imported
 
 from koch_siamese.runs import RunDirectory
 from koch_siamese.settings import Settings
@@ -280,15 +278,5 @@ def test_add_refuses_what_is_of_no_recipe(place, run):
 
 
 def test_report_needs_no_tensorflow():
-    answer = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, koch_siamese.report as _\n"
-            "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert answer.stdout.strip() == "[]"
+    heavy = ("tensorflow", "keras")
+    assert find_imported("koch_siamese.report", heavy) == []
