@@ -37,7 +37,7 @@ TABLES = flags.DEFINE_string(
 )
 
 # Settings in which a run may differ from its recipe.
-FREE_SETTINGS = ("seed", "protocols", "num_trials")
+FREE_SETTINGS = ("seed", "protocols", "num_trials", "max_minutes")
 
 
 def _require_there():

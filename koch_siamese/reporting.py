@@ -264,10 +264,14 @@ def _of_seeds(shares, results):
     seeds = ", ".join(str(_seed(result)) for result in results)
     if len(results) > 1:
         seeds += ": " + ", ".join(map(format_percent, shares))
-    times = (
-        format_duration(result.get("training_seconds")) for result in results
-    )
-    return {"seeds": seeds, "training": ", ".join(times)}
+    return {"seeds": seeds, "training": ", ".join(map(_training, results))}
+
+
+def _training(result):
+    """How long it took; of older results the epochs are not known."""
+    time = format_duration(result.get("training_seconds"))
+    epochs = result.get("training_epochs")
+    return f"{time} ({epochs} epochs)" if epochs else time
 
 
 def _seed(result):

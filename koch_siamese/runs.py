@@ -102,13 +102,14 @@ class RunDirectory:
         """What a result of the run's model carries: which training it is of."""
         seconds, made = None, {}
         if self.history.exists():
-            seconds = sum(json.loads(self.history.read_text())["seconds"])
+            seconds = json.loads(self.history.read_text())["seconds"]
         if self.thresholds.exists():  # written where the training ended
             made = self.read_thresholds()
         return {
             "flagfile": self.read_recipe(),
             "training_seed": self.read_settings().seed,
-            "training_seconds": seconds,
+            "training_epochs": seconds and len(seconds),
+            "training_seconds": seconds and sum(seconds),
             "training_machine": made.get("machine"),
             "training_commit": made.get("commit"),
         }

@@ -58,7 +58,7 @@ EXPECTED = """Before 50 %.
 | machine | commit | command |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | ours | **50.0** (45.1 to 54.9) | 50.0 | 2 × 198 | 0, 3: 49.75, 50.25 \
-| 1 min 5 s, 1 h 2 min | 2 x A, 4 x B | abc | `one.flags` |
+| 1 min 5 s, 1 h 2 min (4 epochs) | 2 x A, 4 x B | abc | `one.flags` |
 | none | not run |  |  |  |  |  |  | `two.flags` |
 | base | **0.0** (0.0 to 49.0) |  | 4 |  |  | 2 x A | abc \
 | `evaluate --model=hausdorff` |
@@ -73,7 +73,7 @@ Between.
 | command |
 | --- | --- | --- | --- | --- | --- | --- |
 | ours | **50.0** (45.1 to 54.9) | 50.0 | 0, 3: 49.75, 50.25 \
-| 1 min 5 s, 1 h 2 min | 2 x A, 4 x B | `one.flags` |
+| 1 min 5 s, 1 h 2 min (4 epochs) | 2 x A, 4 x B | `one.flags` |
 
 <!-- end of report -->
 <!-- report: pairs -->
@@ -115,6 +115,7 @@ SECOND = {
     "accuracy": 0.5025,
     "training_seed": 3,
     "training_seconds": 3725.0,
+    "training_epochs": 4,
     "training_machine": "4 x B",
 }
 
@@ -236,7 +237,8 @@ def run(place):
     )
     run = RunDirectory(place / "runs" / "one_seed7")
     run.claim(
-        Settings(epochs=3, seed=7, num_trials=400), "experiments/one.flags"
+        Settings(epochs=3, seed=7, num_trials=400, max_minutes=9.0),
+        "experiments/one.flags",
     )
     run.write_result("lake", RESULT | run.origin())
     run.write_result("lake_hausdorff", RESULT | {"flagfile": None})

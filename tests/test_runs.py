@@ -45,6 +45,7 @@ def test_a_run_tells_its_recipe(tmp_path):
     assert run.origin() == {
         "flagfile": "experiments/three.flags",
         "training_seed": 3,
+        "training_epochs": None,
         "training_seconds": None,
         "training_machine": None,
         "training_commit": None,
@@ -52,6 +53,7 @@ def test_a_run_tells_its_recipe(tmp_path):
     run.history.write_text('{"seconds": [1.5, 2.0]}')
     run.write_result("thresholds", {})
     assert run.origin()["training_seconds"] == 3.5
+    assert run.origin()["training_epochs"] == 2
     for name in ("machine", "commit"):
         assert (
             run.origin()[f"training_{name}"] == result_files.provenance()[name]
