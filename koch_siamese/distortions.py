@@ -5,6 +5,7 @@ where the model runs.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -124,6 +125,28 @@ def warp(images, matrices, fill_value=float(PAPER)):
     Returns:
         float32 `[batch, height, width, 1]`.
     """
+    take = functools.partial(ops.take_along_axis, axis=1)
+    return _warp(images, matrices, fill_value, take)
+
+
+def warp_in_all_ways(images, matrices, fill_value=float(PAPER)):
+    """Warps every image by every matrix, as `warp` does.
+
+    Args:
+        images: `[batch, height, width, 1]`, any number type.
+        matrices: float32 `[num, 2, columns]`, see `sample_affine_matrices`.
+        fill_value: the grey value outside of an image.
+
+    Returns:
+        float32 `[batch * num, height, width, 1]`; those of an image are
+        neighbours.
+    """
+    take = functools.partial(ops.take, axis=1)
+    return _warp(images, matrices, fill_value, take)
+
+
+def _warp(images, matrices, fill_value, take):
+    """Interpolates between what `take` finds at places in flat images."""
     height, width = images.shape[1:3]
     # A frame of one pixel of fill: every place beyond it is clipped onto it.
     padded = ops.pad(
@@ -139,7 +162,7 @@ def warp(images, matrices, fill_value=float(PAPER)):
     corner = ops.cast(top * (width + 2) + left, "int32")
 
     def at(offset):
-        return ops.take_along_axis(flat, corner + offset, axis=1)
+        return take(flat, corner + offset)
 
     right_share, bottom_share = x - left, y - top
     upper = at(0) + right_share * (at(1) - at(0))

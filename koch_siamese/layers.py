@@ -1,9 +1,10 @@
-"""Layers of the siamese models: preprocessing, and the heads that score."""
+"""Layers of the siamese models: what comes first, and the heads that score."""
 
 import keras
 from keras import ops
 
 from koch_siamese.characters import PAPER
+from koch_siamese.distortions import warp_in_all_ways
 
 # Section 3.2: initial weights and biases of the paper's network.
 KOCH_CONVOLUTION_STDDEV = 0.01
@@ -55,6 +56,51 @@ class Preprocessing(keras.layers.Layer):
     def get_config(self):
         """What the layer is rebuilt from."""
         return super().get_config() | {"image_size": self.image_size}
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class Views(keras.layers.Layer):
+    """Distorts each drawing in the same ways.
+
+    Its one weight is not trained: `matrices`, `[num, 2, num_columns]`, see
+    `distortions.sample_affine_matrices`.
+
+    Args:
+        num: how many views.
+        num_columns: of a matrix.
+
+    Input shape: `[batch, height, width, 1]`, a known height and width, ink in
+    0..1.
+    Output shape: `[batch * num, height, width, 1]`; those of a drawing are
+    neighbours.
+    """
+
+    def __init__(self, num: int, num_columns: int = 3, **kwargs):
+        """Makes the layer."""
+        super().__init__(trainable=False, **kwargs)
+        self.num, self.num_columns = num, num_columns
+
+    def build(self, input_shape):
+        """Creates the matrices, all 0."""
+        self.matrices = self.add_weight(
+            shape=(self.num, 2, self.num_columns),
+            initializer="zeros",
+            name="matrices",
+        )
+
+    def call(self, images):
+        """Warps every drawing by every matrix."""
+        return warp_in_all_ways(images, self.matrices, fill_value=0.0)
+
+    def compute_output_shape(self, input_shape):
+        """The images keep their shape."""
+        return (None, *input_shape[1:])
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        config = super().get_config()
+        del config["trainable"]  # never
+        return config | {"num": self.num, "num_columns": self.num_columns}
 
 
 class Head(keras.layers.Layer):

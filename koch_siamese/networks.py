@@ -31,6 +31,9 @@ KOCH_UNITS = (4096,)
 DENSE_UNITS = (1024, 1024)  # not in the paper
 FAST_FILTERS = (32, 64, 128, 128, 256)
 
+# Keras' names of how a layer computes whose weights are float32.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
 NORMALISATION_GROUPS = 8  # of a block's filters, or fewer if they do not part
 
 
@@ -188,11 +191,28 @@ def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
     return build_siamese(embedding, build_fast_head(embedding.output.shape[-1]))
 
 
-def copy_siamese(siamese: keras.Model) -> keras.Model:
-    """A siamese model of its own variables, with the same weights."""
+def copy_siamese(
+    siamese: keras.Model, precision: str = "float32"
+) -> keras.Model:
+    """A siamese model of its own variables, with the same weights.
+
+    Args:
+        siamese: the model to copy.
+        precision: in which the copy's convolutions compute, float32 or
+            bfloat16. Weights and all else are float32.
+    """
+
+    def copy_layer(layer):
+        config = layer.get_config()
+        if isinstance(layer, layers.Conv2D):
+            config["dtype"] = POLICIES[precision]
+        return type(layer).from_config(config)
+
     head = get_head(siamese)
     copy = build_siamese(
-        keras.models.clone_model(get_embedding(siamese)),
+        keras.models.clone_model(
+            get_embedding(siamese), clone_function=copy_layer, recursive=True
+        ),
         type(head).from_config(head.get_config()),
     )
     copy_weights(siamese, copy)
@@ -237,10 +257,19 @@ def get_filters(model: keras.Model) -> np.ndarray | None:
 
     Koch et al. 2015, figure 7.
     """
-    for layer in get_embedding(model).layers:
+    for layer in _list_layers(get_embedding(model)):
         if isinstance(layer, layers.Conv2D):
             return ops.convert_to_numpy(layer.kernel)[:, :, 0]
     return None
+
+
+def _list_layers(model):
+    """The layers of a model, and those of models within it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _list_layers(layer)
+        else:
+            yield layer
 
 
 def get_thresholds(model: keras.Model) -> Thresholds | None:

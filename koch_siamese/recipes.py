@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from koch_siamese import batches, model_files, networks, objectives
+from koch_siamese import batches, model_files, networks, objectives, views
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
 from koch_siamese.errors import InputError
@@ -93,7 +93,7 @@ def _build_head(settings, embedding):
 
 
 def _load_initial(settings):
-    model = model_files.load_model(settings.init)
+    model = views.remove_views(model_files.load_model(settings.init))
     image_size = networks.get_image_size(model)
     if image_size != settings.image_size:
         raise InputError(
@@ -111,8 +111,30 @@ def _load_initial(settings):
     return model
 
 
+def build_finished(settings: Settings, siamese: keras.Model) -> keras.Model:
+    """The model to keep of a training, with the views that it asks for.
+
+    It shares its convolutions with the one that is given; see
+    `views.update_head` for the rest.
+    """
+    if settings.views == 1:
+        return siamese
+    matrices = views.sample_views(
+        DISTORTIONS[settings.distortion],
+        settings.views,
+        np.random.default_rng(settings.seed),
+    )
+    return views.add_views(siamese, matrices)
+
+
 def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
-    """The compiled model that learns from `make_batches`."""
+    """The compiled model that learns from `make_batches`.
+
+    It trains the weights of the siamese model, or, with another precision than
+    float32, its own.
+    """
+    if settings.precision != "float32":
+        siamese = networks.copy_siamese(siamese, settings.precision)
     if settings.sampling == "pairs":
         trainer = build_pair_model(siamese, settings.image_size)
         loss = objectives.PairLoss()

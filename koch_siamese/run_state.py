@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from koch_siamese import networks
+from koch_siamese import networks, recipes, views
 from koch_siamese.characters import Characters
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.result_files import write_text
@@ -64,6 +64,7 @@ class RunState(keras.callbacks.Callback):
         super().__init__()
         self._run, self._state, self._settings = run, state, settings
         self._siamese = siamese
+        self._finished = recipes.build_finished(settings, siamese)
         self._validation, self._trials = validation, trials
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -86,8 +87,10 @@ class RunState(keras.callbacks.Callback):
         siamese = self._siamese
         if networks.get_head(siamese) is not networks.get_head(self.model):
             networks.copy_weights(self.model, siamese)
+        if self._finished is not siamese:
+            views.update_head(self._finished, siamese)
         result = evaluate_trials(
-            SiameseScorer(siamese), self._validation.images, self._trials
+            SiameseScorer(self._finished), self._validation.images, self._trials
         )
         logs["one_shot_accuracy"] = result["accuracy"]
         state = self._state
@@ -115,7 +118,7 @@ class RunState(keras.callbacks.Callback):
         """Writes all files of an epoch; the checkpoint last, as it counts."""
         run, state = self._run, self._state
         if is_best:
-            run.save_model(self._siamese.save)
+            run.save_model(self._finished.save)
         write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
         run.save_checkpoint(state["epoch"], state, self.model.save)
 

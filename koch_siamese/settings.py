@@ -70,6 +70,12 @@ class Settings:
         "dense.",
         low=1,
     )
+    views: int = setting(
+        1,
+        "Ways in which the finished model sees a drawing: as it is, and by "
+        "fixed random distortions. A score is the mean over them.",
+        low=1,
+    )
     sampling: str = setting(
         "groups",
         "What a batch is: the paper's pairs, or a group of characters whose "
@@ -165,6 +171,12 @@ class Settings:
     )
     ways: int = setting(20, "Candidate characters in a trial.", low=2)
     shots: int = setting(1, "Drawings of each candidate.", low=1)
+    precision: str = setting(
+        "float32",
+        "Of convolutions while training; bfloat16 is faster where a processor "
+        "or GPU has it, and models are kept in float32.",
+        choices=("float32", "bfloat16"),
+    )
     distribute: str = setting(
         "none",
         "Devices to train on: one; all GPUs of this machine; or the machines "
@@ -221,6 +233,16 @@ class Settings:
             raise InputError(
                 f"--num_copies={self.num_copies} are of a fixed set of pairs: "
                 "give its size, --num_pairs."
+            )
+        if self.views > 1 and self.distortion == "none":
+            raise InputError(
+                f"--views={self.views} are by --distortion, which is none: "
+                "give one, or --views=1."
+            )
+        if self.views > 1 and self.objective == "contrastive":
+            raise InputError(
+                f"--views={self.views} are of weighted L1 distances, not of "
+                "--objective=contrastive: leave one of them out."
             )
         if self.objective == "contrastive" and self.sampling != "pairs":
             raise InputError(

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, assert_one_line, call
 
-from koch_siamese import networks, serving, serving_files
+from koch_siamese import networks, serving, serving_files, views
+from koch_siamese.distortions import DISTORTIONS
 from koch_siamese.thresholds import Thresholds, compute_probability
 
 HAS_ONNX = all(
@@ -201,7 +202,10 @@ def test_an_export_of_another_model_is_refused(model, tmp_path):
 
 
 def test_command_writes_checks_and_lists_every_format(model, tmp_path):
-    model.save(tmp_path / "model.keras")
+    matrices = views.sample_views(
+        DISTORTIONS["elastic"], 2, np.random.default_rng(0)
+    )
+    views.add_views(model, matrices).save(tmp_path / "model.keras")
     formats = ["saved_model", "litert"] + ["onnx"] * HAS_ONNX
     where = ("--workdir=.", "--output=new/export")
     answer = call(

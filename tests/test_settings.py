@@ -66,6 +66,11 @@ def test_settings_that_do_not_go_together():
         Settings(max_minutes=1.0, distribute="multiworker")
     with pytest.raises(InputError, match="--num_pairs"):
         Settings(num_copies=8)
+    with pytest.raises(InputError, match="--views=2 are by --distortion"):
+        Settings(views=2, distortion="none")
+    Settings(views=1, distortion="none")
+    with pytest.raises(InputError, match="not of --objective=contrastive"):
+        Settings(views=2, objective="contrastive", sampling="pairs")
     Settings(num_copies=8, num_pairs=100)
     Settings(max_minutes=1.0, distribute="mirrored")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import koch_siamese
-from koch_siamese import recipes, run_state, runs, training
+from koch_siamese import networks, recipes, run_state, runs, training
 from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings
 
@@ -157,18 +157,23 @@ def test_killed_training_goes_on_from_its_last_epoch(
 def test_best_epoch_is_kept_and_patience_ends_training(
     glyphs_dir, tmp_path, monkeypatch
 ):
-    accuracies = iter([0.4, 0.6, 0.5, 0.6, 0.9])
-    original = run_state.evaluate_trials
-    monkeypatch.setattr(
-        run_state,
-        "evaluate_trials",
-        lambda *a: original(*a) | {"accuracy": next(accuracies)},
-    )
+    _patch_accuracies(monkeypatch, [0.4, 0.6, 0.5, 0.6, 0.9])
     settings = dataclasses.replace(TINY, epochs=5, patience=2)
     train(settings, tmp_path, glyphs_dir)
     _, state = runs.RunDirectory(tmp_path).load_checkpoint()
     assert (state["epoch"], state["best_epoch"]) == (4, 2)
     assert state["history"]["accuracy"] == [0.4, 0.6, 0.5, 0.6]
+
+
+def _patch_accuracies(monkeypatch, accuracies):
+    """Has the epochs validate at these."""
+    rest = iter(accuracies)
+    original = run_state.evaluate_trials
+    monkeypatch.setattr(
+        run_state,
+        "evaluate_trials",
+        lambda *a: original(*a) | {"accuracy": next(rest)},
+    )
 
 
 def test_minutes_end_training(glyphs_dir, tmp_path):
@@ -189,6 +194,46 @@ def test_contrastive_model_is_trained_saved_and_used(glyphs_dir, tmp_path):
     score = float(model({"first": image, "second": image})[0])
     assert score == pytest.approx(0.0, abs=1e-3)
     assert koch_siamese.get_thresholds(model).same < 0
+
+
+def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
+    _patch_accuracies(monkeypatch, [0.4, 0.6])
+    settings = dataclasses.replace(
+        TINY, views=3, precision="bfloat16", epochs=1, patience=9
+    )
+    train(settings, tmp_path, glyphs_dir)
+    # A second epoch goes on from what the first has stored.
+    run = runs.RunDirectory(tmp_path)
+    settings = dataclasses.replace(settings, epochs=2)
+    run.flags.write_text(settings.to_flags())
+    run.thresholds.unlink()
+    train(settings, tmp_path, glyphs_dir)
+
+    path, state = run.load_checkpoint()
+    assert state["epoch"] == 2
+    trainer = keras.models.load_model(path)
+    model = koch_siamese.load_model(run.model)
+    assert _list_dtypes(trainer) == ["bfloat16", "bfloat16"]
+    assert _list_dtypes(model) == ["float32", "float32"]
+    thirds = networks.get_head(model).get_weights()[0].reshape(3, -1)
+    np.testing.assert_array_equal(thirds[0], thirds[2])
+    learned = networks.get_head(trainer).get_weights()[0]
+    np.testing.assert_allclose(3 * thirds[0], learned, rtol=1e-6)
+    again = dataclasses.replace(TINY, init=str(run.model), filters=())
+    assert networks.get_embedding(recipes.build_model(again)).output.shape == (
+        (None, thirds.shape[1])
+    )
+
+
+def _list_dtypes(model):
+    """How the convolutions of a model compute."""
+    embedding = networks.get_embedding(model)
+    nested = [x for x in embedding.layers if isinstance(x, keras.Model)]
+    return [
+        layer.compute_dtype
+        for layer in (nested or [embedding])[0].layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
 
 
 def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):

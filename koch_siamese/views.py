@@ -1,0 +1,104 @@
+"""Siamese models that see every drawing in several ways.
+
+A score then is the mean over a few fixed distortions, of which each meets both
+twins alike. What a model is unsure of differs from one to the next.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from koch_siamese import networks
+from koch_siamese.distortions import AffineRanges, sample_affine_matrices
+from koch_siamese.errors import InputError
+from koch_siamese.layers import Preprocessing, Views, WeightedL1
+
+IDENTITY = np.eye(2, 3, dtype=np.float32)
+
+
+def sample_views(
+    ranges: AffineRanges, num: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws the matrices of `num` views, of which the first is undistorted.
+
+    Returns:
+        float32 `[num, 2, columns]`.
+    """
+    matrices = sample_affine_matrices(ranges, num, rng)
+    matrices[0] = 0.0
+    matrices[0, :, :3] = IDENTITY
+    return matrices
+
+
+def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
+    """The siamese model that takes the mean score over some views.
+
+    An embedding is that of each view, one after the other. Convolutions are
+    shared with the model that is given; weights of the distances are copies.
+
+    Args:
+        siamese: a model without views, whose head is a `WeightedL1`.
+        matrices: `[num, 2, columns]`, see `sample_views`.
+
+    Raises:
+        InputError: it has another head.
+    """
+    head = networks.get_head(siamese)
+    if not isinstance(head, WeightedL1):
+        raise InputError(
+            "Only a model of weighted L1 distances can have views; this one "
+            f"has {type(head).__name__}."
+        )
+    embedding = networks.get_embedding(siamese)
+    preprocessing = _find(embedding, Preprocessing)
+    features = keras.Model(
+        preprocessing.output, embedding.output, name="features"
+    )
+    images = keras.Input((None, None, 1), name="images")
+    num, _, num_columns = matrices.shape
+    views = Views(num, num_columns, name="views")
+    output = features(views(preprocessing(images)))
+    views.set_weights([matrices])
+    joined = ops.reshape(output, (-1, num * output.shape[-1]))
+    model = _build_siamese(images, joined, head)
+    update_head(model, siamese)
+    return model
+
+
+def update_head(model: keras.Model, siamese: keras.Model):
+    """Brings a model of `add_views` up to date with the one it was made of."""
+    kernel, bias = networks.get_head(siamese).get_weights()
+    head = networks.get_head(model)
+    num = head.kernel.shape[0] // len(kernel)
+    head.set_weights([np.tile(kernel, num) / num, bias])
+
+
+def remove_views(siamese: keras.Model) -> keras.Model:
+    """The siamese model that sees a drawing as it is; undoes `add_views`."""
+    embedding = networks.get_embedding(siamese)
+    views = _find(embedding, Views)
+    if views is None:
+        return siamese
+    images = keras.Input((None, None, 1), name="images")
+    features = embedding.get_layer("features")
+    output = features(_find(embedding, Preprocessing)(images))
+    head = networks.get_head(siamese)
+    model = _build_siamese(images, output, head)
+    kernel, bias = head.get_weights()
+    kernel = kernel.reshape(views.num, -1).sum(axis=0)
+    networks.get_head(model).set_weights([kernel, bias])
+    return model
+
+
+def _find(embedding, kind):
+    """The layer of a kind, of which there is one at the most."""
+    found = (layer for layer in embedding.layers if isinstance(layer, kind))
+    return next(found, None)
+
+
+def _build_siamese(images, output, head):
+    """A siamese model with a head such as the given one, of other weights."""
+    return networks.build_siamese(
+        keras.Model(images, output, name="embedding"),
+        type(head).from_config(head.get_config()),
+    )
