@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from koch_siamese.characters import PAPER
+from koch_siamese.xla import compile_with_xla
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,11 +217,7 @@ class AffineWarp(keras.layers.Layer):
         """Makes the layer; it has no weights."""
         super().__init__(**kwargs)
         self.fill_value = fill_value
-        self._warp = warp
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            self._warp = tf.function(warp, jit_compile=True)
+        self._warp = compile_with_xla(warp)
 
     def call(self, images, matrices):
         """Warps each image by its matrix."""

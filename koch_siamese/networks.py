@@ -112,7 +112,7 @@ def _listed(values):
 
 
 def build_fast_embedding(
-    image_size: int, filters: Sequence[int]
+    image_size: int, filters: Sequence[int], depth: int = 1
 ) -> keras.Model:
     """A few convolution blocks on small images, for training on a CPU.
 
@@ -127,6 +127,8 @@ def build_fast_embedding(
     Args:
         image_size: the side in pixels at which the convolutions run.
         filters: filters of each block.
+        depth: convolutions of each block but the last one. Those after the
+            first are on the pooled image, and add to it (He et al. 2016).
     """
     if image_size >> len(filters) < 1:
         raise InputError(
@@ -139,11 +141,23 @@ def build_fast_embedding(
         # Pooled first, the rest has a quarter to do: a third off a step.
         x = layers.MaxPooling2D()(x)
         if block < len(filters):
-            groups = math.gcd(num_filters, NORMALISATION_GROUPS)
-            x = layers.ReLU()(layers.GroupNormalization(groups)(x))
+            x = layers.ReLU()(_normalise(x))
+            for _ in range(1, depth):
+                x = _add_residual(x)
     x = layers.Flatten()(layers.BatchNormalization()(x))
     x = layers.Activation("sigmoid")(x)
     return keras.Model(images, x, name="embedding")
+
+
+def _add_residual(x):
+    """A convolution that adds to what it is given."""
+    y = layers.Conv2D(x.shape[-1], 3, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.Add()([x, _normalise(y)]))
+
+
+def _normalise(x):
+    groups = math.gcd(x.shape[-1], NORMALISATION_GROUPS)
+    return layers.GroupNormalization(groups)(x)
 
 
 def _begin(image_size):

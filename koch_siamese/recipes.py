@@ -78,7 +78,9 @@ def get_layer_sizes(
 def _build_embedding(settings):
     filters, kernel_sizes, units = get_layer_sizes(settings)
     if settings.network == "fast":
-        return networks.build_fast_embedding(settings.image_size, filters)
+        return networks.build_fast_embedding(
+            settings.image_size, filters, settings.depth
+        )
     return networks.build_paper_embedding(
         settings.image_size, filters, kernel_sizes, units
     )

@@ -70,6 +70,12 @@ class Settings:
         "dense.",
         low=1,
     )
+    depth: int = setting(
+        1,
+        "Convolutions of each block of the fast network; those after the first "
+        "add to it.",
+        low=1,
+    )
     views: int = setting(
         1,
         "Ways in which the finished model sees a drawing: as it is, and by "

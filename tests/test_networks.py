@@ -94,6 +94,21 @@ def test_each_convolution_needs_a_kernel_size():
         networks.build_paper_embedding(35, (8, 8), (3,), (10,))
 
 
+def test_deeper_blocks_add_to_what_their_first_convolution_sees():
+    deep = networks.build_fast_embedding(16, (4, 8), depth=2)
+    # Convolutions of 36, 144 and 288 weights, two for each filter of a group
+    # normalisation, four for each of the batch normalisation.
+    assert deep.count_params() == 36 + 8 + 144 + 8 + 288 + 32
+    plain = networks.build_fast_embedding(16, (4, 8))
+    weights = deep.get_weights()
+    plain.set_weights(weights[:3] + weights[6:])
+    images = draw_images(3)
+    assert np.abs(deep(images) - plain(images)).max() > 1e-3
+    weights[4] = 0 * weights[4]  # what the added convolution is scaled by
+    deep.set_weights(weights)
+    np.testing.assert_allclose(deep(images), plain(images), atol=1e-6)
+
+
 def test_fast_network_refuses_to_halve_an_image_to_nothing():
     assert networks.build_fast_embedding(8, (2, 2, 5)).output.shape[1] == 5
     with pytest.raises(InputError, match="at least 8 pixels"):
@@ -116,7 +131,8 @@ def test_weighted_l1_by_hand():
 @pytest.mark.parametrize(
     "shapes", [((5, 3), (5, 3)), ((5, 1, 3), (1, 4, 3)), ((1, 1, 3), (1, 1, 3))]
 )
-def test_weighted_l1_has_the_gradient_of_its_formula(shapes):
+@pytest.mark.parametrize("training", [False, True])
+def test_weighted_l1_has_the_gradient_of_its_formula(shapes, training):
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
@@ -126,7 +142,7 @@ def test_weighted_l1_has_the_gradient_of_its_formula(shapes):
     kernel = tf.identity(head.kernel)
     with tf.GradientTape() as tape:
         tape.watch([first, second])
-        score = tf.sin(head(first, second))
+        score = tf.sin(head(first, second, training=training))
     gradients = tape.gradient(score, [first, second, head.kernel, head.bias])
     with tf.GradientTape() as tape:
         tape.watch([first, second, kernel])

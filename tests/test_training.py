@@ -106,7 +106,7 @@ def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
     # Without batch normalisation two runs on a CPU agree to the last bit.
-    def build_plain(image_size, filters):
+    def build_plain(image_size, filters, depth):
         images = keras.Input((None, None, 1), name="images")
         x = training.networks.Preprocessing(image_size)(images)
         x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
