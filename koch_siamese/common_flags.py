@@ -174,6 +174,9 @@ def import_tensorflow():
 def _parse(argv):
     try:
         rest = flags.FLAGS(argv)
+    except flags.CantOpenFlagFileError as error:
+        reason = str(error).removeprefix("ERROR:: Unable to open flagfile: ")
+        _fail(f"--flagfile cannot be read: {reason}; check its name.")
     except flags.Error as error:
         _fail(error)
     if rest[1:]:

@@ -1,5 +1,6 @@
 """Embedded supports to recognise drawings by, and the answers they give."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -78,7 +79,8 @@ class Gallery:
                 )
             partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
             raise InputError(
                 f"The gallery {path} cannot be written: {error}."
             ) from error

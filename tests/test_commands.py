@@ -155,7 +155,7 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("train", ["--filters=64,x"], "--filters is '64,x'"),
         ("train", ["--colour=red"], "colour"),
         ("train", ["workdir=x"], "'workdir=x' is not a flag"),
-        ("train", ["--flagfile=absent.flags"], "absent.flags"),
+        ("train", ["--flagfile=absent.flags"], "--flagfile cannot be"),
         ("train", ["--protocols=lake"], "--dataset=omniglot"),
         ("evaluate", [], "--workdir"),
         ("evaluate", ["--ways=0", "--model=hausdorff"], "ways"),

@@ -108,3 +108,9 @@ def test_gallery_with_pickles_or_odd_arrays_is_refused(tmp_path):
             Gallery.load(path, "m")
     np.savez(path, **fields)
     assert Gallery.load(path, "m").names == ("a",)
+
+
+def test_a_place_that_is_no_folder_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file/a.npz cannot be written: "):
+        GALLERY.save(tmp_path / "file" / "a.npz")
