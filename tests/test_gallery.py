@@ -112,5 +112,5 @@ def test_gallery_with_pickles_or_odd_arrays_is_refused(tmp_path):
 
 def test_a_place_that_is_no_folder_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file/a.npz cannot be written: "):
+    with pytest.raises(InputError, match=r"file/a\.npz cannot be written: "):
         GALLERY.save(tmp_path / "file" / "a.npz")
