@@ -24,6 +24,7 @@ from koch_siamese.result_files import write_result
 
 OUTPUT = flags.DEFINE_string("output", None, "A file for the result.")
 
+REPOSITORY = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 300
 CLASSIFY = "classify --support=known"
 
@@ -82,7 +83,7 @@ def write_images(folder):
         "black.png": ("black all over", encode(Image.new("L", (9, 9)), "PNG")),
         "dot.png": ("one pixel", encode(Image.new("L", (1, 1), 255), "PNG")),
         "nan.tiff": (
-            "float, not a number",
+            "another format: TIFF of floats",
             encode(Image.fromarray(np.full((9, 9), np.nan, "float32")), "TIFF"),
         ),
         "odd \n ☃ name.png": ("space, newline and unicode in its name", png),
@@ -114,14 +115,13 @@ def write_folders(folder):
 
 def write_files(folder):
     """Models, galleries and results that are not what they seem."""
-    from tests.conftest import TINY_MODEL
-
-    model = TINY_MODEL.read_bytes()
+    model = (REPOSITORY / "tests/fixtures/tiny_model.keras").read_bytes()
     (folder / "half.keras").write_bytes(model[: len(model) // 2])
     (folder / "text.keras").write_text("I am no model.")
     with (folder / "pickled.npz").open("wb") as file:
         np.savez(file, names=np.array([{"a": print}], object))
     (folder / "half.npz").write_bytes(b"PK\x03\x04")
+    (folder / "full.npz.partial").symlink_to("/dev/full")
     (folder / "results").mkdir()
     (folder / "results/hand.json").write_text('{"protocol": "lake"}')
     (folder / "none.json").write_text("{}")
@@ -169,7 +169,7 @@ def list_cases(kinds):
         "Omniglot absent, no network",
         "evaluate --model=pretrained --protocol=lake --data_dir=bare",
     )
-    yield "disk", "full", f"{CLASSIFY} --query=known --gallery=/dev/full/a.npz"
+    yield "disk", "full", f"{CLASSIFY} --query=known --gallery=full.npz"
 
 
 def ask(arguments, folder):
@@ -185,6 +185,7 @@ def ask(arguments, folder):
             text=True,
             cwd=folder,
             timeout=TIMEOUT_SECONDS,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )
         code = process.returncode
         output = (process.stderr if code else process.stdout).strip()
@@ -203,9 +204,6 @@ def ask(arguments, folder):
 
 def main(_):
     """Asks all, prints the table."""
-    repository = Path(__file__).parents[1]
-    sys.path.insert(0, str(repository))
-    os.environ["PYTHONPATH"] = str(repository)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kinds = write_images(folder)

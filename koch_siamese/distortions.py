@@ -1,11 +1,10 @@
 """The paper's affine distortions: random matrices, and the warp for XLA.
 
-Matrices are drawn in the input pipeline; the warp has no randomness and runs
-where the model runs.
+Matrices are drawn in the input pipeline, or once for the views of a model; the
+warp has no randomness and runs where the model runs.
 """
 
 import dataclasses
-import functools
 
 import keras
 import numpy as np
@@ -126,8 +125,7 @@ def warp(images, matrices, fill_value=float(PAPER)):
     Returns:
         float32 `[batch, height, width, 1]`.
     """
-    take = functools.partial(ops.take_along_axis, axis=1)
-    return _warp(images, matrices, fill_value, take)
+    return _warp(images, matrices, fill_value, ops.take_along_axis)
 
 
 def warp_in_all_ways(images, matrices, fill_value=float(PAPER)):
@@ -142,8 +140,7 @@ def warp_in_all_ways(images, matrices, fill_value=float(PAPER)):
         float32 `[batch * num, height, width, 1]`; those of an image are
         neighbours.
     """
-    take = functools.partial(ops.take, axis=1)
-    return _warp(images, matrices, fill_value, take)
+    return _warp(images, matrices, fill_value, ops.take)
 
 
 def _warp(images, matrices, fill_value, take):
@@ -163,7 +160,7 @@ def _warp(images, matrices, fill_value, take):
     corner = ops.cast(top * (width + 2) + left, "int32")
 
     def at(offset):
-        return take(flat, corner + offset)
+        return take(flat, corner + offset, axis=1)
 
     right_share, bottom_share = x - left, y - top
     upper = at(0) + right_share * (at(1) - at(0))

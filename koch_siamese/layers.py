@@ -78,7 +78,7 @@ class Views(keras.layers.Layer):
 
     def __init__(self, num: int, num_columns: int = 3, **kwargs):
         """Makes the layer."""
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(**kwargs)
         self.num, self.num_columns = num, num_columns
 
     def build(self, input_shape):
@@ -86,6 +86,7 @@ class Views(keras.layers.Layer):
         self.matrices = self.add_weight(
             shape=(self.num, 2, self.num_columns),
             initializer="zeros",
+            trainable=False,
             name="matrices",
         )
 
@@ -94,14 +95,13 @@ class Views(keras.layers.Layer):
         return warp_in_all_ways(images, self.matrices, fill_value=0.0)
 
     def compute_output_shape(self, input_shape):
-        """The images keep their shape."""
+        """As many times the images, of the same shape."""
         return (None, *input_shape[1:])
 
     def get_config(self):
         """What the layer is rebuilt from."""
-        config = super().get_config()
-        del config["trainable"]  # never
-        return config | {"num": self.num, "num_columns": self.num_columns}
+        own = {"num": self.num, "num_columns": self.num_columns}
+        return super().get_config() | own
 
 
 class Head(keras.layers.Layer):
@@ -166,7 +166,7 @@ class WeightedL1(Head):
         self.bias_initializer = keras.initializers.get(
             bias_initializer or normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
         )
-        self._compiled = compile_with_xla(_weighted_l1)
+        self._compute_many = compile_with_xla(_weighted_l1_of_many)
 
     def build(self, first_shape, second_shape):
         """Creates alpha `[dim]` and the bias `[]`."""
@@ -181,8 +181,8 @@ class WeightedL1(Head):
 
     def call(self, first, second, training=False):
         """The logit of each pair."""
-        # All pairs of a batch are one tensor of batch x batch x dim.
-        compute = self._compiled if training else _weighted_l1
+        # Elsewhere every new number of pairs would be compiled anew.
+        compute = self._compute_many if training else _weighted_l1
         return compute(first, second, self.kernel.value) + self.bias
 
     def get_config(self):
@@ -196,8 +196,16 @@ class WeightedL1(Head):
 
 def _weighted_l1(first, second, kernel):
     """sum_j kernel_j |first_j - second_j|, `[...]` of `[..., dim]`."""
+    return ops.sum(ops.abs(first - second) * kernel, axis=-1)
+
+
+def _weighted_l1_of_many(first, second, kernel):
+    """The same as a product of matrices, in fewer passes when compiled.
+
+    All pairs of a batch are a tensor of batch x batch x dim. Its rounding
+    depends on how many they are, so that it is for training alone.
+    """
     distances = ops.abs(first - second)
-    # As a product of matrices it passes over all pairs once.
     flat = ops.reshape(distances, (-1, distances.shape[-1]))
     score = ops.matmul(flat, ops.expand_dims(kernel, -1))
     return ops.reshape(score, ops.shape(distances)[:-1])

@@ -61,7 +61,7 @@ def build_paper_embedding(
     """
     _check_convolutions(image_size, filters, kernel_sizes)
     bias = normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
-    images, x = _begin(image_size)
+    images, x = begin(image_size)
     for layer, (num_filters, kernel_size) in enumerate(
         zip(filters, kernel_sizes, strict=True), start=1
     ):
@@ -135,7 +135,7 @@ def build_fast_embedding(
             f"{len(filters)} blocks halve an image of {image_size} pixels to "
             f"nothing: use at least {1 << len(filters)} pixels or fewer blocks."
         )
-    images, x = _begin(image_size)
+    images, x = begin(image_size)
     for block, num_filters in enumerate(filters, start=1):
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
         # Pooled first, the rest has a quarter to do: a third off a step.
@@ -160,8 +160,12 @@ def _normalise(x):
     return layers.GroupNormalization(groups)(x)
 
 
-def _begin(image_size):
-    """Input of any size, and the ink that the convolutions see."""
+def begin(image_size: int):
+    """Where an embedding begins: images of any size, and their ink.
+
+    Returns:
+        The input, and what the convolutions see, both symbolic.
+    """
     images = keras.Input((None, None, 1), name="images")
     return images, Preprocessing(image_size)(images)
 

@@ -51,13 +51,20 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
 def build_model(settings: Settings) -> keras.Model:
     """The siamese model that the settings ask for: new, or as of `init`.
 
+    It computes in the precision of the training.
+
     Raises:
         InputError: `init` is no siamese model, or one for another image size.
     """
     if settings.init:
-        return _load_initial(settings)
-    embedding = _build_embedding(settings)
-    return networks.build_siamese(embedding, _build_head(settings, embedding))
+        siamese = _load_initial(settings)
+    else:
+        embedding = _build_embedding(settings)
+        head = _build_head(settings, embedding)
+        siamese = networks.build_siamese(embedding, head)
+    if settings.precision == "float32":
+        return siamese
+    return networks.copy_siamese(siamese, settings.precision)
 
 
 def get_layer_sizes(
@@ -113,7 +120,7 @@ def _load_initial(settings):
     return model
 
 
-def build_finished(settings: Settings, siamese: keras.Model) -> keras.Model:
+def build_kept(settings: Settings, siamese: keras.Model) -> keras.Model:
     """The model to keep of a training, with the views that it asks for.
 
     It shares its convolutions with the one that is given; see
@@ -130,13 +137,7 @@ def build_finished(settings: Settings, siamese: keras.Model) -> keras.Model:
 
 
 def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
-    """The compiled model that learns from `make_batches`.
-
-    It trains the weights of the siamese model, or, with another precision than
-    float32, its own.
-    """
-    if settings.precision != "float32":
-        siamese = networks.copy_siamese(siamese, settings.precision)
+    """The compiled model that learns from `make_batches`."""
     if settings.sampling == "pairs":
         trainer = build_pair_model(siamese, settings.image_size)
         loss = objectives.PairLoss()

@@ -271,7 +271,7 @@ def _training(result):
     """How long it took; of older results the epochs are not known."""
     time = format_duration(result.get("training_seconds"))
     epochs = result.get("training_epochs")
-    return f"{time} ({epochs} epochs)" if epochs else time
+    return f"{time} (epochs: {epochs})" if epochs else time
 
 
 def _seed(result):

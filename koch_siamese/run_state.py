@@ -64,7 +64,7 @@ class RunState(keras.callbacks.Callback):
         super().__init__()
         self._run, self._state, self._settings = run, state, settings
         self._siamese = siamese
-        self._finished = recipes.build_finished(settings, siamese)
+        self._kept = recipes.build_kept(settings, siamese)
         self._validation, self._trials = validation, trials
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -87,10 +87,10 @@ class RunState(keras.callbacks.Callback):
         siamese = self._siamese
         if networks.get_head(siamese) is not networks.get_head(self.model):
             networks.copy_weights(self.model, siamese)
-        if self._finished is not siamese:
-            views.update_head(self._finished, siamese)
+        if self._kept is not siamese:
+            views.update_head(self._kept, siamese)
         result = evaluate_trials(
-            SiameseScorer(self._finished), self._validation.images, self._trials
+            SiameseScorer(self._kept), self._validation.images, self._trials
         )
         logs["one_shot_accuracy"] = result["accuracy"]
         state = self._state
@@ -118,7 +118,7 @@ class RunState(keras.callbacks.Callback):
         """Writes all files of an epoch; the checkpoint last, as it counts."""
         run, state = self._run, self._state
         if is_best:
-            run.save_model(self._finished.save)
+            run.save_model(self._kept.save)
         write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
         run.save_checkpoint(state["epoch"], state, self.model.save)
 

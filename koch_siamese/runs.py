@@ -108,8 +108,8 @@ class RunDirectory:
         return {
             "flagfile": self.read_recipe(),
             "training_seed": self.read_settings().seed,
-            "training_epochs": seconds and len(seconds),
-            "training_seconds": seconds and sum(seconds),
+            "training_epochs": len(seconds) if seconds else None,
+            "training_seconds": sum(seconds) if seconds else None,
             "training_machine": made.get("machine"),
             "training_commit": made.get("commit"),
         }

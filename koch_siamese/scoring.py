@@ -15,7 +15,7 @@ from koch_siamese.networks import (
 )
 from koch_siamese.trials import Trials, compute_credit, wilson_interval
 
-PAIRS_AT_ONCE = 1 << 13  # bounds the memory for differences of embeddings
+NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
 
 
 class Scorer(Protocol):
@@ -87,8 +87,9 @@ def score_pairs(
     first, second = np.split(places, 2)
     embeddings = scorer.embed(take(images, used))
     scores = np.empty(len(first))
-    for start in range(0, len(first), PAIRS_AT_ONCE):
-        chunk = slice(start, start + PAIRS_AT_ONCE)
+    num = max(1, NUMBERS_AT_ONCE // embeddings[0].size)
+    for start in range(0, len(first), num):
+        chunk = slice(start, start + num)
         scores[chunk] = scorer.score(
             embeddings[first[chunk]], embeddings[second[chunk]]
         )

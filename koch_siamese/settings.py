@@ -72,8 +72,8 @@ class Settings:
     )
     depth: int = setting(
         1,
-        "Convolutions of each block of the fast network; those after the first "
-        "add to it.",
+        "Convolutions of each block of the fast network but the last one; "
+        "those after the first add to it.",
         low=1,
     )
     views: int = setting(
@@ -222,6 +222,17 @@ class Settings:
                     f"--{name} is {format_value(value)}, which {of} has no use "
                     "for: leave it out."
                 )
+
+        if self.depth > 1 and (self.network != "fast" or self.init):
+            raise InputError(
+                f"--depth={self.depth}, which {of} has no use for: leave it "
+                "out."
+            )
+        if self.precision != "float32" and self.network == "dense":
+            raise InputError(
+                f"--precision={self.precision} is of convolutions, which "
+                "--network=dense has none of: leave it out."
+            )
 
     def _check_training(self):
         """Refuses what does not go together."""

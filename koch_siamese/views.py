@@ -41,7 +41,7 @@ def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
         matrices: `[num, 2, columns]`, see `sample_views`.
 
     Raises:
-        InputError: it has another head.
+        InputError: it has another head, or views.
     """
     head = networks.get_head(siamese)
     if not isinstance(head, WeightedL1):
@@ -50,14 +50,17 @@ def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
             f"has {type(head).__name__}."
         )
     embedding = networks.get_embedding(siamese)
-    preprocessing = _find(embedding, Preprocessing)
+    if _find(embedding, Views):
+        raise InputError("This model has views: see remove_views.")
     features = keras.Model(
-        preprocessing.output, embedding.output, name="features"
+        _find(embedding, Preprocessing).output,
+        embedding.output,
+        name="features",
     )
-    images = keras.Input((None, None, 1), name="images")
+    images, ink = networks.begin(networks.get_image_size(siamese))
     num, _, num_columns = matrices.shape
     views = Views(num, num_columns, name="views")
-    output = features(views(preprocessing(images)))
+    output = features(views(ink))
     views.set_weights([matrices])
     joined = ops.reshape(output, (-1, num * output.shape[-1]))
     model = _build_siamese(images, joined, head)
@@ -79,11 +82,10 @@ def remove_views(siamese: keras.Model) -> keras.Model:
     views = _find(embedding, Views)
     if views is None:
         return siamese
-    images = keras.Input((None, None, 1), name="images")
-    features = embedding.get_layer("features")
-    output = features(_find(embedding, Preprocessing)(images))
+    images, ink = networks.begin(networks.get_image_size(siamese))
     head = networks.get_head(siamese)
-    model = _build_siamese(images, output, head)
+    features = embedding.get_layer("features")
+    model = _build_siamese(images, features(ink), head)
     kernel, bias = head.get_weights()
     kernel = kernel.reshape(views.num, -1).sum(axis=0)
     networks.get_head(model).set_weights([kernel, bias])

@@ -9,7 +9,7 @@ def compile_with_xla(function: Callable) -> Callable:
     """The function, compiled by XLA wherever it is called.
 
     On a CPU a step is faster uncompiled, as its convolutions are, but not what
-    passes over large tensors. Keras' other backends compile the whole step.
+    passes over large tensors. On JAX the whole step of `fit` is compiled.
     """
     if keras.backend.backend() != "tensorflow":
         return function

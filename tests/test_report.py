@@ -58,7 +58,7 @@ EXPECTED = """Before 50 %.
 | machine | commit | command |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | ours | **50.0** (45.1 to 54.9) | 50.0 | 2 × 198 | 0, 3: 49.75, 50.25 \
-| 1 min 5 s, 1 h 2 min (4 epochs) | 2 x A, 4 x B | abc | `one.flags` |
+| 1 min 5 s, 1 h 2 min (epochs: 4) | 2 x A, 4 x B | abc | `one.flags` |
 | none | not run |  |  |  |  |  |  | `two.flags` |
 | base | **0.0** (0.0 to 49.0) |  | 4 |  |  | 2 x A | abc \
 | `evaluate --model=hausdorff` |
@@ -73,7 +73,7 @@ Between.
 | command |
 | --- | --- | --- | --- | --- | --- | --- |
 | ours | **50.0** (45.1 to 54.9) | 50.0 | 0, 3: 49.75, 50.25 \
-| 1 min 5 s, 1 h 2 min (4 epochs) | 2 x A, 4 x B | `one.flags` |
+| 1 min 5 s, 1 h 2 min (epochs: 4) | 2 x A, 4 x B | `one.flags` |
 
 <!-- end of report -->
 <!-- report: pairs -->

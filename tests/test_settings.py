@@ -66,6 +66,12 @@ def test_settings_that_do_not_go_together():
         Settings(max_minutes=1.0, distribute="multiworker")
     with pytest.raises(InputError, match="--num_pairs"):
         Settings(num_copies=8)
+    Settings(depth=2, precision="bfloat16")
+    for change in ({"network": "paper"}, {"init": "pretrained"}):
+        with pytest.raises(InputError, match="--depth=2, which --"):
+            Settings(depth=2, **change)
+    with pytest.raises(InputError, match="--precision=bfloat16 is of conv"):
+        Settings(precision="bfloat16", network="dense")
     with pytest.raises(InputError, match="--views=2 are by --distortion"):
         Settings(views=2, distortion="none")
     Settings(views=1, distortion="none")

@@ -219,10 +219,11 @@ def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
     np.testing.assert_array_equal(thirds[0], thirds[2])
     learned = networks.get_head(trainer).get_weights()[0]
     np.testing.assert_allclose(3 * thirds[0], learned, rtol=1e-6)
-    again = dataclasses.replace(TINY, init=str(run.model), filters=())
-    assert networks.get_embedding(recipes.build_model(again)).output.shape == (
-        (None, thirds.shape[1])
-    )
+    again = dataclasses.replace(TINY, init=str(run.model), filters=(), views=2)
+    plain = recipes.build_model(again)
+    assert networks.get_embedding(plain).output.shape[1] == thirds.shape[1]
+    kept = recipes.build_kept(again, plain)
+    assert networks.get_embedding(kept).output.shape[1] == 2 * thirds.shape[1]
 
 
 def _list_dtypes(model):

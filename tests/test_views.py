@@ -83,6 +83,10 @@ def test_views_are_saved_and_can_be_removed(siamese, matrices, tmp_path):
         views.remove_views(loaded)(pair), siamese(pair), rtol=1e-5
     )
     assert views.remove_views(siamese) is siamese
+    with pytest.raises(InputError, match="has views"):
+        views.add_views(loaded, matrices)
+    again = views.add_views(views.remove_views(loaded), matrices)
+    np.testing.assert_allclose(again(pair), model(pair), rtol=1e-5)
 
 
 def test_other_views_make_another_fingerprint(siamese, matrices):
