@@ -22,6 +22,7 @@ FLAGS = (
     "--filters=8,8",
     "--kernel_sizes=3,3",
     "--units=32",
+    "--views=2",
     "--sampling=pairs",
     "--batch_size=16",
     "--optimizer=layerwise_sgd",
