@@ -4,7 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from koch_siamese import batches, model_files, networks, objectives, views
+from koch_siamese import (
+    batches,
+    embeddings,
+    model_files,
+    networks,
+    objectives,
+    views,
+)
 from koch_siamese.characters import Characters
 from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
 from koch_siamese.errors import InputError
@@ -72,23 +79,23 @@ def get_layer_sizes(
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Filters, kernel sizes and units: as given, or the network's own."""
     if settings.network == "fast":
-        return settings.filters or networks.FAST_FILTERS, (), ()
+        return settings.filters or embeddings.FAST_FILTERS, (), ()
     if settings.network == "dense":
-        return (), (), settings.units or networks.DENSE_UNITS
+        return (), (), settings.units or embeddings.DENSE_UNITS
     return (
-        settings.filters or networks.KOCH_FILTERS,
-        settings.kernel_sizes or networks.KOCH_KERNEL_SIZES,
-        settings.units or networks.KOCH_UNITS,
+        settings.filters or embeddings.KOCH_FILTERS,
+        settings.kernel_sizes or embeddings.KOCH_KERNEL_SIZES,
+        settings.units or embeddings.KOCH_UNITS,
     )
 
 
 def _build_embedding(settings):
     filters, kernel_sizes, units = get_layer_sizes(settings)
     if settings.network == "fast":
-        return networks.build_fast_embedding(
+        return embeddings.build_fast_embedding(
             settings.image_size, filters, settings.depth
         )
-    return networks.build_paper_embedding(
+    return embeddings.build_paper_embedding(
         settings.image_size, filters, kernel_sizes, units
     )
 
@@ -194,8 +201,8 @@ def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:
     matrices = ops.concatenate(
         [inputs["first_matrices"], inputs["second_matrices"]]
     )
-    embeddings = networks.get_embedding(siamese)(warp(images, matrices))
-    first, second = ops.split(embeddings, 2)
+    features = networks.get_embedding(siamese)(warp(images, matrices))
+    first, second = ops.split(features, 2)
     return keras.Model(inputs, networks.get_head(siamese)(first, second))
 
 
@@ -208,9 +215,9 @@ def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
     """
     images = keras.Input((image_size, image_size, 1), name="images")
     matrices = keras.Input((2, None), name="matrices")
-    embeddings = networks.get_embedding(siamese)(AffineWarp()(images, matrices))
+    features = networks.get_embedding(siamese)(AffineWarp()(images, matrices))
     logits = networks.get_head(siamese)(
-        ops.expand_dims(embeddings, 1), ops.expand_dims(embeddings, 0)
+        ops.expand_dims(features, 1), ops.expand_dims(embeddings, 0)
     )
     return keras.Model({"images": images, "matrices": matrices}, logits)
 

@@ -136,7 +136,7 @@ class PortableEndpoints(Endpoints):
 
 
 def fit_images(images, image_size: int):
-    """Fits images to a square as `networks.Preprocessing` does.
+    """Fits images to a square as `layers.Preprocessing` does.
 
     Args:
         images: `[batch, height, width, 1]`, 0 = ink, 255 = paper.

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from koch_siamese import networks
+from koch_siamese import embeddings, networks
 from koch_siamese.distortions import AffineRanges, sample_affine_matrices
 from koch_siamese.errors import InputError
 from koch_siamese.layers import Preprocessing, Views, WeightedL1
@@ -57,7 +57,7 @@ def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
         embedding.output,
         name="features",
     )
-    images, ink = networks.begin(networks.get_image_size(siamese))
+    images, ink = embeddings.begin(networks.get_image_size(siamese))
     num, _, num_columns = matrices.shape
     views = Views(num, num_columns, name="views")
     output = features(views(ink))
@@ -82,7 +82,7 @@ def remove_views(siamese: keras.Model) -> keras.Model:
     views = _find(embedding, Views)
     if views is None:
         return siamese
-    images, ink = networks.begin(networks.get_image_size(siamese))
+    images, ink = embeddings.begin(networks.get_image_size(siamese))
     head = networks.get_head(siamese)
     features = embedding.get_layer("features")
     model = _build_siamese(images, features(ink), head)

@@ -15,7 +15,7 @@ from experiments.benchmark import data, measuring, ours, plain, trainings
 from experiments.benchmark.counting import count_multiply_adds
 from experiments.benchmark.options import QUICK, Options
 from experiments.benchmark.rows import ROWS
-from koch_siamese import comparisons, networks
+from koch_siamese import comparisons, embeddings, networks
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
@@ -47,7 +47,7 @@ def test_multiply_adds_of_the_papers_network():
     )
     forward = sum(places * weights for places, weights in layers)
     assert forward == 908_623_872
-    embedding = networks.build_paper_embedding()
+    embedding = embeddings.build_paper_embedding()
     assert count_multiply_adds(embedding) == forward
     assert count_multiply_adds(embedding, training=True) == (
         3 * forward - 96 * 96 * 6400
@@ -212,7 +212,7 @@ def test_rivals_networks_are_ours():
 
     paper = rival_networks.build_paper_embedding((64, 128, 128, 256), 4096)
     assert count(rival_networks.Siamese(paper, 4096)) == 38_951_745
-    fast = networks.build_fast_siamese(32, networks.FAST_FILTERS)
+    fast = networks.build_fast_siamese(32, embeddings.FAST_FILTERS)
     assert count(
         rival_networks.Siamese(rival_networks.build_fast_embedding(), 256)
     ) == sum(np.prod(x.shape) for x in fast.trainable_weights)

@@ -4,7 +4,7 @@ import pytest
 from conftest import TINY_MODEL
 
 import koch_siamese
-from koch_siamese import networks, recipes
+from koch_siamese import embeddings, networks, recipes
 from koch_siamese.errors import InputError
 from koch_siamese.thresholds import Thresholds
 
@@ -12,7 +12,7 @@ from koch_siamese.thresholds import Thresholds
 @pytest.fixture(scope="module")
 def paper():
     keras.utils.set_random_seed(0)
-    return networks.build_siamese(networks.build_paper_embedding())
+    return networks.build_siamese(embeddings.build_paper_embedding())
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,14 @@ def test_paper_network_has_the_papers_initial_values(paper):
 
 def test_paper_network_refuses_images_that_are_too_small():
     # 65 - 9 = 56, 28 - 6 = 22, 11 - 3 = 8, 4 - 3 = 1; of 64 it is 0.
-    assert networks.build_paper_embedding(65).output.shape == (None, 4096)
+    assert embeddings.build_paper_embedding(65).output.shape == (None, 4096)
     with pytest.raises(InputError, match="leave nothing of an image of 64"):
-        networks.build_paper_embedding(64)
+        embeddings.build_paper_embedding(64)
 
 
 def test_reduced_network_by_hand():
     # 35 - 5 = 30, 15 - 3 = 12, 6 - 2 = 4: 4 x 4 x 256 = 4096 to the dense one.
-    embedding = networks.build_paper_embedding(
+    embedding = embeddings.build_paper_embedding(
         35, (64, 128, 256), (6, 4, 3), (4096,)
     )
     assert embedding.count_params() == (
@@ -80,7 +80,7 @@ def test_reduced_network_by_hand():
 
 
 def test_dense_network_by_hand():
-    embedding = networks.build_paper_embedding(35, (), (), (20, 10))
+    embedding = embeddings.build_paper_embedding(35, (), (), (20, 10))
     assert embedding.count_params() == 20 * (35 * 35 + 1) + 10 * (20 + 1)
     hidden, last = (
         x for x in embedding.layers if isinstance(x, keras.layers.Dense)
@@ -91,15 +91,15 @@ def test_dense_network_by_hand():
 
 def test_each_convolution_needs_a_kernel_size():
     with pytest.raises(InputError, match=r"filters 8,8 and kernel sizes 3:"):
-        networks.build_paper_embedding(35, (8, 8), (3,), (10,))
+        embeddings.build_paper_embedding(35, (8, 8), (3,), (10,))
 
 
 def test_deeper_blocks_add_to_what_their_first_convolution_sees():
-    deep = networks.build_fast_embedding(16, (4, 8), depth=2)
+    deep = embeddings.build_fast_embedding(16, (4, 8), depth=2)
     # Convolutions of 36, 144 and 288 weights, two for each filter of a group
     # normalisation, four for each of the batch normalisation.
     assert deep.count_params() == 36 + 8 + 144 + 8 + 288 + 32
-    plain = networks.build_fast_embedding(16, (4, 8))
+    plain = embeddings.build_fast_embedding(16, (4, 8))
     weights = deep.get_weights()
     plain.set_weights(weights[:3] + weights[6:])
     images = draw_images(3)
@@ -110,9 +110,9 @@ def test_deeper_blocks_add_to_what_their_first_convolution_sees():
 
 
 def test_fast_network_refuses_to_halve_an_image_to_nothing():
-    assert networks.build_fast_embedding(8, (2, 2, 5)).output.shape[1] == 5
+    assert embeddings.build_fast_embedding(8, (2, 2, 5)).output.shape[1] == 5
     with pytest.raises(InputError, match="at least 8 pixels"):
-        networks.build_fast_embedding(7, (2, 2, 5))
+        embeddings.build_fast_embedding(7, (2, 2, 5))
 
 
 def test_weighted_l1_by_hand():

@@ -12,7 +12,7 @@ from keras import ops
 from experiments.benchmark.counting import count_multiply_adds
 from experiments.benchmark.data import to_characters
 from experiments.benchmark.options import Options
-from koch_siamese import networks, recipes, serving_files
+from koch_siamese import embeddings, networks, recipes, serving_files
 from koch_siamese.batches import make_pairs
 from koch_siamese.distortions import DISTORTIONS, AffineWarp
 from koch_siamese.layers import Preprocessing
@@ -140,7 +140,7 @@ def evaluation(options: Options):
     trials = Trials(data["query"], data["support"], data["answer"])
     scorer = SiameseScorer(
         networks.build_siamese(
-            networks.build_paper_embedding(
+            embeddings.build_paper_embedding(
                 IMAGE_SIZE, options.filters, units=(options.units,)
             )
         )
@@ -159,7 +159,7 @@ def evaluation(options: Options):
 def serving(options: Options):
     """One query against stored embeddings, by the exported SavedModel."""
     siamese = networks.build_fast_siamese(
-        FAST_IMAGE_SIZE, networks.FAST_FILTERS
+        FAST_IMAGE_SIZE, embeddings.FAST_FILTERS
     )
     with tempfile.TemporaryDirectory() as folder:
         serving_files.save_saved_model(siamese, Path(folder))
