@@ -11,7 +11,12 @@ import weakref
 import numpy as np
 
 from koch_siamese.characters import Characters
-from koch_siamese.distortions import AffineRanges, sample_affine_matrices
+from koch_siamese.distortions import (
+    DISTORTIONS,
+    AffineRanges,
+    compose,
+    sample_affine_matrices,
+)
 from koch_siamese.pairs import (
     CharacterIndex,
     PairSet,
@@ -115,18 +120,23 @@ def make_groups(
     num_drawings: int,
     seed: int,
     ranges: AffineRanges,
+    character_ranges: AffineRanges = DISTORTIONS["none"],
     within_alphabet: float = 1.0,
     first_step: int = 0,
 ):
     """An endless tf.data.Dataset of groups of distorted drawings.
 
-    Arguments are those of `sample_group` and `make_pairs`.
+    Arguments are those of `sample_group` and `make_pairs`, but for
+
+    Args:
+        character_ranges: further distortions, of which all drawings of a
+            character in a group have the same: together another character.
 
     Returns:
         A dataset of `(inputs, character)`: `inputs` has `images`, uint8
-        `[batch, height, width, 1]`, and `matrices`, float32 `[batch, 2, 3]`;
-        `character` is int32 `[batch]`, with `batch = num_characters *
-        num_drawings`.
+        `[batch, height, width, 1]`, and `matrices`, float32 `[batch, 2,
+        columns]`; `character` is int32 `[batch]`, with a batch of
+        `num_characters * num_drawings`.
     """
     index = _build_index(characters, num_characters, num_drawings)
 
@@ -136,6 +146,8 @@ def make_groups(
             index, num_characters, num_drawings, rng, within_alphabet
         )
         matrices = sample_affine_matrices(ranges, len(drawings), rng)
+        shared = sample_affine_matrices(character_ranges, num_characters, rng)
+        matrices = compose(np.repeat(shared, num_drawings, 0), matrices)
         return drawings, matrices, character
 
     def arrange(images, matrices, character):

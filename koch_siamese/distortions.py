@@ -55,6 +55,10 @@ DISTORTIONS = {
     "elastic": AffineRanges(
         10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5, wave=0.03
     ),
+    # So far that another character may come of it.
+    "metamorphic": AffineRanges(
+        0.0, 0.3, (0.7, 1.3), probability=0.75, wave=0.04
+    ),
     # The tutorial's listing: rotation alone, always.
     "rotation": AffineRanges(rotation_degrees=15.0),
 }
@@ -108,6 +112,26 @@ def _sample_waves(ranges, num, rng):
     strength = ranges.wave / np.linalg.norm(WAVES, axis=1)
     applied = rng.random((num, 1, 1)) < ranges.probability
     return applied * strength * rng.normal(size=(num, 2, len(WAVES)))
+
+
+def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The distortions by `first`, and of what comes of it by `second`.
+
+    Exact for affine ones; waves of `first` bend along the image that `second`
+    leaves, not the one that it is given.
+
+    Args:
+        first, second: `[num, 2, columns]`, see `sample_affine_matrices`.
+
+    Returns:
+        float32 `[num, 2, columns]`, the more columns of the two.
+    """
+    # A place goes the other way: from the last image to the original.
+    composed = np.zeros(max(first.shape, second.shape), np.float32)
+    composed[..., : first.shape[-1]] = first
+    composed[..., :2] = 0.0
+    composed[..., : second.shape[-1]] += first[..., :2] @ second
+    return composed
 
 
 def _stack_2x2(a, b, c, d):

@@ -50,6 +50,7 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
                 settings.group_drawings,
                 np.unique(training.character, return_counts=True)[1].min(),
             ),
+            character_ranges=DISTORTIONS[settings.character_distortion],
             **arguments,
         )
     return dataset.prefetch(4)
@@ -217,7 +218,7 @@ def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
     matrices = keras.Input((2, None), name="matrices")
     features = networks.get_embedding(siamese)(AffineWarp()(images, matrices))
     logits = networks.get_head(siamese)(
-        ops.expand_dims(features, 1), ops.expand_dims(embeddings, 0)
+        ops.expand_dims(features, 1), ops.expand_dims(features, 0)
     )
     return keras.Model({"images": images, "matrices": matrices}, logits)
 

@@ -10,6 +10,14 @@ from koch_siamese.setting_fields import check, format_value, parse, setting
 
 PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet", "verification")
 BACKGROUNDS = ("original", "small1", "small2", "koch")
+DISTORTION_NAMES = (
+    "none",
+    "paper",
+    "strong",
+    "elastic",
+    "metamorphic",
+    "rotation",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +120,13 @@ class Settings:
         "paper",
         "Random distortion: the paper's affine, a stronger one, the paper's "
         "with bends, the tutorial's rotation.",
-        choices=("none", "paper", "strong", "elastic", "rotation"),
+        choices=DISTORTION_NAMES,
+    )
+    character_distortion: str = setting(
+        "none",
+        "A further random distortion, of which the drawings of a character in "
+        "a group have the same, so that another character comes of it.",
+        choices=DISTORTION_NAMES,
     )
     ranking_weight: float = setting(
         1.0, "Weight of the ranking term in the loss on groups.", low=0.0

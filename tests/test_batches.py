@@ -76,6 +76,18 @@ def test_twins_are_distorted_on_their_own():
     assert not np.array_equal(first, second)
 
 
+def test_drawings_of_a_character_share_the_distortion_of_the_character():
+    bent = AffineRanges(shear=0.3, wave=0.1)
+    alone = {"ranges": DISTORTIONS["none"], "character_ranges": bent}
+    inputs, _ = next(iter(make("groups", **alone)))
+    matrices = inputs["matrices"].numpy().reshape(3, 2, -1)
+    np.testing.assert_array_equal(matrices[:, 0], matrices[:, 1])
+    assert len(np.unique(matrices[:, 0], axis=0)) == 3
+    # Beside the one that each drawing has on its own.
+    inputs, _ = next(iter(make("groups", character_ranges=bent)))
+    assert len(np.unique(inputs["matrices"], axis=0)) == 6
+
+
 def test_fixed_set_is_gone_through_once_an_epoch():
     """20 pairs and 2 copies of each in batches of 6: ten steps an epoch."""
     fixed = {"num_pairs": 20, "num_copies": 2, "within_alphabet": 0.5}

@@ -49,7 +49,7 @@ def test_mirror_images_are_new_characters_and_alphabets():
 
 
 def test_resizing_is_the_networks_preprocessing():
-    from koch_siamese.networks import Preprocessing
+    from koch_siamese.layers import Preprocessing
 
     before = make_characters((2,), num_drawers=4, side=105)
     after = before.resized(35)

@@ -7,6 +7,7 @@ from koch_siamese.distortions import (
     WAVES,
     AffineRanges,
     AffineWarp,
+    compose,
     sample_affine_matrices,
     warp,
 )
@@ -156,6 +157,27 @@ def test_waves_bend_all_of_an_image_or_none():
     assert longest.std() == pytest.approx(0.03, rel=0.05)
 
 
+def test_composed_distortion_is_one_after_the_other():
+    # Turned by a right angle, then moved two pixels of eight to the right.
+    turn = np.array([[[0, 1, 0], [-1, 0, 0]]], np.float32)
+    move = np.array([[[1, 0, -2 / 8], [0, 1, 0]]], np.float32)
+    image = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
+    one_by_one = warp(warp(image, turn), move)
+    np.testing.assert_array_equal(warp(image, compose(turn, move)), one_by_one)
+    other_way = warp(warp(image, move), turn)
+    assert not np.array_equal(one_by_one, other_way)
+    np.testing.assert_array_equal(warp(image, compose(move, turn)), other_way)
+
+
+def test_composed_waves_add_up():
+    bend = np.zeros((1, 2, 5), np.float32)
+    bend[0] = [[2, 0, 0, 0.5, 0], [0, 1, 0, 0, 0.25]]
+    np.testing.assert_array_equal(compose(IDENTITY, bend), bend)
+    np.testing.assert_array_equal(compose(bend, IDENTITY), bend)
+    twice = [[4, 0, 0, 1.5, 0], [0, 1, 0, 0, 0.5]]
+    np.testing.assert_array_equal(compose(bend, bend)[0], twice)
+
+
 def test_same_seed_same_matrices():
     def draw(seed):
         rng = np.random.default_rng(seed)
@@ -167,4 +189,5 @@ def test_same_seed_same_matrices():
 
 def test_settings_offer_all_distortions():
     fields = Settings.__dataclass_fields__
-    assert set(fields["distortion"].metadata["choices"]) == set(DISTORTIONS)
+    for name in ("distortion", "character_distortion"):
+        assert set(fields[name].metadata["choices"]) == set(DISTORTIONS)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import koch_siamese
-from koch_siamese import networks, recipes, run_state, runs, training
+from koch_siamese import (
+    embeddings,
+    networks,
+    recipes,
+    run_state,
+    runs,
+    training,
+)
 from koch_siamese.errors import InputError
 from koch_siamese.settings import Settings
 
@@ -107,13 +114,12 @@ def test_killed_training_goes_on_from_its_last_epoch(
 ):
     # Without batch normalisation two runs on a CPU agree to the last bit.
     def build_plain(image_size, filters, depth):
-        images = keras.Input((None, None, 1), name="images")
-        x = training.networks.Preprocessing(image_size)(images)
+        images, x = embeddings.begin(image_size)
         x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
         x = keras.layers.Dense(8, activation="sigmoid")(x)
         return keras.Model(images, x, name="embedding")
 
-    monkeypatch.setattr(training.networks, "build_fast_embedding", build_plain)
+    monkeypatch.setattr(embeddings, "build_fast_embedding", build_plain)
     train(TINY, tmp_path / "whole", glyphs_dir)
 
     original = runs.RunDirectory.save_checkpoint
