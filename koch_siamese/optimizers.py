@@ -1,4 +1,4 @@
-"""The paper's optimizer: SGD whose settings differ from layer to layer."""
+"""The paper's SGD, which differs by layer, and Muon for convolutions."""
 
 from collections.abc import Sequence
 
@@ -117,3 +117,43 @@ def _spread(name, values, num_layers):
             f"{len(values)} {name}: give one, or one for each layer."
         )
     return values if len(values) > 1 else values * num_layers
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class ConvolutionMuon(keras.optimizers.Muon):
+    """Muon (Jordan et al. 2024) on the filters of convolutions.
+
+    A momentum is made orthogonal before it is applied, as a matrix of one
+    column for each filter; an entry moves by about 0.2 of the learning rate,
+    as with Adam. Whatever is no convolution's filters moves by Adam, at half
+    the learning rate. Keras' own Muon leaves convolutions to Adam.
+
+    Args:
+        learning_rate: a number or schedule.
+    """
+
+    def __init__(self, learning_rate=0.005, name="convolution_muon", **kwargs):
+        """Makes the optimizer."""
+        defaults = {
+            "adam_lr_ratio": 0.5,
+            "adam_beta_2": 0.99,
+            "adam_weight_decay": None,
+            "weight_decay": None,
+        }
+        super().__init__(learning_rate, name=name, **defaults | kwargs)
+
+    def _should_use_adamw(self, variable):
+        return len(variable.shape) != 4
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        """The orthogonal matrix nearest to filters, of the filters' shape."""
+        matrix = super().zeropower_via_newtonschulz5(_as_matrix(x), steps)
+        return ops.reshape(matrix, x.shape)
+
+    def lr_adjust(self, x):
+        """Scales an update of filters, as a matrix of their shape."""
+        return ops.reshape(super().lr_adjust(_as_matrix(x)), x.shape)
+
+
+def _as_matrix(filters):
+    return ops.reshape(filters, (-1, filters.shape[-1]))

@@ -16,7 +16,7 @@ from koch_siamese.characters import Characters
 from koch_siamese.distortions import DISTORTIONS, AffineWarp, warp
 from koch_siamese.errors import InputError
 from koch_siamese.layers import EuclideanDistance, WeightedL1
-from koch_siamese.optimizers import LayerwiseSGD
+from koch_siamese.optimizers import ConvolutionMuon, LayerwiseSGD
 from koch_siamese.settings import Settings
 
 
@@ -177,6 +177,8 @@ def _build_optimizer(settings):
         learning_rate = keras.optimizers.schedules.CosineDecay(
             learning_rate, settings.epochs * settings.steps_per_epoch
         )
+    if settings.optimizer == "muon":
+        return ConvolutionMuon(learning_rate)
     return keras.optimizers.Adam(learning_rate)
 
 

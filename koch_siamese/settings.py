@@ -144,8 +144,9 @@ class Settings:
     )
     optimizer: str = setting(
         "adam",
-        "Adam, or the paper's SGD, of which each layer has its own settings.",
-        choices=("adam", "layerwise_sgd"),
+        "Adam; Muon for convolutions and Adam for the rest; or the paper's "
+        "SGD, of which each layer has its own settings.",
+        choices=("adam", "muon", "layerwise_sgd"),
     )
     layer_learning_rates: tuple[float, ...] = setting(
         (0.01,), "layerwise_sgd: of each layer, or one for all.", low=0.0
@@ -159,7 +160,9 @@ class Settings:
     momentum_ramp_epochs: int = setting(
         20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
     )
-    learning_rate: float = setting(2e-3, "Adam's learning rate.", low=0.0)
+    learning_rate: float = setting(
+        2e-3, "Of adam and muon; half of it is of muon's Adam.", low=0.0
+    )
     schedule: str = setting(
         "cosine",
         "Learning rate over the steps: down to 0 by a cosine, or constant.",

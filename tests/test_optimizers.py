@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from koch_siamese.errors import InputError
-from koch_siamese.optimizers import LayerwiseSGD
+from koch_siamese.optimizers import ConvolutionMuon, LayerwiseSGD
 
 
 def build_two_layers():
@@ -89,3 +89,50 @@ def test_wrong_number_of_values_is_told():
     model, optimizer = build_two_layers(), build_optimizer(l2=(0, 0, 0))
     with pytest.raises(InputError, match="2 layers with weights; got 3 l2"):
         optimizer.build(model.trainable_variables)
+
+
+def test_muon_moves_filters_alike_whatever_the_size_of_their_gradients():
+    layer = keras.layers.Conv2D(2, (3, 1), kernel_initializer="zeros")
+    layer.build((None, 8, 8, 1))
+    optimizer = ConvolutionMuon(0.5)
+    # One filter's gradient is 100 times the other's, at right angles to it.
+    gradient = np.float32([[3.0, 0.04], [0.0, 0.0], [4.0, -0.03]])
+    optimizer.apply(
+        [
+            keras.ops.convert_to_tensor(gradient.reshape(3, 1, 1, 2)),
+            keras.ops.convert_to_tensor([2.0, -7.0]),
+        ],
+        layer.trainable_variables,
+    )
+    kernel, bias = layer.get_weights()
+    # 0.5 times 0.2 sqrt(3), the larger side of 3 x 2, times the direction;
+    # five steps of Newton and Schulz find its length to a third.
+    moved = kernel[:, 0, 0] / (-0.1 * np.sqrt(3))
+    lengths = np.linalg.norm(moved, axis=0)
+    assert np.all((lengths > 0.67) & (lengths < 1.33))
+    np.testing.assert_allclose(
+        moved / lengths, [[0.6, 0.8], [0, 0], [0.8, -0.6]], atol=1e-3
+    )
+    # The first step of Adam goes by the learning rate, here half of it.
+    np.testing.assert_allclose(bias, [-0.25, 0.25], rtol=1e-5)
+
+
+def test_muon_is_the_same_after_saving_and_loading(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Conv2D(3, 2),
+            keras.layers.Flatten(),
+        ]
+    )
+    model.compile(ConvolutionMuon(0.01), "mse")
+    x = np.random.default_rng(0).random((8, 4, 4, 1), np.float32)
+    y = np.ones((8, 27), np.float32)
+    model.fit(x, y, verbose=0, shuffle=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        one.fit(x, y, verbose=0, shuffle=False)
+    np.testing.assert_array_equal(
+        model.get_weights()[0], loaded.get_weights()[0]
+    )
