@@ -125,7 +125,7 @@ class RunState(keras.callbacks.Callback):
 
 def _learning_rates(settings):
     """The flag that says how fast the training learns, as given."""
-    if settings.optimizer == "adam":
-        return f"--learning_rate={settings.learning_rate}"
-    rates = ",".join(map(str, settings.layer_learning_rates))
-    return f"--layer_learning_rates={rates}"
+    if settings.optimizer == "layerwise_sgd":
+        rates = ",".join(map(str, settings.layer_learning_rates))
+        return f"--layer_learning_rates={rates}"
+    return f"--learning_rate={settings.learning_rate}"
