@@ -5,6 +5,7 @@ Imports nothing heavy, so that a command answers `--help` and bad flags at once.
 
 import dataclasses
 
+from koch_siamese import setting_rules
 from koch_siamese.errors import InputError
 from koch_siamese.setting_fields import check, format_value, parse, setting
 
@@ -219,70 +220,8 @@ class Settings:
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
                 check(field, item)
-        self._check_network()
-        self._check_training()
-
-    def _check_network(self):
-        """Refuses sizes of layers that the network does not have."""
-        unused = {
-            "fast": ("kernel_sizes", "units"),
-            "paper": (),
-            "dense": ("filters", "kernel_sizes"),
-        }[self.network]
-        of = f"--network={self.network}"
-        if self.init:
-            unused, of = ("filters", "kernel_sizes", "units"), "--init"
-        for name in unused:
-            value = getattr(self, name)
-            if value:
-                raise InputError(
-                    f"--{name} is {format_value(value)}, which {of} has no use "
-                    "for: leave it out."
-                )
-
-        if self.depth > 1 and (self.network != "fast" or self.init):
-            raise InputError(
-                f"--depth={self.depth}, which {of} has no use for: leave it "
-                "out."
-            )
-        if self.precision != "float32" and self.network == "dense":
-            raise InputError(
-                f"--precision={self.precision} is of convolutions, which "
-                "--network=dense has none of: leave it out."
-            )
-
-    def _check_training(self):
-        """Refuses what does not go together."""
-        if "lake" in self.protocols and self.dataset != "omniglot":
-            raise InputError(
-                "--protocols has lake, which is of Omniglot: use "
-                "--dataset=omniglot, or afterwards koch_siamese.evaluate."
-            )
-        if self.max_minutes and self.distribute == "multiworker":
-            raise InputError(
-                f"--max_minutes={self.max_minutes} is of one clock; several "
-                "workers have several: leave it out and give --epochs."
-            )
-        if self.num_copies and not self.num_pairs:
-            raise InputError(
-                f"--num_copies={self.num_copies} are of a fixed set of pairs: "
-                "give its size, --num_pairs."
-            )
-        if self.views > 1 and self.distortion == "none":
-            raise InputError(
-                f"--views={self.views} are by --distortion, which is none: "
-                "give one, or --views=1."
-            )
-        if self.views > 1 and self.objective == "contrastive":
-            raise InputError(
-                f"--views={self.views} are of weighted L1 distances, not of "
-                "--objective=contrastive: leave one of them out."
-            )
-        if self.objective == "contrastive" and self.sampling != "pairs":
-            raise InputError(
-                "--objective=contrastive is of pairs; got "
-                f"--sampling={self.sampling}: give --sampling=pairs."
-            )
+        setting_rules.check_network(self)
+        setting_rules.check_training(self)
 
     def to_flags(self) -> str:
         """The text of a flagfile that gives these settings."""

@@ -90,3 +90,9 @@ def test_malformed_flags_are_refused(line):
 def test_every_setting_says_what_it_means():
     for field in dataclasses.fields(Settings):
         assert len(field.metadata["help"]) > 10
+
+
+def test_distortions_of_characters_are_of_groups():
+    Settings(character_distortion="metamorphic")
+    with pytest.raises(InputError, match="is of groups; got --sampling=pairs"):
+        Settings(character_distortion="metamorphic", sampling="pairs")
