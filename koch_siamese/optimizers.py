@@ -132,7 +132,7 @@ class ConvolutionMuon(keras.optimizers.Muon):
         learning_rate: a number or schedule.
     """
 
-    def __init__(self, learning_rate=0.005, name="convolution_muon", **kwargs):
+    def __init__(self, learning_rate, name="convolution_muon", **kwargs):
         """Makes the optimizer."""
         defaults = {
             "adam_lr_ratio": 0.5,
