@@ -79,9 +79,10 @@ def _find_recipe(run):
 def _read_flagfile(path):
     if not path.is_file():
         raise InputError(f"{path}, the recipe of a run to add, is not there.")
-    lines = path.read_text().splitlines()
+    # One may begin with another, and change it.
+    lines = flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])
     return Settings.from_flags(
-        "\n".join(x for x in lines if x and not x.startswith("--workdir="))
+        "\n".join(x for x in lines if not x.startswith("--workdir="))
     )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from absl import flags
 from conftest import REPOSITORY, call
 
 from koch_siamese import recipes
@@ -16,11 +17,11 @@ FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
 
 def read_settings(path):
     """The settings of a flagfile, and its run directory."""
-    lines = [x for x in path.read_text().splitlines() if not x.startswith("#")]
-    (workdir,) = (x for x in lines if x.startswith("--workdir="))
-    lines.remove(workdir)
-    settings = Settings.from_flags("\n".join(lines))
-    return settings, workdir.removeprefix("--workdir=")
+    lines = flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])
+    workdirs = [x for x in lines if x.startswith("--workdir=")]
+    rest = [x for x in lines if x not in workdirs]
+    workdir = workdirs[-1].removeprefix("--workdir=")
+    return Settings.from_flags("\n".join(rest)), workdir
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)

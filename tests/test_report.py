@@ -232,8 +232,12 @@ def test_mistakes_get_one_line(place, tmp_path_factory):
 @pytest.fixture
 def run(place):
     """A run of experiments/one.flags with seed 7, without its training."""
+    (place / "experiments/base.flags").write_text(
+        "# What others begin with.\n--workdir=runs/base\n--epochs=2\n"
+    )
     (place / "experiments/one.flags").write_text(
-        "# A recipe.\n--workdir=runs/one\n--epochs=3\n"
+        "# A recipe.\n--flagfile=experiments/base.flags\n"
+        "--workdir=runs/one\n\n--epochs=3\n"
     )
     run = RunDirectory(place / "runs" / "one_seed7")
     run.claim(
