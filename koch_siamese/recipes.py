@@ -177,9 +177,10 @@ def _build_optimizer(settings):
         learning_rate = keras.optimizers.schedules.CosineDecay(
             learning_rate, settings.epochs * settings.steps_per_epoch
         )
-    if settings.optimizer == "muon":
-        return ConvolutionMuon(learning_rate)
-    return keras.optimizers.Adam(learning_rate)
+    make = {"adam": keras.optimizers.Adam, "muon": ConvolutionMuon}
+    return make[settings.optimizer](
+        learning_rate, weight_decay=settings.weight_decay or None
+    )
 
 
 def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:

@@ -49,6 +49,11 @@ def check_training(settings):
             f"--max_minutes={settings.max_minutes} is of one clock; several "
             "workers have several: leave it out and give --epochs."
         )
+    if settings.weight_decay and settings.optimizer == "layerwise_sgd":
+        raise InputError(
+            f"--weight_decay={settings.weight_decay} is of adam and muon; "
+            "layerwise_sgd has --layer_l2."
+        )
     if settings.num_copies and not settings.num_pairs:
         raise InputError(
             f"--num_copies={settings.num_copies} are of a fixed set of pairs: "

@@ -164,6 +164,12 @@ class Settings:
     learning_rate: float = setting(
         2e-3, "Of adam and muon; half of it is of muon's Adam.", low=0.0
     )
+    weight_decay: float = setting(
+        0.0,
+        "By which, times the learning rate, filters shrink in a step of muon, "
+        "all weights in one of adam.",
+        low=0.0,
+    )
     schedule: str = setting(
         "cosine",
         "Learning rate over the steps: down to 0 by a cosine, or constant.",

@@ -117,6 +117,18 @@ def test_muon_moves_filters_alike_whatever_the_size_of_their_gradients():
     np.testing.assert_allclose(bias, [-0.25, 0.25], rtol=1e-5)
 
 
+def test_decay_of_muon_shrinks_filters_alone():
+    layer = keras.layers.Conv2D(2, 3, bias_initializer="ones")
+    layer.build((None, 8, 8, 1))
+    before = np.array(layer.kernel)
+    optimizer = ConvolutionMuon(0.5, weight_decay=0.1)
+    still = [keras.ops.zeros_like(x) for x in layer.trainable_variables]
+    optimizer.apply(still, layer.trainable_variables)
+    kernel, bias = layer.get_weights()
+    np.testing.assert_allclose(kernel, 0.95 * before, rtol=1e-6)
+    np.testing.assert_array_equal(bias, [1, 1])
+
+
 def test_muon_is_the_same_after_saving_and_loading(tmp_path):
     model = keras.Sequential(
         [

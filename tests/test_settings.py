@@ -92,6 +92,12 @@ def test_every_setting_says_what_it_means():
         assert len(field.metadata["help"]) > 10
 
 
+def test_weight_decay_is_not_of_the_papers_sgd():
+    Settings(weight_decay=0.1, optimizer="muon")
+    with pytest.raises(InputError, match="layerwise_sgd has --layer_l2"):
+        Settings(weight_decay=0.1, optimizer="layerwise_sgd")
+
+
 def test_distortions_of_characters_are_of_groups():
     Settings(character_distortion="metamorphic")
     with pytest.raises(InputError, match="is of groups; got --sampling=pairs"):
