@@ -62,6 +62,7 @@ class Row:
         measure: the key of a result that has the share of right answers.
         published: what the paper or another source reports, in %.
         short: whether a table's short form has the row.
+        results: what a result must say of itself, beside the table's.
     """
 
     what: str
@@ -70,6 +71,7 @@ class Row:
     measure: str = "accuracy"
     published: float | None = None
     short: bool = False
+    results: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def is_trained(self) -> bool:
@@ -109,10 +111,11 @@ class Table:
         Raises:
             InputError: two are of one seed, or their trials are not as many.
         """
+        wanted = {**self.results, **row.results}
         suitable = [
             (name, result)
             for name, result in results.items()
-            if self.results.items() <= result.items() and row.is_of(result)
+            if wanted.items() <= result.items() and row.is_of(result)
         ]
         chosen = dict(sorted(suitable, key=lambda item: _seed(item[1])))
         names = {}
