@@ -29,7 +29,7 @@ RESULTS = flags.DEFINE_string(
 )
 DOCUMENTS = flags.DEFINE_list(
     "documents",
-    ["README.md", "experiments/README.md"],
+    ["README.md", "experiments/README.md", "koch_siamese/pretrained.md"],
     "Markdown files with <!-- report: TABLE --> and <!-- end of report -->.",
 )
 TABLES = flags.DEFINE_string(

@@ -148,9 +148,11 @@ def place(tmp_path):
         (results / f"{name}.json").write_text(json.dumps(result))
     (tmp_path / "experiments/tables.json").write_text(json.dumps(TABLES))
     (tmp_path / "README.md").write_text(DOCUMENT)
-    (tmp_path / "experiments/README.md").write_text(
-        "<!-- report: one -->\n<!-- end of report -->\n"
-    )
+    (tmp_path / "koch_siamese").mkdir()
+    for name in ("experiments/README.md", "koch_siamese/pretrained.md"):
+        (tmp_path / name).write_text(
+            "<!-- report: one -->\n<!-- end of report -->\n"
+        )
     return tmp_path
 
 
@@ -158,7 +160,8 @@ def test_tables_literally_and_again_nothing_changes(place):
     answer = call("report", cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert (place / "README.md").read_text() == EXPECTED
-    assert "Changed: README.md, experiments/README.md\n" in answer.stdout
+    names = "README.md, experiments/README.md, koch_siamese/pretrained.md"
+    assert f"Changed: {names}\n" in answer.stdout
     assert "| none | not run |" in answer.stdout
     unused = [x for x in answer.stdout.splitlines() if x.startswith("In no")]
     assert unused == ["In no table: one_seed0_verification_validation.json"]
