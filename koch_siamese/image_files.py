@@ -1,6 +1,8 @@
 """A user's own images: files -> drawings."""
 
+import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +154,7 @@ def list_images(path: str | Path) -> list[Path]:
     """Finds the image files of a folder and its folders, or the file itself.
 
     Hidden files and folders, and files that have no image's suffix, are left
-    out of a folder. A file is taken whatever its suffix.
+    out of a folder. A file is taken whatever its suffix. Links are followed.
 
     Returns:
         The paths, sorted by folder and name.
@@ -169,10 +171,8 @@ def list_images(path: str | Path) -> list[Path]:
         )
     found = [
         file
-        for file in root.rglob("*")
-        if file.suffix.lower() in SUFFIXES
-        and not any(p.startswith(".") for p in file.relative_to(root).parts)
-        and file.is_file()
+        for file in _walk(root)
+        if file.suffix.lower() in SUFFIXES and file.is_file()
     ]
     if not found:
         raise complaint(
@@ -182,3 +182,23 @@ def list_images(path: str | Path) -> list[Path]:
             "put some there, or give another folder",
         )
     return sorted(found, key=lambda file: file.parts)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Every file below a folder that is neither hidden nor in a hidden one."""
+    for name, folders, files in os.walk(root, followlinks=True):
+        folder = Path(name)
+        # Into what is left here os.walk goes on; a link up would never end.
+        folders[:] = [
+            below
+            for below in folders
+            if not below.startswith(".") and not _leads_up(folder / below)
+        ]
+        yield from (folder / x for x in files if not x.startswith("."))
+
+
+def _leads_up(folder):
+    """Whether it is a link to a folder that it is in."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(
+        folder.resolve()
+    )

@@ -213,6 +213,17 @@ def test_smallest_images_are_drawings_or_blank(size, tmp_path):
             assert "is blank" in str(error)
 
 
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    known = tmp_path / "known"
+    save(draw(), tmp_path / "elsewhere/ka/1.png")
+    save(draw(), known / "ma/1.png")
+    (known / "ka").symlink_to(tmp_path / "elsewhere/ka")
+    (known / "ma/all").symlink_to(known)
+    (known / "gone").symlink_to(tmp_path / "nowhere")
+    found = [file.relative_to(known).as_posix() for file in list_images(known)]
+    assert found == ["ka/1.png", "ma/1.png"]
+
+
 def test_images_are_listed_by_name_without_hidden_files(tmp_path):
     names = ["b/2.PNG", "a/1.jpeg", "c.gif"]
     hidden = [".d/1.png", "b/.1.png", "notes.txt", "b/png"]

@@ -11,14 +11,14 @@ from koch_siamese.errors import InputError
 from koch_siamese.result_files import provenance
 from koch_siamese.runs import RunDirectory
 
-RECIPE = ROOT / "experiments" / "omniglot_fast.flags"
+RECIPE = ROOT / "experiments" / "best.flags"
 
-# Stubs of recipes by their minutes, to be tuned on validation: as many epochs
-# as fill the budget on 2 CPU cores, for the cosine to reach its end.
+# By minutes: as many steps as fill nine tenths of them on 2 CPU cores, for the
+# cosine to reach its end.
 BUDGETS = {
-    2: {"epochs": 8, "patience": 8},
-    8: {"epochs": 32, "patience": 32},
-    20: {"epochs": 80, "patience": 80},
+    2: {"steps_per_epoch": 600, "epochs": 3},
+    8: {"epochs": 8},
+    20: {"epochs": 20},
 }
 
 QUICK_FLAGS = (
