@@ -14,6 +14,7 @@ from koch_siamese.networks import (
     get_thresholds,
 )
 from koch_siamese.trials import Trials, compute_credit, wilson_interval
+from koch_siamese.views import count_views
 
 NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
 
@@ -39,10 +40,15 @@ class SiameseScorer:
     """Scores by the logits of a siamese model."""
 
     def __init__(self, model: keras.Model, batch_size: int = 128):
-        """Takes the embedding and head out of a siamese model."""
+        """Takes the embedding and head out of a siamese model.
+
+        Args:
+            model: a siamese model.
+            batch_size: drawings in a batch, each view of one being one more.
+        """
         self._embedding = get_embedding(model)
         self._head = get_head(model)
-        self._batch_size = batch_size
+        self._batch_size = max(1, batch_size // count_views(model))
         thresholds = get_thresholds(model)
         self.same_threshold = thresholds and thresholds.same
 

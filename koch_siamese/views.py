@@ -92,6 +92,12 @@ def remove_views(siamese: keras.Model) -> keras.Model:
     return model
 
 
+def count_views(siamese: keras.Model) -> int:
+    """In how many ways a model sees a drawing."""
+    views = _find(networks.get_embedding(siamese), Views)
+    return 1 if views is None else views.num
+
+
 def _find(embedding, kind):
     """The layer of a kind, of which there is one at the most."""
     found = (layer for layer in embedding.layers if isinstance(layer, kind))

@@ -83,6 +83,7 @@ def test_views_are_saved_and_can_be_removed(siamese, matrices, tmp_path):
         views.remove_views(loaded)(pair), siamese(pair), rtol=1e-5
     )
     assert views.remove_views(siamese) is siamese
+    assert [views.count_views(x) for x in (loaded, siamese)] == [3, 1]
     with pytest.raises(InputError, match="has views"):
         views.add_views(loaded, matrices)
     again = views.add_views(views.remove_views(loaded), matrices)
