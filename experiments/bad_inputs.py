@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from koch_siamese.result_files import write_result
+from koch_siamese.tables import format_markdown
 
 OUTPUT = flags.DEFINE_string("output", None, "A file for the result.")
 
@@ -213,12 +214,11 @@ def main(_):
             {"kind": kind, "what": what} | ask(arguments, folder)
             for kind, what, arguments in tqdm([*list_cases(kinds)])
         ]
-    rows = [("kind", "what", "exit", "answer"), ("---",) * 4]
+    rows = [("kind", "what", "exit", "answer")]
     rows += [
-        (x["kind"], x["what"], str(x["exit"]), x["answer"].replace("|", "\\|"))
-        for x in answers
+        (x["kind"], x["what"], str(x["exit"]), x["answer"]) for x in answers
     ]
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    print(format_markdown(rows))
     bad = [answer["command"] for answer in answers if not answer["good"]]
     print(f"\n{len(answers)} asked, {len(bad)} badly answered", *bad, sep="\n")
     if OUTPUT.value:

@@ -140,7 +140,7 @@ class Characters:
         side = max(self.images.shape[1:])
         resized = make_images((len(self), image_size, image_size))
         for target, image in zip(resized, self.images, strict=True):
-            target[:] = Image.fromarray(_pad_to_square(image, side)).resize(
+            target[:] = Image.fromarray(pad_to_square(image, side)).resize(
                 (image_size, image_size), Image.Resampling.BILINEAR
             )
         return dataclasses.replace(self, images=resized)
@@ -153,7 +153,8 @@ def _turn(images, quarters):
 SPLITS = ("training", "validation", "test")  # learn, choose, test once
 
 
-def _pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
+def pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
+    """Centres an image, uint8 `[height, width]`, on paper of `side` pixels."""
     missing = np.array([side, side]) - image.shape
     before = missing // 2
     return np.pad(

@@ -117,7 +117,7 @@ def _build_gallery(scorer, fingerprint, images, names):
 
 def _to_json(path, answer):
     fields = {"query": str(path)} | dataclasses.asdict(answer)
-    return json.dumps(fields, ensure_ascii=False)
+    return json.dumps(fields)
 
 
 def _refuse(answer):

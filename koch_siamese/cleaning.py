@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from koch_siamese.characters import PAPER
+from koch_siamese.characters import PAPER, pad_to_square
 
 IMAGE_SIZE = 105  # Omniglot's
 
@@ -196,11 +196,8 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
 
 def fit_to_square(drawing: np.ndarray, side: int, size: int) -> np.ndarray:
     """Centres on paper of `side` pixels, and resizes that to `size`; uint8."""
-    missing = np.array([side, side]) - drawing.shape
-    before = missing // 2
-    padding = list(zip(before, missing - before, strict=True))
-    drawing = np.pad(drawing, padding, constant_values=PAPER)
-    return np.asarray(shrink(Image.fromarray(drawing), (size, size)))
+    square = Image.fromarray(pad_to_square(drawing, side))
+    return np.asarray(shrink(square, (size, size)))
 
 
 def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:

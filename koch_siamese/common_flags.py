@@ -50,7 +50,7 @@ _DEFINE = {
 }
 
 
-def define_settings_flags():
+def define_settings_flags(values: flags.FlagValues = flags.FLAGS):
     """Defines a flag for each setting of a training."""
     for field in dataclasses.fields(Settings):
         meaning = field.metadata["help"]
@@ -59,22 +59,42 @@ def define_settings_flags():
         default = field.default
         if isinstance(default, tuple):
             default = [str(item) for item in default]
-        _DEFINE[type(field.default)](field.name, default, meaning)
+        define = _DEFINE[type(field.default)]
+        define(field.name, default, meaning, flag_values=values)
 
 
-def read_settings() -> Settings:
+def read_settings(values: flags.FlagValues = flags.FLAGS) -> Settings:
     """The settings that the flags give.
 
     Raises:
         InputError: a value is out of its range.
     """
-    values = {}
+    settings = {}
     for field in dataclasses.fields(Settings):
-        value = flags.FLAGS[field.name].value
+        value = values[field.name].value
         if isinstance(value, list):
             value = parse(field, ",".join(value))
-        values[field.name] = value
-    return Settings(**values)
+        settings[field.name] = value
+    return Settings(**settings)
+
+
+def read_flagfile(path: str | os.PathLike) -> tuple[Settings, str | None]:
+    """The settings of a flagfile of `train`, and its --workdir.
+
+    It may begin with another one, and change it.
+
+    Raises:
+        InputError: it is not there, or has something else.
+    """
+    values = flags.FlagValues()
+    define_settings_flags(values)
+    for name in ("workdir", "data_dir", "manual_dir", "max_image_megabytes"):
+        flags.DEFINE_string(name, None, "", flag_values=values)
+    try:
+        values(["train", f"--flagfile={path}"])
+    except flags.Error as error:
+        raise InputError(f"{path} is no flagfile of train: {error}.") from error
+    return read_settings(values), values["workdir"].value
 
 
 def define_crop_flag():

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from koch_siamese.tables import format_table
+from koch_siamese.tables import format_markdown, format_table
 
 COLUMNS = {
     "what": "what",
@@ -86,12 +86,7 @@ class Comparison:
         """
         lines = results.get(self.file, {"benchmark": {}})["benchmark"]
         left_out = ("rounds", "machine", "commit") if short else ()
-        rows = self._cells(lines, left_out)
-        rows.insert(1, ["---"] * len(rows[0]))
-        return "\n".join(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in rows
-        )
+        return format_markdown(self._cells(lines, left_out))
 
     def to_text(self, result: Mapping) -> str:
         """The lines of a result as a table for a terminal."""

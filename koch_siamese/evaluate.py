@@ -47,6 +47,12 @@ SPLIT = flags.DEFINE_enum(
     "Which alphabets to test on; evaluation: Omniglot's test and validation "
     "together; all: of a folder, all characters.",
 )
+CROP = flags.DEFINE_bool(
+    "crop",
+    None,
+    "Cut a folder's images to their ink. Default: as the run; without one as "
+    "classify, true.",
+)
 NUM_TRIALS = flags.DEFINE_integer(
     "num_trials", 1000, "Random trials, or pairs.", lower_bound=2
 )
@@ -83,6 +89,13 @@ def _build_scorer(model):
     if model in BASELINES:
         return BASELINES[model]()
     return SiameseScorer(load_model(model))
+
+
+def _crop(run, settings):
+    """Whether to cut a folder's images: what the model is made for."""
+    if CROP.value is not None:
+        return CROP.value
+    return settings.crop if run else True
 
 
 def _default_dataset(settings):
@@ -126,7 +139,7 @@ def main():
             BACKGROUND.value or settings.background,
             common_flags.DATA_DIR.value,
             common_flags.MANUAL_DIR.value,
-            settings.crop,
+            _crop(run, settings),
             split_seed=settings.seed,
         ),
         split=SPLIT.value,

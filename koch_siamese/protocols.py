@@ -106,6 +106,7 @@ def evaluate_with_baseline(
         "dataset": source.dataset,
         "background": source.background,
         "split": split,
+        **({"crop": source.crop} if source.dataset == "folder" else {}),
         "seed": seed,
         **measure(scorer),
         "nearest_neighbour": measure(PixelsCosine())["accuracy"],

@@ -16,7 +16,6 @@ from koch_siamese import common_flags, documents, reporting
 from koch_siamese.errors import InputError
 from koch_siamese.result_files import write_whole
 from koch_siamese.runs import RunDirectory
-from koch_siamese.settings import Settings
 
 ADD = flags.DEFINE_multi_string(
     "add", [], "A run whose results to keep; may be given several times."
@@ -67,23 +66,16 @@ def _find_recipe(run):
             "--flagfile. If one has its settings, give the same training "
             "command with it."
         )
-    changed = _differences(run.read_settings(), _read_flagfile(Path(recipe)))
+    if not Path(recipe).is_file():
+        raise InputError(f"{recipe}, the recipe of {run.path}, is not there.")
+    settings, _ = common_flags.read_flagfile(recipe)
+    changed = _differences(run.read_settings(), settings)
     if changed:
         raise InputError(
             f"--add={run.path} is not of {recipe}: it has {changed}. Give its "
             "settings a flagfile of their own."
         )
     return recipe
-
-
-def _read_flagfile(path):
-    if not path.is_file():
-        raise InputError(f"{path}, the recipe of a run to add, is not there.")
-    # One may begin with another, and change it.
-    lines = flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])
-    return Settings.from_flags(
-        "\n".join(x for x in lines if not x.startswith("--workdir="))
-    )
 
 
 def _differences(settings, recipe):

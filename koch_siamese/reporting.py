@@ -11,7 +11,11 @@ from pathlib import Path
 
 from koch_siamese.comparisons import Comparison
 from koch_siamese.errors import InputError
-from koch_siamese.tables import format_duration, format_percent
+from koch_siamese.tables import (
+    format_duration,
+    format_markdown,
+    format_percent,
+)
 from koch_siamese.trials import wilson_interval
 
 COLUMNS = {
@@ -146,20 +150,14 @@ class Table:
             for column in (SHORT_COLUMNS if short else COLUMNS)
             if column not in RARE_COLUMNS or column in self.columns
         ]
-        lines = [
-            [COLUMNS[column] for column in columns],
-            ["---"] * len(columns),
-        ]
+        lines = [[COLUMNS[column] for column in columns]]
         for row in self.rows:
             chosen = list(self.select(row, results).values())
             if short and not (row.short and (chosen or row.published)):
                 continue
             cells = _cells(row, chosen)
             lines.append([cells.get(column, "") for column in columns])
-        return "\n".join(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
-            for line in lines
-        )
+        return format_markdown(lines)
 
 
 def load_tables(path: Path) -> dict[str, Table | Comparison]:

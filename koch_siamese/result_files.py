@@ -8,6 +8,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+import koch_siamese
 from koch_siamese.errors import InputError
 
 
@@ -35,7 +36,8 @@ def write_whole(path: Path, text: str):
 
 def write_text(path: Path, text: str):
     """Writes a file beside its place and renames it: whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
+    # Other processes of a search write the same files.
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text)
     partial.replace(path)
 
@@ -64,11 +66,19 @@ def writing_events(folder: Path):
 def provenance() -> dict[str, object]:
     """What a reported number carries: version, commit and machine."""
     return {
-        "version": importlib.metadata.version("koch-siamese"),
+        "version": koch_siamese.__version__,
         "commit": _commit(),
         "machine": f"{os.cpu_count()} x {_processor()}",
-        "tensorflow": importlib.metadata.version("tensorflow"),
+        "tensorflow": _tensorflow_version(),
     }
+
+
+def _tensorflow_version():
+    """Without importing it, whichever of its packages is installed."""
+    for package in ("tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(package)
+    return None
 
 
 def _commit():

@@ -13,7 +13,7 @@ from koch_siamese.result_files import write_text
 from koch_siamese.runs import RunDirectory
 from koch_siamese.scoring import SiameseScorer, evaluate_trials
 from koch_siamese.settings import Settings
-from koch_siamese.trials import Trials
+from koch_siamese.trials import NanScoreError, Trials
 
 
 def new_state() -> dict:
@@ -75,23 +75,22 @@ class RunState(keras.callbacks.Callback):
         """Validates, keeps, stores; stops when patience is at its end.
 
         Raises:
-            DivergedError: the loss is not finite.
+            DivergedError: the loss, or a score, is not finite.
             InputError: the epoch cannot be stored.
         """
         if not math.isfinite(logs["loss"]):
-            raise DivergedError(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}: try "
-                f"lower rates than {_learning_rates(self._settings)} in a new "
-                "--workdir."
-            )
+            raise self._diverged(f"The loss became {logs['loss']}", epoch)
         siamese = self._siamese
         if networks.get_head(siamese) is not networks.get_head(self.model):
             networks.copy_weights(self.model, siamese)
         if self._kept is not siamese:
             views.update_head(self._kept, siamese)
-        result = evaluate_trials(
-            SiameseScorer(self._kept), self._validation.images, self._trials
-        )
+        try:
+            result = evaluate_trials(
+                SiameseScorer(self._kept), self._validation.images, self._trials
+            )
+        except NanScoreError as error:  # of the epoch's last update
+            raise self._diverged("Scores became NaN", epoch) from error
         logs["one_shot_accuracy"] = result["accuracy"]
         state = self._state
         state["epoch"] = epoch + 1
@@ -113,6 +112,12 @@ class RunState(keras.callbacks.Callback):
             ) from error
         if is_finished(self._settings, state):
             self.model.stop_training = True
+
+    def _diverged(self, what, epoch):
+        return DivergedError(
+            f"{what} in epoch {epoch + 1}: try lower rates than "
+            f"{_learning_rates(self._settings)} in a new --workdir."
+        )
 
     def _store(self, is_best):
         """Writes all files of an epoch; the checkpoint last, as it counts."""

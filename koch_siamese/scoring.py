@@ -130,7 +130,7 @@ def evaluate_trials(
         `ways`, `shots`, and the `seconds` that it took.
 
     Raises:
-        ValueError: a score is NaN.
+        NanScoreError: a score is NaN.
     """
     start = time.perf_counter()
     credit = compute_credit(score_trials(scorer, images, trials), trials.answer)

@@ -54,6 +54,11 @@ def check_training(settings):
             f"--weight_decay={settings.weight_decay} is of adam and muon; "
             "layerwise_sgd has --layer_l2."
         )
+    if settings.num_pairs and settings.sampling != "pairs":
+        raise InputError(
+            f"--num_pairs={settings.num_pairs} is of a fixed set of pairs; got "
+            f"--sampling={settings.sampling}: give --sampling=pairs."
+        )
     if settings.num_copies and not settings.num_pairs:
         raise InputError(
             f"--num_copies={settings.num_copies} are of a fixed set of pairs: "

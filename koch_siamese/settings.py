@@ -213,7 +213,9 @@ class Settings:
         "of TF_CONFIG, each of which runs the same command.",
         choices=("none", "mirrored", "multiworker"),
     )
-    seed: int = setting(0, "Decides weights, batches and trials.", low=0)
+    seed: int = setting(
+        0, "Decides weights, batches and trials.", low=0, high=2**31 - 1
+    )
     deterministic: bool = setting(
         False,
         "Whether the same training ends with the same weights to the last bit, "

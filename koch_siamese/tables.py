@@ -11,6 +11,15 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def format_markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts, the first of them the header, as a table in Markdown."""
+    header, *rest = rows
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+        for row in (header, ["---"] * len(header), *rest)
+    )
+
+
 def to_printable(text: str) -> str:
     """A user's name on one line: what does not print becomes an escape."""
     return "".join(

@@ -177,6 +177,10 @@ def _suitable_tables(tables, ways, shots):
     return [table for table in tables if table.shape[1] > shots]
 
 
+class NanScoreError(ValueError):
+    """Scores that are not numbers: those of a broken model."""
+
+
 def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
     """What each trial counts, from 0 to 1.
 
@@ -191,10 +195,10 @@ def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
         float64 `[num_trials]`.
 
     Raises:
-        ValueError: a score is NaN.
+        NanScoreError: a score is NaN.
     """
     if np.isnan(scores).any():
-        raise ValueError(
+        raise NanScoreError(
             f"{np.isnan(scores).any(axis=1).sum()} of {len(scores)} trials "
             "have scores that are not numbers (NaN): the model is broken."
         )

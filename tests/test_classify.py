@@ -132,8 +132,8 @@ def test_verify_says_same_or_different(images):
     [
         ("classify", ["--query=q.png"], "--support"),
         ("classify", ["--support=s"], "--query"),
-        ("classify", ["--support=s", "--query=q"], "'s'"),
-        ("classify", [MODEL, "--support=s", "--query=q"], "s"),
+        ("classify", ["--support=s", "--query=q"], "'s' does not exist"),
+        ("classify", [MODEL, "--support=s", "--query=q"], "'s' does not exist"),
         ("classify", [MODEL, "--gallery=g.npz", "--query=t.png"], "gallery"),
         ("classify", [MODEL, "--gallery=t.png", "--query=t.png"], "gallery"),
         ("classify", [MODEL, "--support=s", "--remove=a"], "--gallery"),
@@ -141,7 +141,7 @@ def test_verify_says_same_or_different(images):
         ("verify", [MODEL, "--first=t.png"], "--second"),
         ("verify", [MODEL, "--first=t.png", "--second=x.png"], "x.png"),
         ("train", ["--dataset=folder"], "--data_dir"),
-        ("train", ["--dataset=folder", "--data_dir=s"], "s"),
+        ("train", ["--dataset=folder", "--data_dir=s"], "'s' does not exist"),
     ],
 )
 def test_mistakes_get_one_line(command, arguments, part, tmp_path):
@@ -188,6 +188,14 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
     assert (result["dataset"], result["ways"]) == ("folder", 5)
     # Two steps do not undo what the model had learnt.
     assert result["accuracy"] > 0.5
+    assert result["crop"] is False
+    evaluate = (
+        *arguments[:2],
+        *(f"--model={TINY_MODEL}", "--ways=5", "--num_trials=50"),
+        f"--output={tmp_path / 'cropped.json'}",
+    )
+    assert call("evaluate", *evaluate).returncode == 0
+    assert json.loads((tmp_path / "cropped.json").read_text())["crop"] is True
     other = f"--workdir={tmp_path / 'other'}"
     answer = call("train", *arguments, "--image_size=32", other)
     assert_one_line(answer, "--image_size=24")

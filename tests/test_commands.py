@@ -224,6 +224,14 @@ def test_without_flags_train_is_the_quickstart():
     assert sorted(lines) == sorted(Settings().to_flags().split())
 
 
-def test_help_and_version_answer_without_tensorflow():
+def test_help_has_the_settings_and_the_shared_flags():
+    answer = call("train", "--help")
+    for name in ("learning_rate", "workdir", "data_dir"):
+        assert f"--{name}:" in answer.stdout or f"--[no]{name}:" in (
+            answer.stdout
+        )
+
+
+def test_flags_are_read_without_tensorflow():
     heavy = ("tensorflow", "keras", "numpy")
     assert find_imported("koch_siamese.train", heavy) == []

@@ -5,42 +5,32 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from absl import flags
 from conftest import REPOSITORY, call
 
 from koch_siamese import recipes
+from koch_siamese.common_flags import read_flagfile
 from koch_siamese.datasets import load_characters
-from koch_siamese.settings import Settings
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
-
-
-def read_settings(path):
-    """The settings of a flagfile, and its run directory."""
-    lines = flags.FlagValues().read_flags_from_files([f"--flagfile={path}"])
-    workdirs = [x for x in lines if x.startswith("--workdir=")]
-    rest = [x for x in lines if x not in workdirs]
-    workdir = workdirs[-1].removeprefix("--workdir=")
-    return Settings.from_flags("\n".join(rest)), workdir
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
 def test_flagfile_tells_what_it_is_and_names_its_run(path):
     assert path.read_text().startswith("# ")
-    _, workdir = read_settings(path)
+    _, workdir = read_flagfile(path)
     assert workdir == f"runs/{path.stem}"
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
 def test_flagfile_trains(path, glyphs_dir):
-    settings, _ = read_settings(path)
+    settings, _ = read_flagfile(path)
     # Small batches and few units: the paper's network takes 6 s for 128 pairs.
     *_, units = recipes.get_layer_sizes(settings)
     settings = dataclasses.replace(
         settings,
         batch_size=4,
         group_characters=4,
-        num_pairs=16,
+        num_pairs=16 if settings.sampling == "pairs" else 0,
         units=(16,) * len(units),
     )
     characters = load_characters("glyphs/tiny", "test", data_dir=glyphs_dir)

@@ -1,3 +1,5 @@
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -255,6 +257,18 @@ def test_damaged_model_files_are_refused(tmp_path):
         with pytest.raises(InputError, match="not a siamese model") as caught:
             koch_siamese.load_model(torn)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
+def test_model_file_with_a_flipped_byte_is_refused(member, tmp_path):
+    content = bytearray(TINY_MODEL.read_bytes())
+    with zipfile.ZipFile(TINY_MODEL) as archive:
+        start = archive.getinfo(member).header_offset
+    content[start + 100] ^= 0xFF
+    flipped = tmp_path / "flipped.keras"
+    flipped.write_bytes(content)
+    with pytest.raises(InputError, match="not a siamese model"):
+        koch_siamese.load_model(flipped)
 
 
 def test_model_with_code_in_it_is_refused(tmp_path):

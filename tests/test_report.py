@@ -244,7 +244,7 @@ def run(place):
     )
     (place / "experiments/one.flags").write_text(
         "# A recipe.\n--flagfile=experiments/base.flags\n"
-        "--workdir=runs/one\n\n--epochs=3\n"
+        "--workdir=runs/one\n\n--epochs=3\n--nocrop\n--data_dir=data\n"
     )
     run = RunDirectory(place / "runs" / "one_seed7")
     run.claim(

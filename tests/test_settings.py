@@ -28,6 +28,7 @@ def test_flags_text_and_back():
         ("filters", (1,), (64, 0)),
         ("dataset", "omniglot", "mnist"),
         ("seed", 0, -1),
+        ("seed", 2**31 - 1, 2**31),
         ("epochs", 1, 0),
     ],
 )
@@ -77,7 +78,9 @@ def test_settings_that_do_not_go_together():
     Settings(views=1, distortion="none")
     with pytest.raises(InputError, match="not of --objective=contrastive"):
         Settings(views=2, objective="contrastive", sampling="pairs")
-    Settings(num_copies=8, num_pairs=100)
+    Settings(num_copies=8, num_pairs=100, sampling="pairs")
+    with pytest.raises(InputError, match="fixed set of pairs; got --sampling"):
+        Settings(num_pairs=100)
     Settings(max_minutes=1.0, distribute="mirrored")
 
 

@@ -14,7 +14,7 @@ from koch_siamese import (
     runs,
     training,
 )
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.settings import Settings
 
 TINY = Settings(
@@ -88,7 +88,15 @@ def test_finished_run_is_not_trained_again(finished, glyphs_dir):
         assert path.read_bytes() == content, path
 
 
-@pytest.mark.parametrize("change", [{"ways": 5}, {"dataset": "omniglot"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ways": 5},
+        {"dataset": "omniglot"},
+        {"training_epochs": 2},  # measured while it trained
+        {"flagfile": "experiments/other.flags"},
+    ],
+)
 def test_result_of_a_later_evaluation_is_not_the_runs_own(
     finished, glyphs_dir, change
 ):
@@ -249,6 +257,19 @@ def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
     )
     with pytest.raises(InputError, match="lower rates than --learning_rate=1e"):
         train(settings, tmp_path, glyphs_dir)
+    assert runs.RunDirectory(tmp_path).load_checkpoint() is None
+
+
+def test_scores_that_are_no_numbers_end_training(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    class Broken(run_state.SiameseScorer):
+        def score(self, first, second):
+            return np.full(len(second), np.nan)
+
+    monkeypatch.setattr(run_state, "SiameseScorer", Broken)
+    with pytest.raises(DivergedError, match="Scores became NaN in epoch 1"):
+        train(TINY, tmp_path, glyphs_dir)
     assert runs.RunDirectory(tmp_path).load_checkpoint() is None
 
 
