@@ -15,7 +15,8 @@ from koch_siamese.settings import Settings
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Where TFDS keeps data sets. Default: ~/tensorflow_datasets.",
+    "Where TFDS keeps data sets, by default ~/tensorflow_datasets; with "
+    "--dataset=folder, the folder of your images.",
 )
 MANUAL_DIR = flags.DEFINE_string(
     "manual_dir",
@@ -30,14 +31,21 @@ MAX_IMAGE_MEGABYTES = flags.DEFINE_integer(
 )
 
 
-def define_model_flags(what: str = "A model file"):
-    """Defines --workdir and --model, for commands that use a trained model."""
+def define_model_flags(
+    what: str = "A model file", without: str = "; without one, pretrained"
+):
+    """Defines --workdir and --model, for commands that use a trained model.
+
+    Args:
+        what: can be given as --model, beside pretrained.
+        without: what the default is where there is no run.
+    """
     flags.DEFINE_string("workdir", None, "The run's directory.")
     flags.DEFINE_string(
         "model",
         None,
         f"{what}; or pretrained, the package's own. Default: model.keras of "
-        "the run.",
+        f"--workdir{without}.",
     )
 
 

@@ -16,7 +16,8 @@ from koch_siamese.errors import InputError
 from koch_siamese.settings import BACKGROUNDS, PROTOCOLS, Settings
 
 common_flags.define_model_flags(
-    "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff"
+    "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff",
+    without="",
 )
 PROTOCOL = flags.DEFINE_enum(
     "protocol",

@@ -81,8 +81,8 @@ class Settings:
     )
     depth: int = setting(
         1,
-        "Convolutions of each block of the fast network but the last one; "
-        "those after the first add to it.",
+        "Convolutions of each block of the fast network (the last has one); "
+        "those after the first are residual.",
         low=1,
     )
     views: int = setting(
@@ -119,14 +119,15 @@ class Settings:
     )
     distortion: str = setting(
         "paper",
-        "Random distortion: the paper's affine, a stronger one, the paper's "
-        "with bends, the tutorial's rotation.",
+        "Random distortion. paper: affine; strong: wider affine; elastic: the "
+        "paper's, and bends; metamorphic: so far that another character may "
+        "come of it; rotation: up to 15 degrees, the tutorial's.",
         choices=DISTORTION_NAMES,
     )
     character_distortion: str = setting(
         "none",
-        "A further random distortion, of which the drawings of a character in "
-        "a group have the same, so that another character comes of it.",
+        "A further distortion, the same for all drawings of a character in a "
+        "group, so that it becomes a new character.",
         choices=DISTORTION_NAMES,
     )
     ranking_weight: float = setting(
@@ -162,12 +163,14 @@ class Settings:
         20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
     )
     learning_rate: float = setting(
-        2e-3, "Of adam and muon; half of it is of muon's Adam.", low=0.0
+        2e-3,
+        "Of adam and muon; of muon, what adam trains there gets half of it.",
+        low=0.0,
     )
     weight_decay: float = setting(
         0.0,
-        "By which, times the learning rate, filters shrink in a step of muon, "
-        "all weights in one of adam.",
+        "A step shrinks weights by this times the learning rate: all of them "
+        "with adam, filters with muon.",
         low=0.0,
     )
     schedule: str = setting(
