@@ -15,7 +15,7 @@ from koch_siamese.datasets import load_characters
 from koch_siamese.protocols import make_trials
 from koch_siamese.scoring import SiameseScorer, evaluate_trials
 
-RESULT = REPOSITORY / "experiments/results/omniglot_fast_seed0_lake.json"
+RESULT = REPOSITORY / "experiments/results/best_seed0_lake.json"
 
 # A client with TensorFlow alone: PNG files in, an accuracy out.
 CLIENT = """
