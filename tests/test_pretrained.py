@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import REPOSITORY, call
 from PIL import Image
@@ -12,8 +13,10 @@ from PIL import Image
 import koch_siamese
 from koch_siamese import networks, omniglot
 from koch_siamese.datasets import load_characters
+from koch_siamese.pairs import CharacterIndex, sample_pairs
 from koch_siamese.protocols import make_trials
-from koch_siamese.scoring import SiameseScorer, evaluate_trials
+from koch_siamese.scoring import SiameseScorer, evaluate_trials, score_pairs
+from koch_siamese.thresholds import compute_probability
 
 RESULT = REPOSITORY / "experiments/results/best_seed0_lake.json"
 
@@ -65,6 +68,24 @@ def test_pretrained_model_keeps_its_stated_accuracy(model, lake):
     result = evaluate_trials(SiameseScorer(model), characters.images, trials)
     stated = json.loads(RESULT.read_text())["accuracy"]
     assert result["accuracy"] == pytest.approx(stated, abs=0.005)
+
+
+def test_probabilities_are_as_often_right_as_they_say(model, lake):
+    characters, _ = lake
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
+    )
+    rng = np.random.default_rng(0)
+    first, second, same = sample_pairs(index, 10_000, rng)
+    scores = score_pairs(SiameseScorer(model), characters.images, first, second)
+    said = compute_probability(scores, networks.get_thresholds(model))
+    tenth = np.minimum(10 * said, 9).astype(int)
+    off = [
+        abs((said - same)[tenth == place].mean()) * np.mean(tenth == place)
+        for place in np.unique(tenth)
+    ]
+    # The README says 5 points.
+    assert sum(off) < 0.055
 
 
 def test_saved_model_of_a_client_is_as_right_as_evaluate(model, lake, tmp_path):
