@@ -29,6 +29,10 @@ from koch_siamese.trials import (
     wilson_interval,
 )
 
+# A busy machine is no fault.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
 seeds = st.integers(0, 2**32 - 1)
 # Drawings of each character of each alphabet.
 alphabets = st.lists(
