@@ -68,7 +68,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         is_kernel = [x.path.endswith("kernel") for x in variables]
         place = [order[layer] for layer in layers]
         self._eta, self._mu, self._lambda = (
-            [_spread(name, values, len(order))[i] for i in place]
+            [spread(name, values, len(order))[i] for i in place]
             for name, values in (
                 ("learning_rates", self.learning_rates),
                 ("momentums", self.momentums),
@@ -109,8 +109,19 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         }
 
 
-def _spread(name, values, num_layers):
-    """A value for each layer."""
+def spread(
+    name: str, values: Sequence[float], num_layers: int
+) -> Sequence[float]:
+    """A value for each layer, of one for all or one for each.
+
+    Args:
+        name: what they are, for the error.
+        values: one, or `num_layers`.
+        num_layers: layers that have weights.
+
+    Raises:
+        InputError: there are neither.
+    """
     if len(values) not in (1, num_layers):
         raise InputError(
             f"The model has {num_layers} layers with weights; got "

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from koch_siamese import recipes
 from koch_siamese.errors import InputError
+from koch_siamese.optimizers import spread
 from koch_siamese.settings import Settings
 
 LEARNING_RATES = (1e-4, 1e-1)
@@ -97,16 +98,10 @@ def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
         ("momentum", settings.layer_momentums, MOMENTUMS),
         ("l2", settings.layer_l2, L2),
     ]
-    for name, values, _ in searched:
-        if len(values) not in (1, num_layers):
-            raise InputError(
-                f"The network has {num_layers} layers with weights; got "
-                f"{len(values)} values of {name}: give one, or one for each."
-            )
     point = {
-        f"{name}_{i}": min(max(values[i % len(values)], low), high)
+        f"{name}_{i}": min(max(value, low), high)
         for name, values, (low, high) in searched
-        for i in range(num_layers)
+        for i, value in enumerate(spread(name, values, num_layers))
     }
     if search_network:
         filters, kernel_sizes, units = recipes.get_layer_sizes(settings)
