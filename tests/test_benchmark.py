@@ -9,9 +9,17 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import REPOSITORY, assert_one_line
 
-from experiments.benchmark import data, measuring, ours, plain, trainings
+from experiments.benchmark import (
+    data,
+    measuring,
+    ours,
+    plain,
+    profiling,
+    trainings,
+)
 from experiments.benchmark.counting import count_multiply_adds
 from experiments.benchmark.options import QUICK, Options
 from experiments.benchmark.rows import ROWS
@@ -52,6 +60,39 @@ def test_multiply_adds_of_the_papers_network():
     assert count_multiply_adds(embedding, training=True) == (
         3 * forward - 96 * 96 * 6400
     )
+
+
+def test_operations_of_a_profile_by_kind():
+    scope = "StatefulPartitionedCall/gradient_tape/embedding/conv2d/"
+    assert [
+        profiling.classify(event)
+        for event in (
+            f"{scope}Conv2DBackpropFilter:_MklNativeConv2DBackpropFilter",
+            f"{scope}Conv2DBackpropInput:Conv2DBackpropInput",
+            f"{scope}convolution:_FusedConv2D",
+            f"{scope}mul:Mul",
+            "StatefulPartitionedCall:StatefulPartitionedCall",
+            "EagerLocalExecute: MatMul",
+            "KernelAndDeviceFunc::Run",
+        )
+    ] == [
+        "gradients of filters",
+        "gradients of inputs",
+        "convolutions",
+        profiling.REST,
+        None,
+        None,
+        None,
+    ]
+
+
+def test_profile_sees_the_product_of_matrices():
+    matrix = tf.ones((400, 400))
+    multiply = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    multiply()
+    shares = profiling.profile(multiply)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=shares.get) == "dense layers"
 
 
 def test_medians_ranges_and_ratios_by_hand():
@@ -153,6 +194,7 @@ def quick(glyphs_dir, tmp_path_factory):
     ("workload", "names"),
     [
         (ours.train_step, {"train_step", "train_step_roofline"}),
+        (ours.train_step_groups_bfloat16, {"train_step_groups_bfloat16"}),
         (ours.input, {"input"}),
         (ours.evaluation, {"evaluation", "images/s"}),
         (ours.serving, {"serving_20", "serving_100000"}),

@@ -12,6 +12,7 @@ from keras import ops
 from experiments.benchmark.counting import count_multiply_adds
 from experiments.benchmark.data import to_characters
 from experiments.benchmark.options import Options
+from experiments.benchmark.profiling import profile
 from koch_siamese import embeddings, networks, recipes, serving_files
 from koch_siamese.batches import make_pairs
 from koch_siamese.distortions import DISTORTIONS, AffineWarp
@@ -27,6 +28,25 @@ DRAINED = 8  # batches that were made while the other side worked
 
 def train_step(options: Options):
     """The tutorial's training: the paper's network, pairs, Adam."""
+    return _train_on_pairs("train_step", options)
+
+
+def train_step_bfloat16(options: Options):
+    """The same with convolutions in bfloat16."""
+    return _train_on_pairs("train_step_bfloat16", options, "bfloat16")
+
+
+def train_step_groups(options: Options):
+    """The fast network on groups, all pairs of a batch."""
+    return _train_on_groups("train_step_groups", options)
+
+
+def train_step_groups_bfloat16(options: Options):
+    """The same with convolutions in bfloat16."""
+    return _train_on_groups("train_step_groups_bfloat16", options, "bfloat16")
+
+
+def _train_on_pairs(name, options, precision="float32"):
     settings = Settings(
         network="paper",
         image_size=IMAGE_SIZE,
@@ -37,25 +57,22 @@ def train_step(options: Options):
         distortion="rotation",
         learning_rate=6e-5,
         schedule="constant",
+        precision=precision,
     )
     images = 2 * options.batch_size
-    return _make_training(
-        "train_step", settings, options, images, options.pair_steps
-    )
+    return _make_training(name, settings, options, images, options.pair_steps)
 
 
-def train_step_groups(options: Options):
-    """The fast network on groups, all pairs of a batch."""
+def _train_on_groups(name, options, precision="float32"):
     settings = Settings(
         group_characters=options.group[0],
         group_drawings=options.group[1],
         distortion="rotation",
         schedule="constant",
+        precision=precision,
     )
     images = options.group[0] * options.group[1]
-    return _make_training(
-        "train_step_groups", settings, options, images, options.group_steps
-    )
+    return _make_training(name, settings, options, images, options.group_steps)
 
 
 def _make_training(name, settings, options, images, steps):
@@ -69,10 +86,13 @@ def _make_training(name, settings, options, images, steps):
     operations = 2 * images * count_multiply_adds(embedding, training=True)
     items = images if settings.sampling == "groups" else images // 2
 
-    def measure():
-        peak = _measure_product(options.side)
-        begin = time.perf_counter()
+    def train():
         trainer.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    def measure():
+        peak = _measure_product(options.side, settings.precision)
+        begin = time.perf_counter()
+        train()
         seconds = (time.perf_counter() - begin) / steps
         rate = operations / seconds
         return {
@@ -83,12 +103,15 @@ def _make_training(name, settings, options, images, steps):
             "GFLOP/s of a matrix product": peak / 1e9,
         }
 
-    return (measure,)
+    train()
+    shares = profile(train)
+    return measure, *(f"{share:.1%} {kind}" for kind, share in shares.items())
 
 
-def _measure_product(side, repeats=3):
-    """Operations a second of a product of square float32 matrices."""
+def _measure_product(side, precision, repeats=3):
+    """Operations a second of a product of square matrices."""
     matrix = tf.random.stateless_normal((side, side), (0, 0))
+    matrix = tf.cast(matrix, precision)
     _wait(tf.matmul(matrix, matrix))
     begin = time.perf_counter()
     for _ in range(repeats):

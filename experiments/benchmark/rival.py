@@ -39,40 +39,51 @@ def _random_images(num, side):
 
 def train_step(options: Options):
     """The paper's network on pairs: forward, backward and update by Adam."""
-    _begin(options)
-    images = [_random_images(options.batch_size, 105) for _ in range(2)]
-    same = (torch.arange(options.batch_size) % 2).float()[:, None]
-    return _make_training(
-        "train_step",
-        _build_paper_network(options),
-        (*images, same),
-        options,
-        options.batch_size,
-        options.pair_steps,
-    )
+    return _train_on_pairs("train_step", options)
+
+
+def train_step_bfloat16(options: Options):
+    """The same under autocast to bfloat16."""
+    return _train_on_pairs("train_step_bfloat16", options, True)
 
 
 def train_step_groups(options: Options):
     """The fast network on groups, cross-entropy of all pairs of a batch."""
+    return _train_on_groups("train_step_groups", options)
+
+
+def train_step_groups_bfloat16(options: Options):
+    """The same under autocast to bfloat16."""
+    return _train_on_groups("train_step_groups_bfloat16", options, True)
+
+
+def _train_on_pairs(name, options, autocast=False):
+    _begin(options)
+    images = [_random_images(options.batch_size, 105) for _ in range(2)]
+    same = (torch.arange(options.batch_size) % 2).float()[:, None]
+    make_step = _make_step_maker(same, autocast)
+    network = _build_paper_network(options)
+    step, notes = _settle(make_step, network, images, options)
+    items, steps = options.batch_size, options.pair_steps
+    return _measure_steps(name, step, items, steps), *notes
+
+
+def _train_on_groups(name, options, autocast=False):
     _begin(options)
     characters, drawings = options.group
     character = torch.arange(characters).repeat_interleave(drawings)
     same = (character[:, None] == character[None]).float()
     network = networks.AllPairs(networks.build_fast_embedding(), 256)
-    images = _random_images(len(character), FAST_IMAGE_SIZE)
-    return _make_training(
-        "train_step_groups",
-        network,
-        (images, same),
-        options,
-        len(character),
-        options.group_steps,
-    )
+    images = [_random_images(len(character), FAST_IMAGE_SIZE)]
+    make_step = _make_step_maker(same, autocast)
+    step, notes = _settle(make_step, network, images, options)
+    items, steps = len(character), options.group_steps
+    return _measure_steps(name, step, items, steps), *notes
 
 
-def _make_training(name, network, batch, options, items, steps):
+def _make_step_maker(same, autocast):
+    """What makes of a network and its images a step of its training."""
     loss_of = nn.BCEWithLogitsLoss()
-    *images, same = batch
 
     def make_step(network, images):
         network.train()
@@ -80,22 +91,25 @@ def _make_training(name, network, batch, options, items, steps):
 
         def step():
             optimizer.zero_grad()
-            loss = loss_of(network(*images), same)
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                loss = loss_of(network(*images), same)
             loss.backward()
             optimizer.step()
             return loss.item()
 
         return step
 
-    step, notes = _settle(make_step, network, images, options)
+    return make_step
 
+
+def _measure_steps(name, step, items, steps):
     def measure():
         begin = time.perf_counter()
         for _ in range(steps):
             step()
         return {name: items * steps / (time.perf_counter() - begin)}
 
-    return measure, *notes
+    return measure
 
 
 def _settle(make_step, network, images, options):

@@ -11,7 +11,9 @@ from koch_siamese.comparisons import Comparison
 RIVALS = ("rival", "rival_best")
 ROWS = {
     "train_step": ("ours", *RIVALS),
+    "train_step_bfloat16": ("ours", *RIVALS),
     "train_step_groups": ("ours", *RIVALS),
+    "train_step_groups_bfloat16": ("ours", *RIVALS),
     "input": ("ours", *RIVALS),
     "evaluation": ("ours", *RIVALS),
     "serving": ("ours", *RIVALS),
@@ -22,12 +24,12 @@ ROWS = {
 }
 OWN_SWITCH = ("learning", "time_to_accuracy")  # minutes or hours
 DEFAULT_ROWS = [name for name in ROWS if name not in OWN_SWITCH]
-NEED_DATA = ("train_step", "train_step_groups", "input", "evaluation")
+NO_DATA = ("serving", "start", "growth", *OWN_SWITCH)
 
 
 def prepare(options: Options, names: Sequence[str]):
     """Writes the drawings that the rows need, in a process of its own."""
-    if set(names) & set(NEED_DATA):
+    if set(names) - set(NO_DATA):
         with measuring.Worker("ours", "prepare", options) as worker:
             worker.measure()
 
