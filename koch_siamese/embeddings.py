@@ -33,8 +33,9 @@ def build_paper_embedding(
     filters: Sequence[int] = KOCH_FILTERS,
     kernel_sizes: Sequence[int] = KOCH_KERNEL_SIZES,
     units: Sequence[int] = KOCH_UNITS,
+    initializer: str = "paper",
 ) -> keras.Model:
-    """The paper's embedding (section 3.1, figure 4; initial values 3.2).
+    """The paper's embedding (section 3.1, figure 4).
 
     38,947,648 parameters at 105 pixels; 4096 sigmoid features. Convolutions
     are followed by pooling, but for the last one; dense layers before the last
@@ -46,12 +47,16 @@ def build_paper_embedding(
         image_size: the side in pixels at which the convolutions run.
         filters, kernel_sizes: of each convolution; there may be none.
         units: of each dense layer, at least one.
+        initializer: of weights and biases: `paper` (section 3.2), or `he`, of
+            weights alone (He et al. 2015).
 
     Raises:
         InputError: these do not go together, or leave nothing of an image.
     """
     _check_convolutions(image_size, filters, kernel_sizes)
-    bias = normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
+    bias = "zeros"
+    if initializer == "paper":
+        bias = normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
     images, x = begin(image_size)
     for layer, (num_filters, kernel_size) in enumerate(
         zip(filters, kernel_sizes, strict=True), start=1
@@ -60,7 +65,7 @@ def build_paper_embedding(
             num_filters,
             kernel_size,
             activation="relu",
-            kernel_initializer=normal(0.0, KOCH_CONVOLUTION_STDDEV),
+            kernel_initializer=_kernel(initializer, KOCH_CONVOLUTION_STDDEV),
             bias_initializer=bias,
         )(x)
         if layer < len(filters):
@@ -70,10 +75,15 @@ def build_paper_embedding(
         x = layers.Dense(
             num_units,
             activation="relu" if layer < len(units) else "sigmoid",
-            kernel_initializer=normal(0.0, KOCH_DENSE_STDDEV),
+            kernel_initializer=_kernel(initializer, KOCH_DENSE_STDDEV),
             bias_initializer=bias,
         )(x)
     return keras.Model(images, x, name="embedding")
+
+
+def _kernel(initializer, paper_stddev):
+    """Initial weights of a layer."""
+    return "he_normal" if initializer == "he" else normal(0.0, paper_stddev)
 
 
 def _check_convolutions(image_size, filters, kernel_sizes):

@@ -97,14 +97,18 @@ def _build_embedding(settings):
             settings.image_size, filters, settings.depth
         )
     return embeddings.build_paper_embedding(
-        settings.image_size, filters, kernel_sizes, units
+        settings.image_size,
+        filters,
+        kernel_sizes,
+        units,
+        settings.initializer,
     )
 
 
 def _build_head(settings, embedding):
     if settings.objective == "contrastive":
         return EuclideanDistance(name="logit")
-    if settings.network == "fast":
+    if settings.network == "fast" or settings.initializer == "he":
         return networks.build_fast_head(embedding.output.shape[-1])
     return WeightedL1(name="logit")
 

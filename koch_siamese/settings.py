@@ -79,6 +79,12 @@ class Settings:
         "dense.",
         low=1,
     )
+    initializer: str = setting(
+        "paper",
+        "Initial weights of the paper's network, or of the dense one: the "
+        "paper's, or He's, from which it learns faster.",
+        choices=("paper", "he"),
+    )
     depth: int = setting(
         1,
         "Convolutions of each block of the fast network (the last has one); "

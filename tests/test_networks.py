@@ -81,6 +81,25 @@ def test_reduced_network_by_hand():
     )
 
 
+def test_initial_weights_of_the_papers_network():
+    sizes = (35, (64, 32), (6, 4), (100,))
+    paper = embeddings.build_paper_embedding(*sizes)
+    he = embeddings.build_paper_embedding(*sizes, initializer="he")
+    for embedding, stddevs, bias in (
+        (paper, (0.01, 0.01, 0.2), 0.5),
+        # The root of 2 / inputs: 6 x 6, 64 x 4 x 4 and 32 x 12 x 12.
+        (he, (0.2357, 0.0442, 0.0208), 0.0),
+    ):
+        kernels, biases = (
+            embedding.get_weights()[::2],
+            embedding.get_weights()[1::2],
+        )
+        for kernel, stddev in zip(kernels, stddevs, strict=True):
+            assert np.std(kernel) == pytest.approx(stddev, rel=0.05)
+        for values in biases:
+            assert np.mean(values) == pytest.approx(bias, abs=0.01)
+
+
 def test_dense_network_by_hand():
     embedding = embeddings.build_paper_embedding(35, (), (), (20, 10))
     assert embedding.count_params() == 20 * (35 * 35 + 1) + 10 * (20 + 1)
