@@ -96,12 +96,12 @@ def _build_gallery(scorer, fingerprint, images, names):
 
     from koch_siamese.gallery import Gallery
 
-    path = GALLERY.value
+    path, crop = GALLERY.value, flags.FLAGS.crop
     if path and (Path(path).exists() or not names):
-        gallery = Gallery.load(path, fingerprint)
+        gallery = Gallery.load(path, fingerprint, crop)
     else:
         empty = np.empty((0, scorer.dim), np.float32)
-        gallery = Gallery((), empty, fingerprint)
+        gallery = Gallery((), empty, fingerprint, crop)
     gallery = gallery.without(REMOVE.value)
     if names:
         gallery = gallery.add(names, scorer.embed(images))

@@ -22,11 +22,14 @@ class Gallery:
         embeddings: float32 `[num_drawings, dim]`.
         fingerprint: of the model that made them, see
             `networks.compute_fingerprint`.
+        crop: whether the drawings were cut to their ink, as their queries
+            must then be.
     """
 
     names: tuple[str, ...]
     embeddings: np.ndarray
     fingerprint: str
+    crop: bool = True
 
     @property
     def characters(self) -> tuple[str, ...]:
@@ -76,6 +79,7 @@ class Gallery:
                     names=np.array(self.names, str),
                     embeddings=self.embeddings,
                     fingerprint=np.array(self.fingerprint),
+                    crop=np.array(self.crop),
                 )
             partial.replace(path)
         except OSError as error:
@@ -86,16 +90,19 @@ class Gallery:
             ) from error
 
     @classmethod
-    def load(cls, path: str | os.PathLike, fingerprint: str) -> "Gallery":
+    def load(
+        cls, path: str | os.PathLike, fingerprint: str, crop: bool = True
+    ) -> "Gallery":
         """Reads what `save` wrote; nothing in the file is executed.
 
         Args:
             path: the npz file.
             fingerprint: of the model that is going to use it.
+            crop: whether its queries are cut to their ink.
 
         Raises:
             InputError: it cannot be read, is no gallery, or one of another
-                model.
+                model or of drawings that were cut otherwise.
         """
         try:
             with (
@@ -106,6 +113,7 @@ class Gallery:
                     tuple(file["names"].tolist()),
                     file["embeddings"],
                     str(file["fingerprint"]),
+                    bool(file["crop"]),
                 )
                 gallery._check()
         except OSError as error:
@@ -123,6 +131,12 @@ class Gallery:
             raise InputError(
                 f"The gallery {path} was made by another model: use that "
                 "model, or make another gallery with --support."
+            )
+        if gallery.crop != crop:
+            made, got = ("--crop", "--nocrop")[:: 1 if gallery.crop else -1]
+            raise InputError(
+                f"The gallery {path} was made with {made}; got {got}: give "
+                f"{made}, or make another gallery with --support."
             )
         return gallery
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,18 @@ def test_gallery_is_the_same_after_saving_and_loading(tmp_path):
         Gallery.load(path, "n")
 
 
+def test_queries_are_cut_as_the_gallery_was(tmp_path):
+    path = tmp_path / "gallery.npz"
+    for crop, message in (
+        (True, "made with --crop; got --nocrop: give --crop,"),
+        (False, "made with --nocrop; got --crop: give --nocrop,"),
+    ):
+        dataclasses.replace(GALLERY, crop=crop).save(path)
+        assert Gallery.load(path, GALLERY.fingerprint, crop).crop == crop
+        with pytest.raises(InputError, match=message):
+            Gallery.load(path, GALLERY.fingerprint, not crop)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"no zip", b"\x80\x04N.", b"PK\x03\x04" + b"\0" * 50],
@@ -96,6 +110,7 @@ def test_gallery_with_pickles_or_odd_arrays_is_refused(tmp_path):
         "names": np.array(["a"]),
         "embeddings": np.zeros((1, 2), np.float32),
         "fingerprint": np.array("m"),
+        "crop": np.array(True),
     }
     for change in (
         {"names": np.array([["a"], {}], object)},
