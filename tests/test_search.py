@@ -94,7 +94,7 @@ def test_what_a_search_cannot_do_is_told():
         with pytest.raises(InputError, match="--distribute and --init"):
             require_searchable(settings)
     settings = dataclasses.replace(PAPER, layer_learning_rates=(0.1, 0.2))
-    with pytest.raises(InputError, match="got 2 values of learning_rate"):
+    with pytest.raises(InputError, match="got 2 learning_rate: give one"):
         to_point(settings, False)
 
 
