@@ -133,7 +133,9 @@ class Gallery:
                 "model, or make another gallery with --support."
             )
         if gallery.crop != crop:
-            made, got = ("--crop", "--nocrop")[:: 1 if gallery.crop else -1]
+            made, got = "--crop", "--nocrop"
+            if crop:
+                made, got = got, made
             raise InputError(
                 f"The gallery {path} was made with {made}; got {got}: give "
                 f"{made}, or make another gallery with --support."

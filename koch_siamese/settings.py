@@ -82,7 +82,7 @@ class Settings:
     initializer: str = setting(
         "paper",
         "Initial weights of the paper's network, or of the dense one: the "
-        "paper's, or He's, from which it learns faster.",
+        "paper's, or He's and the fast network's for the distances.",
         choices=("paper", "he"),
     )
     depth: int = setting(
