@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 from koch_siamese.errors import InputError
 from koch_siamese.layers import (
@@ -33,7 +34,7 @@ def build_paper_embedding(
     filters: Sequence[int] = KOCH_FILTERS,
     kernel_sizes: Sequence[int] = KOCH_KERNEL_SIZES,
     units: Sequence[int] = KOCH_UNITS,
-    initializer: str = "paper",
+    batch_norm: bool = False,
 ) -> keras.Model:
     """The paper's embedding (section 3.1, figure 4).
 
@@ -47,16 +48,15 @@ def build_paper_embedding(
         image_size: the side in pixels at which the convolutions run.
         filters, kernel_sizes: of each convolution; there may be none.
         units: of each dense layer, at least one.
-        initializer: of weights and biases: `paper` (section 3.2), or `he`, of
-            weights alone (He et al. 2015).
+        batch_norm: whether layers are normalised by the statistics of a batch,
+            and weights are He's (He et al. 2015) instead of the paper's
+            (section 3.2). After training, `fold_batch_norm` has the weights
+            of the embedding without.
 
     Raises:
         InputError: these do not go together, or leave nothing of an image.
     """
     _check_convolutions(image_size, filters, kernel_sizes)
-    bias = "zeros"
-    if initializer == "paper":
-        bias = normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
     images, x = begin(image_size)
     for layer, (num_filters, kernel_size) in enumerate(
         zip(filters, kernel_sizes, strict=True), start=1
@@ -64,26 +64,71 @@ def build_paper_embedding(
         x = layers.Conv2D(
             num_filters,
             kernel_size,
-            activation="relu",
-            kernel_initializer=_kernel(initializer, KOCH_CONVOLUTION_STDDEV),
-            bias_initializer=bias,
+            **_make_start(batch_norm, KOCH_CONVOLUTION_STDDEV, "relu"),
         )(x)
         if layer < len(filters):
             x = layers.MaxPooling2D()(x)
+        if batch_norm:
+            x = _normalise_batch(x, "relu")
     x = layers.Flatten()(x)
     for layer, num_units in enumerate(units, start=1):
+        activation = "relu" if layer < len(units) else "sigmoid"
         x = layers.Dense(
-            num_units,
-            activation="relu" if layer < len(units) else "sigmoid",
-            kernel_initializer=_kernel(initializer, KOCH_DENSE_STDDEV),
-            bias_initializer=bias,
+            num_units, **_make_start(batch_norm, KOCH_DENSE_STDDEV, activation)
         )(x)
+        if batch_norm:
+            x = _normalise_batch(x, activation)
     return keras.Model(images, x, name="embedding")
 
 
-def _kernel(initializer, paper_stddev):
-    """Initial weights of a layer."""
-    return "he_normal" if initializer == "he" else normal(0.0, paper_stddev)
+def _make_start(batch_norm, stddev, activation):
+    """Arguments of a layer: the paper's, or those before a normalisation."""
+    if batch_norm:
+        return {"use_bias": False, "kernel_initializer": "he_normal"}
+    return {
+        "activation": activation,
+        "kernel_initializer": normal(0.0, stddev),
+        "bias_initializer": normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV),
+    }
+
+
+def _normalise_batch(x, activation):
+    # What follows a ReLU can scale for it. So the scale is never negative, and
+    # what is normalised after pooling could have been before it.
+    x = layers.BatchNormalization(scale=activation == "sigmoid")(x)
+    return layers.Activation(activation)(x)
+
+
+def fold_batch_norm(embedding: keras.Model) -> list[np.ndarray]:
+    """The weights that do in `build_paper_embedding` what these do.
+
+    Args:
+        embedding: one of `batch_norm=True`, trained.
+
+    Returns:
+        The weights of the same without, which normalise as a batch does
+        whose statistics are the moving ones.
+    """
+    weights = []
+    for layer in embedding.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            scale, shift = _compute_affine(layer)
+            weights[-1] = weights[-1] * scale
+            weights.append(shift)
+        else:
+            weights.extend(layer.get_weights())
+    return weights
+
+
+def _compute_affine(layer):
+    """What a trained batch normalisation multiplies by, and what it adds."""
+    mean, variance, beta = map(
+        ops.convert_to_numpy,
+        (layer.moving_mean, layer.moving_variance, layer.beta),
+    )
+    gamma = 1.0 if layer.gamma is None else ops.convert_to_numpy(layer.gamma)
+    scale = gamma / np.sqrt(variance + layer.epsilon)
+    return scale, beta - mean * scale
 
 
 def _check_convolutions(image_size, filters, kernel_sizes):

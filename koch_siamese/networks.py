@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from koch_siamese.embeddings import build_fast_embedding
+from koch_siamese.embeddings import build_fast_embedding, fold_batch_norm
 from koch_siamese.layers import Head, Preprocessing, WeightedL1
 from koch_siamese.thresholds import Thresholds
 
@@ -84,9 +84,17 @@ def copy_siamese(
 
 
 def copy_weights(source: keras.Model, target: keras.Model):
-    """Gives a siamese model the weights of another, or of a training model."""
-    for get_part in (get_embedding, get_head):
-        get_part(target).set_weights(get_part(source).get_weights())
+    """Gives a siamese model the weights of another, or of a training model.
+
+    The batch normalisation of a paper's network, where the target has none, is
+    folded into its weights.
+    """
+    embedding = get_embedding(target)
+    weights = get_embedding(source).get_weights()
+    if len(weights) != len(embedding.weights):
+        weights = fold_batch_norm(get_embedding(source))
+    embedding.set_weights(weights)
+    get_head(target).set_weights(get_head(source).get_weights())
 
 
 def get_embedding(model: keras.Model) -> keras.Model:

@@ -1,5 +1,7 @@
 """What settings mean: the batches, the siamese model, and how it is trained."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import ops
@@ -101,14 +103,14 @@ def _build_embedding(settings):
         filters,
         kernel_sizes,
         units,
-        settings.initializer,
+        settings.batch_norm,
     )
 
 
 def _build_head(settings, embedding):
     if settings.objective == "contrastive":
         return EuclideanDistance(name="logit")
-    if settings.network == "fast" or settings.initializer == "he":
+    if settings.network == "fast" or settings.batch_norm:
         return networks.build_fast_head(embedding.output.shape[-1])
     return WeightedL1(name="logit")
 
@@ -130,6 +132,24 @@ def _load_initial(settings):
             f"got --objective={settings.objective}: give the same."
         )
     return model
+
+
+def build_validated(settings: Settings, siamese: keras.Model) -> keras.Model:
+    """The siamese model that validates and is stored, of the one that trains.
+
+    It is float32, of one device, and without the batch normalisation that a
+    paper's network is trained with: a copy, unless the given one is all that.
+    """
+    if settings.batch_norm:
+        plain = dataclasses.replace(
+            settings, batch_norm=False, precision="float32"
+        )
+        copy = build_model(plain)
+        networks.copy_weights(siamese, copy)
+        return copy
+    if settings.distribute != "none" or settings.precision != "float32":
+        return networks.copy_siamese(siamese)
+    return siamese
 
 
 def build_kept(settings: Settings, siamese: keras.Model) -> keras.Model:
@@ -181,9 +201,13 @@ def _build_optimizer(settings):
         learning_rate = keras.optimizers.schedules.CosineDecay(
             learning_rate, settings.epochs * settings.steps_per_epoch
         )
-    make = {"adam": keras.optimizers.Adam, "muon": ConvolutionMuon}
-    return make[settings.optimizer](
-        learning_rate, weight_decay=settings.weight_decay or None
+    weight_decay = settings.weight_decay or None
+    if settings.optimizer == "adam":
+        return keras.optimizers.Adam(learning_rate, weight_decay=weight_decay)
+    return ConvolutionMuon(
+        learning_rate,
+        adam_lr_ratio=settings.adam_lr_ratio,
+        weight_decay=weight_decay,
     )
 
 

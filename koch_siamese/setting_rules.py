@@ -30,12 +30,9 @@ def check_network(settings):
             f"--depth={settings.depth}, which {of} has no use for: leave it "
             "out."
         )
-    if settings.initializer != "paper" and (
-        settings.network == "fast" or settings.init
-    ):
+    if settings.batch_norm and (settings.network == "fast" or settings.init):
         raise InputError(
-            f"--initializer={settings.initializer}, which {of} has no use for: "
-            "leave it out."
+            f"--batch_norm, which {of} has no use for: leave it out."
         )
     if settings.precision != "float32" and settings.network == "dense":
         raise InputError(

@@ -79,11 +79,11 @@ class Settings:
         "dense.",
         low=1,
     )
-    initializer: str = setting(
-        "paper",
-        "Initial weights of the paper's network, or of the dense one: the "
-        "paper's, or He's and the fast network's for the distances.",
-        choices=("paper", "he"),
+    batch_norm: bool = setting(
+        False,
+        "Whether the paper's network, or the dense one, learns with batch "
+        "normalisation, from He's initial weights instead of the paper's. In "
+        "the finished model its layers' weights have taken it in.",
     )
     depth: int = setting(
         1,
@@ -168,9 +168,10 @@ class Settings:
     momentum_ramp_epochs: int = setting(
         20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
     )
-    learning_rate: float = setting(
-        2e-3,
-        "Of adam and muon; of muon, what adam trains there gets half of it.",
+    learning_rate: float = setting(2e-3, "Of adam and muon.", low=0.0)
+    adam_lr_ratio: float = setting(
+        0.5,
+        "muon: learning rate of what Adam trains there, times that of muon.",
         low=0.0,
     )
     weight_decay: float = setting(

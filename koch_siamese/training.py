@@ -286,7 +286,4 @@ def _build_or_load(settings, checkpoint, strategy):
         else:
             siamese = recipes.build_model(settings)
             trainer = recipes.build_trainer(settings, siamese)
-    if settings.distribute != "none" or settings.precision != "float32":
-        # What validates and is stored is float32, and of one device.
-        siamese = networks.copy_siamese(siamese)
-    return siamese, trainer
+    return recipes.build_validated(settings, siamese), trainer

@@ -81,23 +81,53 @@ def test_reduced_network_by_hand():
     )
 
 
-def test_initial_weights_of_the_papers_network():
-    sizes = (35, (64, 32), (6, 4), (100,))
-    paper = embeddings.build_paper_embedding(*sizes)
-    he = embeddings.build_paper_embedding(*sizes, initializer="he")
-    for embedding, stddevs, bias in (
-        (paper, (0.01, 0.01, 0.2), 0.5),
-        # The root of 2 / inputs: 6 x 6, 64 x 4 x 4 and 32 x 12 x 12.
-        (he, (0.2357, 0.0442, 0.0208), 0.0),
-    ):
-        kernels, biases = (
-            embedding.get_weights()[::2],
-            embedding.get_weights()[1::2],
-        )
-        for kernel, stddev in zip(kernels, stddevs, strict=True):
-            assert np.std(kernel) == pytest.approx(stddev, rel=0.05)
-        for values in biases:
-            assert np.mean(values) == pytest.approx(bias, abs=0.01)
+def test_initial_weights_before_a_batch_normalisation():
+    embedding = embeddings.build_paper_embedding(
+        35, (64, 32), (6, 4), (100,), batch_norm=True
+    )
+    kernels = [x for x in embedding.get_weights() if x.ndim > 1]
+    # The root of 2 / inputs: 6 x 6, 64 x 4 x 4 and 32 x 12 x 12.
+    for kernel, stddev in zip(kernels, (0.2357, 0.0442, 0.0208), strict=True):
+        assert np.std(kernel) == pytest.approx(stddev, rel=0.05)
+
+
+def test_batch_normalisation_is_folded_into_weights():
+    keras.utils.set_random_seed(0)
+    sizes = (16, (4, 6), (3, 2), (5, 7))
+    trained = embeddings.build_paper_embedding(*sizes, batch_norm=True)
+    plain = embeddings.build_paper_embedding(*sizes)
+    rng = np.random.default_rng(0)
+    for layer in trained.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # the statistics are those of one batch
+            layer.beta.assign(rng.normal(size=layer.beta.shape))
+    # Whatever sign the last one's scale has: no ReLU or pooling comes after.
+    gamma = trained.layers[-2].gamma
+    gamma.assign(rng.normal(size=gamma.shape))
+    images = draw_images(8)
+    trained(images, training=True)
+    assert np.std(trained(images), axis=0).min() > 0.01
+    assert np.abs(trained(images) - plain(images)).max() > 0.1
+    networks.copy_weights(
+        networks.build_siamese(trained), networks.build_siamese(plain)
+    )
+    np.testing.assert_allclose(trained(images), plain(images), atol=1e-5)
+
+
+def test_batch_normalisation_of_one_unit_by_hand():
+    embedding = embeddings.build_paper_embedding(
+        1, (), (), (1,), batch_norm=True
+    )
+    # Kernel; gamma, beta, mean, variance: 3 (2 x - 4) / 5 + 1 = 1.2 x - 1.4,
+    # where 25 is the variance with the epsilon of Keras, 0.001.
+    values = (2.0, 3.0, 1.0, 4.0, 25.0 - 1e-3)
+    shapes = [x.shape for x in embedding.get_weights()]
+    embedding.set_weights(
+        [np.full(s, x) for s, x in zip(shapes, values, strict=True)]
+    )
+    kernel, bias = embeddings.fold_batch_norm(embedding)
+    np.testing.assert_allclose(kernel, [[1.2]], rtol=1e-6)
+    np.testing.assert_allclose(bias, [-1.4], rtol=1e-6)
 
 
 def test_dense_network_by_hand():

@@ -117,6 +117,15 @@ def test_muon_moves_filters_alike_whatever_the_size_of_their_gradients():
     np.testing.assert_allclose(bias, [-0.25, 0.25], rtol=1e-5)
 
 
+def test_ratio_of_what_adam_trains_beside_muon():
+    layer = keras.layers.Conv2D(2, 3)
+    layer.build((None, 8, 8, 1))
+    optimizer = ConvolutionMuon(0.5, adam_lr_ratio=0.01)
+    gradients = [keras.ops.ones_like(x) for x in layer.trainable_variables]
+    optimizer.apply(gradients, layer.trainable_variables)
+    np.testing.assert_allclose(layer.bias, [-0.005, -0.005], rtol=1e-5)
+
+
 def test_decay_of_muon_shrinks_filters_alone():
     layer = keras.layers.Conv2D(2, 3, bias_initializer="ones")
     layer.build((None, 8, 8, 1))

@@ -71,10 +71,10 @@ def test_settings_that_do_not_go_together():
     for change in ({"network": "paper"}, {"init": "pretrained"}):
         with pytest.raises(InputError, match="--depth=2, which --"):
             Settings(depth=2, **change)
-    Settings(initializer="he", network="paper")
+    Settings(batch_norm=True, network="paper")
     for change in ({}, {"network": "paper", "init": "pretrained"}):
-        with pytest.raises(InputError, match="--initializer=he, which --"):
-            Settings(initializer="he", **change)
+        with pytest.raises(InputError, match="--batch_norm, which --"):
+            Settings(batch_norm=True, **change)
     with pytest.raises(InputError, match="--precision=bfloat16 is of conv"):
         Settings(precision="bfloat16", network="dense")
     with pytest.raises(InputError, match="--views=2 are by --distortion"):

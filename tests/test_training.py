@@ -15,6 +15,7 @@ from koch_siamese import (
     training,
 )
 from koch_siamese.errors import DivergedError, InputError
+from koch_siamese.scoring import SiameseScorer, evaluate_trials
 from koch_siamese.settings import Settings
 
 TINY = Settings(
@@ -238,6 +239,33 @@ def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
     assert networks.get_embedding(plain).output.shape[1] == thirds.shape[1]
     kept = recipes.build_kept(again, plain)
     assert networks.get_embedding(kept).output.shape[1] == 2 * thirds.shape[1]
+
+
+def test_batch_normalisation_is_not_kept(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(
+        TINY,
+        network="paper",
+        filters=(4, 6),
+        kernel_sizes=(3, 2),
+        units=(7,),
+        batch_norm=True,
+        epochs=1,
+    )
+    train(settings, tmp_path, glyphs_dir)
+    run = runs.RunDirectory(tmp_path)
+    path, state = run.load_checkpoint()
+    trained = networks.get_embedding(keras.models.load_model(path))
+    model = koch_siamese.load_model(run.model)
+    embedding = networks.get_embedding(model)
+    # 4 of 3 x 3 + 1, 6 of 4 x 2 x 2 + 1, 7 of 6 x 6 x 6 + 1 (16, 14, 7, 6).
+    assert embedding.count_params() == 40 + 102 + 1519
+    images = np.random.default_rng(0).integers(256, size=(8, 16, 16, 1))
+    np.testing.assert_allclose(trained(images), embedding(images), atol=1e-5)
+    characters, trials = training.make_validation(
+        settings, training.make_source(settings, glyphs_dir, None)
+    )
+    result = evaluate_trials(SiameseScorer(model), characters.images, trials)
+    assert result["accuracy"] == state["history"]["accuracy"][0]
 
 
 def _list_dtypes(model):
