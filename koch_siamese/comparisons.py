@@ -51,16 +51,18 @@ class Comparison:
     Attributes:
         file: its name in the folder of results.
         rows: in their order.
+        columns: headings that are not those of `COLUMNS`.
     """
 
     file: str
     rows: tuple[Row, ...]
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_json(cls, table: Mapping) -> "Comparison":
         """From an entry of tables.json that has `comparison`, the file."""
         rows = tuple(Row(**row) for row in table["rows"])
-        return cls(table["comparison"], rows)
+        return cls(table["comparison"], rows, table.get("columns", {}))
 
     @classmethod
     def load(cls, path: Path, name: str) -> "Comparison":
@@ -88,17 +90,21 @@ class Comparison:
         left_out = ("rounds", "machine", "commit") if short else ()
         return format_markdown(self._cells(lines, left_out))
 
-    def to_text(self, result: Mapping) -> str:
-        """The lines of a result as a table for a terminal."""
-        lines = result["benchmark"]
+    def to_text(self, lines: Mapping) -> str:
+        """The rows that have been measured as a table for a terminal."""
         measured = dataclasses.replace(
             self, rows=tuple(row for row in self.rows if row.line in lines)
         )
+        if not measured.rows:
+            return ""
         return format_table(measured._cells(lines, ("machine", "commit")))
 
     def _cells(self, lines, left_out):
-        columns = [name for name in COLUMNS if name not in left_out]
-        rows = [[COLUMNS[name] for name in columns]]
+        headings = COLUMNS | self.columns
+        columns = [
+            name for name in COLUMNS if name not in left_out and headings[name]
+        ]
+        rows = [[headings[name] for name in columns]]
         for row in self.rows:
             cells = _describe(row, lines.get(row.line))
             rows.append([cells.get(name, "") for name in columns])
@@ -111,7 +117,9 @@ def _describe(row: Row, line: Mapping | None) -> dict[str, str]:
     if line is None:
         return cells | {"ours": "not run"}
     # Another way of ours takes the place of the rival.
-    line = {key.replace("pairs", "rival"): value for key, value in line.items()}
+    line = {
+        key.replace("otherwise", "rival"): value for key, value in line.items()
+    }
     for name in COLUMNS:
         if isinstance(line.get(name), Mapping):
             cells[name] = _spread(line[name], row.statistic)

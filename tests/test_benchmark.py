@@ -14,6 +14,7 @@ from conftest import REPOSITORY, assert_one_line
 
 from experiments.benchmark import (
     data,
+    levers,
     measuring,
     ours,
     plain,
@@ -152,8 +153,8 @@ def test_table_literally():
         "x": {"ours": summary(2), "rival": summary(6)}
         | {"ratio_rival": summary(3.14159)}
         | about,
-        "y": {"ours": summary(2), "pairs": summary(6)}
-        | {"ratio_pairs": summary(0.01234)}
+        "y": {"ours": summary(2), "otherwise": summary(6)}
+        | {"ratio_otherwise": summary(0.01234)}
         | about,
     }
     rows = table.to_markdown({"benchmark.json": {"benchmark": lines}})
@@ -170,10 +171,29 @@ def test_table_literally():
 
 
 def test_table_of_the_repository_has_all_rows():
-    table = comparisons.Comparison.load(
-        REPOSITORY / "experiments/tables.json", "benchmark"
+    path = REPOSITORY / "experiments/tables.json"
+    tables = [
+        comparisons.Comparison.load(path, name)
+        for name in ("benchmark", "levers")
+    ]
+    assert {row.row for table in tables for row in table.rows} == set(ROWS)
+    assert {row.row for row in tables[1].rows} == {"levers"}
+
+
+def test_headings_of_a_table_that_has_other_columns():
+    table = comparisons.Comparison.from_json(
+        {
+            "comparison": "benchmark.json",
+            "columns": {"rival": "otherwise", "rival_best": "", "aim": ""}
+            | {"ratio_rival_best": ""},
+            "rows": [{"row": "a", "line": "x", "what": "one", "unit": "ms"}],
+        }
     )
-    assert {row.row for row in table.rows} == set(ROWS)
+    assert table.to_markdown({}, short=True).splitlines() == [
+        "| what | ours | otherwise | times better |",
+        "| --- | --- | --- | --- |",
+        "| one, ms | not run |  |  |",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +226,31 @@ def test_rows_of_ours(quick, workload, names):
     assert names <= values.keys()
     assert all(np.isfinite(value) for value in values.values())
     assert all(values[name] > 0 for name in names)
+
+
+LEVERS = [
+    row.line
+    for row in comparisons.Comparison.load(
+        REPOSITORY / "experiments/tables.json", "levers"
+    ).rows
+]
+
+
+@pytest.mark.parametrize("name", LEVERS)
+def test_levers_put_the_other_way(quick, name):
+    options = dataclasses.replace(quick, otherwise=True)
+    measure, *_ = getattr(levers, name)(options)
+    assert measure()[name] > 0
+
+
+def test_convolution_of_patches_is_a_convolution():
+    plain = keras.layers.Conv2D(3, (2, 4), activation="relu")
+    patches = levers.PatchConvolution(3, (2, 4), activation="relu")
+    images = np.random.default_rng(0).random((2, 6, 7, 1), np.float32)
+    expected = plain(images)
+    patches.build(images.shape)
+    patches.set_weights(plain.get_weights())
+    np.testing.assert_allclose(patches(images), expected, atol=1e-6)
 
 
 def test_growth_of_sampling(quick, monkeypatch):

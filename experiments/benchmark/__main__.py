@@ -1,7 +1,7 @@
 r"""Measures ours beside a PyTorch script after the tutorial, row by row.
 
     python -m experiments.benchmark --data_dir=DIR
-    python -m experiments.benchmark --rows=learning,time_to_accuracy
+    python -m experiments.benchmark --rows=levers,learning,time_to_accuracy
 
 Run it in the root of the repository, on an idle machine. Each row alternates
 the sides in processes of their own; the result file keeps what other rows had.
@@ -109,7 +109,10 @@ def main():
             if unknown
             else f"{TABLES} is not there: run this in the repository's root."
         )
-    table = comparisons.Comparison.load(TABLES, "benchmark")
+    table, levers = (
+        comparisons.Comparison.load(TABLES, name)
+        for name in ("benchmark", "levers")
+    )
     path = OUTPUT.value or (None if QUICK_MODE.value else table.path)
     with tempfile.TemporaryDirectory() as folder:
         options = _make_options(folder)
@@ -123,7 +126,7 @@ def main():
             lines = rows.measure(
                 name,
                 options,
-                table,
+                levers if name == "levers" else table,
                 rounds=ROUNDS.value,
                 seeds=[int(seed) for seed in SEEDS.value],
                 workdir=WORKDIR.value,
@@ -133,7 +136,7 @@ def main():
             done |= {key: line | origin for key, line in lines.items()}
             if path:  # after each row, lest an interruption costs them all
                 _keep(Path(path), done)
-    print(table.to_text({"benchmark": done}))
+    print(*(one.to_text(done) for one in (table, levers)), sep="\n")
     if path:
         print(f"Written to {path}")
 

@@ -26,11 +26,13 @@ class Worker(contextlib.AbstractContextManager):
         """Starts the process and waits until the workload is set up.
 
         Args:
-            side: `ours`, `rival` or `rival_best`.
+            side: `ours`, `otherwise`, `rival` or `rival_best`.
             workload: a function of the side's modules.
             options: what it is told; threads are also set in its environment.
         """
-        options = dataclasses.replace(options, best=side == "rival_best")
+        options = dataclasses.replace(
+            options, best=side == "rival_best", otherwise=side == "otherwise"
+        )
         self._what = f"{workload} of {side}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "experiments.benchmark.worker", side],

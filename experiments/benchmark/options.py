@@ -15,6 +15,7 @@ class Options:
         dataset, data_dir: where the drawings, and those of trainings, are from.
         threads: of every side.
         best: whether the rival may use its best settings.
+        otherwise: whether a lever is put the other way.
         batch_size: pairs in a batch.
         filters, units: of the paper's network.
         pair_steps, group_steps: steps in a round.
@@ -38,6 +39,7 @@ class Options:
     data_dir: str | None = None
     threads: int = 1
     best: bool = False
+    otherwise: bool = False
     batch_size: int = 128
     filters: tuple[int, ...] = (64, 128, 128, 256)
     units: int = 4096

@@ -3,8 +3,10 @@
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -47,7 +49,20 @@ def train_step_groups_bfloat16(options: Options):
 
 
 def _train_on_pairs(name, options, precision="float32"):
-    settings = Settings(
+    settings = make_pair_settings(options, precision)
+    images = 2 * options.batch_size
+    return _make_training(name, settings, options, images, options.pair_steps)
+
+
+def _train_on_groups(name, options, precision="float32"):
+    settings = make_group_settings(options, precision)
+    images = options.group[0] * options.group[1]
+    return _make_training(name, settings, options, images, options.group_steps)
+
+
+def make_pair_settings(options: Options, precision: str) -> Settings:
+    """The tutorial's training of the paper's network."""
+    return Settings(
         network="paper",
         image_size=IMAGE_SIZE,
         filters=options.filters,
@@ -59,35 +74,27 @@ def _train_on_pairs(name, options, precision="float32"):
         schedule="constant",
         precision=precision,
     )
-    images = 2 * options.batch_size
-    return _make_training(name, settings, options, images, options.pair_steps)
 
 
-def _train_on_groups(name, options, precision="float32"):
-    settings = Settings(
+def make_group_settings(options: Options, precision: str) -> Settings:
+    """The fast network's training on groups."""
+    return Settings(
         group_characters=options.group[0],
         group_drawings=options.group[1],
         distortion="rotation",
         schedule="constant",
         precision=precision,
     )
-    images = options.group[0] * options.group[1]
-    return _make_training(name, settings, options, images, options.group_steps)
 
 
 def _make_training(name, settings, options, images, steps):
     """Steps of `fit` on one batch: forward, backward, update and the warp."""
     siamese = recipes.build_model(settings)
     trainer = recipes.build_trainer(settings, siamese)
-    characters = to_characters(options.read()).resized(settings.image_size)
-    batch = next(iter(recipes.make_batches(settings, characters)))
-    batches = tf.data.Dataset.from_tensors(batch).repeat()
+    train = make_steps(trainer, settings, options, steps)
     embedding = networks.get_embedding(siamese)
     operations = 2 * images * count_multiply_adds(embedding, training=True)
     items = images if settings.sampling == "groups" else images // 2
-
-    def train():
-        trainer.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
 
     def measure():
         peak = _measure_product(options.side, settings.precision)
@@ -106,6 +113,18 @@ def _make_training(name, settings, options, images, steps):
     train()
     shares = profile(train)
     return measure, *(f"{share:.1%} {kind}" for kind, share in shares.items())
+
+
+def make_steps(
+    trainer: keras.Model, settings: Settings, options: Options, steps: int
+) -> Callable[[], object]:
+    """A function that trains for some steps, all on the same batch."""
+    characters = to_characters(options.read()).resized(settings.image_size)
+    batch = next(iter(recipes.make_batches(settings, characters)))
+    batches = tf.data.Dataset.from_tensors(batch).repeat()
+    return lambda: trainer.fit(
+        batches, steps_per_epoch=steps, shuffle=False, verbose=0
+    )
 
 
 def _measure_product(side, precision, repeats=3):

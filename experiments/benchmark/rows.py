@@ -19,12 +19,13 @@ ROWS = {
     "serving": ("ours", *RIVALS),
     "start": ("ours",),
     "growth": ("ours",),
-    "learning": ("ours", "pairs"),
+    "levers": ("ours", "otherwise"),
+    "learning": ("ours", "otherwise"),
     "time_to_accuracy": ("ours",),
 }
-OWN_SWITCH = ("learning", "time_to_accuracy")  # minutes or hours
+OWN_SWITCH = ("levers", "learning", "time_to_accuracy")  # minutes or hours
 DEFAULT_ROWS = [name for name in ROWS if name not in OWN_SWITCH]
-NO_DATA = ("serving", "start", "growth", *OWN_SWITCH)
+NO_DATA = ("serving", "start", "growth", "learning", "time_to_accuracy")
 
 
 def prepare(options: Options, names: Sequence[str]):
@@ -61,7 +62,9 @@ def measure(
     """
     begin = time.perf_counter()
     notes = []
-    if name == "learning":
+    if name == "levers":
+        values = _measure_levers(options, table, rounds)
+    elif name == "learning":
         values = _measure_learning(options, seeds)
     elif name == "time_to_accuracy":
         values = budgets.measure_budgets(options, seeds, workdir, quick=quick)
@@ -87,11 +90,26 @@ def _make_lines(name, table, values):
     }
 
 
+def _measure_levers(options, table, rounds):
+    """Each lever by itself; a round has the values of all of them."""
+    sides = ROWS["levers"]
+    values = {side: [{} for _ in range(rounds)] for side in sides}
+    for row in table.rows:
+        if row.row == "levers":
+            measured, _ = measuring.alternate(row.line, sides, options, rounds)
+            for side in sides:
+                for value, more in zip(
+                    values[side], measured[side], strict=True
+                ):
+                    value |= more
+    return values
+
+
 def _measure_learning(options, seeds):
     """Groups and pairs in turns, each training in a process of its own."""
-    values = {"ours": [], "pairs": []}
+    values = {"ours": [], "otherwise": []}
     for seed in seeds:
-        for side, sampling in (("ours", "groups"), ("pairs", "pairs")):
+        for side, sampling in (("ours", "groups"), ("otherwise", "pairs")):
             changed = dataclasses.replace(options, sampling=sampling, seed=seed)
             with measuring.Worker("ours", "learning", changed) as worker:
                 values[side].append(worker.measure())

@@ -20,6 +20,13 @@ MODULES = {
 }
 
 
+def _find_module(workload, side):
+    """The module that has a workload of a side."""
+    if workload.startswith("lever_"):
+        return "levers"
+    return MODULES.get(workload, "ours" if side == "ours" else "rival")
+
+
 def main():
     """Answers until standard input ends."""
     side = sys.argv[1]
@@ -31,8 +38,7 @@ def main():
         request = json.loads(line)
         if request:
             name, options = request["workload"], Options(**request["options"])
-            default = "ours" if side == "ours" else "rival"
-            module = MODULES.get(name, default)
+            module = _find_module(name, side)
             if module not in ("plain", "rival"):
                 common_flags.import_tensorflow()  # silently
             module = importlib.import_module(f"experiments.benchmark.{module}")

@@ -1,0 +1,134 @@
+"""Workloads of ours with one thing otherwise: what makes a step faster.
+
+Each is a training of the package, and where `options.otherwise` the same with
+its lever put the other way.
+"""
+
+import contextlib
+import time
+from unittest import mock
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from experiments.benchmark import ours
+from experiments.benchmark.options import Options
+from koch_siamese import distortions, layers, networks, recipes
+
+
+def lever_bfloat16(options: Options):
+    """Convolutions in float32 instead of bfloat16."""
+    precision = "float32" if options.otherwise else "bfloat16"
+    return _measure_groups("lever_bfloat16", options, precision=precision)
+
+
+def lever_parts_by_xla(options: Options):
+    """Warp and distances as TensorFlow's operations, not compiled by XLA."""
+    return _measure_groups(
+        "lever_parts_by_xla",
+        options,
+        mock.patch.object(distortions, "compile_with_xla", _leave),
+        mock.patch.object(layers, "compile_with_xla", _leave),
+    )
+
+
+def lever_whole_step_by_xla(options: Options):
+    """The whole step compiled by XLA, convolutions too."""
+    return _measure_groups("lever_whole_step_by_xla", options, jit_compile=True)
+
+
+def lever_distances_as_product(options: Options):
+    """Weighted distances added up, not multiplied as matrices."""
+    return _measure_groups(
+        "lever_distances_as_product",
+        options,
+        mock.patch.object(layers, "_weighted_l1_of_many", layers._weighted_l1),
+    )
+
+
+def lever_steps_per_execution(options: Options):
+    """Ten steps in one call of TensorFlow."""
+    return _measure_groups(
+        "lever_steps_per_execution", options, steps_per_execution=10
+    )
+
+
+def lever_first_convolution(options: Options):
+    """The paper's first convolution as a product of its patches' matrix."""
+    name = "lever_first_convolution"
+    settings = ours.make_pair_settings(options, "float32")
+    siamese = recipes.build_model(settings)
+    if options.otherwise:
+        siamese = networks.build_siamese(
+            keras.models.clone_model(
+                networks.get_embedding(siamese), clone_function=_copy_layer
+            )
+        )
+    trainer = recipes.build_trainer(settings, siamese)
+    return _make_measure(name, trainer, settings, options, options.pair_steps)
+
+
+def _measure_groups(
+    name, options, *patches, precision="bfloat16", **attributes
+):
+    """The fast network on groups.
+
+    Args:
+        patches: in which it is built and first run, where it is otherwise.
+        precision: of its convolutions.
+        attributes: of the training model, likewise.
+    """
+    settings = ours.make_group_settings(options, precision)
+    with contextlib.ExitStack() as stack:
+        for patch in patches if options.otherwise else ():
+            stack.enter_context(patch)
+        siamese = recipes.build_model(settings)
+        trainer = recipes.build_trainer(settings, siamese)
+        for attribute, value in attributes.items():
+            if options.otherwise:
+                setattr(trainer, attribute, value)
+        return _make_measure(
+            name, trainer, settings, options, options.group_steps
+        )
+
+
+def _make_measure(name, trainer, settings, options, steps):
+    """Steps a second, after a round in which they are compiled."""
+    train = ours.make_steps(trainer, settings, options, steps)
+    train()
+
+    def measure():
+        begin = time.perf_counter()
+        train()
+        return {name: steps / (time.perf_counter() - begin)}
+
+    return (measure,)
+
+
+def _leave(function):
+    return function
+
+
+class PatchConvolution(keras.layers.Conv2D):
+    """A convolution of one channel as a product of matrices."""
+
+    def call(self, images):
+        """Gathers the patches, and multiplies them by the filters."""
+        patches = tf.image.extract_patches(
+            images,
+            sizes=(1, *self.kernel_size, 1),
+            strides=(1, 1, 1, 1),
+            rates=(1, 1, 1, 1),
+            padding="VALID",
+        )
+        filters = ops.reshape(self.kernel, (-1, self.filters))
+        return self.activation(patches @ filters + self.bias)
+
+
+def _copy_layer(layer):
+    is_first = isinstance(layer, keras.layers.Conv2D) and (
+        layer.kernel.shape[2] == 1
+    )
+    kind = PatchConvolution if is_first else type(layer)
+    return kind.from_config(layer.get_config())
