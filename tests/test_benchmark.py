@@ -75,6 +75,7 @@ def test_operations_of_a_profile_by_kind():
             "StatefulPartitionedCall:StatefulPartitionedCall",
             "EagerLocalExecute: MatMul",
             "KernelAndDeviceFunc::Run",
+            "CpuExecutable::ExecuteAsyncOnStream",
         )
     ] == [
         "gradients of filters",
@@ -84,16 +85,23 @@ def test_operations_of_a_profile_by_kind():
         None,
         None,
         None,
+        profiling.COMPILED,
     ]
 
 
-def test_profile_sees_the_product_of_matrices():
+@pytest.mark.parametrize(
+    ("compiled", "kind"),
+    [(False, "dense layers"), (True, profiling.COMPILED)],
+)
+def test_profile_sees_the_product_of_matrices(compiled, kind):
     matrix = tf.ones((400, 400))
-    multiply = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    multiply = tf.function(
+        lambda: tf.reduce_sum(matrix @ matrix), jit_compile=compiled
+    )
     multiply()
     shares = profiling.profile(multiply)
     assert sum(shares.values()) == pytest.approx(1)
-    assert max(shares, key=shares.get) == "dense layers"
+    assert max(shares, key=shares.get) == kind
 
 
 def test_medians_ranges_and_ratios_by_hand():

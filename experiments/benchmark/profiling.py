@@ -17,13 +17,15 @@ KINDS = {
     "Conv2D": "convolutions",
     "MatMul": "dense layers",
     "Pool": "pooling",
-    "Xla": "compiled by XLA (warp, distances)",
 }
+COMPILED = "compiled by XLA (warp, distances)"
 REST = "all else (activations, normalisation, loss, update)"
 
 # An operation's event is `scope/name:Type`; those of the runtime have `::` or a
-# space. A call's time is that of the operations in it.
+# space, among them a run of what XLA has compiled. A call's time is that of the
+# operations in it.
 OPERATION = re.compile(r"[^\s:]+:(\w+)")
+COMPILED_RUN = re.compile(r"\w+Executable::ExecuteAsyncOnStream")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall", "If", "While")
 
 
@@ -52,6 +54,8 @@ def profile(run: Callable[[], object]) -> dict[str, float]:
 
 def classify(event: str) -> str | None:
     """The kind of an operation, by the name of its event; None of others."""
+    if COMPILED_RUN.match(event):
+        return COMPILED
     found = OPERATION.fullmatch(event)
     if not found or found[1] in CALLS:
         return None
