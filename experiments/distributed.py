@@ -1,0 +1,152 @@
+r"""Trains alone, on two devices and by two workers, and compares them.
+
+    python experiments/distributed.py
+
+All three share this machine's CPU: losses tell whether they learn as one, pairs
+per second what dividing the work costs.
+"""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from koch_siamese import common_flags
+from koch_siamese.result_files import provenance
+
+RESULT = Path(__file__).parent / "results" / "distributed.json"
+MODES = ("none", "mirrored", "multiworker")
+BATCH_SIZE, STEPS_PER_EPOCH = 128, 50
+# The paper's pairs, without batch normalisation: batches divide evenly.
+TRAINING = (
+    "--dataset=glyphs",
+    "--network=paper",
+    "--image_size=35",
+    "--filters=32,64,64",
+    "--kernel_sizes=6,4,3",
+    "--units=1024",
+    "--sampling=pairs",
+    f"--batch_size={BATCH_SIZE}",
+    "--optimizer=layerwise_sgd",
+    f"--steps_per_epoch={STEPS_PER_EPOCH}",
+    "--epochs=5",
+    "--validation_trials=200",
+    "--protocols=",
+)
+
+# Of one CPU two devices can only be made before TensorFlow works.
+TWO_DEVICES = """
+import sys
+import tensorflow as tf
+from koch_siamese.train import main
+from koch_siamese import common_flags
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+assert tf.distribute.MirroredStrategy().num_replicas_in_sync == 2
+common_flags.run(main)
+"""
+
+
+def start(mode: str, arguments: Sequence[str]) -> list[subprocess.Popen]:
+    """Starts a training, the same in each mode.
+
+    Args:
+        mode: `none`; `mirrored`, on two devices; `multiworker`, by two workers.
+        arguments: flags of `koch_siamese.train`.
+
+    Returns:
+        Its processes, the chief first.
+    """
+    arguments = [*arguments, f"--distribute={mode}"]
+    if mode != "multiworker":
+        code = ["-m", "koch_siamese.train"]
+        if mode == "mirrored":
+            code = ["-c", TWO_DEVICES]
+        return [_start([*code, *arguments])]
+    cluster = {"worker": [f"localhost:{port}" for port in _find_ports(2)]}
+    return [
+        _start(
+            ["-m", "koch_siamese.train", *arguments],
+            TF_CONFIG=json.dumps(
+                {
+                    "cluster": cluster,
+                    "task": {"type": "worker", "index": index},
+                }
+            ),
+        )
+        for index in range(2)
+    ]
+
+
+def _start(arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _find_ports(num):
+    """Ports that are free now."""
+    sockets = [socket.socket() for _ in range(num)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def train(mode: str, workdir: Path) -> dict[str, list[float]]:
+    """Trains from start to end; the history of the run."""
+    arguments = [*TRAINING, f"--workdir={workdir}"]
+    if common_flags.DATA_DIR.value:
+        arguments.append(f"--data_dir={common_flags.DATA_DIR.value}")
+    for process in start(mode, arguments):
+        _, errors = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"{mode} failed: {errors}")
+    return json.loads((workdir / "history.json").read_text())
+
+
+def summarise(history: dict, alone: dict) -> dict:
+    """What a mode comes to beside one process on one device.
+
+    The first epoch, in which the step is compiled, does not count as speed.
+    """
+    seconds = statistics.median(history["seconds"][1:])
+    difference = np.abs(np.subtract(history["loss"], alone["loss"]))
+    return {
+        "loss": history["loss"],
+        "accuracy": history["accuracy"],
+        "largest_difference_of_loss": float(difference.max()),
+        "pairs_per_second": BATCH_SIZE * STEPS_PER_EPOCH / seconds,
+    }
+
+
+def main():
+    """Trains in each mode, and writes what came of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        histories = {mode: train(mode, Path(folder, mode)) for mode in MODES}
+    modes = {
+        mode: summarise(history, histories["none"])
+        for mode, history in histories.items()
+    }
+    text = json.dumps({"modes": modes} | provenance(), indent=2) + "\n"
+    print(text)
+    RESULT.write_text(text)
+
+
+if __name__ == "__main__":
+    common_flags.run(main)
