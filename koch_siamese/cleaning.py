@@ -31,14 +31,20 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     scale = min(1, LIGHTING_SIDE / max(grey.shape))
     size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
     small = np.asarray(shrink(Image.fromarray(grey), size))
+    if _is_black_on_white(grey) and _is_paper_light(small):
+        return grey.round().astype(np.uint8), True  # most drawings, quickly
     lighting = _fit_lighting(small)
     if not _is_paper_light(small - lighting):
         grey, small, lighting = PAPER - grey, PAPER - small, PAPER - lighting
-    is_white, is_black = grey >= PAPER - 2, grey <= 32
-    num_between = grey.size - is_white.sum() - is_black.sum()
-    if 2 * is_white.sum() > grey.size and num_between <= is_black.sum():
+    if _is_black_on_white(grey):
         return grey.round().astype(np.uint8), True
     return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
+
+
+def _is_black_on_white(grey):
+    is_white, is_black = grey >= PAPER - 2, grey <= 32
+    num_between = grey.size - is_white.sum() - is_black.sum()
+    return 2 * is_white.sum() > grey.size and num_between <= is_black.sum()
 
 
 def _fit_lighting(grey):

@@ -1,6 +1,7 @@
 """Data sets by name: loads one as characters to train, choose and test on."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -69,10 +70,15 @@ class DataSource:
                 "--dataset=folder needs --data_dir, the folder of images: "
                 "DIR/character/*.png or DIR/alphabet/character/*.png."
             )
-        characters, _ = folders.load_folder(self.data_dir, self.crop)
         if split == "all":
-            return characters
-        return folders.split_characters(characters, split, self.split_seed)
+            return self._folder
+        return folders.split_characters(self._folder, split, self.split_seed)
+
+    @functools.cached_property
+    def _folder(self):
+        """All of it, which is read but once for its splits."""
+        characters, _ = folders.load_folder(self.data_dir, self.crop)
+        return characters
 
 
 def load_characters(dataset: str, split: str, **options) -> Characters:

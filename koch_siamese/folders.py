@@ -41,6 +41,7 @@ def load_folder(
     labels = _read_labels(Path(path), files)
     names = sorted(set(labels))
     alphabets = sorted({alphabet for alphabet, _ in names})
+    rank = {alphabet: place for place, alphabet in enumerate(alphabets)}
     index = {name: place for place, name in enumerate(names)}
     character = np.array([index[label] for label in labels])
     order = np.argsort(character, kind="stable")
@@ -48,7 +49,7 @@ def load_folder(
     # None: shown on a terminal alone.
     is_quiet = True if len(order) <= MAX_SILENT_IMAGES else None
     progress = tqdm(order, "Reading images", disable=is_quiet)
-    alphabet = np.array([alphabets.index(name) for name, _ in names])
+    alphabet = np.array([rank[name] for name, _ in names])
     number = np.arange(len(names)) - np.searchsorted(alphabet, alphabet) + 1
     place = np.arange(len(files)) - np.searchsorted(character, character)
     images = make_images((len(order), IMAGE_SIZE, IMAGE_SIZE))

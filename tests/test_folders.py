@@ -3,6 +3,8 @@ import pytest
 from conftest import make_characters
 from drawing import assert_names, draw, save
 
+from koch_siamese import folders
+from koch_siamese.datasets import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.folders import load_folder, split_characters
 
@@ -91,3 +93,24 @@ def test_split_needs_characters_and_drawings():
         split_characters(characters.select(np.arange(20) != 7), "test", 0)
     with pytest.raises(ValueError, match="'train'"):
         split_characters(characters, "train", 0)
+
+
+def test_folder_is_read_once_for_all_splits(tmp_path, monkeypatch):
+    read = []
+
+    def read_drawing(file, crop):
+        read.append((file.name, crop))
+        return np.full((105, 105), len(read), np.uint8)
+
+    monkeypatch.setattr(folders, "read_drawing", read_drawing)
+    for name in "abcdefghij":
+        for file in ("1.png", "2.png"):
+            save(draw(), tmp_path / name / file)
+    source = DataSource("folder", data_dir=str(tmp_path), crop=True)
+    splits = [source.load(x) for x in ("training", "validation", "test")]
+    assert [len(split) for split in splits] == [12, 4, 4]
+    assert sorted(read) == [("1.png", True)] * 10 + [("2.png", True)] * 10
+    assert len(np.unique(np.concatenate([x.images for x in splits]))) == 20
+    # Another source sees what has been added.
+    save(draw(), tmp_path / "j" / "3.png")
+    assert len(DataSource("folder", data_dir=str(tmp_path)).load("all")) == 21
