@@ -32,7 +32,8 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
     small = np.asarray(shrink(Image.fromarray(grey), size))
     if _is_black_on_white(grey) and _is_paper_light(small):
-        return grey.round().astype(np.uint8), True  # most drawings, quickly
+        # Most drawings: to look for light and shade would take most time.
+        return grey.round().astype(np.uint8), True
     lighting = _fit_lighting(small)
     if not _is_paper_light(small - lighting):
         grey, small, lighting = PAPER - grey, PAPER - small, PAPER - lighting

@@ -51,7 +51,8 @@ class Comparison:
     Attributes:
         file: its name in the folder of results.
         rows: in their order.
-        columns: headings that are not those of `COLUMNS`.
+        columns: headings other than those of `COLUMNS`; an empty one leaves its
+            column out.
     """
 
     file: str

@@ -14,6 +14,9 @@ from koch_siamese.errors import InputError
 class DataSource:
     """Where characters are from.
 
+    A folder is read once, at the first split that is loaded, and kept: what is
+    added to it later another source sees.
+
     Attributes:
         dataset: `omniglot`, `glyphs`, `glyphs/tiny`, `folder`, or the name of
             any TFDS data set of images and labels, such as `mnist`.
@@ -76,7 +79,7 @@ class DataSource:
 
     @functools.cached_property
     def _folder(self):
-        """All of it, which is read but once for its splits."""
+        """All of its characters."""
         characters, _ = folders.load_folder(self.data_dir, self.crop)
         return characters
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from koch_siamese.errors import InputError
 from koch_siamese.layers import (
@@ -50,8 +50,8 @@ def build_paper_embedding(
         units: of each dense layer, at least one.
         batch_norm: whether layers are normalised by the statistics of a batch,
             and weights are He's (He et al. 2015) instead of the paper's
-            (section 3.2). After training, `fold_batch_norm` has the weights
-            of the embedding without.
+            (section 3.2). After training, `fold_batch_norm` gives the weights
+            of the same embedding without it.
 
     Raises:
         InputError: these do not go together, or leave nothing of an image.
@@ -64,7 +64,7 @@ def build_paper_embedding(
         x = layers.Conv2D(
             num_filters,
             kernel_size,
-            **_make_start(batch_norm, KOCH_CONVOLUTION_STDDEV, "relu"),
+            **_layer_arguments(batch_norm, KOCH_CONVOLUTION_STDDEV, "relu"),
         )(x)
         if layer < len(filters):
             x = layers.MaxPooling2D()(x)
@@ -74,14 +74,15 @@ def build_paper_embedding(
     for layer, num_units in enumerate(units, start=1):
         activation = "relu" if layer < len(units) else "sigmoid"
         x = layers.Dense(
-            num_units, **_make_start(batch_norm, KOCH_DENSE_STDDEV, activation)
+            num_units,
+            **_layer_arguments(batch_norm, KOCH_DENSE_STDDEV, activation),
         )(x)
         if batch_norm:
             x = _normalise_batch(x, activation)
     return keras.Model(images, x, name="embedding")
 
 
-def _make_start(batch_norm, stddev, activation):
+def _layer_arguments(batch_norm, stddev, activation):
     """Arguments of a layer: the paper's, or those before a normalisation."""
     if batch_norm:
         return {"use_bias": False, "kernel_initializer": "he_normal"}
@@ -93,42 +94,34 @@ def _make_start(batch_norm, stddev, activation):
 
 
 def _normalise_batch(x, activation):
-    # What follows a ReLU can scale for it. So the scale is never negative, and
-    # what is normalised after pooling could have been before it.
+    # Pooling and a scale can only trade places, as folding has them do, if the
+    # scale is positive. Before a ReLU none is missed: the next layer scales.
     x = layers.BatchNormalization(scale=activation == "sigmoid")(x)
     return layers.Activation(activation)(x)
 
 
 def fold_batch_norm(embedding: keras.Model) -> list[np.ndarray]:
-    """The weights that do in `build_paper_embedding` what these do.
+    """Folds each batch normalisation into the layer before it.
 
     Args:
-        embedding: one of `batch_norm=True`, trained.
+        embedding: of `build_paper_embedding` with `batch_norm`, trained.
 
     Returns:
-        The weights of the same without, which normalise as a batch does
-        whose statistics are the moving ones.
+        Weights of the same embedding without it, a kernel and a bias for each
+        layer. It then does what the given one does outside of training.
     """
     weights = []
     for layer in embedding.layers:
         if isinstance(layer, layers.BatchNormalization):
-            scale, shift = _compute_affine(layer)
+            *gamma, beta, mean, variance = layer.get_weights()
+            scale = 1.0 / np.sqrt(variance + layer.epsilon)
+            for factor in gamma:  # if it has one
+                scale = scale * factor
             weights[-1] = weights[-1] * scale
-            weights.append(shift)
+            weights.append(beta - mean * scale)
         else:
             weights.extend(layer.get_weights())
     return weights
-
-
-def _compute_affine(layer):
-    """What a trained batch normalisation multiplies by, and what it adds."""
-    mean, variance, beta = map(
-        ops.convert_to_numpy,
-        (layer.moving_mean, layer.moving_variance, layer.beta),
-    )
-    gamma = 1.0 if layer.gamma is None else ops.convert_to_numpy(layer.gamma)
-    scale = gamma / np.sqrt(variance + layer.epsilon)
-    return scale, beta - mean * scale
 
 
 def _check_convolutions(image_size, filters, kernel_sizes):

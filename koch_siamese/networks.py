@@ -39,7 +39,7 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
 
 def build_fast_head(dim: int) -> WeightedL1:
-    """The weighted L1 for embeddings of `build_fast_embedding`.
+    """The weighted L1 for embeddings whose features are normalised.
 
     Every distance starts by counting against sameness, and together they span
     the logits that matter: with the paper's random signs the network is six
@@ -84,16 +84,15 @@ def copy_siamese(
 
 
 def copy_weights(source: keras.Model, target: keras.Model):
-    """Gives a siamese model the weights of another, or of a training model.
+    """Gives a siamese model the weights of another, or of a training model."""
+    for get_part in (get_embedding, get_head):
+        get_part(target).set_weights(get_part(source).get_weights())
 
-    The batch normalisation of a paper's network, where the target has none, is
-    folded into its weights.
-    """
-    embedding = get_embedding(target)
-    weights = get_embedding(source).get_weights()
-    if len(weights) != len(embedding.weights):
-        weights = fold_batch_norm(get_embedding(source))
-    embedding.set_weights(weights)
+
+def copy_folded_weights(source: keras.Model, target: keras.Model):
+    """The same of a paper's network with batch normalisation to one without."""
+    weights = fold_batch_norm(get_embedding(source))
+    get_embedding(target).set_weights(weights)
     get_head(target).set_weights(get_head(source).get_weights())
 
 

@@ -136,17 +136,24 @@ class ConvolutionMuon(keras.optimizers.Muon):
 
     A momentum is made orthogonal before it is applied, as a matrix of one
     column for each filter; an entry moves by about 0.2 of the learning rate,
-    as with Adam. Whatever is no convolution's filters moves by Adam, at half
-    the learning rate. Keras' own Muon leaves convolutions to Adam.
+    as with Adam. Whatever is no convolution's filters moves by Adam. Keras' own
+    Muon leaves convolutions to Adam.
 
     Args:
         learning_rate: a number or schedule.
+        adam_lr_ratio: that of Adam, as a multiple of it.
     """
 
-    def __init__(self, learning_rate, name="convolution_muon", **kwargs):
+    def __init__(
+        self,
+        learning_rate,
+        adam_lr_ratio: float = 0.5,
+        name: str = "convolution_muon",
+        **kwargs,
+    ):
         """Makes the optimizer."""
         defaults = {
-            "adam_lr_ratio": 0.5,
+            "adam_lr_ratio": adam_lr_ratio,
             "adam_beta_2": 0.99,
             "adam_weight_decay": None,
             "weight_decay": None,

@@ -138,18 +138,33 @@ def build_validated(settings: Settings, siamese: keras.Model) -> keras.Model:
     """The siamese model that validates and is stored, of the one that trains.
 
     It is float32, of one device, and without the batch normalisation that a
-    paper's network is trained with: a copy, unless the given one is all that.
+    paper's network is trained with: one of its own, to which `update_validated`
+    brings the weights, unless the given one is all that.
     """
     if settings.batch_norm:
         plain = dataclasses.replace(
             settings, batch_norm=False, precision="float32"
         )
-        copy = build_model(plain)
-        networks.copy_weights(siamese, copy)
-        return copy
+        return build_model(plain)
     if settings.distribute != "none" or settings.precision != "float32":
         return networks.copy_siamese(siamese)
     return siamese
+
+
+def update_validated(
+    settings: Settings, trained: keras.Model, siamese: keras.Model
+):
+    """Brings a model of `build_validated` up to date with the one that trains.
+
+    Args:
+        settings: of the training.
+        trained: its siamese or training model.
+        siamese: as `build_validated` made it.
+    """
+    if settings.batch_norm:
+        networks.copy_folded_weights(trained, siamese)
+    elif networks.get_head(siamese) is not networks.get_head(trained):
+        networks.copy_weights(trained, siamese)
 
 
 def build_kept(settings: Settings, siamese: keras.Model) -> keras.Model:

@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from koch_siamese import networks, recipes, views
+from koch_siamese import recipes, views
 from koch_siamese.characters import Characters
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.result_files import write_text
@@ -47,7 +47,7 @@ class RunState(keras.callbacks.Callback):
         run: where to write.
         state: as of the last epoch; changed in place.
         settings: of the training.
-        siamese: the model whose weights are trained, or a copy to put them in.
+        siamese: of `recipes.build_validated`.
         validation, trials: see `training.make_validation`.
     """
 
@@ -81,8 +81,7 @@ class RunState(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):
             raise self._diverged(f"The loss became {logs['loss']}", epoch)
         siamese = self._siamese
-        if networks.get_head(siamese) is not networks.get_head(self.model):
-            networks.copy_weights(self.model, siamese)
+        recipes.update_validated(self._settings, self.model, siamese)
         if self._kept is not siamese:
             views.update_head(self._kept, siamese)
         try:

@@ -53,6 +53,11 @@ def check_training(settings):
             f"--max_minutes={settings.max_minutes} is of one clock; several "
             "workers have several: leave it out and give --epochs."
         )
+    if settings.batch_norm and settings.optimizer == "layerwise_sgd":
+        raise InputError(
+            "--batch_norm is not of layerwise_sgd, whose settings are those of "
+            "the paper's layers: use --optimizer=adam or muon."
+        )
     if settings.weight_decay and settings.optimizer == "layerwise_sgd":
         raise InputError(
             f"--weight_decay={settings.weight_decay} is of adam and muon; "

@@ -82,8 +82,8 @@ class Settings:
     batch_norm: bool = setting(
         False,
         "Whether the paper's network, or the dense one, learns with batch "
-        "normalisation, from He's initial weights instead of the paper's. In "
-        "the finished model its layers' weights have taken it in.",
+        "normalisation, from He's initial weights and the fast network's for "
+        "the distances. In the finished model it is folded into the weights.",
     )
     depth: int = setting(
         1,
@@ -171,7 +171,8 @@ class Settings:
     learning_rate: float = setting(2e-3, "Of adam and muon.", low=0.0)
     adam_lr_ratio: float = setting(
         0.5,
-        "muon: learning rate of what Adam trains there, times that of muon.",
+        "muon: the learning rate of what Adam trains there (dense layers, "
+        "biases, normalisation, distances), as a multiple of --learning_rate.",
         low=0.0,
     )
     weight_decay: float = setting(

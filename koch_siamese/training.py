@@ -272,7 +272,7 @@ def _check_protocols(settings, source):
 
 
 def _build_or_load(settings, checkpoint, strategy):
-    """The siamese model and its trainer, new or as of the last epoch."""
+    """What validates and is stored, and its trainer, as of the last epoch."""
     with (strategy or tf.distribute.get_strategy()).scope():
         if checkpoint:
             path, state = checkpoint

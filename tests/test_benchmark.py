@@ -22,7 +22,7 @@ from experiments.benchmark import (
     trainings,
 )
 from experiments.benchmark.counting import count_multiply_adds
-from experiments.benchmark.options import QUICK, Options
+from experiments.benchmark.options import LEVERS, QUICK, Options
 from experiments.benchmark.rows import ROWS
 from koch_siamese import comparisons, embeddings, networks
 
@@ -101,7 +101,7 @@ def test_profile_sees_the_product_of_matrices(compiled, kind):
     multiply()
     shares = profiling.profile(multiply)
     assert sum(shares.values()) == pytest.approx(1)
-    assert max(shares, key=shares.get) == kind
+    assert shares[kind] > 0.8
 
 
 def test_medians_ranges_and_ratios_by_hand():
@@ -185,7 +185,7 @@ def test_table_of_the_repository_has_all_rows():
         for name in ("benchmark", "levers")
     ]
     assert {row.row for table in tables for row in table.rows} == set(ROWS)
-    assert {row.row for row in tables[1].rows} == {"levers"}
+    assert [row.row for row in tables[1].rows] == list(LEVERS)
 
 
 def test_headings_of_a_table_that_has_other_columns():
@@ -236,17 +236,10 @@ def test_rows_of_ours(quick, workload, names):
     assert all(values[name] > 0 for name in names)
 
 
-LEVERS = [
-    row.line
-    for row in comparisons.Comparison.load(
-        REPOSITORY / "experiments/tables.json", "levers"
-    ).rows
-]
-
-
 @pytest.mark.parametrize("name", LEVERS)
 def test_levers_put_the_other_way(quick, name):
-    options = dataclasses.replace(quick, otherwise=True)
+    # Enough steps for several in a call.
+    options = dataclasses.replace(quick, otherwise=True, group_steps=10)
     measure, *_ = getattr(levers, name)(options)
     assert measure()[name] > 0
 

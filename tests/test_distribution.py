@@ -34,23 +34,23 @@ def read_history(workdir):
     return history["loss"], history["accuracy"]
 
 
-def start(mode, workdir, data_dir, *more):
+def training(mode, workdir, data_dir, *more):
     arguments = (f"--workdir={workdir}", f"--data_dir={data_dir}")
-    return distributed.start(mode, [*FLAGS, *arguments, *more])
+    return distributed.training(mode, [*FLAGS, *arguments, *more])
 
 
 @pytest.fixture(scope="module")
 def alone(glyphs_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("alone")
-    (process,) = start("none", workdir, glyphs_dir)
-    _, errors = process.communicate(timeout=300)
+    with training("none", workdir, glyphs_dir) as (process,):
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return read_history(workdir)
 
 
 def test_two_devices_learn_as_one(alone, glyphs_dir, tmp_path):
-    (process,) = start("mirrored", tmp_path, glyphs_dir)
-    _, errors = process.communicate(timeout=300)
+    with training("mirrored", tmp_path, glyphs_dir) as (process,):
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     loss, accuracy = read_history(tmp_path)
     np.testing.assert_allclose(loss, alone[0], rtol=1e-6)
@@ -61,22 +61,22 @@ def test_workers_learn_as_one_and_survive_a_killed_one(
     alone, glyphs_dir, tmp_path
 ):
     arguments = ("multiworker", tmp_path, glyphs_dir, "--epochs=15")
-    chief, worker = start(*arguments)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "checkpoints" / "epoch_0003").exists():
-        assert chief.poll() is None, chief.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    worker.kill()
-    worker.communicate()
-    _, errors = chief.communicate(timeout=240)
-    assert chief.returncode == 1
-    assert errors.count("error: Another worker has stopped") == 1
+    with training(*arguments) as (chief, worker):
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "checkpoints" / "epoch_0003").exists():
+            assert chief.poll() is None, chief.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        worker.kill()
+        _, errors = chief.communicate(timeout=240)
+        assert chief.returncode == 1
+        assert errors.count("error: Another worker has stopped") == 1
 
-    for each in start(*arguments):
-        output, errors = each.communicate(timeout=240)
-        assert each.returncode == 0, errors
-        assert "Going on after epoch" in output
+    with training(*arguments) as workers:
+        for each in workers:
+            output, errors = each.communicate(timeout=240)
+            assert each.returncode == 0, errors
+            assert "Going on after epoch" in output
     loss, accuracy = read_history(tmp_path)
     assert len(loss) == 15
     np.testing.assert_allclose(loss[:3], alone[0], rtol=1e-6)

@@ -108,7 +108,7 @@ def test_batch_normalisation_is_folded_into_weights():
     trained(images, training=True)
     assert np.std(trained(images), axis=0).min() > 0.01
     assert np.abs(trained(images) - plain(images)).max() > 0.1
-    networks.copy_weights(
+    networks.copy_folded_weights(
         networks.build_siamese(trained), networks.build_siamese(plain)
     )
     np.testing.assert_allclose(trained(images), plain(images), atol=1e-5)

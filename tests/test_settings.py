@@ -75,6 +75,8 @@ def test_settings_that_do_not_go_together():
     for change in ({}, {"network": "paper", "init": "pretrained"}):
         with pytest.raises(InputError, match="--batch_norm, which --"):
             Settings(batch_norm=True, **change)
+    with pytest.raises(InputError, match="--batch_norm is not of layerwise"):
+        Settings(batch_norm=True, network="paper", optimizer="layerwise_sgd")
     with pytest.raises(InputError, match="--precision=bfloat16 is of conv"):
         Settings(precision="bfloat16", network="dense")
     with pytest.raises(InputError, match="--views=2 are by --distortion"):

@@ -20,7 +20,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.benchmark import rows
-from experiments.benchmark.options import QUICK, Options
+from experiments.benchmark.options import LEVERS, QUICK, Options
 from koch_siamese import common_flags, comparisons
 from koch_siamese.errors import InputError
 from koch_siamese.result_files import provenance, write_text
@@ -28,7 +28,7 @@ from koch_siamese.result_files import provenance, write_text
 ROWS = flags.DEFINE_list(
     "rows",
     rows.DEFAULT_ROWS,
-    f"What to measure, of: {', '.join(rows.ROWS)}.",
+    f"What to measure, of: {', '.join(rows.ROWS)}; levers: all of those.",
 )
 ROUNDS = flags.DEFINE_integer(
     "rounds", 5, "Rounds of each row, after one to warm up.", lower_bound=1
@@ -52,6 +52,7 @@ OUTPUT = flags.DEFINE_string(
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/benchmark", "Where time_to_accuracy keeps its runs."
 )
+ALIASES = {"levers": LEVERS}
 TABLES = Path("experiments/tables.json")
 
 
@@ -102,31 +103,32 @@ def _keep(path, lines):
 
 def main():
     """Measures the rows, prints the table, and writes the lines."""
-    unknown = [name for name in ROWS.value if name not in rows.ROWS]
+    names = [x for name in ROWS.value for x in ALIASES.get(name, (name,))]
+    unknown = [name for name in names if name not in rows.ROWS]
     if unknown or not TABLES.exists():
         raise InputError(
             f"--rows has {unknown[0]!r}; expected of {', '.join(rows.ROWS)}."
             if unknown
             else f"{TABLES} is not there: run this in the repository's root."
         )
-    table, levers = (
+    tables = [
         comparisons.Comparison.load(TABLES, name)
         for name in ("benchmark", "levers")
-    )
-    path = OUTPUT.value or (None if QUICK_MODE.value else table.path)
+    ]
+    path = OUTPUT.value or (None if QUICK_MODE.value else tables[0].path)
     with tempfile.TemporaryDirectory() as folder:
         options = _make_options(folder)
         origin = _origin(options)
         print(f"Drawings: {options.dataset}. Threads: {options.threads}.")
         if not origin["torch"]:
             print("PyTorch is not installed: no rival; see extra benchmark.")
-        rows.prepare(options, ROWS.value)
+        rows.prepare(options, names)
         done = {}
-        for name in ROWS.value:
+        for name in names:
             lines = rows.measure(
                 name,
                 options,
-                levers if name == "levers" else table,
+                [row for table in tables for row in table.rows],
                 rounds=ROUNDS.value,
                 seeds=[int(seed) for seed in SEEDS.value],
                 workdir=WORKDIR.value,
@@ -136,7 +138,7 @@ def main():
             done |= {key: line | origin for key, line in lines.items()}
             if path:  # after each row, lest an interruption costs them all
                 _keep(Path(path), done)
-    print(*(one.to_text(done) for one in (table, levers)), sep="\n")
+    print(*filter(None, (table.to_text(done) for table in tables)), sep="\n")
     if path:
         print(f"Written to {path}")
 

@@ -35,7 +35,12 @@ def lever_parts_by_xla(options: Options):
 
 def lever_whole_step_by_xla(options: Options):
     """The whole step compiled by XLA, convolutions too."""
-    return _measure_groups("lever_whole_step_by_xla", options, jit_compile=True)
+    return _measure_groups(
+        "lever_whole_step_by_xla",
+        options,
+        precision="float32",
+        jit_compile=True,
+    )
 
 
 def lever_distances_as_product(options: Options):
@@ -88,6 +93,8 @@ def _measure_groups(
         for attribute, value in attributes.items():
             if options.otherwise:
                 setattr(trainer, attribute, value)
+                if getattr(trainer, attribute) != value:
+                    raise RuntimeError(f"{attribute} did not become {value}.")
         return _make_measure(
             name, trainer, settings, options, options.group_steps
         )

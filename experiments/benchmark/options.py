@@ -5,6 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+LEVERS = (
+    "lever_bfloat16",
+    "lever_parts_by_xla",
+    "lever_whole_step_by_xla",
+    "lever_distances_as_product",
+    "lever_steps_per_execution",
+    "lever_first_convolution",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 
 from experiments.benchmark import budgets, measuring
-from experiments.benchmark.options import Options
-from koch_siamese.comparisons import Comparison
+from experiments.benchmark.options import LEVERS, Options
+from koch_siamese.comparisons import Row
 
 RIVALS = ("rival", "rival_best")
 ROWS = {
@@ -19,11 +19,11 @@ ROWS = {
     "serving": ("ours", *RIVALS),
     "start": ("ours",),
     "growth": ("ours",),
-    "levers": ("ours", "otherwise"),
+    **dict.fromkeys(LEVERS, ("ours", "otherwise")),
     "learning": ("ours", "otherwise"),
     "time_to_accuracy": ("ours",),
 }
-OWN_SWITCH = ("levers", "learning", "time_to_accuracy")  # minutes or hours
+OWN_SWITCH = (*LEVERS, "learning", "time_to_accuracy")  # minutes or hours
 DEFAULT_ROWS = [name for name in ROWS if name not in OWN_SWITCH]
 NO_DATA = ("serving", "start", "growth", "learning", "time_to_accuracy")
 
@@ -38,7 +38,7 @@ def prepare(options: Options, names: Sequence[str]):
 def measure(
     name: str,
     options: Options,
-    table: Comparison,
+    table: Sequence[Row],
     *,
     rounds: int,
     seeds: Sequence[int],
@@ -51,7 +51,7 @@ def measure(
     Args:
         name: of the row.
         options: for the workers.
-        table: whose lines the values become.
+        table: the rows whose lines the values become.
         rounds: of each side.
         seeds, workdir: of whole trainings.
         has_rival: whether PyTorch is there.
@@ -62,9 +62,7 @@ def measure(
     """
     begin = time.perf_counter()
     notes = []
-    if name == "levers":
-        values = _measure_levers(options, table, rounds)
-    elif name == "learning":
+    if name == "learning":
         values = _measure_learning(options, seeds)
     elif name == "time_to_accuracy":
         values = budgets.measure_budgets(options, seeds, workdir, quick=quick)
@@ -85,24 +83,9 @@ def _make_lines(name, table, values):
     measured = values["ours"][0]
     return {
         row.line: measuring.make_line(row.line, row.higher, values)
-        for row in table.rows
+        for row in table
         if row.row == name and row.line in measured
     }
-
-
-def _measure_levers(options, table, rounds):
-    """Each lever by itself; a round has the values of all of them."""
-    sides = ROWS["levers"]
-    values = {side: [{} for _ in range(rounds)] for side in sides}
-    for row in table.rows:
-        if row.row == "levers":
-            measured, _ = measuring.alternate(row.line, sides, options, rounds)
-            for side in sides:
-                for value, more in zip(
-                    values[side], measured[side], strict=True
-                ):
-                    value |= more
-    return values
 
 
 def _measure_learning(options, seeds):

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from experiments.benchmark.options import Options
+from experiments.benchmark.options import LEVERS, Options
 from koch_siamese import common_flags
 
 MODULES = {
@@ -17,14 +17,8 @@ MODULES = {
     "start": "plain",
     "growth": "plain",
     "learning": "trainings",
+    **dict.fromkeys(LEVERS, "levers"),
 }
-
-
-def _find_module(workload, side):
-    """The module that has a workload of a side."""
-    if workload.startswith("lever_"):
-        return "levers"
-    return MODULES.get(workload, "ours" if side == "ours" else "rival")
 
 
 def main():
@@ -38,7 +32,8 @@ def main():
         request = json.loads(line)
         if request:
             name, options = request["workload"], Options(**request["options"])
-            module = _find_module(name, side)
+            default = "ours" if side == "ours" else "rival"
+            module = MODULES.get(name, default)
             if module not in ("plain", "rival"):
                 common_flags.import_tensorflow()  # silently
             module = importlib.import_module(f"experiments.benchmark.{module}")
