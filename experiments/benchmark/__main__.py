@@ -113,7 +113,7 @@ def main():
         )
     tables = [
         comparisons.Comparison.load(TABLES, name)
-        for name in ("benchmark", "levers")
+        for name in ("benchmark", "profile", "levers")
     ]
     path = OUTPUT.value or (None if QUICK_MODE.value else tables[0].path)
     with tempfile.TemporaryDirectory() as folder:

@@ -102,17 +102,17 @@ def _make_training(name, settings, options, images, steps):
         train()
         seconds = (time.perf_counter() - begin) / steps
         rate = operations / seconds
+        shares = profile(train)
         return {
             name: items / seconds,
             f"{name}_roofline": 100 * rate / peak,
             "GFLOP in a step": operations / 1e9,
             "GFLOP/s of a step": rate / 1e9,
             "GFLOP/s of a matrix product": peak / 1e9,
-        }
+        } | {f"{name}: {kind}": share for kind, share in shares.items()}
 
     train()
-    shares = profile(train)
-    return measure, *(f"{share:.1%} {kind}" for kind, share in shares.items())
+    return (measure,)
 
 
 def make_steps(

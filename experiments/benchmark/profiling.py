@@ -20,6 +20,7 @@ KINDS = {
 }
 COMPILED = "compiled by XLA (warp, distances)"
 REST = "all else (activations, normalisation, loss, update)"
+ALL_KINDS = (*KINDS.values(), COMPILED, REST)
 
 # An operation's event is `scope/name:Type`; those of the runtime have `::` or a
 # space, among them a run of what XLA has compiled. A call's time is that of the
@@ -36,7 +37,7 @@ def profile(run: Callable[[], object]) -> dict[str, float]:
         run: what to profile, warmed up.
 
     Returns:
-        The share of each kind in the time of all operations, largest first.
+        The share of each of `ALL_KINDS` in the time of all operations, in %.
     """
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
@@ -49,7 +50,7 @@ def profile(run: Callable[[], object]) -> dict[str, float]:
         if kind:
             seconds[kind] += duration
     total = seconds.total()
-    return {kind: value / total for kind, value in seconds.most_common()}
+    return {kind: 100 * seconds[kind] / total for kind in ALL_KINDS}
 
 
 def classify(event: str) -> str | None:
