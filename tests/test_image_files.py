@@ -50,6 +50,18 @@ def test_every_kind_of_clean_image_comes_through_unchanged(name, tmp_path):
     np.testing.assert_array_equal(drawing, np.asarray(draw()))
 
 
+def test_clean_drawings_are_not_searched_for_light(monkeypatch):
+    grey = np.asarray(draw(), np.float32)
+    # Of white on black the light is looked for, and it comes out alike.
+    drawing, was_clean = cleaning.clean(255 - grey)
+    assert was_clean
+    np.testing.assert_array_equal(drawing, grey)
+    monkeypatch.setattr(cleaning, "_fit_lighting", None)
+    drawing, was_clean = cleaning.clean(grey)
+    assert was_clean
+    np.testing.assert_array_equal(drawing, grey)
+
+
 def test_jpeg_of_four_inks_is_near_the_drawing(tmp_path):
     image = draw(420, (80, 100, 280, 340)).convert("CMYK")
     path = save(image, tmp_path / "cmyk.jpg", quality=90)
