@@ -114,9 +114,9 @@ def fold_batch_norm(embedding: keras.Model) -> list[np.ndarray]:
     for layer in embedding.layers:
         if isinstance(layer, layers.BatchNormalization):
             *gamma, beta, mean, variance = layer.get_weights()
-            scale = 1.0 / np.sqrt(variance + layer.epsilon)
-            for factor in gamma:  # if it has one
-                scale = scale * factor
+            # Of hidden layers there is no gamma.
+            deviation = np.sqrt(variance + layer.epsilon)
+            scale = np.prod([1 / deviation, *gamma], axis=0)
             weights[-1] = weights[-1] * scale
             weights.append(beta - mean * scale)
         else:

@@ -1,7 +1,5 @@
 """What settings mean: the batches, the siamese model, and how it is trained."""
 
-import dataclasses
-
 import keras
 import numpy as np
 from keras import ops
@@ -132,55 +130,6 @@ def _load_initial(settings):
             f"got --objective={settings.objective}: give the same."
         )
     return model
-
-
-def build_validated(settings: Settings, siamese: keras.Model) -> keras.Model:
-    """The siamese model that validates and is stored, of the one that trains.
-
-    It is float32, of one device, and without the batch normalisation that a
-    paper's network is trained with: one of its own, to which `update_validated`
-    brings the weights, unless the given one is all that.
-    """
-    if settings.batch_norm:
-        plain = dataclasses.replace(
-            settings, batch_norm=False, precision="float32"
-        )
-        return build_model(plain)
-    if settings.distribute != "none" or settings.precision != "float32":
-        return networks.copy_siamese(siamese)
-    return siamese
-
-
-def update_validated(
-    settings: Settings, trained: keras.Model, siamese: keras.Model
-):
-    """Brings a model of `build_validated` up to date with the one that trains.
-
-    Args:
-        settings: of the training.
-        trained: its siamese or training model.
-        siamese: as `build_validated` made it.
-    """
-    if settings.batch_norm:
-        networks.copy_folded_weights(trained, siamese)
-    elif networks.get_head(siamese) is not networks.get_head(trained):
-        networks.copy_weights(trained, siamese)
-
-
-def build_kept(settings: Settings, siamese: keras.Model) -> keras.Model:
-    """The model to keep of a training, with the views that it asks for.
-
-    It shares its convolutions with the one that is given; see
-    `views.update_head` for the rest.
-    """
-    if settings.views == 1:
-        return siamese
-    matrices = views.sample_views(
-        DISTORTIONS[settings.distortion],
-        settings.views,
-        np.random.default_rng(settings.seed),
-    )
-    return views.add_views(siamese, matrices)
 
 
 def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:

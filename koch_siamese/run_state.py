@@ -6,7 +6,7 @@ import time
 
 import keras
 
-from koch_siamese import recipes, views
+from koch_siamese import kept_models, views
 from koch_siamese.characters import Characters
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.result_files import write_text
@@ -47,7 +47,7 @@ class RunState(keras.callbacks.Callback):
         run: where to write.
         state: as of the last epoch; changed in place.
         settings: of the training.
-        siamese: of `recipes.build_validated`.
+        siamese: of `kept_models.build_validated`.
         validation, trials: see `training.make_validation`.
     """
 
@@ -64,7 +64,7 @@ class RunState(keras.callbacks.Callback):
         super().__init__()
         self._run, self._state, self._settings = run, state, settings
         self._siamese = siamese
-        self._kept = recipes.build_kept(settings, siamese)
+        self._kept = kept_models.build_kept(settings, siamese)
         self._validation, self._trials = validation, trials
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -81,7 +81,7 @@ class RunState(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):
             raise self._diverged(f"The loss became {logs['loss']}", epoch)
         siamese = self._siamese
-        recipes.update_validated(self._settings, self.model, siamese)
+        kept_models.update_validated(self._settings, self.model, siamese)
         if self._kept is not siamese:
             views.update_head(self._kept, siamese)
         try:

@@ -13,6 +13,7 @@ from koch_siamese import (
     charts,
     distribution,
     figures,
+    kept_models,
     model_files,
     networks,
     recipes,
@@ -286,4 +287,4 @@ def _build_or_load(settings, checkpoint, strategy):
         else:
             siamese = recipes.build_model(settings)
             trainer = recipes.build_trainer(settings, siamese)
-    return recipes.build_validated(settings, siamese), trainer
+    return kept_models.build_validated(settings, siamese), trainer

@@ -8,6 +8,7 @@ import pytest
 import koch_siamese
 from koch_siamese import (
     embeddings,
+    kept_models,
     networks,
     recipes,
     run_state,
@@ -33,6 +34,17 @@ TINY = Settings(
 
 def train(settings, workdir, glyphs_dir):
     return training.train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
+
+
+def train_in_two(settings, workdir, glyphs_dir):
+    """An epoch, and a second that goes on from what the first has stored."""
+    train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
+    run = runs.RunDirectory(workdir)
+    settings = dataclasses.replace(settings, epochs=2)
+    run.flags.write_text(settings.to_flags())
+    run.thresholds.unlink()
+    train(settings, workdir, glyphs_dir)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -215,13 +227,7 @@ def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
     settings = dataclasses.replace(
         TINY, views=3, precision="bfloat16", epochs=1, patience=9
     )
-    train(settings, tmp_path, glyphs_dir)
-    # A second epoch goes on from what the first has stored.
-    run = runs.RunDirectory(tmp_path)
-    settings = dataclasses.replace(settings, epochs=2)
-    run.flags.write_text(settings.to_flags())
-    run.thresholds.unlink()
-    train(settings, tmp_path, glyphs_dir)
+    run = train_in_two(settings, tmp_path, glyphs_dir)
 
     path, state = run.load_checkpoint()
     assert state["epoch"] == 2
@@ -236,7 +242,7 @@ def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
     again = dataclasses.replace(TINY, init=str(run.model), filters=(), views=2)
     plain = recipes.build_model(again)
     assert networks.get_embedding(plain).output.shape[1] == thirds.shape[1]
-    kept = recipes.build_kept(again, plain)
+    kept = kept_models.build_kept(again, plain)
     assert networks.get_embedding(kept).output.shape[1] == 2 * thirds.shape[1]
 
 
@@ -259,13 +265,7 @@ def test_batch_normalisation_is_not_kept(
 ):
     _patch_accuracies(monkeypatch, [0.4, 0.6])
     settings = dataclasses.replace(PAPER, batch_norm=True, epochs=1, **changes)
-    train(settings, tmp_path, glyphs_dir)
-    # A second epoch goes on from what the first has stored.
-    run = runs.RunDirectory(tmp_path)
-    settings = dataclasses.replace(settings, epochs=2)
-    run.flags.write_text(settings.to_flags())
-    run.thresholds.unlink()
-    train(settings, tmp_path, glyphs_dir)
+    run = train_in_two(settings, tmp_path, glyphs_dir)
 
     path, state = run.load_checkpoint()
     assert state["best_epoch"] == 2
