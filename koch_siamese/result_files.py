@@ -1,11 +1,13 @@
 """Result files: written whole or not at all, with where numbers are from."""
 
+import collections
 import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import koch_siamese
@@ -68,7 +70,7 @@ def provenance() -> dict[str, object]:
     return {
         "version": koch_siamese.__version__,
         "commit": _commit(),
-        "machine": f"{os.cpu_count()} x {_processor()}",
+        "machine": _machine(),
         "tensorflow": _tensorflow_version(),
     }
 
@@ -102,6 +104,45 @@ def _commit():
         )
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _machine():
+    """Processors, and the accelerators that Keras computes on."""
+    machine = f"{os.cpu_count()} x {_processor()}"
+    return ", ".join([machine, *_accelerators()])
+
+
+def _accelerators():
+    """The devices beside the processor, by the names of the backend in use."""
+    # What only writes a file shall not import a backend for it.
+    if "keras" not in sys.modules:
+        return []
+    backend = sys.modules["keras"].backend.backend()
+    names = {"jax": _jax_devices, "tensorflow": _tensorflow_devices}[backend]()
+    return [
+        name if number == 1 else f"{number} x {name}"
+        for name, number in collections.Counter(names).items()
+    ]
+
+
+def _jax_devices():
+    import jax
+
+    return [
+        f"{device.device_kind} (JAX {jax.__version__})"
+        for device in jax.devices()
+        if device.platform != "cpu"
+    ]
+
+
+def _tensorflow_devices():
+    import tensorflow as tf
+
+    details = map(
+        tf.config.experimental.get_device_details,
+        tf.config.list_physical_devices("GPU"),
+    )
+    return [detail.get("device_name", "GPU") for detail in details]
 
 
 def _processor():

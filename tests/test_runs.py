@@ -62,6 +62,15 @@ def test_a_run_tells_its_recipe(tmp_path):
         run.claim(Settings(seed=2), "experiments/three.flags")
 
 
+def test_machine_names_what_keras_computes_on(monkeypatch):
+    processors = result_files.provenance()["machine"]
+    monkeypatch.setattr(
+        result_files, "_tensorflow_devices", lambda: ["NVIDIA H100"] * 2
+    )
+    machine = result_files.provenance()["machine"]
+    assert machine == f"{processors}, 2 x NVIDIA H100"
+
+
 def test_a_recipe_is_told_of_a_run_that_had_none(tmp_path):
     run = RunDirectory(tmp_path / "run")
     run.claim(Settings())
