@@ -1,6 +1,7 @@
 import json
 import zipfile
 
+import keras
 import pytest
 
 from koch_siamese import result_files
@@ -63,6 +64,7 @@ def test_a_run_tells_its_recipe(tmp_path):
 
 
 def test_machine_names_what_keras_computes_on(monkeypatch):
+    assert keras.backend.backend() == "tensorflow"
     processors = result_files.provenance()["machine"]
     monkeypatch.setattr(
         result_files, "_tensorflow_devices", lambda: ["NVIDIA H100"] * 2
