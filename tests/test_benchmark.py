@@ -246,12 +246,24 @@ def test_rows_of_ours(quick, workload, names):
     assert all(values[name] > 0 for name in names)
 
 
-@pytest.mark.parametrize("name", LEVERS)
+# One of each kind: a patch, an attribute of the training, another network.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lever_distances_as_product",
+        "lever_steps_per_execution",
+        "lever_first_convolution",
+    ],
+)
 def test_levers_put_the_other_way(quick, name):
     # Enough steps for several in a call.
     options = dataclasses.replace(quick, otherwise=True, group_steps=10)
     measure, *_ = getattr(levers, name)(options)
     assert measure()[name] > 0
+
+
+def test_every_lever_has_a_function():
+    assert all(callable(getattr(levers, name)) for name in LEVERS)
 
 
 def test_convolution_of_patches_is_a_convolution():
