@@ -196,6 +196,9 @@ def _make_batches(images, sample, first_step):
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
+    # There is nothing to tune, and the end of an iterator waits for the tuner,
+    # which sleeps up to as long as it has been at work, or a minute.
+    options.autotune.enabled = False
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     # What is made of a dataset holds it, as does an iterator.
     steps.images = holder

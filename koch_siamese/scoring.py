@@ -7,7 +7,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from koch_siamese.image_arrays import CHUNK, take
+from koch_siamese.image_arrays import take
 from koch_siamese.networks import (
     get_embedding,
     get_head,
@@ -59,13 +59,14 @@ class SiameseScorer:
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
+        # Not `predict`, which reads by tf.data: its tuner, for which an end
+        # has to wait, made some calls take twice their time.
+        size = self._batch_size
         embeddings = [
-            self._embedding.predict(
-                images[start : start + CHUNK, ..., np.newaxis],
-                batch_size=self._batch_size,
-                verbose=0,
+            self._embedding.predict_on_batch(
+                images[start : start + size, ..., np.newaxis]
             )
-            for start in range(0, len(images), CHUNK)
+            for start in range(0, len(images), size)
         ]
         return np.concatenate(embeddings)
 
