@@ -56,6 +56,11 @@ def test_batches_have_the_promised_shapes():
     assert character.shape == (6,)
 
 
+@pytest.mark.parametrize("kind", ["pairs", "groups"])
+def test_an_end_waits_for_no_tuner(kind):
+    assert make(kind).prefetch(4).options().autotune.enabled is False
+
+
 def test_pixels_are_those_of_the_drawings():
     inputs, character = next(iter(make("groups")))
     pixels = {
