@@ -118,7 +118,11 @@ def _accelerators():
     if "keras" not in sys.modules:
         return []
     backend = sys.modules["keras"].backend.backend()
-    names = {"jax": _jax_devices, "tensorflow": _tensorflow_devices}[backend]()
+    names = []
+    if backend == "jax":
+        names = _jax_devices()
+    elif backend == "tensorflow":
+        names = _tensorflow_devices()
     return [
         name if number == 1 else f"{number} x {name}"
         for name, number in collections.Counter(names).items()

@@ -120,12 +120,13 @@ def make_steps(
 ) -> Callable[[], object]:
     """A function that trains for some steps, all on the same batch."""
     characters = to_characters(options.read()).resized(settings.image_size)
-    batch = next(iter(recipes.make_batches(settings, characters)))
-    batches = tf.data.Dataset.from_tensors(batch).repeat()
-    # As in `batches`: else a round waits for the tuner in the end.
-    untuned = tf.data.Options()
-    untuned.autotune.enabled = False
-    batches = batches.with_options(untuned)
+    batches = recipes.make_batches(settings, characters)
+    batch = next(iter(batches))
+    batches = (
+        tf.data.Dataset.from_tensors(batch)
+        .repeat()
+        .with_options(batches.options())
+    )
     return lambda: trainer.fit(
         batches, steps_per_epoch=steps, shuffle=False, verbose=0
     )
