@@ -32,6 +32,12 @@ OUTPUT = flags.DEFINE_string(
 )
 
 LONGEST_LIFE_SECONDS = 40
+# A training that is done, or killed. SIGTERM is answered by exit 1 and a line
+# that says how to go on, or kills while Python still starts.
+EXPECTED_EXITS = {
+    signal.SIGKILL: (0, -signal.SIGKILL),
+    signal.SIGTERM: (0, 1, -signal.SIGTERM),
+}
 TRAINING = (
     "--dataset=glyphs/tiny",
     "--image_size=16",
@@ -77,7 +83,10 @@ def wait_and_kill(process, workdir, rng):
     """Lets a training live for a while.
 
     Returns:
-        Whether it was killed before it ended, and how.
+        Whether it was killed before it ended, how, and its output.
+
+    Raises:
+        SystemExit: it ended otherwise than by the signal.
     """
     how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
     deadline = time.monotonic() + rng.uniform(0, LONGEST_LIFE_SECONDS)
@@ -91,6 +100,8 @@ def wait_and_kill(process, workdir, rng):
     if process.poll() is None:
         process.send_signal(how)
     output, _ = process.communicate()
+    if process.returncode not in EXPECTED_EXITS[how]:
+        raise SystemExit(f"Exit {process.returncode}:\n{output}")
     return process.returncode != 0, how.name, output
 
 
