@@ -142,7 +142,8 @@ def warp(images, matrices, fill_value=float(PAPER)):
     """Warps images by affine matrices with bilinear interpolation.
 
     Args:
-        images: `[batch, height, width, 1]`, any number type.
+        images: `[batch, height, width, 1]`, any number type; each side has at
+            least two pixels.
         matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
         fill_value: the grey value outside of an image.
 
@@ -156,7 +157,8 @@ def warp_in_all_ways(images, matrices, fill_value=float(PAPER)):
     """Warps every image by every matrix, as `warp` does.
 
     Args:
-        images: `[batch, height, width, 1]`, any number type.
+        images: `[batch, height, width, 1]`, any number type; each side has at
+            least two pixels.
         matrices: float32 `[num, 2, columns]`, see `sample_affine_matrices`.
         fill_value: the grey value outside of an image.
 
@@ -170,27 +172,25 @@ def warp_in_all_ways(images, matrices, fill_value=float(PAPER)):
 def _warp(images, matrices, fill_value, take):
     """Interpolates between what `take` finds at places in flat images."""
     height, width = images.shape[1:3]
-    # A frame of one pixel of fill: every place beyond it is clipped onto it.
-    padded = ops.pad(
-        ops.cast(images, "float32") - fill_value,
-        [[0, 0], [1, 1], [1, 1], [0, 0]],
-    )
-    flat = ops.reshape(padded, (-1, (height + 2) * (width + 2)))
+    flat = ops.reshape(images, (-1, height * width))
     x, y = _source_places(matrices, height, width)
-    x = ops.clip(x, -1.0, float(width)) + 1.0
-    y = ops.clip(y, -1.0, float(height)) + 1.0
-    left = ops.minimum(ops.floor(x), float(width))
-    top = ops.minimum(ops.floor(y), float(height))
-    corner = ops.cast(top * (width + 2) + left, "int32")
+    left = ops.clip(ops.floor(x), 0, width - 2)
+    top = ops.clip(ops.floor(y), 0, height - 2)
+    corner = ops.cast(top * width + left, "int32")
 
     def at(offset):
-        return take(flat, corner + offset, axis=1)
+        # Relative to the fill, which is what lies outside.
+        return ops.cast(take(flat, corner + offset, 1), "float32") - fill_value
 
-    right_share, bottom_share = x - left, y - top
-    upper = at(0) + right_share * (at(1) - at(0))
-    below = width + 2
-    lower = at(below) + right_share * (at(below + 1) - at(below))
-    warped = upper + bottom_share * (lower - upper) + fill_value
+    # A pixel counts within one pixel of its place: outside of the image, none
+    # does. So it needs no frame of fill, which XLA would compute four times.
+    def share(distance):
+        return ops.maximum(1.0 - ops.abs(distance), 0.0)
+
+    left_share, right_share = share(x - left), share(x - left - 1.0)
+    upper = left_share * at(0) + right_share * at(1)
+    lower = left_share * at(width) + right_share * at(width + 1)
+    warped = share(y - top) * upper + share(y - top - 1.0) * lower + fill_value
     return ops.reshape(warped, (-1, height, width, 1))
 
 
