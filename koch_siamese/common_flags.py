@@ -1,6 +1,7 @@
 """Flags that several commands share, and how a command answers a mistake."""
 
 import dataclasses
+import importlib.util
 import os
 import signal
 import sys
@@ -186,7 +187,11 @@ def import_tensorflow():
 
     It writes straight to the file of standard error, before any log level is
     in force. Takes seconds: to be called when the flags are known to be right.
+
+    Raises:
+        InputError: Keras is to compute by what is not there, or not known.
     """
+    _check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     standard_error = os.dup(2)
@@ -197,6 +202,19 @@ def import_tensorflow():
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
+
+
+def _check_backend():
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in ("tensorflow", "jax"):
+        raise InputError(
+            f"KERAS_BACKEND is {backend!r}: expected tensorflow or jax."
+        )
+    if not importlib.util.find_spec(backend):
+        raise InputError(
+            f"KERAS_BACKEND is {backend}, which is not installed: "
+            "install the extra 'jax', or leave it out."
+        )
 
 
 def _parse(argv):

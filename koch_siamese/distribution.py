@@ -19,8 +19,14 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             each runs the same command.
 
     Raises:
-        InputError: `multiworker` without a usable `TF_CONFIG`.
+        InputError: `multiworker` without a usable `TF_CONFIG`; Keras computes
+            by something else than TensorFlow.
     """
+    if name != "none" and keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"--distribute={name} is TensorFlow's, and KERAS_BACKEND is "
+            f"{keras.backend.backend()}: leave one of them out."
+        )
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multiworker":

@@ -67,20 +67,28 @@ def writing_events(folder: Path):
 
 def provenance() -> dict[str, object]:
     """What a reported number carries: version, commit and machine."""
-    return {
+    origin = {
         "version": koch_siamese.__version__,
         "commit": _commit(),
         "machine": _machine(),
-        "tensorflow": _tensorflow_version(),
+        "tensorflow": _version("tensorflow", "tensorflow-cpu"),
     }
+    return origin | ({"jax": _version("jax")} if _backend() == "jax" else {})
 
 
-def _tensorflow_version():
-    """Without importing it, whichever of its packages is installed."""
-    for package in ("tensorflow", "tensorflow-cpu"):
+def _version(*packages):
+    """Without importing it, of whichever package is installed."""
+    for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(package)
     return None
+
+
+def _backend():
+    """What Keras computes by, where anything has imported it."""
+    # What only writes a file shall not import a backend for it.
+    keras = sys.modules.get("keras")
+    return keras and keras.backend.backend()
 
 
 def _commit():
@@ -114,14 +122,10 @@ def _machine():
 
 def _accelerators():
     """The devices beside the processor, by the names of the backend in use."""
-    # What only writes a file shall not import a backend for it.
-    if "keras" not in sys.modules:
-        return []
-    backend = sys.modules["keras"].backend.backend()
     names = []
-    if backend == "jax":
+    if _backend() == "jax":
         names = _jax_devices()
-    elif backend == "tensorflow":
+    elif _backend() == "tensorflow":
         names = _tensorflow_devices()
     return [
         name if number == 1 else f"{number} x {name}"
