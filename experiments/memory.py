@@ -16,7 +16,7 @@ from absl import app, flags
 
 from koch_siamese import image_arrays, recipes
 from koch_siamese.characters import PAPER, Characters
-from koch_siamese.result_files import provenance
+from koch_siamese.result_files import write_result
 from koch_siamese.settings import Settings
 
 MEGABYTES = flags.DEFINE_integer("megabytes", 20_000, "Images to train on.")
@@ -75,10 +75,9 @@ def main(_):
         "drawing_seconds": round(drawn - start, 1),
         "training_seconds": round(time.monotonic() - drawn, 1),
     }
-    text = json.dumps(report | provenance(), indent=2)
-    print(text)
+    print(json.dumps(report, indent=2))
     if OUTPUT.value:
-        Path(OUTPUT.value).write_text(text + "\n")
+        write_result(Path(OUTPUT.value), report)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ moments (SIGKILL or SIGTERM, about one in four while files are written) and
 started anew until it ends; its weights must be those of the first, bit for bit.
 """
 
-import json
 import random
 import shutil
 import signal
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from koch_siamese.result_files import provenance
+from koch_siamese.result_files import write_result
 from koch_siamese.runs import RunDirectory
 
 MINUTES = flags.DEFINE_float("minutes", 120, "How long to go on.")
@@ -32,8 +31,8 @@ OUTPUT = flags.DEFINE_string(
 )
 
 LONGEST_LIFE_SECONDS = 40
-# A training that is done, or killed. SIGTERM is answered by exit 1 and a line
-# that says how to go on, or kills while Python still starts.
+# A training that is done all the same, or killed. SIGTERM is answered by exit 1
+# and a line that says how to go on, or kills while Python still starts.
 EXPECTED_EXITS = {
     signal.SIGKILL: (0, -signal.SIGKILL),
     signal.SIGTERM: (0, 1, -signal.SIGTERM),
@@ -97,10 +96,12 @@ def wait_and_kill(process, workdir, rng):
         partial = Path(workdir, "checkpoints").glob("*.partial")
         if while_writing and any(partial):
             break
+    expected = (0,)
     if process.poll() is None:
         process.send_signal(how)
+        expected = EXPECTED_EXITS[how]
     output, _ = process.communicate()
-    if process.returncode not in EXPECTED_EXITS[how]:
+    if process.returncode not in expected:
         raise SystemExit(f"Exit {process.returncode}:\n{output}")
     return process.returncode != 0, how.name, output
 
@@ -155,8 +156,7 @@ def main(_):
         summary["bit_identical"] += read_weights(place) == expected
         summary["minutes"] = round((time.monotonic() - begin) / 60, 1)
         print(summary, flush=True)
-        text = json.dumps(summary | provenance(), indent=2) + "\n"
-        Path(OUTPUT.value).write_text(text)
+        write_result(Path(OUTPUT.value), summary)
 
 
 if __name__ == "__main__":

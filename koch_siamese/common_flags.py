@@ -215,6 +215,8 @@ def _check_backend():
             f"KERAS_BACKEND is {backend}, which is not installed: "
             "install the extra 'jax', or leave it out."
         )
+    # Not what a keras.json says, of some other project.
+    os.environ["KERAS_BACKEND"] = backend
 
 
 def _parse(argv):

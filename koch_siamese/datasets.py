@@ -26,7 +26,6 @@ class DataSource:
         manual_dir: a folder with Omniglot's four zips, where they cannot be
             downloaded.
         crop: whether a folder's images are cut to their ink.
-        split_seed: divides a folder's characters.
     """
 
     dataset: str
@@ -34,7 +33,6 @@ class DataSource:
     data_dir: str | None = None
     manual_dir: str | None = None
     crop: bool = False
-    split_seed: int = 0
 
     def load(self, split: str) -> Characters:
         """Loads a split, preparing the data set first if that is not done.
@@ -75,7 +73,7 @@ class DataSource:
             )
         if split == "all":
             return self._folder
-        return folders.split_characters(self._folder, split, self.split_seed)
+        return folders.split_characters(self._folder, split)
 
     @functools.cached_property
     def _folder(self):

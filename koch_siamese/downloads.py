@@ -79,14 +79,23 @@ def prepare_glyphs(config: str, data_dir: str | None):
     """The builder of this package's own alphabets, drawn and prepared.
 
     Raises:
-        InputError: they cannot be written.
+        InputError: there is no such config, or they cannot be written.
     """
     from koch_siamese.glyphs import Glyphs
 
+    configs = [known.name for known in Glyphs.BUILDER_CONFIGS]
+    if config not in configs:
+        raise InputError(
+            f"There are no glyphs/{config}: use one of {', '.join(configs)}."
+        )
     builder = Glyphs(config=config, data_dir=data_dir)
     try:
         builder.download_and_prepare()
     except OSError as error:
+        # Another process may have been the first to write them.
+        written = Glyphs(config=config, data_dir=data_dir)
+        if written.is_prepared():
+            return written
         raise InputError(
             f"Glyphs could not be written to {builder.data_dir}: {error}. "
             "Give --data_dir a folder that can be written to."
@@ -113,7 +122,8 @@ def prepare_labelled(name: str, data_dir: str | None):
     except (
         tfds.core.DatasetNotFoundError,
         ValueError,
-        AssertionError,  # a version that there is not
+        TypeError,  # an option that there is not
+        AssertionError,  # a version
     ) as error:
         raise InputError(
             f"TFDS has no data set {name!r}: use the name of one of images and "

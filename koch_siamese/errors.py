@@ -9,5 +9,9 @@ class InputError(ValueError):
     """
 
 
+class NanScoreError(InputError):
+    """Scores that are not numbers: those of a broken model."""
+
+
 class DivergedError(InputError):
     """A training whose loss is no longer a number."""

@@ -141,7 +141,6 @@ def main():
             common_flags.DATA_DIR.value,
             common_flags.MANUAL_DIR.value,
             _crop(run, settings),
-            split_seed=settings.seed,
         ),
         split=SPLIT.value,
         num_trials=NUM_TRIALS.value,

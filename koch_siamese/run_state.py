@@ -8,12 +8,12 @@ import keras
 
 from koch_siamese import kept_models, views
 from koch_siamese.characters import Characters
-from koch_siamese.errors import DivergedError, InputError
+from koch_siamese.errors import DivergedError, InputError, NanScoreError
 from koch_siamese.result_files import write_text
 from koch_siamese.runs import RunDirectory
 from koch_siamese.scoring import SiameseScorer, evaluate_trials
 from koch_siamese.settings import Settings
-from koch_siamese.trials import NanScoreError, Trials
+from koch_siamese.trials import Trials
 
 
 def new_state() -> dict:

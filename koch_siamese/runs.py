@@ -187,7 +187,7 @@ class RunDirectory:
         for folder in reversed(folders):
             try:
                 return folder / "trainer.keras", _read_checkpoint(folder)
-            except (OSError, ValueError, zipfile.BadZipFile) as error:
+            except Exception as error:  # zipfile has many, for broken files
                 print(f"{folder} is damaged ({error}): left out.")
         if folders:
             raise InputError(

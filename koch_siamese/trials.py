@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, NanScoreError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,10 +175,6 @@ def _suitable_tables(tables, ways, shots):
             f"{most_shots} shots."
         )
     return [table for table in tables if table.shape[1] > shots]
-
-
-class NanScoreError(ValueError):
-    """Scores that are not numbers: those of a broken model."""
 
 
 def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from koch_siamese.errors import NanScoreError
+
 
 def compute_roc(
     scores: np.ndarray, same: np.ndarray
@@ -18,10 +20,13 @@ def compute_roc(
             0, 0 to 1, 1.
 
     Raises:
-        ValueError: a score is NaN.
+        NanScoreError: a score is NaN.
     """
     if np.isnan(scores).any():
-        raise ValueError("Scores are not numbers (NaN): the model is broken.")
+        raise NanScoreError(
+            f"{np.isnan(scores).sum()} of {len(scores)} pairs have scores that "
+            "are not numbers (NaN): the model is broken."
+        )
     order = np.argsort(-scores, kind="stable")
     ranked, same = scores[order], same[order].astype(bool)
     # Scores that tie pass a threshold together.

@@ -11,6 +11,8 @@ from koch_siamese.distortions import (
     sample_affine_matrices,
     warp,
 )
+from koch_siamese.omniglot import BACKGROUNDS
+from koch_siamese.settings import BACKGROUNDS as BACKGROUND_NAMES
 from koch_siamese.settings import Settings
 
 IDENTITY = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
@@ -181,7 +183,8 @@ def test_same_seed_same_matrices():
     assert not np.array_equal(draw(1), draw(2))
 
 
-def test_settings_offer_all_distortions():
+def test_settings_offer_all_distortions_and_backgrounds():
+    assert tuple(BACKGROUNDS) == BACKGROUND_NAMES
     fields = Settings.__dataclass_fields__
     for name in ("distortion", "character_distortion"):
         assert set(fields[name].metadata["choices"]) == set(DISTORTIONS)

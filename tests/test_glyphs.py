@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from koch_siamese import glyphs
+from koch_siamese import downloads, glyphs
+from koch_siamese.errors import InputError
 
 SPLITS = {"train": range(4), "validation": range(4, 6), "test": range(6, 8)}
 NUM_DRAWERS = 6
@@ -45,6 +46,23 @@ def test_preparing_twice_gives_the_same_pixels(prepared, tmp_path):
     for split, examples in prepared[1].items():
         for first, second in zip(examples, again[split], strict=True):
             np.testing.assert_equal(first, second)
+
+
+def test_what_another_process_wrote_meanwhile_is_used(tmp_path, monkeypatch):
+    prepare = glyphs.Glyphs.download_and_prepare
+
+    def be_second(builder):
+        prepare(glyphs.Glyphs(config="tiny", data_dir=tmp_path))
+        raise FileExistsError("Destination exists")
+
+    def fail(builder):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(glyphs.Glyphs, "download_and_prepare", be_second)
+    assert downloads.prepare_glyphs("tiny", tmp_path).is_prepared()
+    monkeypatch.setattr(glyphs.Glyphs, "download_and_prepare", fail)
+    with pytest.raises(InputError, match="disk full"):
+        downloads.prepare_glyphs("default", tmp_path)
 
 
 def test_prepared_drawings_are_those_of_draw(prepared):

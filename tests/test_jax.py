@@ -21,7 +21,9 @@ TRAINING = (
 )
 
 
-def test_training_is_that_of_tensorflow(glyphs_dir, tmp_path, monkeypatch):
+def test_training_is_that_of_tensorflow_and_is_exported(
+    glyphs_dir, tmp_path, monkeypatch
+):
     histories, results = [], []
     for backend in ("tensorflow", "jax"):
         monkeypatch.setenv("KERAS_BACKEND", backend)
@@ -39,11 +41,8 @@ def test_training_is_that_of_tensorflow(glyphs_dir, tmp_path, monkeypatch):
     assert "jax" not in results[0]
     assert results[1]["jax"]
 
-
-def test_model_of_jax_is_exported(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
     output = tmp_path / "exported"
-    answer = call("export", f"--model={TINY_MODEL}", f"--output={output}")
+    answer = call("export", f"--workdir={run}", f"--output={output}")
     assert answer.returncode == 0, answer.stderr
     assert (output / "saved_model" / "saved_model.pb").exists()
 
@@ -56,3 +55,11 @@ def test_backends_that_do_not_fit(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     answer = call("train", where)
     assert_one_line(answer, "'torch'", "expected tensorflow or jax")
+
+
+def test_what_keras_is_told_elsewhere_has_no_say(tmp_path, monkeypatch):
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    answer = call("train", "--dataset=folder", f"--workdir={tmp_path}")
+    assert_one_line(answer, "--dataset=folder needs --data_dir")

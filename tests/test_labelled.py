@@ -58,6 +58,8 @@ def test_paper_is_what_most_of_the_edge_is():
         ("tiny_digits", "validation", "no split validation: it has test"),
         ("tiny_sentences", "test", "features text; expected image and label"),
         ("no_such_set", "test", "no data set 'no_such_set'"),
+        ("mnist/no_option=1", "test", "no data set 'mnist/no_option=1'"),
+        ("glyphs/small", "test", "no glyphs/small: use one of default, tiny"),
     ],
 )
 def test_what_is_no_labelled_set_is_told(data_dir, name, split, message):

@@ -1,3 +1,4 @@
+import re
 import zipfile
 
 import keras
@@ -306,6 +307,16 @@ def test_damaged_model_files_are_refused(tmp_path):
         with pytest.raises(InputError, match="not a siamese model") as caught:
             koch_siamese.load_model(torn)
         assert "\n" not in str(caught.value)
+
+
+def test_model_file_of_another_compression_is_refused(tmp_path):
+    content = bytearray(TINY_MODEL.read_bytes())
+    for part in re.finditer(b"PK\1\2", bytes(content)):
+        content[part.start() + 10] = 99
+    odd = tmp_path / "odd.keras"
+    odd.write_bytes(content)
+    with pytest.raises(InputError, match="compression method"):
+        koch_siamese.load_model(odd)
 
 
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])

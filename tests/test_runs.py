@@ -140,10 +140,18 @@ def flip_a_byte(folder):
     path.write_bytes(content)
 
 
+def name_another_compression(folder):
+    path = folder / "trainer.keras"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 10] = 99
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         flip_a_byte,
+        name_another_compression,
         lambda folder: (folder / "trainer.keras").unlink(),
         lambda folder: (folder / "trainer.keras").write_bytes(b"PK half"),
         lambda folder: (folder / "state.json").write_text('{"epoch"'),

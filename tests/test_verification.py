@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from koch_siamese.errors import NanScoreError
 from koch_siamese.verification import (
     compute_auc,
     compute_equal_error_rate,
@@ -37,5 +38,5 @@ def test_perfect_and_reversed_scorers():
 
 
 def test_nan_is_an_error():
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(NanScoreError, match="1 of 2 pairs"):
         compute_roc(np.array([0.0, np.nan]), np.array([0, 1]))

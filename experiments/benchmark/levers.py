@@ -59,6 +59,22 @@ def lever_steps_per_execution(options: Options):
     )
 
 
+def lever_no_tuning(options: Options):
+    """The batches tuned by tf.data."""
+    make_batches = recipes.make_batches
+    tuned = tf.data.Options()
+    tuned.autotune.enabled = True
+    return _measure_groups(
+        "lever_no_tuning",
+        options,
+        mock.patch.object(
+            recipes,
+            "make_batches",
+            lambda *arguments: make_batches(*arguments).with_options(tuned),
+        ),
+    )
+
+
 def lever_first_convolution(options: Options):
     """The paper's first convolution as a product of its patches' matrix."""
     name = "lever_first_convolution"
