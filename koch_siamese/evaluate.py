@@ -7,6 +7,7 @@ The result is printed, and written to the run's results/ if there is a run,
 and to --output.
 """
 
+import dataclasses
 from pathlib import Path
 
 from absl import flags
@@ -55,21 +56,61 @@ CROP = flags.DEFINE_bool(
     "classify, true.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
-    "num_trials", 1000, "Random trials, or pairs.", lower_bound=2
+    "num_trials",
+    None,
+    "Random trials, or pairs. Default: the run's; without one 1000.",
+    lower_bound=2,
 )
 WAYS = flags.DEFINE_integer(
     "ways",
     None,
-    "Candidate characters in a trial. Default: 20, and 10 of mnist.",
+    "Candidate characters in a trial. Default: the run's; without one 20; of "
+    "mnist 10.",
     lower_bound=1,
 )
 SHOTS = flags.DEFINE_integer(
-    "shots", 1, "Drawings of each candidate.", lower_bound=1
+    "shots",
+    None,
+    "Drawings of each candidate. Default: the run's; without one 1.",
+    lower_bound=1,
 )
-SEED = flags.DEFINE_integer("seed", 0, "Decides the trials.", lower_bound=0)
+SEED = flags.DEFINE_integer(
+    "seed",
+    None,
+    "Decides the trials. Default: the run's; without one 0.",
+    lower_bound=0,
+)
 OUTPUT = flags.DEFINE_string(
     "output", None, "A file for the result, as JSON; needs no run."
 )
+
+
+OPTION_NAMES = {
+    "num_trials": "{}trials",
+    "ways": "{}ways",
+    "shots": "{}shots",
+    "seed": "seed{}",
+}
+# What the official trials are, whatever flags say.
+LAKE = {
+    "dataset": "omniglot",
+    "background": "original",
+    "split": "test",
+    "num_trials": 400,
+    "ways": 20,
+    "shots": 1,
+}
+
+
+def _check_lake():
+    for name, value in LAKE.items():
+        given = flags.FLAGS[name].value
+        if PROTOCOL.value == "lake" and given not in (None, value):
+            raise InputError(
+                f"--{name}={given} is not of --protocol=lake, whose trials are "
+                f"fixed ({name}: {value}): leave it out, or give another "
+                "--protocol."
+            )
 
 
 def _read_run():
@@ -77,7 +118,7 @@ def _read_run():
     from koch_siamese.runs import RunDirectory
 
     if not flags.FLAGS.workdir:
-        return None, Settings()
+        return None, Settings(num_trials=1000)
     run = RunDirectory(flags.FLAGS.workdir)
     return run, run.read_settings()
 
@@ -103,16 +144,33 @@ def _default_dataset(settings):
     return "mnist" if PROTOCOL.value == "mnist" else settings.dataset
 
 
+def _trial_options(settings):
+    """What decides the trials: the flags, and for others the run."""
+    given = {
+        name: flags.FLAGS[name].value
+        for name in ("num_trials", "ways", "shots", "seed")
+    }
+    ways = 10 if PROTOCOL.value == "mnist" else settings.ways
+    own = {name: getattr(settings, name) for name in given} | {"ways": ways}
+    return own | {k: x for k, x in given.items() if x is not None}
+
+
 def _name(settings):
     """Names a result in a run by its protocol and what is not the run's own."""
     protocol = PROTOCOL.value
     parts = [protocol]
-    if protocol != "lake":  # which has one data set
+    if protocol != "lake":  # which is always the same
         expected = _default_dataset(settings)
         asked = (DATASET.value or expected, BACKGROUND.value, SPLIT.value)
         own = (expected, settings.background, "test")
         parts += [
             x for x, y in zip(asked, own, strict=True) if x not in (None, y)
+        ]
+        given, own = _trial_options(settings), dataclasses.asdict(settings)
+        parts += [
+            form.format(given[name])
+            for name, form in OPTION_NAMES.items()
+            if given[name] != own[name]
         ]
     if flags.FLAGS.model:
         parts.append(flags.FLAGS.model)
@@ -125,6 +183,7 @@ def main():
         raise InputError(
             f"--output={OUTPUT.value} is a folder: expected the file to write."
         )
+    _check_lake()
     model = common_flags.model_path()
     run, settings = _read_run()
     common_flags.import_tensorflow()
@@ -143,10 +202,7 @@ def main():
             _crop(run, settings),
         ),
         split=SPLIT.value,
-        num_trials=NUM_TRIALS.value,
-        ways=WAYS.value or (10 if PROTOCOL.value == "mnist" else 20),
-        shots=SHOTS.value,
-        seed=SEED.value,
+        **_trial_options(settings),
     )
     result["model"] = model
     is_runs_own = run and not flags.FLAGS.model

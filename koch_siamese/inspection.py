@@ -26,6 +26,8 @@ from koch_siamese.verification import compute_roc
 NUM_PAIRS = 10_000  # section 4.2
 NUM_ABSENT_TRIALS = 5_000
 FALSE_ACCEPTS = 0.05
+MIN_WAYS = 20  # though alphabets to validate on may have fewer characters
+FEW_CHARACTERS = 20
 
 
 def inspect(
@@ -52,7 +54,7 @@ def inspect(
     threshold = compute_same_threshold(scores, same)
     thresholds = Thresholds(
         threshold,
-        compute_absence_thresholds(absent, FALSE_ACCEPTS),
+        compute_absence_thresholds(absent, FALSE_ACCEPTS, MIN_WAYS),
         compute_slope(scores, same, threshold),
     )
     networks.set_thresholds(model, thresholds)
@@ -71,6 +73,7 @@ def inspect(
         {
             "same": measure_same(scores, same, thresholds),
             "none_of_these": measure_absence(absent, present, thresholds),
+            "num_characters": validation.num_characters,
             "seed": seed,
             "model": str(run.model),
         },
@@ -160,8 +163,13 @@ def measure_absence(
 
 
 def format_thresholds(report: dict) -> str:
-    """Two lines on the thresholds of a run, from its result file."""
+    """Lines on the thresholds of a run, from its result file."""
     same, absent = report["same"], report["none_of_these"]
+    num_characters = report.get("num_characters", FEW_CHARACTERS)
+    warning = (
+        f"\nBoth are of {num_characters} validation characters alone: too few "
+        "to rely on, above all on none of these."
+    )
     return (
         f"same: from a score of {same['logit']:.2f}; "
         f"{same['accuracy']:.1%} of {same['num_pairs']} validation pairs are "
@@ -170,4 +178,5 @@ def format_thresholds(report: dict) -> str:
         f"candidates; {absent['false_accepts']:.1%} of absent characters are "
         f"taken for one, {absent['right_where_present']:.1%} of present ones "
         "are named rightly"
+        + (warning if num_characters < FEW_CHARACTERS else "")
     )

@@ -95,7 +95,8 @@ def _add(path):
         result = json.loads(source.read_text())
         origin = result.get("flagfile")
         if "protocol" in result and origin != recipe:
-            print(f"Left out {source}: of {origin or result['model']}.")
+            whose = origin or f"{result['model']}, without a recipe"
+            print(f"Left out {source}: it is of {whose}, not of {recipe}.")
             continue
         target = Path(RESULTS.value, f"{prefix}_{source.name}")
         write_whole(target, source.read_text())

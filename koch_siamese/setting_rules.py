@@ -17,6 +17,11 @@ def check_network(settings):
     of = f"--network={settings.network}"
     if settings.init:
         unused, of = ("filters", "kernel_sizes", "units"), "--init"
+        if settings.network != "fast":
+            raise InputError(
+                f"--network={settings.network}, which --init has no use for: "
+                "leave it out."
+            )
     for name in unused:
         value = getattr(settings, name)
         if value:

@@ -78,7 +78,7 @@ def compute_slope(scores: np.ndarray, same: np.ndarray, start: float) -> float:
 
 
 def compute_absence_thresholds(
-    scores: np.ndarray, false_accepts: float = 0.05
+    scores: np.ndarray, false_accepts: float = 0.05, min_ways: int = 1
 ) -> tuple[float, ...]:
     """Thresholds for "none of these", by the number of candidates.
 
@@ -87,17 +87,26 @@ def compute_absence_thresholds(
             query's character is absent.
         false_accepts: the share of such queries, from 0 to below 1, of which
             the best candidate may reach the threshold.
+        min_ways: candidates that there shall be thresholds for; beyond `ways`
+            as if the best of so many was drawn anew for more of them.
 
     Returns:
-        A threshold for 1, 2, ..., `ways` candidates; never falling.
+        A threshold for 1, 2, ..., up to `ways` or `min_ways` candidates; never
+        falling.
     """
     best = np.sort(np.maximum.accumulate(scores, axis=1), axis=0)
-    cut = int(np.ceil((1 - false_accepts) * len(best)))
-    return tuple(
+    num_trials, measured = best.shape
+
+    def compute_threshold(ways):
+        column = best[:, min(ways, measured) - 1]
+        refused = (1 - false_accepts) ** min(1, measured / ways)
+        cut = int(np.ceil(refused * num_trials))
         # Past the scores that tie with the last one that is refused.
-        _midway(column, np.searchsorted(column, column[cut - 1], "right"))
-        for column in best.T
-    )
+        return _midway(
+            column, np.searchsorted(column, column[cut - 1], "right")
+        )
+
+    return tuple(map(compute_threshold, range(1, max(measured, min_ways) + 1)))
 
 
 def _midway(ranked, cut):

@@ -152,6 +152,7 @@ def _train_and_inspect(settings, run, source, strategy):
     if run.thresholds.exists():  # the last file that is written here
         _, state = run.load_checkpoint() or (None, new_state())
         if is_finished(settings, state):
+            model_files.load_model(run.model)  # or it tells what is broken
             return
     _check_protocols(settings, source)
     validation = make_validation(settings, source)

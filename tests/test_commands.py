@@ -76,7 +76,7 @@ def test_evaluate_writes_its_result(run, glyphs_dir, protocol):
     )
     answer = call("evaluate", *arguments)
     assert answer.returncode == 0, answer.stderr
-    path = workdir / f"results/{protocol}_validation.json"
+    path = workdir / f"results/{protocol}_validation_40trials_5ways_2shots.json"
     result = json.loads(path.read_text())
     assert result["flagfile"] == str(TINY_FLAGS)
     assert result["training_seed"] == 0
@@ -97,7 +97,8 @@ def test_verification_is_measured_at_the_stored_threshold(run, glyphs_dir):
         "--num_trials=200",
     )
     assert answer.returncode == 0, answer.stderr
-    result = json.loads((workdir / "results/verification.json").read_text())
+    result = (workdir / "results/verification_200trials.json").read_text()
+    result = json.loads(result)
     stored = json.loads((workdir / "results/thresholds.json").read_text())
     assert result["threshold"] == stored["same"]["logit"]
     assert result["num_trials"] == 200
@@ -138,7 +139,7 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         "--ways=2",
     )
     assert answer.returncode == 0, answer.stderr
-    name = "within_alphabet_folder_all_pixels_cosine.json"
+    name = "within_alphabet_folder_all_2ways_pixels_cosine.json"
     result = json.loads((workdir / "results" / name).read_text())
     assert result["flagfile"] is None
     assert "training_seed" not in result
@@ -160,6 +161,7 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("evaluate", [], "--workdir"),
         ("evaluate", ["--ways=0", "--model=hausdorff"], "ways"),
         ("evaluate", ["--protocol=all"], "protocol"),
+        ("evaluate", ["--protocol=lake", "--ways=5"], "fixed (ways: 20)"),
         ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
         ("evaluate", ["--workdir=absent"], "holds no run"),
         ("evaluate", ["--model=absent.keras"], "no model absent.keras"),

@@ -109,6 +109,8 @@ def test_folder_is_read_once_for_all_splits(tmp_path, monkeypatch):
     assert [len(split) for split in splits] == [12, 4, 4]
     assert sorted(read) == [("1.png", True)] * 10 + [("2.png", True)] * 10
     assert len(np.unique(np.concatenate([x.images for x in splits]))) == 20
+    with pytest.raises(InputError, match=r"--data_dir=.* has images, such"):
+        DataSource("glyphs", data_dir=str(tmp_path)).load("test")
     # Another source sees what has been added.
     save(draw(), tmp_path / "j" / "3.png")
     assert len(DataSource("folder", data_dir=str(tmp_path)).load("all")) == 21

@@ -266,7 +266,10 @@ def test_add_names_results_by_recipe_and_seed(place, run):
         "one_seed7_lake.json",
         "one_seed7_thresholds.json",
     }
-    assert "lake_hausdorff.json: of runs/one/model.keras" in answer.stdout
+    assert (
+        "lake_hausdorff.json: it is of runs/one/model.keras, without"
+        in answer.stdout
+    )
     added = (results / "one_seed7_lake.json").read_bytes()
     assert added == (run.results / "lake.json").read_bytes()
     assert (place / "README.md").read_text() == DOCUMENT

@@ -59,7 +59,7 @@ def test_sizes_of_layers_that_are_not_there(network, name):
     with pytest.raises(InputError, match=rf"--{name} is 3,4, which --network"):
         Settings(network=network, **{name: (3, 4)})
     with pytest.raises(InputError, match="which --init has no use for"):
-        Settings(network="paper", init="pretrained", **{name: (3, 4)})
+        Settings(init="pretrained", **{name: (3, 4)})
 
 
 def test_settings_that_do_not_go_together():
@@ -72,9 +72,11 @@ def test_settings_that_do_not_go_together():
         with pytest.raises(InputError, match="--depth=2, which --"):
             Settings(depth=2, **change)
     Settings(batch_norm=True, network="paper")
-    for change in ({}, {"network": "paper", "init": "pretrained"}):
+    for change in ({}, {"init": "pretrained"}):
         with pytest.raises(InputError, match="--batch_norm, which --"):
             Settings(batch_norm=True, **change)
+    with pytest.raises(InputError, match="--network=paper, which --init"):
+        Settings(network="paper", init="pretrained")
     with pytest.raises(InputError, match="--batch_norm is not of layerwise"):
         Settings(batch_norm=True, network="paper", optimizer="layerwise_sgd")
     with pytest.raises(InputError, match="--precision=bfloat16 is of conv"):

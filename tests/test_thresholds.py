@@ -53,6 +53,20 @@ def test_absence_threshold_by_hand():
     assert compute_absence_thresholds(scores, 0.0) == (20.5,)
 
 
+def test_absence_thresholds_beyond_what_was_measured():
+    scores = np.arange(1.0, 101.0)[:, np.newaxis]
+    # Refused by each of n: the n-th root of 0.95, or 95, 97.5, 98.3, 98.7 %.
+    expected = (95.5, 98.5, 99.5, 99.5)
+    assert compute_absence_thresholds(scores, 0.05, 4) == expected
+    # Measured on two candidates, it holds for eight that are as they are.
+    rng = np.random.default_rng(0)
+    strangers = rng.normal(size=(50_000, 8))
+    *_, last = compute_absence_thresholds(strangers[:, :2], 0.05, 8)
+    assert (strangers.max(axis=1) >= last).mean() == pytest.approx(
+        0.05, abs=5e-3
+    )
+
+
 def test_absence_threshold_is_above_scores_that_tie():
     scores = np.array([[1.0], [2.0], [3.0], [3.0], [3.0], [4.0]])
     # Half may be accepted: three, were the 3.0 not alike.

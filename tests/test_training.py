@@ -98,6 +98,13 @@ def test_finished_run_is_not_trained_again(finished, glyphs_dir):
     assert train(TINY, workdir, glyphs_dir) == results
     for path, content in before.items():
         assert path.read_bytes() == content, path
+    model = workdir / "model.keras"
+    model.write_bytes(before[model][:1000])
+    with pytest.raises(
+        InputError, match=r"model\.keras is not a siamese model"
+    ):
+        train(TINY, workdir, glyphs_dir)
+    model.write_bytes(before[model])
 
 
 @pytest.mark.parametrize(
