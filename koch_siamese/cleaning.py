@@ -25,20 +25,24 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
         grey: float32 `[height, width]`, within 0..255.
 
     Returns:
-        The drawing, uint8 `[height, width]`; and whether it was black on white
-        before, and is as it was.
+        The drawing, uint8 `[height, width]`; and whether it was black and white
+        before, and is as it was or its negative.
     """
+    # Most drawings: to look for light and shade would take most time. There is
+    # more paper than ink, even where a drawing fills its image to the border,
+    # unless it is black, very bold, and white all around.
+    negative = PAPER - grey
+    if _is_black_on_white(grey):
+        return grey.round().astype(np.uint8), True
+    if _is_black_on_white(negative):
+        drawing = grey if _has_white_border(grey) else negative
+        return drawing.round().astype(np.uint8), True
     scale = min(1, LIGHTING_SIDE / max(grey.shape))
     size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
     small = np.asarray(shrink(Image.fromarray(grey), size))
-    if _is_black_on_white(grey) and _is_paper_light(small):
-        # Most drawings: to look for light and shade would take most time.
-        return grey.round().astype(np.uint8), True
     lighting = _fit_lighting(small)
     if not _is_paper_light(small - lighting):
-        grey, small, lighting = PAPER - grey, PAPER - small, PAPER - lighting
-    if _is_black_on_white(grey):
-        return grey.round().astype(np.uint8), True
+        grey, small, lighting = negative, PAPER - small, PAPER - lighting
     return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
 
 
@@ -66,11 +70,19 @@ def _fit_lighting(grey):
     return surface.reshape(grey.shape).astype(np.float32)
 
 
+def _has_white_border(grey):
+    return np.mean(_border(grey) >= PAPER - 2) > 0.9
+
+
 def _is_paper_light(gaps):
-    edge = max(1, min(gaps.shape) // 16)
-    is_border = np.ones(gaps.shape, bool)
+    return np.median(_border(gaps)) >= (gaps.min() + gaps.max()) / 2
+
+
+def _border(values):
+    edge = max(1, min(values.shape) // 16)
+    is_border = np.ones(values.shape, bool)
     is_border[edge:-edge, edge:-edge] = False
-    return np.median(gaps[is_border]) >= (gaps.min() + gaps.max()) / 2
+    return values[is_border]
 
 
 def _estimate_paper(grey, lighting, shape):

@@ -52,14 +52,42 @@ def test_every_kind_of_clean_image_comes_through_unchanged(name, tmp_path):
 
 def test_clean_drawings_are_not_searched_for_light(monkeypatch):
     grey = np.asarray(draw(), np.float32)
-    # Of white on black the light is looked for, and it comes out alike.
+    monkeypatch.setattr(cleaning, "_fit_lighting", None)
     drawing, was_clean = cleaning.clean(255 - grey)
     assert was_clean
     np.testing.assert_array_equal(drawing, grey)
-    monkeypatch.setattr(cleaning, "_fit_lighting", None)
     drawing, was_clean = cleaning.clean(grey)
     assert was_clean
     np.testing.assert_array_equal(drawing, grey)
+
+
+@pytest.mark.parametrize(
+    ("margin", "is_negative"),
+    [(0, False), (1, False), (3, False), (1, True), (3, True)],
+)
+def test_ink_up_to_the_border_is_ink(margin, is_negative, tmp_path):
+    # A cross in a box: at the border there is ink alone.
+    box = np.zeros((90, 70), np.uint8)
+    box[6:42, 6:32] = box[6:42, 38:64] = 255
+    box[48:84, 6:32] = box[48:84, 38:64] = 255
+
+    def read(margin, is_negative):
+        image = np.pad(box, margin, constant_values=255)
+        image = 255 - image if is_negative else image
+        path = save(Image.fromarray(image), tmp_path / "box.png")
+        return read_drawing(path, crop=True)
+
+    drawing = read(margin, is_negative)
+    np.testing.assert_array_equal(drawing, read(40, False))
+
+
+def test_very_bold_strokes_are_ink(tmp_path):
+    image = np.full((100, 100), 255, np.uint8)
+    image[8:-8, 8:-8] = 0
+    image[40:60, 40:60] = 255
+    assert (image == 0).mean() > 0.6
+    path = save(Image.fromarray(image), tmp_path / "bold.png")
+    assert read_drawing(path)[20, 20] == 0
 
 
 def test_jpeg_of_four_inks_is_near_the_drawing(tmp_path):
