@@ -121,6 +121,9 @@ def draw_search(runs: list[dict]) -> Figure:
                 small.set_xlabel(name.replace("_", " "))
                 if kind in ("learning_rate", "l2"):
                     small.set_xscale("log")
+                    small.tick_params(
+                        axis="x", which="minor", labelbottom=False
+                    )
             for small in row[len(names) :]:
                 small.axis("off")
     axis.xaxis.get_major_locator().set_params(integer=True)

@@ -181,12 +181,16 @@ def main():
     answers = answer_queries(scores, gallery.characters, thresholds)
     _print_answers(dict(zip(queries, answers, strict=True)), complaints)
     if FIGURE.value:
-        picture = figures.draw_answers(drawings, images, names, answers)
+        picture = figures.draw_answers(
+            drawings, images, names, answers, [path.name for path in queries]
+        )
         figures.save_figure(picture, Path(FIGURE.value))
     if complaints:
         num, first = len(complaints), next(iter(complaints.values()))
+        others = "".join(f" Also {str(path)!r}." for path in [*complaints][1:])
         raise InputError(
             f"{num} of {num + len(queries)} queries have no answer; {first}"
+            f"{others}"
         )
 
 

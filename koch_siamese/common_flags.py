@@ -168,12 +168,15 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
             _fail(error)
         except KeyboardInterrupt:
             _fail(if_interrupted)
-        except BrokenPipeError:
-            # Who reads the output has enough of it, such as `head`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+    # A name that the terminal cannot show shall not keep an answer back.
+    sys.stdout.reconfigure(errors="backslashreplace")
     _show_in_help()
-    app.run(guarded_main, flags_parser=_parse)
+    try:
+        app.run(guarded_main, flags_parser=_parse)
+    except BrokenPipeError:
+        # Who reads the output has enough of it, such as `head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_in_help():

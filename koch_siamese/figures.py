@@ -1,9 +1,12 @@
 """Pictures of drawings: pairs, trials, answers; and how a picture is kept."""
 
+import functools
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from koch_siamese.errors import InputError
@@ -12,6 +15,17 @@ from koch_siamese.result_files import writing_events
 from koch_siamese.tables import to_printable
 from koch_siamese.trials import Trials, compute_margins
 
+# With Chinese, Japanese and Korean characters, on one system or another.
+WIDE_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "WenQuanYi Micro Hei",
+)
 # Of Okabe and Ito's palette, told apart by all common forms of vision.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
 
@@ -108,6 +122,7 @@ def draw_answers(
     images: np.ndarray,
     names: Sequence[str],
     answers: Sequence[Answer],
+    query_names: Sequence[str] = (),
     num: int = 24,
 ) -> Figure:
     """Queries, each with its best character and the runner-up beside it.
@@ -117,9 +132,11 @@ def draw_answers(
         images: uint8 `[num_drawings, height, width]`, the supports.
         names: the character of each support; the first one is shown.
         answers: to the queries.
+        query_names: titles of the queries, if they have some.
         num: how many queries, at most.
     """
-    answers = answers[:num]
+    total, answers = len(answers), answers[:num]
+    titles = query_names or ["query"] * total
     columns = max(1, min(4, len(answers)))
     rows = max(1, -(-len(answers) // columns))
     figure = Figure(figsize=(columns * 3.6, rows * 1.6), layout="constrained")
@@ -127,21 +144,35 @@ def draw_answers(
     for axis in axes.flat:
         axis.axis("off")
     shown = dict(zip(reversed(names), images[::-1], strict=True))
-    for triple, query, answer in zip(
-        axes.reshape(-1, 3), queries, answers, strict=False
+    if total > num:
+        figure.suptitle(f"the first {num} of {total} queries")
+    for triple, query, title, answer in zip(
+        axes.reshape(-1, 3), queries, titles, answers, strict=False
     ):
         _show(triple[0], query, "black")
-        triple[0].set_title(
-            "query" if answer.character else "none of these", fontsize=9
-        )
+        _set_title(triple[0], _shorten(title))
+        if not answer.character:
+            triple[0].set_xlabel("none of these", fontsize=9)
         for axis, name, score, color in (
             (triple[1], answer.best, answer.score, BLUE),
             (triple[2], answer.runner_up, answer.runner_up_score, GREY),
         ):
             if name in shown:
                 _show(axis, shown[name], color if answer.character else GREY)
-                axis.set_title(f"{_shorten(name)} {score:.1f}", fontsize=9)
+                _set_title(axis, f"{_shorten(name)} {score:.1f}")
     return figure
+
+
+def _set_title(axis, text):
+    """A title of whatever a user calls things."""
+    axis.set_title(text, fontsize=9, fontfamily=_find_families())
+
+
+@functools.cache
+def _find_families():
+    """The default, and what is installed for scripts that it lacks."""
+    installed = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *(x for x in WIDE_FONTS if x in installed)]
 
 
 def _shorten(name, length=14):
@@ -158,7 +189,7 @@ def draw_confusions(
     scores: np.ndarray,
     num: int = 12,
 ) -> Figure:
-    """The characters that are most often taken for one another.
+    """The validation characters that are most often taken for one another.
 
     Args:
         images: uint8 `[num_drawings, height, width]`.
@@ -181,8 +212,8 @@ def draw_confusions(
     rows = max(1, -(-len(chosen) // columns))
     figure = Figure(figsize=(columns * 1.9, rows * 1.35), layout="constrained")
     figure.suptitle(
-        f"{wrong.sum()} of {len(trials)} answers are wrong; most often taken "
-        "for one another:"
+        f"{wrong.sum()} of {len(trials)} answers on validation are wrong; most "
+        "often taken for one another:"
     )
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -232,7 +263,10 @@ def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
+        with warnings.catch_warnings():
+            # No installed font has them all; a box stands for what it lacks.
+            warnings.filterwarnings("ignore", "Glyph .* missing")
+            figure.savefig(path, dpi=120)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}.") from error
     if tensorboard:

@@ -130,7 +130,7 @@ class Gallery:
         if gallery.fingerprint != fingerprint:
             raise InputError(
                 f"The gallery {path} was made by another model: use that "
-                "model, or make another gallery with --support."
+                "model, or give a new --gallery with --support."
             )
         if gallery.crop != crop:
             made, got = "--crop", "--nocrop"
@@ -138,7 +138,7 @@ class Gallery:
                 made, got = got, made
             raise InputError(
                 f"The gallery {path} was made with {made}; got {got}: give "
-                f"{made}, or make another gallery with --support."
+                f"{made}, or a new --gallery with --support."
             )
         return gallery
 

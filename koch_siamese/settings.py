@@ -59,7 +59,10 @@ class Settings:
         choices=("fast", "paper", "dense"),
     )
     image_size: int = setting(
-        32, "Side in pixels at which the network sees a drawing.", low=8
+        32,
+        "Side in pixels at which the network sees a drawing.",
+        low=8,
+        high=512,
     )
     filters: tuple[int, ...] = setting(
         (),

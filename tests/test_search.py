@@ -88,7 +88,8 @@ def test_only_the_papers_optimizer_and_networks_are_searched():
 
 
 def test_what_a_search_cannot_do_is_told():
-    initial = {"init": "pretrained", "filters": (), "kernel_sizes": ()}
+    initial = dict.fromkeys(("filters", "kernel_sizes", "units"), ())
+    initial |= {"init": "pretrained", "network": "fast"}
     for changes in ({"distribute": "mirrored"}, initial):
         settings = dataclasses.replace(PAPER, **changes)
         with pytest.raises(InputError, match="--distribute and --init"):
