@@ -39,17 +39,17 @@ def require_searchable(settings: Settings):
     Raises:
         InputError: they are of another optimizer or network.
     """
+    if settings.distribute != "none" or settings.init:
+        raise InputError(
+            "A search trains new networks, each on one device: leave out "
+            "--distribute and --init."
+        )
     if settings.optimizer != "layerwise_sgd" or settings.network == "fast":
         raise InputError(
             "The paper's search is of --optimizer=layerwise_sgd and "
             f"--network=paper or dense; got --optimizer={settings.optimizer} "
             f"and --network={settings.network}: try "
             "--flagfile=experiments/mnist_35px.flags."
-        )
-    if settings.distribute != "none" or settings.init:
-        raise InputError(
-            "A search trains new networks, each on one device: leave out "
-            "--distribute and --init."
         )
 
 
