@@ -10,8 +10,8 @@ LEVERS = (
     "lever_parts_by_xla",
     "lever_whole_step_by_xla",
     "lever_distances_as_product",
-    "lever_steps_per_execution",
     "lever_no_tuning",
+    "lever_steps_per_execution",
     "lever_first_convolution",
 )
 
