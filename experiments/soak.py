@@ -31,6 +31,7 @@ OUTPUT = flags.DEFINE_string(
 )
 
 LONGEST_LIFE_SECONDS = 40
+LONGEST_END_SECONDS = 120  # from a signal to the end; more is a hang
 # A training that is done all the same, or killed. SIGTERM is answered by exit 1
 # and a line that says how to go on, or kills while Python still starts.
 EXPECTED_EXITS = {
@@ -86,6 +87,7 @@ def wait_and_kill(process, workdir, rng):
 
     Raises:
         SystemExit: it ended otherwise than by the signal.
+        TimeoutExpired: it did not end.
     """
     how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
     deadline = time.monotonic() + rng.uniform(0, LONGEST_LIFE_SECONDS)
@@ -100,7 +102,7 @@ def wait_and_kill(process, workdir, rng):
     if process.poll() is None:
         process.send_signal(how)
         expected = EXPECTED_EXITS[how]
-    output, _ = process.communicate()
+    output, _ = process.communicate(timeout=LONGEST_END_SECONDS)
     if process.returncode not in expected:
         raise SystemExit(f"Exit {process.returncode}:\n{output}")
     return process.returncode != 0, how.name, output

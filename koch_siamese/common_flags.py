@@ -1,5 +1,6 @@
 """Flags that several commands share, and how a command answers a mistake."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -240,4 +241,9 @@ def _parse(argv):
 
 def _fail(message):
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
-    sys.exit(1)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    # Not sys.exit: where a training was stopped amid a step, Python's end would
+    # free an iterator of tf.data that waits for a batch, which NumPy can no
+    # longer make, for ever (found by experiments/soak.py).
+    os._exit(1)
