@@ -13,6 +13,9 @@ from pathlib import Path
 import koch_siamese
 from koch_siamese.errors import InputError
 
+# What measuring itself writes in the project, of which no number depends.
+WRITTEN_PATHS = ("experiments/results", "*.md")
+
 
 def write_result(path: Path, result: dict):
     """Writes a result as JSON, with where the numbers are from.
@@ -92,7 +95,10 @@ def _backend():
 
 
 def _commit():
-    """The commit of the checkout that the package runs from, if it does."""
+    """The commit of the checkout that the package runs from, if it does.
+
+    With `-dirty` where files differ from it, but for `WRITTEN_PATHS`.
+    """
     here = Path(__file__)
 
     def ask(*arguments):
@@ -107,9 +113,12 @@ def _commit():
     try:
         # Installed below another project, it is none of that one's files.
         ask("ls-files", "--error-unmatch", here.name)
-        return ask(
-            "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"
+        commit = ask("rev-parse", "--short=12", "HEAD")
+        changed = ask(
+            *("status", "--porcelain", "--untracked-files=no", "--"),
+            *(":/", *(f":(top,exclude){path}" for path in WRITTEN_PATHS)),
         )
+        return f"{commit}-dirty" if changed else commit
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import zipfile
 
 import keras
@@ -61,6 +62,38 @@ def test_a_run_tells_its_recipe(tmp_path):
         )
     with pytest.raises(InputError, match=r"asked for --seed=2\. Give"):
         run.claim(Settings(seed=2), "experiments/three.flags")
+
+
+@pytest.mark.parametrize(
+    ("path", "mark"),
+    [
+        ("package/code.py", "-dirty"),
+        ("experiments/a.flags", "-dirty"),
+        ("experiments/results/a.json", ""),
+        ("experiments/README.md", ""),
+    ],
+)
+def test_commits_are_marked_where_a_number_could_differ(
+    path, mark, tmp_path, monkeypatch
+):
+    def git(*arguments):
+        identity = ("-c", "user.name=A", "-c", "user.email=a@b.c")
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.check_output(command, text=True).strip()
+
+    code = tmp_path / "package" / "code.py"
+    for file in (code, tmp_path / path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("before")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "all")
+    monkeypatch.setattr(result_files, "__file__", str(code))
+    commit = git("rev-parse", "HEAD")[:12]
+    (tmp_path / "notes").write_text("not in the commit")
+    assert result_files.provenance()["commit"] == commit
+    (tmp_path / path).write_text("after")
+    assert result_files.provenance()["commit"] == commit + mark
 
 
 def test_machine_names_what_keras_computes_on(monkeypatch):
