@@ -13,12 +13,12 @@ from koch_siamese.runs import RunDirectory
 
 RECIPE = ROOT / "experiments" / "best.flags"
 
-# By minutes: as many steps as fill nine tenths of them on 2 CPU cores, for the
-# cosine to reach its end.
+# By minutes: as many steps as fill nine tenths of them on 2 CPU cores, lest the
+# last epoch ends after them.
 BUDGETS = {
-    2: {"steps_per_epoch": 600, "epochs": 3},
-    8: {"epochs": 8},
-    20: {"epochs": 20},
+    2: {"steps_per_epoch": 500, "epochs": 3},
+    8: {"epochs": 7},
+    20: {"epochs": 17},
 }
 
 QUICK_FLAGS = (

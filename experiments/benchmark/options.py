@@ -68,7 +68,7 @@ class Options:
     sampling: str = "groups"
     seed: int = 0
     target: float = 0.8
-    max_minutes: float = 10.0
+    max_minutes: float = 30.0
 
     def __post_init__(self):
         """Makes tuples of what JSON has as lists."""
