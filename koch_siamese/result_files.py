@@ -13,7 +13,7 @@ from pathlib import Path
 import koch_siamese
 from koch_siamese.errors import InputError
 
-# What measuring itself writes in the project, of which no number depends.
+# What measuring itself writes in the project, on which no number depends.
 WRITTEN_PATHS = ("experiments/results", "*.md")
 
 
