@@ -94,14 +94,14 @@ def test_operations_of_a_profile_by_kind():
     [(False, "dense layers"), (True, profiling.COMPILED)],
 )
 def test_profile_sees_the_product_of_matrices(compiled, kind):
-    matrix = tf.ones((400, 400))
+    matrix = tf.ones((1500, 1500))
     multiply = tf.function(
         lambda: tf.reduce_sum(matrix @ matrix), jit_compile=compiled
     )
     multiply()
     shares = profiling.profile(multiply)
     assert sum(shares.values()) == pytest.approx(100)
-    assert shares[kind] > 80
+    assert max(shares, key=shares.get) == kind
 
 
 def test_medians_ranges_and_ratios_by_hand():
