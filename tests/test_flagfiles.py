@@ -12,6 +12,24 @@ from koch_siamese.common_flags import read_flagfile
 from koch_siamese.datasets import load_characters
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
+ABLATIONS = {
+    "adam": {"optimizer", "learning_rate", "weight_decay"},
+    "affine": {"distortion"},
+    "any_alphabet": {"within_alphabet"},
+    "float32": {"precision"},
+    "no_decay": {"weight_decay"},
+    "no_mirrors": {"mirror_images"},
+    "no_new_characters": {"character_distortion"},
+    "no_ranking": {"ranking_weight"},
+    "no_turns": {"quarter_turns"},
+    "one_view": {"views"},
+}
+# An ablation trains as ablation.flags does, but for the lever that is off.
+TRAINED = [
+    path
+    for path in FLAGFILES
+    if path.stem.removeprefix("ablation_") not in ABLATIONS
+]
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
@@ -21,7 +39,19 @@ def test_flagfile_tells_what_it_is_and_names_its_run(path):
     assert workdir == f"runs/{path.stem}"
 
 
-@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("name", "levers"), ABLATIONS.items())
+def test_ablation_is_without_one_lever(name, levers):
+    folder = REPOSITORY / "experiments"
+    whole, _ = read_flagfile(folder / "ablation.flags")
+    without, _ = read_flagfile(folder / f"ablation_{name}.flags")
+    assert levers == {
+        field.name
+        for field in dataclasses.fields(whole)
+        if getattr(whole, field.name) != getattr(without, field.name)
+    }
+
+
+@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
 def test_flagfile_trains(path, glyphs_dir):
     settings, _ = read_flagfile(path)
     # Small batches and few units: the paper's network takes long for 128 pairs.

@@ -261,7 +261,6 @@ PAPER = dataclasses.replace(
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
         {"optimizer": "muon", "adam_lr_ratio": 0.01, "precision": "bfloat16"},
         {"network": "dense", "filters": (), "kernel_sizes": ()},
         {"objective": "contrastive", "sampling": "pairs"},

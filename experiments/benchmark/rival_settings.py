@@ -3,13 +3,15 @@
 import copy
 import dataclasses
 import itertools
+import statistics
 import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
-LONG_SECONDS = 2  # a step of which is timed but once
+TURNS = 3  # of each of the settings, alternately
+TURN_SECONDS = 1  # in a turn; a step that is longer is timed but once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,35 +47,46 @@ def find_best(
     Returns:
         The step, and what was tried.
     """
-    tried, notes = [], []
+    steps, notes = {}, []
     for compiled, last in itertools.product((False, True), repeat=2):
         name = _name(compiled, last)
         if compiled and not may_compile:
             continue
         try:
-            step = _make(make_step, network, images, compiled, last)
-            step()  # which compiles
-            seconds = _time(step)
+            steps[name] = _make(make_step, network, images, compiled, last)
+            steps[name]()  # which compiles
         except Exception as error:  # whatever a compiler lacks on a machine
             reason = str(error).strip().partition("\n")[0]
             notes.append(f"{name} does not work here: {reason}")
-            continue
-        notes.append(f"{name}: {1e3 * seconds:.0f} ms a step")
-        tried.append((seconds, name, step))
+            steps.pop(name, None)
+    seconds = _time_in_turns(steps)
+    notes += [f"{x}: {1e3 * seconds[x]:.0f} ms a step" for x in steps]
     if not may_compile:
         notes.append("torch.compile was not tried")
-    _, name, step = min(tried, key=lambda item: item[0])
-    return step, [*notes, f"best: {name}"]
+    best = min(seconds, key=seconds.get)
+    return steps[best], [*notes, f"best: {best}"]
+
+
+def _time_in_turns(steps):
+    """Seconds of a step at each of the settings, the median of its turns.
+
+    Turns, as what else a machine does would else favour one of them.
+    """
+    times = {name: [] for name in steps}
+    for _ in range(TURNS):
+        for name, step in steps.items():
+            if sum(times[name][:1]) < TURN_SECONDS:
+                times[name].append(_time(step))
+    return {name: statistics.median(x) for name, x in times.items()}
 
 
 def _time(step):
-    """Seconds of the shortest of three steps, or of one that is long."""
-    times = []
-    while len(times) < 3 and sum(times) < LONG_SECONDS:
-        begin = time.perf_counter()
+    """Seconds of a step, the mean of those of a turn."""
+    begin, num = time.perf_counter(), 0
+    while not num or time.perf_counter() - begin < TURN_SECONDS:
         step()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+        num += 1
+    return (time.perf_counter() - begin) / num
 
 
 def _name(compiled, channels_last):
