@@ -16,6 +16,7 @@ from koch_siamese.layers import (
     Preprocessing,
     normal,
 )
+from koch_siamese.normalisation import GroupNormalization
 
 # Section 3.1, figure 4.
 KOCH_IMAGE_SIZE = 105
@@ -196,7 +197,7 @@ def _add_residual(x):
 
 def _normalise(x):
     groups = math.gcd(x.shape[-1], NORMALISATION_GROUPS)
-    return layers.GroupNormalization(groups)(x)
+    return GroupNormalization(groups)(x)
 
 
 def begin(image_size: int):

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from koch_siamese.embeddings import build_fast_embedding, fold_batch_norm
 from koch_siamese.layers import Head, Preprocessing, WeightedL1
+from koch_siamese.normalisation import GroupNormalization
 from koch_siamese.thresholds import Thresholds
 
 # Keras' names of how a layer computes whose weights are float32.
@@ -63,13 +64,17 @@ def copy_siamese(
     Args:
         siamese: the model to copy.
         precision: in which the copy's convolutions compute, float32 or
-            bfloat16. Weights and all else are float32.
+            bfloat16, and what pools their features. Weights and all else are
+            float32.
     """
 
     def copy_layer(layer):
         config = layer.get_config()
-        if isinstance(layer, layers.Conv2D):
+        if isinstance(layer, layers.Conv2D | layers.MaxPooling2D):
             config["dtype"] = POLICIES[precision]
+        if isinstance(layer, layers.GroupNormalization):
+            # Keras' own in older files, which trains more slowly.
+            return GroupNormalization.from_config(config)
         return type(layer).from_config(config)
 
     head = get_head(siamese)

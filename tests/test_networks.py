@@ -4,11 +4,13 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import TINY_MODEL
 
 import koch_siamese
 from koch_siamese import embeddings, networks, recipes
 from koch_siamese.errors import InputError
+from koch_siamese.normalisation import GroupNormalization
 from koch_siamese.thresholds import Thresholds
 
 
@@ -297,6 +299,51 @@ def test_model_of_an_earlier_version_still_loads(size, logits):
     assert thresholds.same == pytest.approx(-0.711462, abs=1e-6)
     assert len(thresholds.none_of_these) == 20
     assert networks.get_image_size(model) == 24
+
+
+def test_older_model_trains_with_our_normalisation(monkeypatch):
+    keras_own = keras.layers.GroupNormalization
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "GroupNormalization", keras_own)
+        model = networks.build_fast_siamese(16, (4, 6))
+    copy = networks.copy_siamese(model)
+    kinds = [
+        {type(layer) for layer in networks.get_embedding(siamese).layers}
+        for siamese in (model, copy)
+    ]
+    assert keras_own in kinds[0]
+    assert kinds[1] - kinds[0] == {GroupNormalization}
+    assert keras_own not in kinds[1]
+    inputs = {"first": draw_images(3), "second": draw_images(3, seed=1)}
+    np.testing.assert_array_equal(copy(inputs), model(inputs))
+
+
+def test_pooling_in_bfloat16_loses_nothing():
+    embedding = networks.get_embedding(
+        networks.copy_siamese(
+            networks.build_fast_siamese(16, (4, 6)), "bfloat16"
+        )
+    )
+    pool = next(
+        layer
+        for layer in embedding.layers
+        if isinstance(layer, keras.layers.MaxPooling2D)
+    )
+    assert pool.compute_dtype == "bfloat16"
+    features = tf.cast(
+        tf.random.stateless_normal((3, 8, 8, 4), (0, 1)), "bfloat16"
+    )
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(features)
+        pooled = pool(features)
+        expected = keras.layers.MaxPooling2D()(tf.cast(features, "float32"))
+    np.testing.assert_array_equal(tf.cast(pooled, "float32"), expected)
+    # What comes back from the next layer is cast to bfloat16 in any case.
+    back = tf.cast(tf.random.stateless_normal((3, 4, 4, 4), (0, 2)), "bfloat16")
+    np.testing.assert_array_equal(
+        tape.gradient(pooled, features, back),
+        tape.gradient(expected, features, tf.cast(back, "float32")),
+    )
 
 
 def test_damaged_model_files_are_refused(tmp_path):
