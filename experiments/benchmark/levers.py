@@ -14,7 +14,14 @@ from keras import ops
 
 from experiments.benchmark import ours
 from experiments.benchmark.options import Options
-from koch_siamese import distortions, layers, networks, recipes
+from koch_siamese import (
+    distortions,
+    embeddings,
+    layers,
+    networks,
+    normalisation,
+    recipes,
+)
 
 
 def lever_bfloat16(options: Options):
@@ -24,12 +31,24 @@ def lever_bfloat16(options: Options):
 
 
 def lever_parts_by_xla(options: Options):
-    """Warp and distances as TensorFlow's operations, not compiled by XLA."""
+    """TensorFlow's operations in place of what XLA compiles of a step."""
     return _measure_groups(
         "lever_parts_by_xla",
         options,
         mock.patch.object(distortions, "compile_with_xla", _leave),
         mock.patch.object(layers, "compile_with_xla", _leave),
+        mock.patch.object(normalisation, "compile_with_xla", _leave),
+    )
+
+
+def lever_normalisation(options: Options):
+    """Keras' own group normalisation."""
+    keras_own = keras.layers.GroupNormalization
+    return _measure_groups(
+        "lever_normalisation",
+        options,
+        mock.patch.object(embeddings, "GroupNormalization", keras_own),
+        mock.patch.object(networks, "GroupNormalization", keras_own),
     )
 
 

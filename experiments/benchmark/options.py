@@ -8,6 +8,7 @@ import numpy as np
 LEVERS = (
     "lever_bfloat16",
     "lever_parts_by_xla",
+    "lever_normalisation",
     "lever_whole_step_by_xla",
     "lever_distances_as_product",
     "lever_no_tuning",

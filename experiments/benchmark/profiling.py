@@ -18,8 +18,8 @@ KINDS = {
     "MatMul": "dense layers",
     "Pool": "pooling",
 }
-COMPILED = "compiled by XLA (warp, distances)"
-REST = "all else (activations, normalisation, loss, update)"
+COMPILED = "compiled by XLA (warp, normalisation, distances)"
+REST = "all else (activations, loss, update)"
 ALL_KINDS = (*KINDS.values(), COMPILED, REST)
 
 # An operation's event is `scope/name:Type`; those of the runtime have `::` or a
