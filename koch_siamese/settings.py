@@ -171,11 +171,12 @@ class Settings:
     momentum_ramp_epochs: int = setting(
         20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
     )
-    learning_rate: float = setting(2e-3, "Of adam and muon.", low=0.0)
+    learning_rate: float = setting(2e-3, "Of adam and muon.", low=1e-9)
     adam_lr_ratio: float = setting(
         0.5,
         "muon: the learning rate of what Adam trains there (dense layers, "
-        "biases, normalisation, distances), as a multiple of --learning_rate.",
+        "biases, normalisation, distances), as a multiple of --learning_rate; "
+        "with 0 they stay as they are.",
         low=0.0,
     )
     weight_decay: float = setting(

@@ -30,6 +30,8 @@ def test_flags_text_and_back():
         ("seed", 0, -1),
         ("seed", 2**31 - 1, 2**31),
         ("epochs", 1, 0),
+        ("learning_rate", 1e-9, 0.0),
+        ("adam_lr_ratio", 0.0, -0.1),
     ],
 )
 def test_ranges_both_ways(name, good, bad):
