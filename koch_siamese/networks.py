@@ -72,8 +72,8 @@ def copy_siamese(
         config = layer.get_config()
         if isinstance(layer, layers.Conv2D | layers.MaxPooling2D):
             config["dtype"] = POLICIES[precision]
-        if isinstance(layer, layers.GroupNormalization):
-            # Keras' own in older files, which trains more slowly.
+        if type(layer) is layers.GroupNormalization:
+            # Of older files, which train more slowly with it.
             return GroupNormalization.from_config(config)
         return type(layer).from_config(config)
 

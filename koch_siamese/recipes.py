@@ -70,6 +70,8 @@ def build_model(settings: Settings) -> keras.Model:
         embedding = _build_embedding(settings)
         head = _build_head(settings, embedding)
         siamese = networks.build_siamese(embedding, head)
+        if settings.precision == "float32":
+            return siamese
     return networks.copy_siamese(siamese, settings.precision)
 
 

@@ -46,6 +46,15 @@ def test_modified_hausdorff_by_hand():
     assert modified_hausdorff_distance(second, first) == 1.5
 
 
+def test_modified_hausdorff_of_whole_numbers_and_of_nothing():
+    first, second = np.array([[0, 0], [0, 1], [5, 5]]), np.array([[0, 0]])
+    expected = (0 + 1 + 50**0.5) / 3
+    for a, b in ((first, second), (second, first)):
+        assert modified_hausdorff_distance(a, b) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="empty"):
+        modified_hausdorff_distance(first, second[:0])
+
+
 def test_modified_hausdorff_of_many_points():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(150, 2)), rng.normal(size=(200, 2))

@@ -1,6 +1,7 @@
 """Every flagfile of experiments/ parses, and its training runs."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -25,11 +26,8 @@ ABLATIONS = {
     "one_view": {"views"},
 }
 # An ablation trains as ablation.flags does, but for the lever that is off.
-TRAINED = [
-    path
-    for path in FLAGFILES
-    if path.stem.removeprefix("ablation_") not in ABLATIONS
-]
+IS_ABLATION = re.compile("ablation_(.+)")
+TRAINED = [path for path in FLAGFILES if not IS_ABLATION.match(path.stem)]
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
@@ -37,6 +35,11 @@ def test_flagfile_tells_what_it_is_and_names_its_run(path):
     assert path.read_text().startswith("# ")
     _, workdir = read_flagfile(path)
     assert workdir == f"runs/{path.stem}"
+
+
+def test_every_ablation_is_known():
+    found = map(IS_ABLATION.match, (path.stem for path in FLAGFILES))
+    assert {match[1] for match in found if match} == ABLATIONS.keys()
 
 
 @pytest.mark.parametrize(("name", "levers"), ABLATIONS.items())

@@ -62,17 +62,56 @@ def test_outside_of_training_it_is_bit_for_bit_keras_own():
     np.testing.assert_array_equal(ours(images), expected(images))
 
 
-def test_bfloat16_features_are_normalised_in_float32():
-    (ours, _), images = make_layers(4, (2, 4, 4, 8))
-    short = tf.cast(images, "bfloat16")
+@pytest.mark.parametrize("policy", ["float32", "bfloat16", "mixed_bfloat16"])
+@pytest.mark.parametrize("training", [True, False])
+def test_sums_are_of_float32(policy, training):
+    images = np.random.default_rng(0).normal(size=(2, 4, 4, 8))
+    images = tf.cast(images, "bfloat16")
+    layer = GroupNormalization(4, dtype=policy)
     with tf.GradientTape() as tape:
-        tape.watch(short)
-        outputs = ours(short, training=True)
-    assert outputs.dtype == "float32"
+        tape.watch(images)
+        outputs = layer(images, training=training)
+    assert outputs.dtype == layer.compute_dtype
+    assert tape.gradient(outputs, images).dtype == "bfloat16"
+    expected = keras.layers.GroupNormalization(4)(tf.cast(images, "float32"))
+    tolerance = 1e-5 if policy == "float32" else 0.01
     np.testing.assert_allclose(
-        outputs, ours(tf.cast(short, "float32"), training=True), atol=1e-5
+        tf.cast(outputs, "float32"), expected, atol=tolerance, rtol=tolerance
     )
-    assert tape.gradient(outputs, short).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("shape", "arguments"),
+    [
+        ((2, 4, 4, 8), {"scale": False}),
+        ((2, 4, 4, 8), {"center": False}),
+        ((2, 8, 5, 3), {"axis": 1}),
+        ((2, 5, 8), {}),
+    ],
+)
+def test_what_the_formulas_are_not_of_is_keras_own(shape, arguments):
+    images = np.random.default_rng(0).normal(size=shape).astype("float32")
+    ours = GroupNormalization(4, **arguments)
+    expected = keras.layers.GroupNormalization(4, **arguments)
+    np.testing.assert_array_equal(ours(images, training=True), expected(images))
+
+
+def test_gradients_that_would_be_wrong_are_refused():
+    layer = GroupNormalization(2)
+    images = tf.random.stateless_normal((2, 3, 3, 4), (0, 0))
+    with tf.GradientTape() as outer:
+        outer.watch(images)
+        with tf.GradientTape() as inner:
+            inner.watch(images)
+            loss = tf.reduce_sum(layer(images, training=True))
+        gradient = inner.gradient(loss, images)
+    with pytest.raises(NotImplementedError, match="differentiated again"):
+        outer.gradient(gradient, images)
+
+
+def test_layers_share_what_is_compiled():
+    one, other = GroupNormalization(2), GroupNormalization(4)
+    assert one._normalise is other._normalise
 
 
 def test_it_is_saved_and_loaded(tmp_path):
