@@ -13,3 +13,8 @@ def __getattr__(name):
         home = networks if name == "get_thresholds" else model_files
         return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    """What is imported on first use, too."""
+    return [*globals(), *__all__]

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -102,7 +103,7 @@ def read_flagfile(path: str | os.PathLike) -> tuple[Settings, str | None]:
         flags.DEFINE_string(name, None, "", flag_values=values)
     try:
         values(["train", f"--flagfile={path}"])
-    except flags.Error as error:
+    except (flags.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no flagfile of train: {error}.") from error
     return read_settings(values), values["workdir"].value
 
@@ -229,8 +230,13 @@ def _parse(argv):
     except flags.CantOpenFlagFileError as error:
         reason = str(error).removeprefix("ERROR:: Unable to open flagfile: ")
         _fail(f"--flagfile cannot be read: {reason}; check its name.")
+    except UnicodeDecodeError as error:
+        _fail(f"--flagfile is no text ({error}); check its name.")
     except flags.Error as error:
-        _fail(error)
+        # absl shows some reasons as what Python makes of a pair.
+        _fail(re.sub(r"\('(.*)', '.*'\)$", r"\1", str(error)))
+    except SystemExit:
+        sys.exit(0)  # after --help, which absl takes for a failure
     if rest[1:]:
         _fail(
             f"{rest[1]!r} is not a flag: expected --name=value, on the command "

@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 
 import numpy as np
 
 from koch_siamese import downloads, folders, labelled, omniglot
 from koch_siamese.characters import Characters, read_examples
 from koch_siamese.errors import InputError
-from koch_siamese.image_files import SUFFIXES
+from koch_siamese.image_files import find_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +72,13 @@ class DataSource:
         """TFDS would write its files among them."""
         if not self.data_dir:
             return
-        for pattern in ("*", "*/*", "*/*/*"):
-            for file in Path(self.data_dir).glob(pattern):
-                is_downloaded = "downloads" in file.parts  # by TFDS
-                if file.suffix.lower() in SUFFIXES and not is_downloaded:
-                    raise InputError(
-                        f"--data_dir={self.data_dir} has images, such as "
-                        f"{file.name}: to use them give --dataset=folder; "
-                        f"{self.dataset} needs a folder of its own."
-                    )
+        for file in find_images(self.data_dir):
+            if "downloads" not in file.parts:  # where TFDS has its own
+                raise InputError(
+                    f"--data_dir={self.data_dir} has images, such as "
+                    f"{file.name}: to use them give --dataset=folder; "
+                    f"{self.dataset} needs a folder of its own."
+                )
 
     def _load_folder(self, split):
         if not self.data_dir:

@@ -73,6 +73,7 @@ class Gallery:
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
                 np.savez(
                     file,

@@ -77,6 +77,14 @@ def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
     return fit_to_square(drawing, max(drawing.shape), IMAGE_SIZE)
 
 
+def find_images(folder: str | Path) -> Iterator[Path]:
+    """Files in a folder, or up to two folders deeper, named as images are."""
+    for pattern in ("*", "*/*", "*/*/*"):
+        for file in Path(folder).glob(pattern):
+            if file.suffix.lower() in SUFFIXES:
+                yield file
+
+
 def complaint(
     path: str | Path, got: str, expected: str, mending: str
 ) -> InputError:

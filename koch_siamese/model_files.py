@@ -30,9 +30,10 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     if str(path) == PRETRAINED:
         path = Path(__file__).with_name("pretrained.keras")
     if not Path(path).is_file():
+        hint = "; a run's directory is given as --workdir"
         raise InputError(
             f"There is no model {path}: expected model.keras of a finished or "
-            "running training."
+            f"running training{hint if Path(path).is_dir() else ''}."
         )
     try:
         if not zipfile.is_zipfile(path):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from koch_siamese.errors import InputError
+from koch_siamese.image_files import find_images
 from koch_siamese.result_files import write_result, write_text
 from koch_siamese.settings import Settings
 
@@ -35,6 +36,29 @@ class RunDirectory:
         self.figures = self.path / "figures"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
+
+    def require_own(self, images: str | None = None):
+        """Checks that a training would not write among a user's images.
+
+        Args:
+            images: the folder of images to train on, if it is on one.
+
+        Raises:
+            InputError: the directory is in that folder, or holds no run but
+                images.
+        """
+        place = self.path.resolve()
+        if images and Path(images).resolve() in (place, *place.parents):
+            raise InputError(
+                f"--workdir={self.path} is in --data_dir={images}, among whose "
+                "images a run would write figures: give one outside of it."
+            )
+        image = next(find_images(self.path), None)
+        if image and not self.flags.exists():
+            raise InputError(
+                f"--workdir={self.path} has images, such as {image.name}, and "
+                "no run: a run needs a folder of its own."
+            )
 
     def claim(self, settings: Settings, flagfile: str | None = None):
         """Makes the directory for a training, or finds it made for the same.

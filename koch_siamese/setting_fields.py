@@ -67,7 +67,8 @@ def check(field: dataclasses.Field, value):
         )
     if isinstance(value, str):
         return
-    if not meta["low"] <= value <= meta["high"]:
+    in_range = meta["low"] <= value <= meta["high"]
+    if not (in_range and math.isfinite(value)):
         limits = f"at least {meta['low']}"
         if math.isfinite(meta["high"]):
             limits += f" and at most {meta['high']}"

@@ -9,6 +9,8 @@ from koch_siamese import setting_rules
 from koch_siamese.errors import InputError
 from koch_siamese.setting_fields import check, format_value, parse, setting
 
+MAX_TRIALS = 10_000_000  # take a gigabyte or two
+
 PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet", "verification")
 BACKGROUNDS = ("original", "small1", "small2", "koch")
 DISTORTION_NAMES = (
@@ -204,7 +206,7 @@ class Settings:
         low=0.0,
     )
     validation_trials: int = setting(
-        1000, "One-shot trials after each epoch.", low=1
+        1000, "One-shot trials after each epoch.", low=1, high=MAX_TRIALS
     )
     protocols: tuple[str, ...] = setting(
         ("within_alphabet",),
@@ -212,7 +214,10 @@ class Settings:
         choices=PROTOCOLS,
     )
     num_trials: int = setting(
-        1000, "Trials, or pairs, of each random protocol at the end.", low=2
+        1000,
+        "Trials, or pairs, of each random protocol at the end.",
+        low=2,
+        high=MAX_TRIALS,
     )
     ways: int = setting(20, "Candidate characters in a trial.", low=2)
     shots: int = setting(1, "Drawings of each candidate.", low=1)

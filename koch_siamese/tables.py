@@ -1,14 +1,30 @@
 """Tables of text for a terminal, and how numbers stand in tables."""
 
+import unicodedata
 from collections.abc import Sequence
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of texts, the first of them the header, as aligned columns."""
     rows = [[to_printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+    widths = [
+        max(map(count_columns, column)) for column in zip(*rows, strict=True)
+    ]
+    return "\n".join("  ".join(map(_pad, row, widths)).rstrip() for row in rows)
+
+
+def count_columns(text: str) -> int:
+    """The columns that a text takes in a terminal: two for a kanji."""
+    return sum(
+        0
+        if unicodedata.combining(character)
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def _pad(text, width):
+    return text + " " * (width - count_columns(text))
 
 
 def format_markdown(rows: Sequence[Sequence[str]]) -> str:

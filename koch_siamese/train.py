@@ -12,6 +12,7 @@ import sys
 from absl import flags
 
 from koch_siamese import common_flags
+from koch_siamese.errors import InputError
 
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/quickstart", "The run's directory."
@@ -32,6 +33,8 @@ def _flagfiles():
 
 def main():
     """Trains and evaluates by the flags."""
+    if not WORKDIR.value:
+        raise InputError("--workdir is empty: expected the run's directory.")
     settings = common_flags.read_settings()
     common_flags.import_tensorflow()
     from koch_siamese.inspection import format_thresholds

@@ -73,6 +73,7 @@ def train_and_evaluate(
             with run.copy() as own:
                 train(settings, own, source, strategy=strategy)
             return None
+        run.require_own(data_dir if settings.dataset == "folder" else None)
         with run.lock():
             run.claim(settings, flagfile)
             _train_and_inspect(settings, run, source, strategy)
@@ -150,7 +151,7 @@ def _answers(path, settings, run):
 def _train_and_inspect(settings, run, source, strategy):
     """All that comes before the evaluation, unless it has been done."""
     if run.thresholds.exists():  # the last file that is written here
-        _, state = run.load_checkpoint() or (None, new_state())
+        _, state = _load_state(settings, run, source)
         if is_finished(settings, state):
             model_files.load_model(run.model)  # or it tells what is broken
             return
@@ -207,8 +208,7 @@ def train(
     Raises:
         InputError: see `train_and_evaluate`.
     """
-    checkpoint = run.load_checkpoint()
-    state = checkpoint[1] if checkpoint else new_state()
+    checkpoint, state = _load_state(settings, run, source)
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
         siamese, trainer = _build_or_load(settings, checkpoint, strategy)
@@ -220,6 +220,26 @@ def train(
         run.figures / "learning_curves.png",
     )
     return state
+
+
+def _load_state(settings, run, source):
+    """The newest checkpoint, if there is one, and the state to go on from.
+
+    Raises:
+        InputError: the run is on a folder of images that has changed since.
+    """
+    checkpoint = run.load_checkpoint()
+    state = checkpoint[1] if checkpoint else new_state()
+    if settings.dataset == "folder":
+        found = source.load("all").compute_fingerprint()
+        # What is split otherwise would be tested on what it was trained on.
+        if state.setdefault("images", found) != found:
+            raise InputError(
+                f"The images in --data_dir={source.data_dir} are not those "
+                f"that --workdir={run.path} has been trained on: put them back "
+                "as they were, or give another --workdir."
+            )
+    return checkpoint, state
 
 
 def _fit(settings, run, source, trainer, state, callbacks):

@@ -196,6 +196,13 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
     )
     assert call("evaluate", *evaluate).returncode == 0
     assert json.loads((tmp_path / "cropped.json").read_text())["crop"] is True
+    next((tmp_path / "images").glob("*/1.png")).unlink()
+    assert_one_line(call("train", *arguments), "are not those that --workdir")
+    inside = f"--workdir={tmp_path / 'images/run'}"
+    assert_one_line(call("train", *arguments, inside), "outside of it")
+    among = f"--workdir={tmp_path / 'images'}"
+    glyphs = ("--dataset=glyphs/tiny", f"--data_dir={glyphs_dir}")
+    assert_one_line(call("train", *glyphs, among), "and no run")
     other = f"--workdir={tmp_path / 'other'}"
     answer = call("train", *arguments, "--image_size=32", other)
     assert_one_line(answer, "--image_size=24")

@@ -6,7 +6,13 @@ import sys
 import time
 
 import pytest
-from conftest import REPOSITORY, assert_one_line, call, find_imported
+from conftest import (
+    REPOSITORY,
+    TINY_MODEL,
+    assert_one_line,
+    call,
+    find_imported,
+)
 from drawing import draw, save
 
 TINY_FLAGS = REPOSITORY / "tests" / "tiny.flags"
@@ -157,6 +163,11 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("train", ["--colour=red"], "colour"),
         ("train", ["workdir=x"], "'workdir=x' is not a flag"),
         ("train", ["--flagfile=absent.flags"], "--flagfile cannot be"),
+        ("train", [f"--flagfile={TINY_MODEL}"], "--flagfile is no text"),
+        ("train", ["--crop=maybe"], "maybe: Non-boolean"),
+        ("train", ["--learning_rate=inf"], "--learning_rate is inf"),
+        ("train", ["--num_trials=100000000"], "at most 10000000"),
+        ("train", ["--workdir="], "--workdir is empty"),
         ("train", ["--protocols=lake"], "--dataset=omniglot"),
         ("evaluate", [], "--workdir"),
         ("evaluate", ["--ways=0", "--model=hausdorff"], "ways"),
@@ -165,6 +176,7 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
         ("evaluate", ["--workdir=absent"], "holds no run"),
         ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
+        ("evaluate", ["--model=/"], "a run's directory is given as --workdir"),
     ],
 )
 def test_bad_flags_get_one_line(command, arguments, part, tmp_path):
@@ -228,6 +240,7 @@ def test_without_flags_train_is_the_quickstart():
 
 def test_help_has_the_settings_and_the_shared_flags():
     answer = call("train", "--help")
+    assert answer.returncode == 0
     for name in ("learning_rate", "workdir", "data_dir"):
         assert f"--{name}:" in answer.stdout or f"--[no]{name}:" in (
             answer.stdout
