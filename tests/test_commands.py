@@ -250,3 +250,10 @@ def test_help_has_the_settings_and_the_shared_flags():
 def test_flags_are_read_without_tensorflow():
     heavy = ("tensorflow", "keras", "numpy")
     assert find_imported("koch_siamese.train", heavy) == []
+
+
+def test_the_package_lists_its_commands():
+    command = [sys.executable, "-m", "koch_siamese"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "koch_siamese.train " in answer.stdout
+    assert answer.stdout.count("python -m") == 7
