@@ -3,11 +3,13 @@
 import json
 import math
 import time
+from pathlib import Path
 
 import keras
 
 from koch_siamese import kept_models, views
 from koch_siamese.characters import Characters
+from koch_siamese.datasets import DataSource
 from koch_siamese.errors import DivergedError, InputError, NanScoreError
 from koch_siamese.result_files import write_text
 from koch_siamese.runs import RunDirectory
@@ -24,6 +26,28 @@ def new_state() -> dict:
         "best_accuracy": -1.0,
         "history": {"loss": [], "accuracy": [], "seconds": []},
     }
+
+
+def load_state(
+    settings: Settings, run: RunDirectory, source: DataSource
+) -> tuple[tuple[Path, dict] | None, dict]:
+    """The newest checkpoint, if there is one, and the state to go on from.
+
+    Raises:
+        InputError: the run is on a folder of images that has changed since.
+    """
+    checkpoint = run.load_checkpoint()
+    state = checkpoint[1] if checkpoint else new_state()
+    if settings.dataset == "folder":
+        found = source.load("all").compute_fingerprint()
+        # What is split otherwise would be tested on what it was trained on.
+        if state.setdefault("images", found) != found:
+            raise InputError(
+                f"The images in --data_dir={source.data_dir} are not those "
+                f"that --workdir={run.path} has been trained on: put them back "
+                "as they were, or give another --workdir."
+            )
+    return checkpoint, state
 
 
 def is_finished(settings: Settings, state: dict) -> bool:

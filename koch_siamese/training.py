@@ -24,7 +24,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.inspection import inspect
 from koch_siamese.protocols import evaluate_with_baseline, make_trials
 from koch_siamese.result_files import writing_events
-from koch_siamese.run_state import RunState, is_finished, new_state
+from koch_siamese.run_state import RunState, is_finished, load_state
 from koch_siamese.runs import RunDirectory
 from koch_siamese.scoring import SiameseScorer
 from koch_siamese.settings import Settings
@@ -151,7 +151,7 @@ def _answers(path, settings, run):
 def _train_and_inspect(settings, run, source, strategy):
     """All that comes before the evaluation, unless it has been done."""
     if run.thresholds.exists():  # the last file that is written here
-        _, state = _load_state(settings, run, source)
+        _, state = load_state(settings, run, source)
         if is_finished(settings, state):
             model_files.load_model(run.model)  # or it tells what is broken
             return
@@ -208,7 +208,7 @@ def train(
     Raises:
         InputError: see `train_and_evaluate`.
     """
-    checkpoint, state = _load_state(settings, run, source)
+    checkpoint, state = load_state(settings, run, source)
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
         siamese, trainer = _build_or_load(settings, checkpoint, strategy)
@@ -220,26 +220,6 @@ def train(
         run.figures / "learning_curves.png",
     )
     return state
-
-
-def _load_state(settings, run, source):
-    """The newest checkpoint, if there is one, and the state to go on from.
-
-    Raises:
-        InputError: the run is on a folder of images that has changed since.
-    """
-    checkpoint = run.load_checkpoint()
-    state = checkpoint[1] if checkpoint else new_state()
-    if settings.dataset == "folder":
-        found = source.load("all").compute_fingerprint()
-        # What is split otherwise would be tested on what it was trained on.
-        if state.setdefault("images", found) != found:
-            raise InputError(
-                f"The images in --data_dir={source.data_dir} are not those "
-                f"that --workdir={run.path} has been trained on: put them back "
-                "as they were, or give another --workdir."
-            )
-    return checkpoint, state
 
 
 def _fit(settings, run, source, trainer, state, callbacks):
