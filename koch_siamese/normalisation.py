@@ -11,7 +11,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
     """Keras' own (Wu and He 2018), with gradients written out and compiled.
 
     By automatic differentiation each of its sums and products is a pass of its
-    own over all features of a batch: a sixth of a training step. On JAX, when
+    own over all features of a batch: a tenth of a training step. On JAX, when
     it does not train, and for what the formulas are not of (other axes,
     unknown sizes, no scale or centre), it is Keras' own.
 
