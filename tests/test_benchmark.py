@@ -1,5 +1,6 @@
 """The benchmark: its arithmetic by hand, and that every row of ours runs."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -125,6 +126,45 @@ def test_medians_ranges_and_ratios_by_hand():
     assert line["ratio_rival"]["median"] == 0.5
     assert "rival" not in measuring.make_line("b", True, values)
     assert measuring.make_details(["a"], values) == {"ours: b": 3}
+
+
+class Numbered(contextlib.AbstractContextManager):
+    """A worker whose values count from ten times the number of its process."""
+
+    num = 0
+
+    def __init__(self, side, workload, options):
+        type(self).num += 1
+        self.value = 10 * self.num
+        self.notes = ["as ever", f"process {self.num}"]
+
+    def measure(self):
+        self.value += 1
+        return {"a": self.value}
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(Numbered, "num", 0)
+    monkeypatch.setattr(measuring, "Worker", Numbered)
+    values, notes = measuring.alternate(
+        "any", ("ours", "rival"), Options(), processes=2, rounds=2
+    )
+    # Without the first of each process.
+    assert values == {
+        "ours": [{"a": 12}, {"a": 13}, {"a": 32}, {"a": 33}],
+        "rival": [{"a": 22}, {"a": 23}, {"a": 42}, {"a": 43}],
+    }
+    assert notes == [
+        "ours: as ever",
+        "ours: process 1",
+        "rival: as ever",
+        "rival: process 2",
+        "ours: process 3",
+        "rival: process 4",
+    ]
 
 
 def test_seconds_to_a_target():
@@ -300,12 +340,12 @@ def run(*arguments, cwd=REPOSITORY):
 def test_command_writes_lines_beside_those_of_other_rows(tmp_path):
     path = tmp_path / "benchmark.json"
     path.write_text('{"benchmark": {"other": 1, "start_help": 2}}')
-    answer = run("--quick", "--rounds=2", "--rows=start", f"--output={path}")
+    answer = run("--quick", "--processes=2", "--rows=start", f"--output={path}")
     assert answer.returncode == 0, answer.stderr
     lines = json.loads(path.read_text())["benchmark"]
     assert lines["other"] == 1
     line = lines["start_help"]
-    assert line["rounds"] == 2
+    assert line["rounds"] == 4  # two of each
     assert 0 < line["ours"]["low"] <= line["ours"]["median"]
     assert {"machine", "commit", "torch", "threads", "date"} <= line.keys()
     assert "import koch_siamese, s" in answer.stdout
@@ -359,3 +399,59 @@ def test_a_compiler_that_fails_is_told_and_left_out(monkeypatch):
     )
     assert step().shape == (1, 2, 6, 6)
     assert "torch.compile does not work here: no compiler" in notes
+
+
+class Counted:
+    """Makes steps that count their calls; some fail from the second on.
+
+    Args:
+        fails: whether a step on such images does.
+    """
+
+    def __init__(self, fails):
+        self.fails = fails
+        self.calls = []
+
+    def __call__(self, network, images):
+        number = len(self.calls)
+        self.calls.append(0)
+
+        def step():
+            self.calls[number] += 1
+            if self.calls[number] > 1 and self.fails(*images):
+                raise RuntimeError("out of memory")
+
+        return step
+
+
+def find_best_of_counted(monkeypatch, fails):
+    import torch
+
+    from experiments.benchmark import rival_settings
+
+    monkeypatch.setattr(rival_settings, "TURN_SECONDS", 0)  # a step is longer
+    steps = Counted(fails)
+    _, notes = rival_settings.find_best(
+        steps, torch.nn.Identity(), [torch.ones(1, 2, 8, 8)], False
+    )
+    return steps.calls, notes
+
+
+@needs_torch
+def test_long_steps_are_timed_twice(monkeypatch):
+    calls, _ = find_best_of_counted(monkeypatch, lambda images: False)
+    assert calls == [3, 3]  # once not timed
+
+
+@needs_torch
+def test_settings_that_fail_when_timed_are_told_and_left_out(monkeypatch):
+    calls, notes = find_best_of_counted(
+        monkeypatch, lambda images: not images.is_contiguous()
+    )
+    assert calls == [3, 2]
+    assert "channels_last does not work here: out of memory" in notes
+    assert notes[-1] == "best: as written"
+    with pytest.raises(
+        RuntimeError, match="as written does not work here: out"
+    ):
+        find_best_of_counted(monkeypatch, lambda images: True)

@@ -30,8 +30,11 @@ ROWS = flags.DEFINE_list(
     rows.DEFAULT_ROWS,
     f"What to measure, of: {', '.join(rows.ROWS)}; levers: all of those.",
 )
+PROCESSES = flags.DEFINE_integer(
+    "processes", 3, "Of each side of a row, one after the other.", lower_bound=1
+)
 ROUNDS = flags.DEFINE_integer(
-    "rounds", 5, "Rounds of each row, after one to warm up.", lower_bound=1
+    "rounds", 2, "Of each process, after one to warm up.", lower_bound=1
 )
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of whole trainings.")
 QUICK_MODE = flags.DEFINE_bool(
@@ -129,6 +132,7 @@ def main():
                 name,
                 options,
                 [row for table in tables for row in table.rows],
+                processes=PROCESSES.value,
                 rounds=ROUNDS.value,
                 seeds=[int(seed) for seed in SEEDS.value],
                 workdir=WORKDIR.value,

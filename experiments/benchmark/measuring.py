@@ -2,6 +2,7 @@
 
 Each side has a process of its own, which sleeps while the other one works: in
 one process the threads of TensorFlow and PyTorch get in each other's way.
+Others follow it, as processes that do the same differ, by a quarter at times.
 """
 
 import contextlib
@@ -77,30 +78,39 @@ def make_environment(threads: int) -> dict[str, str]:
 
 
 def alternate(
-    workload: str, sides: Sequence[str], options: Options, rounds: int
+    workload: str,
+    sides: Sequence[str],
+    options: Options,
+    *,
+    processes: int,
+    rounds: int,
 ) -> tuple[dict[str, list[dict[str, float]]], list[str]]:
-    """Measures the sides in turns, after a round that does not count.
+    """Measures the sides in turns.
+
+    Args:
+        workload, options: see `Worker`.
+        sides: of the workload.
+        processes: of each side, one after the other.
+        rounds: of each process, after one that does not count.
 
     Returns:
         The values of each round by side, and what the workers had to say.
     """
-    with contextlib.ExitStack() as stack:
-        workers = {
-            side: stack.enter_context(Worker(side, workload, options))
-            for side in sides
-        }
-        values = {side: [] for side in sides}
-        for number in range(rounds + 1):
+    values, notes = {side: [] for side in sides}, []
+    for _ in range(processes):
+        with contextlib.ExitStack() as stack:
+            workers = {
+                side: stack.enter_context(Worker(side, workload, options))
+                for side in sides
+            }
             for side, worker in workers.items():
-                value = worker.measure()
-                if number:
-                    values[side].append(value)
-        notes = [
-            f"{side}: {note}"
-            for side, worker in workers.items()
-            for note in worker.notes
-        ]
-    return values, notes
+                notes += [f"{side}: {note}" for note in worker.notes]
+            for number in range(rounds + 1):
+                for side, worker in workers.items():
+                    value = worker.measure()
+                    if number:
+                        values[side].append(value)
+    return values, list(dict.fromkeys(notes))
 
 
 def summarise(values: Sequence[float]) -> dict[str, float]:

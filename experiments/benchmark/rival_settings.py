@@ -1,5 +1,6 @@
 """The best settings for a step of the rival, found by trying."""
 
+import contextlib
 import copy
 import dataclasses
 import itertools
@@ -11,7 +12,8 @@ import torch
 from torch import nn
 
 TURNS = 3  # of each of the settings, alternately
-TURN_SECONDS = 1  # in a turn; a step that is longer is timed but once
+LONG_TURNS = 2  # of settings whose step takes longer than a turn
+TURN_SECONDS = 1  # in a turn, which has a whole step at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,38 +48,52 @@ def find_best(
 
     Returns:
         The step, and what was tried.
+
+    Raises:
+        RuntimeError: no setting works.
     """
     steps, notes = {}, []
     for compiled, last in itertools.product((False, True), repeat=2):
-        name = _name(compiled, last)
         if compiled and not may_compile:
             continue
-        try:
+        name = _name(compiled, last)
+        with _left_out_if_it_fails(name, steps, notes):
             steps[name] = _make(make_step, network, images, compiled, last)
             steps[name]()  # which compiles
-        except Exception as error:  # whatever a compiler lacks on a machine
-            reason = str(error).strip().partition("\n")[0]
-            notes.append(f"{name} does not work here: {reason}")
-            steps.pop(name, None)
-    seconds = _time_in_turns(steps)
-    notes += [f"{x}: {1e3 * seconds[x]:.0f} ms a step" for x in steps]
+    seconds = _time_in_turns(steps, notes)
+    if not seconds:
+        raise RuntimeError("; ".join(notes))
+    notes += [f"{name}: {1e3 * seconds[name]:.0f} ms a step" for name in steps]
     if not may_compile:
         notes.append("torch.compile was not tried")
     best = min(seconds, key=seconds.get)
     return steps[best], [*notes, f"best: {best}"]
 
 
-def _time_in_turns(steps):
+@contextlib.contextmanager
+def _left_out_if_it_fails(name, steps, notes):
+    """Whatever a compiler lacks on a machine is noted, and no error."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        notes.append(f"{name} does not work here: {reason}")
+        steps.pop(name, None)
+
+
+def _time_in_turns(steps, notes):
     """Seconds of a step at each of the settings, the median of its turns.
 
     Turns, as what else a machine does would else favour one of them.
     """
     times = {name: [] for name in steps}
-    for _ in range(TURNS):
-        for name, step in steps.items():
-            if sum(times[name][:1]) < TURN_SECONDS:
+    for turn in range(TURNS):
+        for name, step in tuple(steps.items()):
+            if turn >= LONG_TURNS and times[name][0] > TURN_SECONDS:
+                continue
+            with _left_out_if_it_fails(name, steps, notes):
                 times[name].append(_time(step))
-    return {name: statistics.median(x) for name, x in times.items()}
+    return {name: statistics.median(times[name]) for name in steps}
 
 
 def _time(step):

@@ -40,6 +40,7 @@ def measure(
     options: Options,
     table: Sequence[Row],
     *,
+    processes: int,
     rounds: int,
     seeds: Sequence[int],
     workdir: str,
@@ -52,7 +53,7 @@ def measure(
         name: of the row.
         options: for the workers.
         table: the rows whose lines the values become.
-        rounds: of each side.
+        processes, rounds: see `measuring.alternate`.
         seeds, workdir: of whole trainings.
         has_rival: whether PyTorch is there.
         quick: whether only to see that all works.
@@ -68,7 +69,9 @@ def measure(
         values = budgets.measure_budgets(options, seeds, workdir, quick=quick)
     else:
         sides = [x for x in ROWS[name] if has_rival or x not in RIVALS]
-        values, notes = measuring.alternate(name, sides, options, rounds)
+        values, notes = measuring.alternate(
+            name, sides, options, processes=processes, rounds=rounds
+        )
     lines = _make_lines(name, table, values)
     seconds = time.perf_counter() - begin
     details = measuring.make_details(list(lines), values)
