@@ -55,5 +55,7 @@ def build_kept(settings: Settings, siamese: keras.Model) -> keras.Model:
         DISTORTIONS[settings.distortion],
         settings.views,
         np.random.default_rng(settings.seed),
+        turned=settings.turned_views and settings.quarter_turns,
+        mirrored=settings.turned_views and settings.mirror_images,
     )
     return views.add_views(siamese, matrices)

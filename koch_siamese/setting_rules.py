@@ -83,6 +83,14 @@ def check_training(settings):
             f"--views={settings.views} are by --distortion, which is none: "
             "give one, or --views=1."
         )
+    if settings.turned_views and (
+        settings.views == 1
+        or not (settings.quarter_turns or settings.mirror_images)
+    ):
+        raise InputError(
+            "--turned_views needs --views, more than one, and --quarter_turns "
+            "or --mirror_images, by which the network learns what it will see."
+        )
     if settings.views > 1 and settings.objective == "contrastive":
         raise InputError(
             f"--views={settings.views} are of weighted L1 distances, not of "

@@ -102,6 +102,11 @@ class Settings:
         "fixed random distortions. A score is the mean over them.",
         low=1,
     )
+    turned_views: bool = setting(
+        False,
+        "Whether views are also turned and mirrored, as --quarter_turns and "
+        "--mirror_images make new characters.",
+    )
     sampling: str = setting(
         "groups",
         "What a batch is: the paper's pairs, or a group of characters whose "

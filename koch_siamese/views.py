@@ -1,7 +1,8 @@
 """Siamese models that see every drawing in several ways.
 
 A score then is the mean over a few fixed distortions, of which each meets both
-twins alike. What a model is unsure of differs from one to the next.
+twins alike. What a model is unsure of differs from one to the next, and more so
+if they are also turned and mirrored, for a model that has learnt such drawings.
 """
 
 import keras
@@ -9,7 +10,11 @@ import numpy as np
 from keras import ops
 
 from koch_siamese import embeddings, networks
-from koch_siamese.distortions import AffineRanges, sample_affine_matrices
+from koch_siamese.distortions import (
+    AffineRanges,
+    compose,
+    sample_affine_matrices,
+)
 from koch_siamese.errors import InputError
 from koch_siamese.layers import Preprocessing, Views, WeightedL1
 
@@ -17,9 +22,22 @@ IDENTITY = np.eye(2, 3, dtype=np.float32)
 
 
 def sample_views(
-    ranges: AffineRanges, num: int, rng: np.random.Generator
+    ranges: AffineRanges,
+    num: int,
+    rng: np.random.Generator,
+    *,
+    turned: bool = False,
+    mirrored: bool = False,
 ) -> np.ndarray:
     """Draws the matrices of `num` views, of which the first is undistorted.
+
+    Args:
+        ranges: of the distortions.
+        num: how many views.
+        rng: decides everything.
+        turned: whether views take turns at 0, 90, 180 and 270 degrees.
+        mirrored: whether they are as they are and mirrored, left for right, in
+            turns; with `turned`, in all eight ways.
 
     Returns:
         float32 `[num, 2, columns]`.
@@ -27,7 +45,19 @@ def sample_views(
     matrices = sample_affine_matrices(ranges, num, rng)
     matrices[0] = 0.0
     matrices[0, :, :3] = IDENTITY
-    return matrices
+    ways = _list_symmetries(turned, mirrored)
+    return compose(ways[np.arange(num) % len(ways)], matrices)
+
+
+def _list_symmetries(turned, mirrored):
+    """Matrices of a square onto itself, `[num, 2, 3]`, the identity first."""
+    turn = np.array([[0, -1], [1, 0]])
+    matrices = [
+        np.linalg.matrix_power(turn, turns) @ np.diag([sign, 1])
+        for sign in ([1, -1] if mirrored else [1])
+        for turns in (range(4) if turned else [0])
+    ]
+    return np.pad(np.float32(matrices), [(0, 0), (0, 0), (0, 1)])
 
 
 def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:

@@ -86,6 +86,10 @@ def test_settings_that_do_not_go_together():
     with pytest.raises(InputError, match="--views=2 are by --distortion"):
         Settings(views=2, distortion="none")
     Settings(views=1, distortion="none")
+    Settings(turned_views=True, views=2, mirror_images=True)
+    for change in ({"views": 2}, {"quarter_turns": True}):
+        with pytest.raises(InputError, match="--turned_views needs --views"):
+            Settings(turned_views=True, **change)
     with pytest.raises(InputError, match="not of --objective=contrastive"):
         Settings(views=2, objective="contrastive", sampling="pairs")
     Settings(num_copies=8, num_pairs=100, sampling="pairs")

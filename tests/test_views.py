@@ -38,6 +38,43 @@ def test_the_first_view_is_the_drawing_as_it_is(matrices):
     assert np.abs(warped[1:] - images).mean(axis=(1, 2, 3)).min() > 1
 
 
+def as_set(images):
+    return {np.asarray(image).astype(int).tobytes() for image in images}
+
+
+@pytest.mark.parametrize(("turned", "mirrored"), [(1, 0), (0, 1), (1, 1)])
+def test_views_take_turns_among_the_symmetries(turned, mirrored):
+    image = draw(1)
+    expected = [image[0]]
+    if mirrored:
+        expected.append(image[0, :, ::-1])
+    if turned:
+        expected = [np.rot90(x, turns) for x in expected for turns in range(4)]
+    matrices = views.sample_views(
+        DISTORTIONS["none"],
+        len(expected) + 1,
+        np.random.default_rng(0),
+        turned=bool(turned),
+        mirrored=bool(mirrored),
+    )
+    seen = warp_in_all_ways(image, matrices)
+    assert as_set(seen[:-1]) == as_set(expected)
+    np.testing.assert_array_equal(seen[-1], image[0])
+
+
+def test_views_are_turned_and_then_distorted():
+    def sample(ranges, **ways):
+        rng = np.random.default_rng(3)
+        return views.sample_views(DISTORTIONS[ranges], 3, rng, **ways)
+
+    turned = warp_in_all_ways(draw(1), sample("none", turned=True))
+    np.testing.assert_allclose(
+        warp_in_all_ways(draw(1), sample("elastic", turned=True)),
+        warp(turned, sample("elastic")),
+        atol=1e-3,
+    )
+
+
 def test_all_ways_are_the_warps_of_each_drawing(matrices):
     images = draw(2)
     together = warp_in_all_ways(images, matrices, 0.0)
