@@ -71,18 +71,21 @@ class Settings:
         "Filters of each convolution. Default: the network's, "
         "32,64,128,128,256 of fast, 64,128,128,256 of paper.",
         low=1,
+        high=4096,
     )
     kernel_sizes: tuple[int, ...] = setting(
         (),
         "Side in pixels of each convolution's filters, of the paper's network. "
         "Default: 10,7,4,4.",
         low=1,
+        high=512,
     )
     units: tuple[int, ...] = setting(
         (),
         "Units of each dense layer. Default: 4096 of paper, 1024,1024 of "
         "dense.",
         low=1,
+        high=65536,
     )
     batch_norm: bool = setting(
         False,

@@ -24,6 +24,7 @@ ABLATIONS = {
     "no_ranking": {"ranking_weight"},
     "no_turns": {"quarter_turns"},
     "one_view": {"views"},
+    "turned_views": {"turned_views"},
 }
 # An ablation trains as ablation.flags does, but for the lever that is off.
 IS_ABLATION = re.compile("ablation_(.+)")

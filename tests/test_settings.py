@@ -26,6 +26,7 @@ def test_flags_text_and_back():
         ("within_alphabet", 1.0, 1.01),
         ("within_alphabet", 0.0, -0.01),
         ("filters", (1,), (64, 0)),
+        ("filters", (4096,), (4097,)),
         ("dataset", "omniglot", "mnist"),
         ("seed", 0, -1),
         ("seed", 2**31 - 1, 2**31),
