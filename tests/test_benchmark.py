@@ -391,14 +391,14 @@ def test_a_compiler_that_fails_is_told_and_left_out(monkeypatch):
         raise RuntimeError("no compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", compile)
-    step, notes = find_best(
+    step, note = find_best(
         lambda network, images: lambda: network(*images),
         torch.nn.Conv2d(1, 2, 3),
         [torch.ones(1, 1, 8, 8)],
         may_compile=True,
     )
     assert step().shape == (1, 2, 6, 6)
-    assert "torch.compile does not work here: no compiler" in notes
+    assert "torch.compile does not work here: no compiler;" in note
 
 
 class Counted:
@@ -431,10 +431,10 @@ def find_best_of_counted(monkeypatch, fails):
 
     monkeypatch.setattr(rival_settings, "TURN_SECONDS", 0)  # a step is longer
     steps = Counted(fails)
-    _, notes = rival_settings.find_best(
+    _, note = rival_settings.find_best(
         steps, torch.nn.Identity(), [torch.ones(1, 2, 8, 8)], False
     )
-    return steps.calls, notes
+    return steps.calls, note
 
 
 @needs_torch
@@ -445,12 +445,12 @@ def test_long_steps_are_timed_twice(monkeypatch):
 
 @needs_torch
 def test_settings_that_fail_when_timed_are_told_and_left_out(monkeypatch):
-    calls, notes = find_best_of_counted(
+    calls, note = find_best_of_counted(
         monkeypatch, lambda images: not images.is_contiguous()
     )
     assert calls == [3, 2]
-    assert "channels_last does not work here: out of memory" in notes
-    assert notes[-1] == "best: as written"
+    assert "channels_last does not work here: out of memory; " in note
+    assert note.endswith("; best: as written")
     with pytest.raises(
         RuntimeError, match="as written does not work here: out"
     ):

@@ -63,7 +63,7 @@ def _train_on_pairs(name, options, autocast=False):
     same = (torch.arange(options.batch_size) % 2).float()[:, None]
     make_step = _make_step_maker(same, autocast)
     network = _build_paper_network(options)
-    step, notes = _settle(make_step, network, images, options)
+    step, *notes = _settle(make_step, network, images, options)
     items, steps = options.batch_size, options.pair_steps
     return _measure_steps(name, step, items, steps), *notes
 
@@ -76,7 +76,7 @@ def _train_on_groups(name, options, autocast=False):
     network = networks.AllPairs(networks.build_fast_embedding(), 256)
     images = [_random_images(len(character), FAST_IMAGE_SIZE)]
     make_step = _make_step_maker(same, autocast)
-    step, notes = _settle(make_step, network, images, options)
+    step, *notes = _settle(make_step, network, images, options)
     items, steps = len(character), options.group_steps
     return _measure_steps(name, step, items, steps), *notes
 
@@ -113,10 +113,10 @@ def _measure_steps(name, step, items, steps):
 
 
 def _settle(make_step, network, images, options):
-    """The step as it is written, or with the settings that are the fastest."""
+    """The step as it is written, or at the fastest settings and which."""
     if options.best:
         return find_best(make_step, network, images, options.compile)
-    return make_step(network, images), ()
+    return (make_step(network, images),)
 
 
 def input(options: Options):
@@ -181,7 +181,7 @@ def evaluation(options: Options):
     if options.best:
         example = [images[support[0]], images[support[0]]]
         with torch.inference_mode():
-            step, notes = find_best(
+            step, *notes = find_best(
                 make_step, network, example, options.compile
             )
         network, channels_last = step.network, step.channels_last

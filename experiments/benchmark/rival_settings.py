@@ -37,7 +37,7 @@ class Step:
 
 def find_best(
     make_step: Callable, network: nn.Module, images: list, may_compile: bool
-) -> tuple[Step, list[str]]:
+) -> tuple[Step, str]:
     """Tries channels_last and torch.compile, and keeps the fastest.
 
     Args:
@@ -67,7 +67,8 @@ def find_best(
     if not may_compile:
         notes.append("torch.compile was not tried")
     best = min(seconds, key=seconds.get)
-    return steps[best], [*notes, f"best: {best}"]
+    # In one, as other processes say the same of some settings.
+    return steps[best], "; ".join([*notes, f"best: {best}"])
 
 
 @contextlib.contextmanager
