@@ -1,5 +1,6 @@
 """The paper's SGD, which differs by layer, and Muon for convolutions."""
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -164,8 +165,28 @@ class ConvolutionMuon(keras.optimizers.Muon):
         return len(variable.shape) != 4
 
     def zeropower_via_newtonschulz5(self, x, steps):
-        """The orthogonal matrix nearest to filters, of the filters' shape."""
-        matrix = super().zeropower_via_newtonschulz5(_as_matrix(x), steps)
+        """The orthogonal matrix nearest to filters, of the filters' shape.
+
+        Keras' iterations, each of which multiplies a matrix by a polynomial of
+        its Gram matrix. Here the polynomials are found from one Gram matrix to
+        the next, which is smaller, and multiply the matrix once, at the end:
+        half the time.
+        """
+        matrix = _as_matrix(x)
+        matrix = matrix / (ops.norm(matrix) + 1e-7)
+        is_tall = matrix.shape[0] > matrix.shape[1]
+        transposed = ops.transpose(matrix)
+        gram = transposed @ matrix if is_tall else matrix @ transposed
+        polynomials = []
+        for _ in range(steps):
+            polynomials.append(
+                self.muon_a * ops.eye(gram.shape[0], dtype=gram.dtype)
+                + self.muon_b * gram
+                + self.muon_c * gram @ gram
+            )
+            gram = polynomials[-1] @ gram @ polynomials[-1]
+        product = functools.reduce(ops.matmul, polynomials)
+        matrix = matrix @ product if is_tall else product @ matrix
         return ops.reshape(matrix, x.shape)
 
     def lr_adjust(self, x):

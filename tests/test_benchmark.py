@@ -293,6 +293,7 @@ def test_rows_of_ours(quick, workload, names):
         "lever_distances_as_product",
         "lever_normalisation",
         "lever_steps_per_execution",
+        "lever_muon",
         "lever_no_tuning",
         "lever_first_convolution",
     ],

@@ -117,6 +117,26 @@ def test_muon_moves_filters_alike_whatever_the_size_of_their_gradients():
     np.testing.assert_allclose(bias, [-0.25, 0.25], rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 1, 16), (3, 3, 8, 16)])
+def test_muon_makes_orthogonal_what_keras_does(shape):
+    rng = np.random.default_rng(0)
+    rows, columns = np.prod(shape[:3]), shape[3]
+    # Some of a momentum's directions are a thousandth of its largest.
+    scales = np.geomspace(1, 1e-3, columns)
+    matrix = np.float32(rng.normal(size=(rows, columns)) * scales)
+    optimizer = ConvolutionMuon(0.1)
+    filters = keras.ops.convert_to_tensor(matrix.reshape(shape))
+    np.testing.assert_allclose(
+        optimizer.zeropower_via_newtonschulz5(filters, 5).numpy(),
+        keras.optimizers.Muon.zeropower_via_newtonschulz5(
+            optimizer, keras.ops.convert_to_tensor(matrix), 5
+        )
+        .numpy()
+        .reshape(shape),
+        atol=1e-4,
+    )
+
+
 def test_ratio_of_what_adam_trains_beside_muon():
     layer = keras.layers.Conv2D(2, 3)
     layer.build((None, 8, 8, 1))

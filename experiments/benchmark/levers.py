@@ -5,6 +5,7 @@ its lever put the other way.
 """
 
 import contextlib
+import dataclasses
 import time
 from unittest import mock
 
@@ -20,6 +21,7 @@ from koch_siamese import (
     layers,
     networks,
     normalisation,
+    optimizers,
     recipes,
 )
 
@@ -78,6 +80,20 @@ def lever_steps_per_execution(options: Options):
     )
 
 
+def lever_muon(options: Options):
+    """Muon's iterations as Keras has them."""
+    return _measure_groups(
+        "lever_muon",
+        options,
+        mock.patch.object(
+            optimizers.ConvolutionMuon,
+            "zeropower_via_newtonschulz5",
+            _orthogonalise_as_keras,
+        ),
+        optimizer="muon",
+    )
+
+
 def lever_no_tuning(options: Options):
     """The batches tuned by tf.data."""
     make_batches = recipes.make_batches
@@ -109,17 +125,31 @@ def lever_first_convolution(options: Options):
     return _make_measure(name, trainer, settings, options, options.pair_steps)
 
 
+def _orthogonalise_as_keras(optimizer, filters, steps):
+    matrix = ops.reshape(filters, (-1, filters.shape[-1]))
+    orthogonalise = keras.optimizers.Muon.zeropower_via_newtonschulz5
+    return ops.reshape(orthogonalise(optimizer, matrix, steps), filters.shape)
+
+
 def _measure_groups(
-    name, options, *patches, precision="bfloat16", **attributes
+    name,
+    options,
+    *patches,
+    precision="bfloat16",
+    optimizer="adam",
+    **attributes,
 ):
     """The fast network on groups.
 
     Args:
         patches: in which it is built and first run, where it is otherwise.
         precision: of its convolutions.
-        attributes: of the training model, likewise.
+        optimizer: of all its weights.
+        attributes: of the training model, where it is otherwise.
     """
-    settings = ours.make_group_settings(options, precision)
+    settings = dataclasses.replace(
+        ours.make_group_settings(options, precision), optimizer=optimizer
+    )
     with contextlib.ExitStack() as stack:
         for patch in patches if options.otherwise else ():
             stack.enter_context(patch)

@@ -11,6 +11,7 @@ LEVERS = (
     "lever_normalisation",
     "lever_whole_step_by_xla",
     "lever_distances_as_product",
+    "lever_muon",
     "lever_no_tuning",
     "lever_steps_per_execution",
     "lever_first_convolution",
