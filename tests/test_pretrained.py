@@ -18,7 +18,7 @@ from koch_siamese.protocols import make_trials
 from koch_siamese.scoring import SiameseScorer, evaluate_trials, score_pairs
 from koch_siamese.thresholds import compute_probability
 
-RESULT = REPOSITORY / "experiments/results/best_seed0_lake.json"
+RESULT = REPOSITORY / "experiments/results/compact_seed0_lake.json"
 
 # A client with TensorFlow alone: PNG files in, an accuracy out.
 CLIENT = """

@@ -11,7 +11,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.result_files import provenance
 from koch_siamese.runs import RunDirectory
 
-RECIPE = ROOT / "experiments" / "best.flags"
+RECIPE = ROOT / "experiments" / "compact.flags"
 
 # By minutes: as many steps as fill nine tenths of them on 2 CPU cores, lest the
 # last epoch ends after them.
