@@ -126,7 +126,7 @@ def lever_first_convolution(options: Options):
 
 
 def _orthogonalise_as_keras(optimizer, filters, steps):
-    matrix = ops.reshape(filters, (-1, filters.shape[-1]))
+    matrix = optimizers._as_matrix(filters)
     orthogonalise = keras.optimizers.Muon.zeropower_via_newtonschulz5
     return ops.reshape(orthogonalise(optimizer, matrix, steps), filters.shape)
 
