@@ -6,6 +6,7 @@ a resumed run.
 """
 
 import dataclasses
+import functools
 import weakref
 
 import numpy as np
@@ -97,20 +98,30 @@ def _part_twins(images, matrices, same):
 def _take_pairs(pair_set, step, batch_size, ranges):
     """A batch of a fixed set; a copy's distortion is a function of the copy."""
     pair, copy = pair_set.take(step, batch_size)
-    matrices = np.array(
-        [
-            sample_affine_matrices(
-                ranges, 2, np.random.default_rng([pair_set.seed, *item])
-            )
-            for item in zip(pair, copy, strict=True)
-        ]
-    )
-    matrices[copy == 0] = np.eye(2, matrices.shape[-1])  # as it is
+    matrices = _sample_copies(
+        ranges, len(pair_set.same), pair_set.num_copies, pair_set.seed
+    )[copy, pair]
     return (
         np.concatenate([pair_set.first[pair], pair_set.second[pair]]),
         np.concatenate([matrices[:, 0], matrices[:, 1]]),
         pair_set.same[pair],
     )
+
+
+@functools.lru_cache(maxsize=2)
+def _sample_copies(ranges, num_pairs, num_copies, seed):
+    """Matrices `[1 + num_copies, num_pairs, 2, 2, columns]` of a fixed set.
+
+    The first are the pairs as they are. Kept, as every step asks for them, and
+    drawing a few at a time would take as long as a GPU needs for the step.
+    """
+    rng = np.random.default_rng([seed, num_pairs, num_copies])
+    copies = [
+        sample_affine_matrices(ranges, 2 * num_pairs, rng)
+        for _ in range(1 + num_copies)
+    ]
+    copies[0][:] = np.eye(2, copies[0].shape[-1])
+    return np.reshape(copies, (1 + num_copies, num_pairs, 2, 2, -1))
 
 
 def make_groups(
