@@ -48,7 +48,8 @@ def make_pairs(
         num_pairs: size of a fixed set of pairs, which are not distorted; 0 for
             new pairs without end, which are.
         num_copies: distorted copies of each pair of a fixed set, always the
-            same ones (section 4.1 has 8).
+            same ones (section 4.1 has 8); 48 bytes of memory for each, more
+            if `ranges` has waves.
         first_step: the step to begin with, when a training goes on.
 
     Returns:
@@ -112,8 +113,8 @@ def _take_pairs(pair_set, step, batch_size, ranges):
 def _sample_copies(ranges, num_pairs, num_copies, seed):
     """Matrices `[1 + num_copies, num_pairs, 2, 2, columns]` of a fixed set.
 
-    The first are the pairs as they are. Kept, as every step asks for them, and
-    drawing a few at a time would take as long as a GPU needs for the step.
+    The first are the pairs as they are. Drawn at once and kept, as every step
+    asks for some: one by one, those of a batch of 128 took 6 ms.
     """
     rng = np.random.default_rng([seed, num_pairs, num_copies])
     copies = [
