@@ -1,20 +1,35 @@
 """Siamese neural networks for one-shot image recognition (Koch et al. 2015)."""
 
-__version__ = "0.1.0"
+import importlib
 
-__all__ = ["get_thresholds", "load_model", "load_pretrained"]
+from koch_siamese.version import __version__
+
+# Where each public name is defined. Imported on first use, so that a command
+# answers --help without TensorFlow.
+_HOMES = {
+    "InputError": "koch_siamese.errors",
+    "Run": "koch_siamese.runs.directory",
+    "Settings": "koch_siamese.runs.settings",
+    "evaluate_protocol": "koch_siamese.evaluation.protocols",
+    "get_thresholds": "koch_siamese.models.siamese",
+    "load_characters": "koch_siamese.data.sources",
+    "load_folder": "koch_siamese.data.image_folder",
+    "load_model": "koch_siamese.models.loading",
+    "load_pretrained": "koch_siamese.models.loading",
+    "read_drawing": "koch_siamese.data.image_files",
+    "train_and_evaluate": "koch_siamese.training.loop",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name):
-    """Imports what needs Keras on first use: importing this stays light."""
-    if name in __all__:
-        from koch_siamese import model_files, networks
-
-        home = networks if name == "get_thresholds" else model_files
-        return getattr(home, name)
+    """Imports a public name on first use."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    """What is imported on first use, too."""
-    return [*globals(), *__all__]
+    """Lists the names that are imported on first use, too."""
+    return [*globals(), *_HOMES]

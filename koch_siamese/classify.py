@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import common_flags
+from koch_siamese import cli
 from koch_siamese.errors import InputError
 
 SUPPORT = flags.DEFINE_string(
@@ -35,8 +35,8 @@ JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each query.")
 FIGURE = flags.DEFINE_string(
     "figure", None, "Draw queries, characters and scores into this PNG file."
 )
-common_flags.define_model_flags()
-common_flags.define_crop_flag()
+cli.define_model_flags()
+cli.define_crop_flag()
 
 
 def _check_flags():
@@ -63,7 +63,7 @@ def _check_flags():
 
 def _read_support():
     """Supports and their names, if a folder is given."""
-    from koch_siamese.folders import load_folder
+    from koch_siamese.data.image_folder import load_folder
 
     if not SUPPORT.value:
         return None, ()
@@ -77,12 +77,12 @@ def _read_queries():
     Raises:
         InputError: not one can be read.
     """
-    from koch_siamese.image_files import list_images
+    from koch_siamese.data.image_files import list_images
 
     queries, complaints = {}, {}
     for path in list_images(QUERY.value) if QUERY.value else ():
         try:
-            queries[path] = common_flags.read_drawing(path)
+            queries[path] = cli.read_drawing(path)
         except InputError as error:
             complaints[path] = error
     if complaints and not queries:
@@ -94,7 +94,7 @@ def _build_gallery(scorer, fingerprint, images, names):
     """The gallery of the flags, stored if it has a file."""
     import numpy as np
 
-    from koch_siamese.gallery import Gallery
+    from koch_siamese.inference.gallery import Gallery
 
     path, crop = GALLERY.value, flags.FLAGS.crop
     if path and (Path(path).exists() or not names):
@@ -140,7 +140,7 @@ def _to_row(path, answer):
 
 def _print_answers(answers, complaints):
     """A line for each query: JSON, or a row of a table."""
-    from koch_siamese.tables import format_table
+    from koch_siamese.reporting.text import format_table
 
     if JSON.value:
         for path, answer in answers.items():
@@ -158,26 +158,28 @@ def main():
     Those that cannot be read do not keep the others from being answered.
     """
     _check_flags()
-    model_path = common_flags.model_path(default="pretrained")
+    model_path = cli.model_path(default="pretrained")
     images, names = _read_support()
     queries, complaints = _read_queries()
-    common_flags.import_tensorflow()
+    cli.import_tensorflow()
     import numpy as np
 
-    from koch_siamese import figures, model_files, networks
-    from koch_siamese.gallery import answer_queries, score_characters
-    from koch_siamese.scoring import SiameseScorer
+    from koch_siamese.evaluation.scoring import SiameseScorer
+    from koch_siamese.inference.gallery import answer_queries, score_characters
+    from koch_siamese.models import loading
+    from koch_siamese.models.siamese import compute_fingerprint, get_thresholds
+    from koch_siamese.reporting import figures
 
-    model = model_files.load_model(model_path)
+    model = loading.load_model(model_path)
     scorer = SiameseScorer(model)
-    fingerprint = networks.compute_fingerprint(model)
+    fingerprint = compute_fingerprint(model)
     gallery = _build_gallery(scorer, fingerprint, images, names)
     if not queries:
         print(f"{GALLERY.value}: {len(gallery.characters)} characters")
         return
     drawings = np.stack(list(queries.values()))
     scores = score_characters(scorer, gallery, scorer.embed(drawings))
-    thresholds = networks.get_thresholds(model)
+    thresholds = get_thresholds(model)
     answers = answer_queries(scores, gallery.characters, thresholds)
     _print_answers(dict(zip(queries, answers, strict=True)), complaints)
     if FIGURE.value:
@@ -195,4 +197,4 @@ def main():
 
 
 if __name__ == "__main__":
-    common_flags.run(main)
+    cli.run(main)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import common_flags
+from koch_siamese import cli
 from koch_siamese.errors import InputError
-from koch_siamese.settings import BACKGROUNDS, PROTOCOLS, Settings
+from koch_siamese.runs.settings import BACKGROUNDS, PROTOCOLS, Settings
 
-common_flags.define_model_flags(
+cli.define_model_flags(
     "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff",
     without="",
 )
@@ -115,18 +115,18 @@ def _check_lake():
 
 def _read_run():
     """The run's directory and settings, if one is given."""
-    from koch_siamese.runs import RunDirectory
+    from koch_siamese.runs.directory import Run
 
     if not flags.FLAGS.workdir:
         return None, Settings(num_trials=1000)
-    run = RunDirectory(flags.FLAGS.workdir)
+    run = Run(flags.FLAGS.workdir)
     return run, run.read_settings()
 
 
 def _build_scorer(model):
-    from koch_siamese.baselines import BASELINES
-    from koch_siamese.model_files import load_model
-    from koch_siamese.scoring import SiameseScorer
+    from koch_siamese.evaluation.baselines import BASELINES
+    from koch_siamese.evaluation.scoring import SiameseScorer
+    from koch_siamese.models.loading import load_model
 
     if model in BASELINES:
         return BASELINES[model]()
@@ -184,21 +184,24 @@ def main():
             f"--output={OUTPUT.value} is a folder: expected the file to write."
         )
     _check_lake()
-    model = common_flags.model_path()
+    model = cli.model_path()
     run, settings = _read_run()
-    common_flags.import_tensorflow()
-    from koch_siamese.datasets import DataSource
-    from koch_siamese.protocols import evaluate_with_baseline, format_results
-    from koch_siamese.result_files import write_result
+    cli.import_tensorflow()
+    from koch_siamese.data.sources import DataSource
+    from koch_siamese.evaluation.protocols import (
+        evaluate_protocol,
+        format_results,
+    )
+    from koch_siamese.runs.results import write_result
 
-    result = evaluate_with_baseline(
+    result = evaluate_protocol(
         _build_scorer(model),
         PROTOCOL.value,
         DataSource(
             DATASET.value or _default_dataset(settings),
             BACKGROUND.value or settings.background,
-            common_flags.DATA_DIR.value,
-            common_flags.MANUAL_DIR.value,
+            cli.DATA_DIR.value,
+            cli.MANUAL_DIR.value,
             _crop(run, settings),
         ),
         split=SPLIT.value,
@@ -217,4 +220,4 @@ def main():
 
 
 if __name__ == "__main__":
-    common_flags.run(main)
+    cli.run(main)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import common_flags
+from koch_siamese import cli
 from koch_siamese.errors import InputError
 
 # The formats, and what must be installed for them beyond the package's needs.
@@ -34,7 +34,7 @@ FORMATS_WANTED = flags.DEFINE_list(
     ["saved_model"],
     f"What to write, of {', '.join(FORMATS)}; onnx needs the extra 'export'.",
 )
-common_flags.define_model_flags()
+cli.define_model_flags()
 
 
 def _check_formats():
@@ -82,8 +82,8 @@ def _make_folder_beside(output):
 
 
 def _format_exports(output, differences):
-    from koch_siamese.serving_files import ONNX_OPSET
-    from koch_siamese.tables import format_table
+    from koch_siamese.inference.exporters import ONNX_OPSET
+    from koch_siamese.reporting.text import format_table
 
     kinds = {
         "": "SavedModel",
@@ -106,14 +106,14 @@ def _suffix_first(path):
 def main():
     """Writes, checks and lists the files."""
     formats, output = _check_formats(), _check_output()
-    path = common_flags.model_path(default="pretrained")
+    path = cli.model_path(default="pretrained")
     # A model.keras is the same for every backend; exports are TensorFlow's.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    common_flags.import_tensorflow()
+    cli.import_tensorflow()
     import tensorflow as tf
 
-    from koch_siamese import serving_files
-    from koch_siamese.model_files import load_model
+    from koch_siamese.inference import exporters
+    from koch_siamese.models.loading import load_model
 
     model = load_model(path)
     try:
@@ -121,8 +121,8 @@ def main():
             partial = Path(temporary, output.name)
             partial.mkdir()
             for name in formats:
-                serving_files.FORMATS[name](model, partial)
-            differences = serving_files.check_exports(model, partial)
+                exporters.FORMATS[name](model, partial)
+            differences = exporters.check_exports(model, partial)
             partial.replace(output)
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         reason = str(error).rpartition("; ")[2]
@@ -134,4 +134,4 @@ def main():
 
 
 if __name__ == "__main__":
-    common_flags.run(main)
+    cli.run(main)

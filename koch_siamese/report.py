@@ -12,10 +12,11 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import common_flags, documents, reporting
+from koch_siamese import cli
 from koch_siamese.errors import InputError
-from koch_siamese.result_files import write_whole
-from koch_siamese.runs import RunDirectory
+from koch_siamese.reporting import documents, result_tables
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import write_whole
 
 ADD = flags.DEFINE_multi_string(
     "add", [], "A run whose results to keep; may be given several times."
@@ -28,7 +29,7 @@ RESULTS = flags.DEFINE_string(
 )
 DOCUMENTS = flags.DEFINE_list(
     "documents",
-    ["README.md", "experiments/README.md", "koch_siamese/pretrained.md"],
+    ["README.md", "experiments/README.md", "koch_siamese/models/pretrained.md"],
     "Markdown files with <!-- report: TABLE --> and <!-- end of report -->.",
 )
 TABLES = flags.DEFINE_string(
@@ -68,7 +69,7 @@ def _find_recipe(run):
         )
     if not Path(recipe).is_file():
         raise InputError(f"{recipe}, the recipe of {run.path}, is not there.")
-    settings, _ = common_flags.read_flagfile(recipe)
+    settings, _ = cli.read_flagfile(recipe)
     changed = _differences(run.read_settings(), settings)
     if changed:
         raise InputError(
@@ -88,7 +89,7 @@ def _differences(settings, recipe):
 
 def _add(path):
     """Copies the results that are of a run's own model."""
-    run = RunDirectory(path)
+    run = Run(path)
     recipe = _find_recipe(run)
     prefix = f"{Path(recipe).stem}_seed{run.read_settings().seed}"
     for source in sorted(run.results.glob("*.json")):
@@ -153,12 +154,12 @@ def main():
         for path in ADD.value:
             _add(path)
         return
-    tables = reporting.load_tables(Path(TABLES.value))
-    results = reporting.load_results(Path(RESULTS.value))
+    tables = result_tables.load_tables(Path(TABLES.value))
+    results = result_tables.load_results(Path(RESULTS.value))
     if not CHECK.value:
         _print_tables(tables, results)
     _write_documents(tables, results)
 
 
 if __name__ == "__main__":
-    common_flags.run(main)
+    cli.run(main)

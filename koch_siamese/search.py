@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import common_flags
+from koch_siamese import cli
 from koch_siamese.errors import InputError
 
 WORKDIR = flags.DEFINE_string(
@@ -37,7 +37,7 @@ SEARCH_NETWORK = flags.DEFINE_bool(
     False,
     "Whether filters, kernel sizes and units are searched, too.",
 )
-common_flags.define_settings_flags()
+cli.define_settings_flags()
 
 
 def _require_optuna():
@@ -52,27 +52,23 @@ def _require_optuna():
 
 def main():
     """Searches, and says where the best is."""
-    settings = common_flags.read_settings()
+    settings = cli.read_settings()
     _require_optuna()
-    common_flags.import_tensorflow()
-    from koch_siamese.search_space import require_searchable
-    from koch_siamese.searches import Search
-    from koch_siamese.training import make_deterministic, make_source
+    cli.import_tensorflow()
+    from koch_siamese.training.loop import make_deterministic, make_source
+    from koch_siamese.tuning.space import require_searchable
+    from koch_siamese.tuning.study import Search
 
     require_searchable(settings)
     if settings.deterministic:
         make_deterministic()
     workdir = Path(WORKDIR.value)
     search = Search(settings, workdir, SEARCH_NETWORK.value, STORAGE.value)
-    source = make_source(
-        settings, common_flags.DATA_DIR.value, common_flags.MANUAL_DIR.value
-    )
+    source = make_source(settings, cli.DATA_DIR.value, cli.MANUAL_DIR.value)
     search.run(NUM_RUNS.value, source)
     print(search.format_runs())
     print(f"The best run's settings are in {workdir / 'best.flags'}")
 
 
 if __name__ == "__main__":
-    common_flags.run(
-        main, "interrupted; give the same command again, and it goes on."
-    )
+    cli.run(main, "interrupted; give the same command again, and it goes on.")

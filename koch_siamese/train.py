@@ -11,14 +11,14 @@ import sys
 
 from absl import flags
 
-from koch_siamese import common_flags
+from koch_siamese import cli
 from koch_siamese.errors import InputError
 
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/quickstart", "The run's directory."
 )
 
-common_flags.define_settings_flags()
+cli.define_settings_flags()
 
 
 def _flagfiles():
@@ -35,18 +35,18 @@ def main():
     """Trains and evaluates by the flags."""
     if not WORKDIR.value:
         raise InputError("--workdir is empty: expected the run's directory.")
-    settings = common_flags.read_settings()
-    common_flags.import_tensorflow()
-    from koch_siamese.inspection import format_thresholds
-    from koch_siamese.protocols import format_results
-    from koch_siamese.runs import RunDirectory
-    from koch_siamese.training import train_and_evaluate
+    settings = cli.read_settings()
+    cli.import_tensorflow()
+    from koch_siamese.evaluation.protocols import format_results
+    from koch_siamese.runs.directory import Run
+    from koch_siamese.training.finalize import format_thresholds
+    from koch_siamese.training.loop import train_and_evaluate
 
     results = train_and_evaluate(
         settings,
         WORKDIR.value,
-        data_dir=common_flags.DATA_DIR.value,
-        manual_dir=common_flags.MANUAL_DIR.value,
+        data_dir=cli.DATA_DIR.value,
+        manual_dir=cli.MANUAL_DIR.value,
         flagfile=",".join(_flagfiles()) or None,
     )
     if results is None:
@@ -54,11 +54,9 @@ def main():
         return
     if results:
         print(format_results(results))
-    print(format_thresholds(RunDirectory(WORKDIR.value).read_thresholds()))
+    print(format_thresholds(Run(WORKDIR.value).read_thresholds()))
     print(f"Model, results and figures are in {WORKDIR.value}")
 
 
 if __name__ == "__main__":
-    common_flags.run(
-        main, "interrupted; give the same command again, and it goes on."
-    )
+    cli.run(main, "interrupted; give the same command again, and it goes on.")

@@ -7,14 +7,14 @@ import json
 
 from absl import flags
 
-from koch_siamese import common_flags
+from koch_siamese import cli
 from koch_siamese.errors import InputError
 
 FIRST = flags.DEFINE_string("first", None, "A drawing.")
 SECOND = flags.DEFINE_string("second", None, "Another drawing.")
 JSON = flags.DEFINE_bool("json", False, "Print a line of JSON.")
-common_flags.define_model_flags()
-common_flags.define_crop_flag()
+cli.define_model_flags()
+cli.define_crop_flag()
 
 
 def main():
@@ -23,17 +23,18 @@ def main():
         raise InputError(
             "Two drawings are expected: give --first=FILE and --second=FILE."
         )
-    model_path = common_flags.model_path(default="pretrained")
-    first, second = map(common_flags.read_drawing, (FIRST.value, SECOND.value))
-    common_flags.import_tensorflow()
+    model_path = cli.model_path(default="pretrained")
+    first, second = map(cli.read_drawing, (FIRST.value, SECOND.value))
+    cli.import_tensorflow()
     import numpy as np
 
-    from koch_siamese import model_files, networks
-    from koch_siamese.scoring import SiameseScorer
-    from koch_siamese.thresholds import compute_probability
+    from koch_siamese.evaluation.calibration import compute_probability
+    from koch_siamese.evaluation.scoring import SiameseScorer
+    from koch_siamese.models import loading
+    from koch_siamese.models.siamese import get_thresholds
 
-    model = model_files.load_model(model_path)
-    thresholds = networks.get_thresholds(model)
+    model = loading.load_model(model_path)
+    thresholds = get_thresholds(model)
     scorer = SiameseScorer(model)
     embeddings = scorer.embed(np.stack([first, second]))
     score = float(scorer.score(embeddings[:1], embeddings[1:])[0])
@@ -55,4 +56,4 @@ def main():
 
 
 if __name__ == "__main__":
-    common_flags.run(main)
+    cli.run(main)

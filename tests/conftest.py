@@ -11,7 +11,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import numpy as np
 import pytest
 
-from koch_siamese.characters import Characters
+from koch_siamese.data.characters import Characters
 
 REPOSITORY = Path(__file__).parents[1]
 TINY_MODEL = REPOSITORY / "tests" / "fixtures" / "tiny_model.keras"
@@ -75,7 +75,7 @@ def characters():
 @pytest.fixture(scope="session")
 def glyphs_dir(tmp_path_factory):
     """A data_dir with glyphs/tiny in it."""
-    from koch_siamese.datasets import load_characters
+    from koch_siamese.data.sources import load_characters
 
     path = str(tmp_path_factory.mktemp("tensorflow_datasets"))
     load_characters("glyphs/tiny", "test", data_dir=path)

@@ -25,7 +25,9 @@ from experiments.benchmark import (
 from experiments.benchmark.counting import count_multiply_adds
 from experiments.benchmark.options import LEVERS, QUICK, Options
 from experiments.benchmark.rows import ROWS
-from koch_siamese import comparisons, embeddings, networks
+from koch_siamese.models import embeddings
+from koch_siamese.models.siamese import build_fast_siamese
+from koch_siamese.reporting import benchmark_table
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
@@ -179,7 +181,7 @@ def summary(middle):
 
 
 def test_table_literally():
-    table = comparisons.Comparison.from_json(
+    table = benchmark_table.Comparison.from_json(
         {
             "comparison": "benchmark.json",
             "rows": [
@@ -221,7 +223,7 @@ def test_table_literally():
 def test_table_of_the_repository_has_all_rows():
     path = REPOSITORY / "experiments/tables.json"
     tables = [
-        comparisons.Comparison.load(path, name)
+        benchmark_table.Comparison.load(path, name)
         for name in ("benchmark", "profile", "levers")
     ]
     assert {row.row for table in tables for row in table.rows} == set(ROWS)
@@ -232,7 +234,7 @@ def test_table_of_the_repository_has_all_rows():
 
 
 def test_headings_of_a_table_that_has_other_columns():
-    table = comparisons.Comparison.from_json(
+    table = benchmark_table.Comparison.from_json(
         {
             "comparison": "benchmark.json",
             "columns": {"rival": "otherwise", "rival_best": "", "aim": ""}
@@ -365,7 +367,7 @@ def test_rivals_networks_are_ours():
 
     paper = rival_networks.build_paper_embedding((64, 128, 128, 256), 4096)
     assert count(rival_networks.Siamese(paper, 4096)) == 38_951_745
-    fast = networks.build_fast_siamese(32, embeddings.FAST_FILTERS)
+    fast = build_fast_siamese(32, embeddings.FAST_FILTERS)
     assert count(
         rival_networks.Siamese(rival_networks.build_fast_embedding(), 256)
     ) == sum(np.prod(x.shape) for x in fast.trainable_weights)

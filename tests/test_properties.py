@@ -12,18 +12,18 @@ from drawing import draw, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from koch_siamese.data.image_files import read_drawing
 from koch_siamese.errors import InputError
-from koch_siamese.gallery import Gallery
-from koch_siamese.image_files import read_drawing
-from koch_siamese.pairs import (
+from koch_siamese.inference.gallery import Gallery
+from koch_siamese.reporting.result_tables import load_results, load_tables
+from koch_siamese.runs.settings import Settings
+from koch_siamese.sampling.pairs import (
     CharacterIndex,
     PairSet,
     sample_group,
     sample_pairs,
 )
-from koch_siamese.reporting import load_results, load_tables
-from koch_siamese.settings import Settings
-from koch_siamese.trials import (
+from koch_siamese.sampling.trials import (
     compute_credit,
     sample_trials,
     wilson_interval,

@@ -21,9 +21,10 @@ from absl import flags
 
 from experiments.benchmark import rows
 from experiments.benchmark.options import LEVERS, QUICK, Options
-from koch_siamese import common_flags, comparisons
+from koch_siamese import cli
 from koch_siamese.errors import InputError
-from koch_siamese.result_files import provenance, write_text
+from koch_siamese.reporting import benchmark_table
+from koch_siamese.runs.results import provenance, write_text
 
 ROWS = flags.DEFINE_list(
     "rows",
@@ -63,7 +64,7 @@ def _find_dataset():
     """Omniglot where it is prepared, else the glyphs."""
     if QUICK_MODE.value:
         return "glyphs/tiny"
-    place = common_flags.DATA_DIR.value or "~/tensorflow_datasets"
+    place = cli.DATA_DIR.value or "~/tensorflow_datasets"
     is_there = (Path(place).expanduser() / "omniglot").is_dir()
     return "omniglot" if is_there else "glyphs"
 
@@ -72,7 +73,7 @@ def _make_options(folder):
     options = Options(
         folder=folder,
         dataset=_find_dataset(),
-        data_dir=common_flags.DATA_DIR.value,
+        data_dir=cli.DATA_DIR.value,
         threads=THREADS.value or os.cpu_count(),
         target=TARGET.value,
     )
@@ -115,7 +116,7 @@ def main():
             else f"{TABLES} is not there: run this in the repository's root."
         )
     tables = [
-        comparisons.Comparison.load(TABLES, name)
+        benchmark_table.Comparison.load(TABLES, name)
         for name in ("benchmark", "profile", "levers")
     ]
     path = OUTPUT.value or (None if QUICK_MODE.value else tables[0].path)
@@ -148,4 +149,4 @@ def main():
 
 
 if __name__ == "__main__":
-    common_flags.run(main)
+    cli.run(main)

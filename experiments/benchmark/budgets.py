@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from experiments.benchmark.measuring import ROOT, make_environment
 from experiments.benchmark.options import Options
 from koch_siamese.errors import InputError
-from koch_siamese.result_files import provenance
-from koch_siamese.runs import RunDirectory
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import provenance
 
 RECIPE = ROOT / "experiments" / "compact.flags"
 
@@ -57,7 +57,7 @@ def measure_budgets(
     for seed in seeds:
         values = {}
         for minutes, settings in BUDGETS.items():
-            run = RunDirectory(f"{workdir}/{commit}/{minutes}min_seed{seed}")
+            run = Run(f"{workdir}/{commit}/{minutes}min_seed{seed}")
             flags = {"max_minutes": 0.05 if quick else minutes}
             flags |= {"seed": seed, "workdir": run.path}
             flags |= {} if quick else settings

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmark.options import Options
-from koch_siamese.characters import Characters
-from koch_siamese.datasets import DataSource
-from koch_siamese.protocols import make_trials
+from koch_siamese.data.characters import Characters
+from koch_siamese.data.sources import DataSource
+from koch_siamese.evaluation.protocols import make_trials
 
 
 def prepare(options: Options):

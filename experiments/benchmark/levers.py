@@ -15,15 +15,15 @@ from keras import ops
 
 from experiments.benchmark import ours
 from experiments.benchmark.options import Options
-from koch_siamese import (
+from koch_siamese.models import (
     distortions,
     embeddings,
     layers,
-    networks,
-    normalisation,
-    optimizers,
-    recipes,
+    normalization,
+    siamese,
 )
+from koch_siamese.models.siamese import build_siamese, get_embedding
+from koch_siamese.training import builders, optimizers
 
 
 def lever_bfloat16(options: Options):
@@ -39,7 +39,7 @@ def lever_parts_by_xla(options: Options):
         options,
         mock.patch.object(distortions, "compile_with_xla", _leave),
         mock.patch.object(layers, "compile_with_xla", _leave),
-        mock.patch.object(normalisation, "compile_with_xla", _leave),
+        mock.patch.object(normalization, "compile_with_xla", _leave),
     )
 
 
@@ -50,7 +50,7 @@ def lever_normalisation(options: Options):
         "lever_normalisation",
         options,
         mock.patch.object(embeddings, "GroupNormalization", keras_own),
-        mock.patch.object(networks, "GroupNormalization", keras_own),
+        mock.patch.object(siamese, "GroupNormalization", keras_own),
     )
 
 
@@ -96,14 +96,14 @@ def lever_muon(options: Options):
 
 def lever_no_tuning(options: Options):
     """The batches tuned by tf.data."""
-    make_batches = recipes.make_batches
+    make_batches = builders.make_batches
     tuned = tf.data.Options()
     tuned.autotune.enabled = True
     return _measure_groups(
         "lever_no_tuning",
         options,
         mock.patch.object(
-            recipes,
+            builders,
             "make_batches",
             lambda *arguments: make_batches(*arguments).with_options(tuned),
         ),
@@ -114,14 +114,14 @@ def lever_first_convolution(options: Options):
     """The paper's first convolution as a product of its patches' matrix."""
     name = "lever_first_convolution"
     settings = ours.make_pair_settings(options, "float32")
-    siamese = recipes.build_model(settings)
+    siamese = builders.build_model(settings)
     if options.otherwise:
-        siamese = networks.build_siamese(
+        siamese = build_siamese(
             keras.models.clone_model(
-                networks.get_embedding(siamese), clone_function=_copy_layer
+                get_embedding(siamese), clone_function=_copy_layer
             )
         )
-    trainer = recipes.build_trainer(settings, siamese)
+    trainer = builders.build_trainer(settings, siamese)
     return _make_measure(name, trainer, settings, options, options.pair_steps)
 
 
@@ -153,8 +153,8 @@ def _measure_groups(
     with contextlib.ExitStack() as stack:
         for patch in patches if options.otherwise else ():
             stack.enter_context(patch)
-        siamese = recipes.build_model(settings)
-        trainer = recipes.build_trainer(settings, siamese)
+        siamese = builders.build_model(settings)
+        trainer = builders.build_trainer(settings, siamese)
         for attribute, value in attributes.items():
             if options.otherwise:
                 setattr(trainer, attribute, value)

@@ -15,13 +15,20 @@ from experiments.benchmark.counting import count_multiply_adds
 from experiments.benchmark.data import to_characters
 from experiments.benchmark.options import Options
 from experiments.benchmark.profiling import profile
-from koch_siamese import embeddings, networks, recipes, serving_files
-from koch_siamese.batches import make_pairs
-from koch_siamese.distortions import DISTORTIONS, AffineWarp
-from koch_siamese.layers import Preprocessing
-from koch_siamese.scoring import SiameseScorer, evaluate_trials
-from koch_siamese.settings import Settings
-from koch_siamese.trials import Trials
+from koch_siamese.evaluation.scoring import SiameseScorer, evaluate_trials
+from koch_siamese.inference import exporters
+from koch_siamese.models import embeddings
+from koch_siamese.models.distortions import DISTORTIONS, AffineWarp
+from koch_siamese.models.layers import Preprocessing
+from koch_siamese.models.siamese import (
+    build_fast_siamese,
+    build_siamese,
+    get_embedding,
+)
+from koch_siamese.runs.settings import Settings
+from koch_siamese.sampling.trials import Trials
+from koch_siamese.training import builders
+from koch_siamese.training.batches import make_pairs
 
 IMAGE_SIZE = 105
 FAST_IMAGE_SIZE = 32
@@ -89,10 +96,10 @@ def make_group_settings(options: Options, precision: str) -> Settings:
 
 def _make_training(name, settings, options, images, steps):
     """Steps of `fit` on one batch: forward, backward, update and the warp."""
-    siamese = recipes.build_model(settings)
-    trainer = recipes.build_trainer(settings, siamese)
+    siamese = builders.build_model(settings)
+    trainer = builders.build_trainer(settings, siamese)
     train = make_steps(trainer, settings, options, steps)
-    embedding = networks.get_embedding(siamese)
+    embedding = get_embedding(siamese)
     operations = 2 * images * count_multiply_adds(embedding, training=True)
     items = images if settings.sampling == "groups" else images // 2
 
@@ -120,7 +127,7 @@ def make_steps(
 ) -> Callable[[], object]:
     """A function that trains for some steps, all on the same batch."""
     characters = to_characters(options.read()).resized(settings.image_size)
-    batches = recipes.make_batches(settings, characters)
+    batches = builders.make_batches(settings, characters)
     batch = next(iter(batches))
     batches = (
         tf.data.Dataset.from_tensors(batch)
@@ -186,7 +193,7 @@ def evaluation(options: Options):
     data = options.read()
     trials = Trials(data["query"], data["support"], data["answer"])
     scorer = SiameseScorer(
-        networks.build_siamese(
+        build_siamese(
             embeddings.build_paper_embedding(
                 IMAGE_SIZE, options.filters, units=(options.units,)
             )
@@ -205,11 +212,9 @@ def evaluation(options: Options):
 
 def serving(options: Options):
     """One query against stored embeddings, by the exported SavedModel."""
-    siamese = networks.build_fast_siamese(
-        FAST_IMAGE_SIZE, embeddings.FAST_FILTERS
-    )
+    siamese = build_fast_siamese(FAST_IMAGE_SIZE, embeddings.FAST_FILTERS)
     with tempfile.TemporaryDirectory() as folder:
-        serving_files.save_saved_model(siamese, Path(folder))
+        exporters.save_saved_model(siamese, Path(folder))
         served = tf.saved_model.load(str(Path(folder, "saved_model")))
     dim = SiameseScorer(siamese).dim
     rng = np.random.default_rng(0)

@@ -11,8 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmark.options import Options
-from koch_siamese.pairs import CharacterIndex, sample_group, sample_pairs
-from koch_siamese.trials import TrialIndex
+from koch_siamese.sampling.pairs import (
+    CharacterIndex,
+    sample_group,
+    sample_pairs,
+)
+from koch_siamese.sampling.trials import TrialIndex
 
 NUM_DRAWERS = 20
 CHARACTERS_PER_ALPHABET = 30
@@ -108,8 +112,8 @@ def _hold_alone(num_drawings):
 
 def hold(num_drawings: int):
     """Prints this process' bytes while so many drawings give batches."""
-    from koch_siamese.batches import make_pairs
-    from koch_siamese.distortions import DISTORTIONS
+    from koch_siamese.models.distortions import DISTORTIONS
+    from koch_siamese.training.batches import make_pairs
 
     batches = make_pairs(
         _make_characters(num_drawings),
@@ -127,7 +131,7 @@ def hold(num_drawings: int):
 
 
 def _make_characters(num_drawings):
-    from koch_siamese.characters import Characters
+    from koch_siamese.data.characters import Characters
 
     drawing = np.arange(num_drawings)
     character = drawing // NUM_DRAWERS

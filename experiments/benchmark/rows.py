@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from experiments.benchmark import budgets, measuring
 from experiments.benchmark.options import LEVERS, Options
-from koch_siamese.comparisons import Row
+from koch_siamese.reporting.benchmark_table import Row
 
 RIVALS = ("rival", "rival_best")
 ROWS = {

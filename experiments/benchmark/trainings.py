@@ -6,10 +6,10 @@ import tempfile
 import keras
 
 from experiments.benchmark.options import QUICK, Options
-from koch_siamese import training
-from koch_siamese.datasets import DataSource
-from koch_siamese.runs import RunDirectory
-from koch_siamese.settings import Settings
+from koch_siamese.data.sources import DataSource
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.settings import Settings
+from koch_siamese.training.loop import train
 
 # The same network, drawings in a step and rates for both samplings.
 LEARNING = {
@@ -58,9 +58,9 @@ def learning(options: Options):
 
     def measure():
         with tempfile.TemporaryDirectory() as folder:
-            run = RunDirectory(folder)
+            run = Run(folder)
             run.claim(settings)
-            state = training.train(
+            state = train(
                 settings, run, source, callbacks=[StopAt(options.target)]
             )
         history = state["history"]

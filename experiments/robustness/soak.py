@@ -1,0 +1,165 @@
+r"""Trains, kills and goes on, for hours: nothing may be lost but an epoch.
+
+    python experiments/robustness/soak.py --minutes=120
+
+One training, with batch normalisation and --deterministic, runs to its end
+undisturbed. The same training then runs again and again, killed at random
+moments (SIGKILL or SIGTERM, about one in four while files are written) and
+started anew until it ends; its weights must be those of the first, bit for bit.
+"""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+from absl import app, flags
+
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import write_result
+
+MINUTES = flags.DEFINE_float("minutes", 120, "How long to go on.")
+SEED = flags.DEFINE_integer("seed", 0, "Decides the moments of the kills.")
+WORKDIR = flags.DEFINE_string("workdir", "runs/soak", "Where the runs go.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps data sets.")
+OUTPUT = flags.DEFINE_string(
+    "output", "experiments/results/soak.json", "The summary."
+)
+
+LONGEST_LIFE_SECONDS = 40
+LONGEST_END_SECONDS = 120  # from a signal to the end; more is a hang
+# A training that is done all the same, or killed. SIGTERM is answered by exit 1
+# and a line that says how to go on, or kills while Python still starts.
+EXPECTED_EXITS = {
+    signal.SIGKILL: (0, -signal.SIGKILL),
+    signal.SIGTERM: (0, 1, -signal.SIGTERM),
+}
+TRAINING = (
+    "--dataset=glyphs/tiny",
+    "--image_size=16",
+    "--filters=16,16,32",
+    "--group_characters=16",
+    "--steps_per_epoch=60",
+    "--epochs=150",
+    "--patience=150",
+    "--validation_trials=200",
+    "--protocols=within_alphabet",
+    "--num_trials=200",
+    "--deterministic",
+)
+
+
+def start(workdir):
+    """Starts or goes on with the training."""
+    arguments = [f"--workdir={workdir}"]
+    if DATA_DIR.value:
+        arguments.append(f"--data_dir={DATA_DIR.value}")
+    return subprocess.Popen(
+        [sys.executable, "-m", "koch_siamese.train", *TRAINING, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def count_epochs(workdir):
+    """Epochs that are stored."""
+    checkpoint = Run(workdir).load_checkpoint()
+    return checkpoint[1]["epoch"] if checkpoint else 0
+
+
+def read_weights(workdir):
+    """The weights of the best model, and of the last epoch's trainer."""
+    path, _ = Run(workdir).load_checkpoint()
+    files = (path, Run(workdir).model)
+    return [zipfile.ZipFile(x).read("model.weights.h5") for x in files]
+
+
+def wait_and_kill(process, workdir, rng):
+    """Lets a training live for a while.
+
+    Returns:
+        Whether it was killed before it ended, how, and its output.
+
+    Raises:
+        SystemExit: it ended otherwise than by the signal.
+        TimeoutExpired: it did not end.
+    """
+    how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
+    deadline = time.monotonic() + rng.uniform(0, LONGEST_LIFE_SECONDS)
+    # Where the danger is: in the middle of a checkpoint.
+    while_writing = rng.random() < 0.25
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+        partial = Path(workdir, "checkpoints").glob("*.partial")
+        if while_writing and any(partial):
+            break
+    expected = (0,)
+    if process.poll() is None:
+        process.send_signal(how)
+        expected = EXPECTED_EXITS[how]
+    output, _ = process.communicate(timeout=LONGEST_END_SECONDS)
+    if process.returncode not in expected:
+        raise SystemExit(f"Exit {process.returncode}:\n{output}")
+    return process.returncode != 0, how.name, output
+
+
+def train_with_kills(workdir, rng, deadline):
+    """One training to its end; what became of it."""
+    record = {"kills": {"SIGKILL": 0, "SIGTERM": 0}, "most_epochs_lost": 0}
+    shutil.rmtree(workdir, ignore_errors=True)
+    while time.monotonic() < deadline:
+        was_killed, how, output = wait_and_kill(start(workdir), workdir, rng)
+        if not was_killed:
+            return record
+        if "Traceback" in output:
+            raise SystemExit(f"A traceback:\n{output}")
+        record["kills"][how] += 1
+        shown = [
+            int(line.split()[1].partition("/")[0])
+            for line in output.splitlines()
+            if line.startswith("Epoch ")
+        ]
+        if shown:
+            lost = shown[-1] - count_epochs(workdir)
+            record["most_epochs_lost"] = max(record["most_epochs_lost"], lost)
+    return None
+
+
+def main(_):
+    """Soaks, and writes what came of it."""
+    workdir, rng = Path(WORKDIR.value), random.Random(SEED.value)
+    begin = time.monotonic()
+    shutil.rmtree(workdir, ignore_errors=True)
+    start(workdir / "undisturbed").communicate()
+    expected = read_weights(workdir / "undisturbed")
+    summary = {
+        "trainings": 0,
+        "kills": {"SIGKILL": 0, "SIGTERM": 0},
+        "most_epochs_lost": 0,
+        "bit_identical": 0,
+        "seed": SEED.value,
+    }
+    while True:
+        place = workdir / "disturbed"
+        record = train_with_kills(place, rng, begin + 60 * MINUTES.value)
+        if record is None:
+            break
+        summary["trainings"] += 1
+        for how, count in record["kills"].items():
+            summary["kills"][how] += count
+        summary["most_epochs_lost"] = max(
+            summary["most_epochs_lost"], record["most_epochs_lost"]
+        )
+        summary["bit_identical"] += read_weights(place) == expected
+        summary["minutes"] = round((time.monotonic() - begin) / 60, 1)
+        print(summary, flush=True)
+        write_result(Path(OUTPUT.value), summary)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Where images come from: Omniglot, glyphs, TFDS data sets, your own files."""

@@ -1,0 +1,237 @@
+"""Drawings in memory, and who drew which character of which alphabet."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from koch_siamese.data.image_arrays import join, make_images, take
+from koch_siamese.errors import InputError
+
+PAPER = 255  # grey value of what is not ink, in uint8 images
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Characters:
+    """Drawings of the characters of some alphabets.
+
+    Attributes:
+        images: uint8 `[num_drawings, height, width]`, 0 = ink, 255 = paper.
+        character: int32 `[num_drawings]`, the class, unique over alphabets.
+        number: int32 `[num_drawings]`, the character's number within its
+            alphabet, counted from 1 as in Omniglot's folder names.
+        alphabet: int32 `[num_drawings]`, an index into `alphabet_names`.
+        drawer: int32 `[num_drawings]`, the person who drew, from 1. The same
+            number in two alphabets need not be the same person.
+        alphabet_names: the name of each alphabet.
+    """
+
+    images: np.ndarray
+    character: np.ndarray
+    number: np.ndarray
+    alphabet: np.ndarray
+    drawer: np.ndarray
+    alphabet_names: tuple[str, ...]
+
+    def __post_init__(self):
+        """Checks that images and labels belong together."""
+        if self.images.ndim != 3 or self.images.dtype != np.uint8:
+            raise ValueError(
+                "images must be uint8 [num_drawings, height, width]; got "
+                f"{self.images.dtype} of shape {self.images.shape}."
+            )
+        for name in ("character", "number", "alphabet", "drawer"):
+            if getattr(self, name).shape != (len(self.images),):
+                raise ValueError(
+                    f"{name} must have one entry for each of the "
+                    f"{len(self.images)} drawings; got shape "
+                    f"{getattr(self, name).shape}."
+                )
+
+    def __len__(self) -> int:
+        """Number of drawings."""
+        return len(self.images)
+
+    @property
+    def num_characters(self) -> int:
+        """Number of different characters."""
+        return len(np.unique(self.character))
+
+    def compute_fingerprint(self) -> str:
+        """Tells sets of drawings apart: 64 hexadecimal digits.
+
+        By all labels, and the images of the first drawing of each character:
+        millions are not all read.
+        """
+        _, first = np.unique(self.character, return_index=True)
+        parts = (self.character, self.alphabet, take(self.images, first))
+        digest = hashlib.sha256("\n".join(self.alphabet_names).encode())
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+    def select(self, which: np.ndarray) -> "Characters":
+        """The drawings at `which` (indices or a mask); labels are kept."""
+        return dataclasses.replace(
+            self,
+            images=take(self.images, which),
+            character=self.character[which],
+            number=self.number[which],
+            alphabet=self.alphabet[which],
+            drawer=self.drawer[which],
+        )
+
+    def of_alphabets(self, names: Iterable[str]) -> "Characters":
+        """The drawings of the named alphabets.
+
+        Raises:
+            ValueError: a name is not one of `alphabet_names`.
+        """
+        names = tuple(names)
+        unknown = sorted(set(names) - set(self.alphabet_names))
+        if unknown:
+            raise ValueError(
+                f"Unknown alphabets {unknown}; there are "
+                f"{sorted(self.alphabet_names)}."
+            )
+        indices = [self.alphabet_names.index(name) for name in names]
+        return self.select(np.isin(self.alphabet, indices))
+
+    def of_drawers(self, drawers: Iterable[int]) -> "Characters":
+        """The drawings by the given drawers."""
+        return self.select(np.isin(self.drawer, list(drawers)))
+
+    def with_quarter_turns(self) -> "Characters":
+        """Every drawing at 0, 90, 180 and 270 degrees, as new characters.
+
+        Each turn of an alphabet counts as an alphabet of its own, so four
+        times as many alphabets, characters and drawings (964 characters become
+        3,856). A character `c` turned `t` times has the id `4 c + t`.
+        """
+        return self._with_variants(
+            {f"{90 * turn}": _turn(self.images, turn) for turn in range(4)}
+        )
+
+    def with_mirror_images(self) -> "Characters":
+        """Every drawing as it is and mirrored, left for right, as new ones.
+
+        As in `with_quarter_turns`, with the ids `2 c` and `2 c + 1`.
+        """
+        mirrored = self.images[:, :, ::-1]
+        return self._with_variants({"plain": self.images, "mirror": mirrored})
+
+    def _with_variants(self, variants):
+        """New alphabets of the same characters; images by a name's ending."""
+        num, numbers = len(variants), range(len(variants))
+        return Characters(
+            images=join(list(variants.values())),
+            character=np.concatenate(
+                [num * self.character + variant for variant in numbers]
+            ),
+            number=np.tile(self.number, num),
+            alphabet=np.concatenate(
+                [num * self.alphabet + variant for variant in numbers]
+            ),
+            drawer=np.tile(self.drawer, num),
+            alphabet_names=tuple(
+                f"{name}/{ending}"
+                for name in self.alphabet_names
+                for ending in variants
+            ),
+        )
+
+    def resized(self, image_size: int) -> "Characters":
+        """The drawings at `image_size` x `image_size`, antialiased.
+
+        What is not square is first centred on square paper. The same as the
+        network's own preprocessing but for rounding to whole grey values; done
+        once here so that a training does not do it in every epoch.
+        """
+        if self.images.shape[1:] == (image_size, image_size):
+            return self
+        side = max(self.images.shape[1:])
+        resized = make_images((len(self), image_size, image_size))
+        for target, image in zip(resized, self.images, strict=True):
+            target[:] = Image.fromarray(pad_to_square(image, side)).resize(
+                (image_size, image_size), Image.Resampling.BILINEAR
+            )
+        return dataclasses.replace(self, images=resized)
+
+
+def _turn(images, quarters):
+    return np.rot90(images, quarters, axes=(1, 2))
+
+
+SPLITS = ("training", "validation", "test")  # learn, choose, test once
+
+
+def pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
+    """Centres an image, uint8 `[height, width]`, on paper of `side` pixels."""
+    missing = np.array([side, side]) - image.shape
+    before = missing // 2
+    return np.pad(
+        image,
+        list(zip(before, missing - before, strict=True)),
+        constant_values=PAPER,
+    )
+
+
+def read_examples(builder, split: str) -> dict[str, np.ndarray]:
+    """Reads one split of a prepared TFDS builder into memory, in file order.
+
+    Args:
+        builder: a prepared `tfds.core.DatasetBuilder` with an `image` feature.
+        split: a split's name.
+
+    Returns:
+        An array for each feature; `image` is uint8 `[num, height, width]`.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    def decode(example):
+        grey = tf.io.decode_png(example["image"], channels=1)[..., 0]
+        return example | {"image": grey}
+
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        # One file after the other: the order is what tells drawers apart.
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    return collect(
+        dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE),
+        builder.info.splits[split].num_examples,
+        f"The split {split!r} of {builder.name}",
+    )
+
+
+def collect(dataset, num_examples: int, name: str) -> dict[str, np.ndarray]:
+    """Reads a tf.data.Dataset of examples into one array for each feature.
+
+    Args:
+        dataset: of dicts; their `image` is uint8 `[height, width]`.
+        num_examples: how many there are.
+        name: of the data, for the error.
+
+    Raises:
+        InputError: there are none.
+    """
+    batches, images, place = [], None, 0
+    for batch in dataset.batch(1024).prefetch(2).as_numpy_iterator():
+        pixels = batch.pop("image")
+        if images is None:
+            images = make_images((num_examples, *pixels.shape[1:]))
+        images[place : place + len(pixels)] = pixels
+        place += len(pixels)
+        batches.append(batch)
+    if images is None:
+        raise InputError(f"{name} is empty.")
+    labels = {
+        key: np.concatenate([batch[key] for batch in batches])
+        for key in batches[0]
+    }
+    return labels | {"image": images}

@@ -1,0 +1,224 @@
+"""Scans and photographs of drawings -> black ink on white paper."""
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from koch_siamese.data.characters import PAPER, pad_to_square
+
+IMAGE_SIZE = 105  # Omniglot's
+
+# Medians over Omniglot's 19,280 training drawings: longer side of the ink's
+# box as a share of the image, and twice the ink's area over its outline.
+INK_SHARE, STROKE_WIDTH = 0.65, 5.5
+MAX_THINNING = 2  # pixels of a stroke's width; more would break thin parts
+
+LIGHTING_SIDE, LIGHTING_REACH = 64, 9  # strokes are narrower than the reach
+SPECK_SIDE, SPECK_AREA = 128, 0.2  # area in squares of the stroke's width
+MIN_INK = 0.3 * PAPER  # of what is not paper
+MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0  # of paper; of noise's deviation
+
+
+def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Makes ink black and paper white, whatever light they were seen in.
+
+    Args:
+        grey: float32 `[height, width]`, within 0..255.
+
+    Returns:
+        The drawing, uint8 `[height, width]`; and whether it was black and white
+        before, and is as it was or its negative.
+    """
+    # Most drawings: to look for light and shade would take most time. There is
+    # more paper than ink, even where a drawing fills its image to the border,
+    # unless it is black, very bold, and white all around.
+    negative = PAPER - grey
+    if _is_black_on_white(grey):
+        return grey.round().astype(np.uint8), True
+    if _is_black_on_white(negative):
+        drawing = grey if _has_white_border(grey) else negative
+        return drawing.round().astype(np.uint8), True
+    scale = min(1, LIGHTING_SIDE / max(grey.shape))
+    size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
+    small = np.asarray(shrink(Image.fromarray(grey), size))
+    lighting = _fit_lighting(small)
+    if not _is_paper_light(small - lighting):
+        grey, small, lighting = negative, PAPER - small, PAPER - lighting
+    return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
+
+
+def _is_black_on_white(grey):
+    is_white, is_black = grey >= PAPER - 2, grey <= 32
+    num_between = grey.size - is_white.sum() - is_black.sum()
+    return 2 * is_white.sum() > grey.size and num_between <= is_black.sum()
+
+
+def _fit_lighting(grey):
+    # A surface of second degree follows light and shade, but no strokes.
+    y, x = np.meshgrid(
+        *(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij"
+    )
+    terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y])
+    terms, values = terms.reshape(6, -1), grey.ravel()
+    is_paper = np.ones(grey.size, bool)
+    for _ in range(6):
+        known = terms[:, is_paper]
+        # An image of one row or column leaves terms undecided.
+        products = known @ known.T + 1e-6 * np.eye(6)
+        surface = np.linalg.solve(products, known @ values[is_paper]) @ terms
+        gaps = np.abs(values - surface)
+        is_paper = gaps <= 2.25 * np.median(gaps) + 1
+    return surface.reshape(grey.shape).astype(np.float32)
+
+
+def _has_white_border(grey):
+    return np.mean(_border(grey) >= PAPER - 2) > 0.9
+
+
+def _is_paper_light(gaps):
+    return np.median(_border(gaps)) >= (gaps.min() + gaps.max()) / 2
+
+
+def _border(values):
+    edge = max(1, min(values.shape) // 16)
+    is_border = np.ones(values.shape, bool)
+    is_border[edge:-edge, edge:-edge] = False
+    return values[is_border]
+
+
+def _estimate_paper(grey, lighting, shape):
+    lighting = np.maximum(lighting, 1)
+    # What the surface left: filling up what is dark and narrow shows it.
+    filled = -_spread(-_spread(grey / lighting, LIGHTING_REACH), LIGHTING_REACH)
+    filled = Image.fromarray((150 * filled).clip(0, 255).astype(np.uint8))
+    filled = filled.filter(ImageFilter.GaussianBlur(LIGHTING_REACH / 3))
+    paper = Image.fromarray(lighting * np.asarray(filled) / np.float32(150))
+    return np.maximum(np.asarray(shrink(paper, shape[::-1])), 1)
+
+
+def _spread(values, reach):
+    """The largest value within `reach` rows and columns."""
+    for axis in (0, 1):
+        padding = [(reach, reach) if axis == a else (0, 0) for a in (0, 1)]
+        padded = np.pad(values, padding, mode="edge")
+        values = np.lib.stride_tricks.sliding_window_view(
+            padded, 2 * reach + 1, axis
+        ).max(axis=-1)
+    return values
+
+
+def _stretch(flat) -> np.ndarray:
+    """Paper to 255, ink to 0; all paper if there is no ink above noise."""
+    levels = Image.fromarray((200 * flat).clip(0, 255).astype(np.uint8))
+    blur = max(0.7, min(flat.shape) / 400)
+    smooth = np.asarray(levels.filter(ImageFilter.GaussianBlur(blur)))
+    smooth = smooth / np.float32(200)
+    paper = np.median(smooth[::3, ::3])
+    # Differences over a few pixels tell of noise, whatever the light does.
+    noise = np.median(np.abs(smooth - np.roll(smooth, 5, axis=1))[::3, ::3])
+    contrast = paper - smooth.min()
+    if contrast < max(MIN_CONTRAST, NOISE_CONTRAST * noise):
+        return np.full(flat.shape, PAPER, np.uint8)
+    ink = np.median(smooth[smooth < paper - contrast / 2])
+    black = ink + 0.2 * (paper - ink)
+    white = paper - max(0.25 * (paper - ink), 3 * noise)
+    white = max(white, black + 0.1 * (paper - ink))
+    scaled = PAPER * (smooth - black) / (white - black)
+    return scaled.clip(0, PAPER).round().astype(np.uint8)
+
+
+def thicken_hairlines(drawing: np.ndarray) -> np.ndarray:
+    """Thickens strokes that would fade away at `IMAGE_SIZE`, uint8."""
+    wanted = max(drawing.shape) / IMAGE_SIZE
+    width = _stroke_width(drawing <= PAPER // 2)
+    if 2 * width >= wanted:
+        return drawing
+    return ~_spread(~drawing, int(np.ceil((wanted - width) / 2)))
+
+
+def erase_specks(drawing: np.ndarray) -> np.ndarray:
+    """Makes paper of what is too small or too pale for a stroke, uint8."""
+    ink = PAPER - drawing.astype(np.float32)
+    is_ink = _reduce(ink) > MIN_INK
+    min_area = max(4, SPECK_AREA * _stroke_width(is_ink) ** 2)
+    # Of strokes alone: thin ones are pale where paper is averaged in.
+    is_stroke = ink > MIN_INK
+    blackness = _reduce(ink * is_stroke) / _reduce(is_stroke).clip(1e-6)
+    is_kept = np.zeros_like(is_ink)
+    for part in _find_parts(is_ink):
+        # What is left of a shadow is large, but grey.
+        if len(part) >= min_area and np.median(blackness.flat[part]) > (
+            PAPER / 2
+        ):
+            is_kept.flat[part] = True
+    near = Image.fromarray(_spread(is_kept, 1)[1:-1, 1:-1])
+    near = near.resize(drawing.shape[::-1], Image.Resampling.NEAREST)
+    return np.where(near, drawing, np.uint8(PAPER))
+
+
+def _reduce(values):
+    """Means over the cells of a grid of SPECK_SIDE, in a frame of zeros."""
+    scale = min(1, SPECK_SIDE / max(values.shape))
+    size = [max(1, round(scale * side)) for side in values.shape[::-1]]
+    image = Image.fromarray(values.astype(np.float32))
+    return np.pad(np.asarray(image.resize(size, Image.Resampling.BOX)), 1)
+
+
+def _stroke_width(is_ink):
+    edges = sum(np.count_nonzero(np.diff(is_ink, axis=a)) for a in (0, 1))
+    # Along a slope, steps are longer than the slope, by 4 / pi on average.
+    return 2 * is_ink.sum() / max(1, edges * np.pi / 4)
+
+
+def _find_parts(is_ink):
+    """Flat indices of each part that hangs together; the edge has no ink."""
+    left, width = set(np.flatnonzero(is_ink).tolist()), is_ink.shape[1]
+    near = [y * width + x for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    parts = []
+    while left:
+        part = [left.pop()]
+        for cell in part:  # grows while it is walked through
+            found = left.intersection([cell + step for step in near])
+            left -= found
+            part.extend(found)
+        parts.append(part)
+    return parts
+
+
+def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
+    """Gives a drawing the size and the width of stroke usual in Omniglot.
+
+    Args:
+        drawing: uint8 `[height, width]` with ink in it.
+
+    Returns:
+        uint8 `[IMAGE_SIZE, IMAGE_SIZE]`.
+    """
+    is_ink = drawing <= PAPER // 2
+    rows, columns = (np.flatnonzero(is_ink.any(axis=axis)) for axis in (1, 0))
+    ink = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    length, width = max(ink.shape), _stroke_width(ink <= PAPER // 2)
+    wanted = INK_SHARE * IMAGE_SIZE
+    # Growing and thinning change the length as well.
+    scale = (wanted - STROKE_WIDTH) / max(1, length - width)
+    scale = min(scale, (wanted + MAX_THINNING) / length)
+    # Twice the size, so that a stroke can grow half a pixel on each side.
+    large = fit_to_square(ink, round(IMAGE_SIZE / scale), 2 * IMAGE_SIZE)
+    large = (3.0 * large - PAPER).clip(0, PAPER).astype(np.uint8)  # sharper
+    growth = round(STROKE_WIDTH - _stroke_width(large <= PAPER // 2) / 2)
+    growth = max(growth, -MAX_THINNING)
+    large = Image.fromarray(large)
+    if growth:
+        rank = ImageFilter.MinFilter if growth > 0 else ImageFilter.MaxFilter
+        large = large.filter(rank(2 * abs(growth) + 1))
+    return np.asarray(large.reduce(2))
+
+
+def fit_to_square(drawing: np.ndarray, side: int, size: int) -> np.ndarray:
+    """Centres on paper of `side` pixels, and resizes that to `size`; uint8."""
+    square = Image.fromarray(pad_to_square(drawing, side))
+    return np.asarray(shrink(square, (size, size)))
+
+
+def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resizes to (width, height), antialiased."""
+    return image.resize(size, Image.Resampling.BILINEAR)

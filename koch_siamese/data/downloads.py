@@ -1,0 +1,190 @@
+"""TFDS builders, downloaded and prepared; without a network told at once."""
+
+import concurrent.futures
+import threading
+import urllib.request
+from pathlib import Path
+from urllib.error import HTTPError
+
+from koch_siamese.errors import InputError
+
+CONNECTION_SECONDS = 20  # TFDS itself would retry for minutes
+
+
+def prepare_omniglot(data_dir: str | None, manual_dir: str | None = None):
+    """The official TFDS builder of Omniglot, downloaded and prepared.
+
+    Raises:
+        InputError: it is not prepared, and neither are its zips in
+            `manual_dir` nor can they be downloaded.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder("omniglot", data_dir=data_dir)
+    if builder.is_prepared():
+        return builder
+    urls = _omniglot_urls()
+    if manual_dir:
+        _check_zips(manual_dir, urls)
+    else:
+        url = next(iter(urls))
+        try:
+            _check_connection([url])
+        except OSError as error:
+            raise InputError(
+                f"Omniglot is not prepared in {builder.data_dir} and cannot be "
+                f"downloaded ({error}): give --data_dir a folder where it is "
+                "prepared, or --manual_dir a folder with its four zips, or use "
+                "--dataset=glyphs, which needs no network."
+            ) from error
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except _get_download_errors() as error:
+        raise InputError(
+            f"Omniglot could not be prepared in {builder.data_dir}: {error}"
+        ) from error
+    return builder
+
+
+def _get_download_errors():
+    """What TFDS raises where a download goes wrong, in one way or another."""
+    from tensorflow_datasets.core.download import download_manager, util
+
+    return (
+        OSError,
+        AssertionError,
+        download_manager.NonMatchingChecksumError,
+        util.DownloadError,
+    )
+
+
+def _check_zips(manual_dir, urls):
+    names = [url.rsplit("/", 1)[1] for url in urls]
+    missing = [name for name in names if not Path(manual_dir, name).is_file()]
+    if missing:
+        raise InputError(
+            f"--manual_dir={manual_dir} lacks {', '.join(missing)}; Omniglot "
+            f"needs its four zips there: {', '.join(names)}."
+        )
+
+
+def _omniglot_urls():
+    from tensorflow_datasets.image_classification import omniglot as official
+
+    return list(official._DL_URLS.values())
+
+
+def prepare_glyphs(config: str, data_dir: str | None):
+    """The builder of this package's own alphabets, drawn and prepared.
+
+    Raises:
+        InputError: there is no such config, or they cannot be written.
+    """
+    from koch_siamese.data.glyphs import Glyphs
+
+    configs = [known.name for known in Glyphs.BUILDER_CONFIGS]
+    if config not in configs:
+        raise InputError(
+            f"There are no glyphs/{config}: use one of {', '.join(configs)}."
+        )
+    builder = Glyphs(config=config, data_dir=data_dir)
+    try:
+        builder.download_and_prepare()
+    except OSError as error:
+        # Another process may have been the first to write them.
+        written = Glyphs(config=config, data_dir=data_dir)
+        if written.is_prepared():
+            return written
+        raise InputError(
+            f"Glyphs could not be written to {builder.data_dir}: {error}. "
+            "Give --data_dir a folder that can be written to."
+        ) from error
+    return builder
+
+
+def prepare_labelled(name: str, data_dir: str | None):
+    """A TFDS builder of images and labels, downloaded and prepared.
+
+    Args:
+        name: as TFDS calls it, with its config if it has some:
+            `mnist`, `emnist/letters`.
+        data_dir: where TFDS keeps data sets, by default its own folder.
+
+    Raises:
+        InputError: there is no such data set, it has no images with one label
+            each, or it is not prepared and cannot be downloaded.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (
+        tfds.core.DatasetNotFoundError,
+        ValueError,
+        TypeError,  # an option that there is not
+        AssertionError,  # a version
+    ) as error:
+        raise InputError(
+            f"TFDS has no data set {name!r}: use the name of one of images and "
+            "labels, such as mnist; or glyphs, omniglot or folder."
+        ) from error
+    features = builder.info.features
+    if not (
+        {"image", "label"} <= set(features)
+        and isinstance(features["image"], tfds.features.Image)
+        and isinstance(features["label"], tfds.features.ClassLabel)
+    ):
+        raise InputError(
+            f"TFDS' {name} has no image with one label: got the features "
+            f"{', '.join(features)}; expected image and label, as in mnist."
+        )
+    try:
+        if not builder.is_prepared():
+            # One of these may be gone; if both are, it is the network.
+            _check_connection([builder.info.homepage, *_omniglot_urls()])
+        builder.download_and_prepare()
+    except _get_download_errors() as error:
+        raise InputError(
+            f"{name} is not prepared in {builder.data_dir} and cannot be "
+            f"downloaded ({error}): give --data_dir a folder "
+            "where it is prepared, or images of your own by --dataset=folder."
+        ) from error
+    return builder
+
+
+def _check_connection(urls):
+    """Asks for the headers of one address after the other.
+
+    Raises:
+        OSError: none of the servers answers.
+    """
+    for url in urls:
+        try:
+            _ask(url)
+            return
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _ask(url):
+    answer = concurrent.futures.Future()
+
+    def ask():
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=CONNECTION_SECONDS).close()
+        except HTTPError:
+            pass  # The server is there; TFDS will say what is wrong.
+        except Exception as error:  # of an address that is none, too
+            answer.set_exception(OSError(str(error)))
+            return
+        answer.set_result(None)
+
+    # A thread, as looking up a name heeds no timeout.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer.result(timeout=CONNECTION_SECONDS)
+    except concurrent.futures.TimeoutError as error:
+        raise OSError("no answer") from error

@@ -1,0 +1,99 @@
+"""Labelled images of any TFDS data set -> characters; MNIST is one of them."""
+
+import numpy as np
+
+from koch_siamese.data.characters import PAPER, Characters, collect
+from koch_siamese.data.image_arrays import CHUNK, take
+from koch_siamese.errors import InputError
+
+IMAGE_SIZE = 105  # of images that are not all of one size
+
+
+def load_labelled(builder, split: str) -> Characters:
+    """Loads a split: labels are characters, all of one alphabet.
+
+    Images become grey; where they are light on dark, as MNIST's are, they are
+    inverted. Those of different sizes are fitted to a square. Nobody is known
+    to have drawn them: `drawer` counts a label's images, so that a trial's
+    query and supports are different images.
+
+    Args:
+        builder: prepared, of images and labels.
+        split: `training`, `validation` or `test`.
+
+    Raises:
+        InputError: there is no such split.
+    """
+    name = {"training": "train"}.get(split, split)
+    if name not in builder.info.splits:
+        raise InputError(
+            f"{builder.name} has no split {split}: it has "
+            f"{', '.join(builder.info.splits)}."
+        )
+    examples = _read(builder, name)
+    images, labels = examples["image"], examples["label"]
+    order = np.argsort(labels, kind="stable")
+    images, labels = take(images, order), labels[order]
+    place = np.arange(len(labels)) - np.searchsorted(labels, labels)
+    return Characters(
+        images=invert_if_dark(images),
+        character=labels.astype(np.int32),
+        number=(labels + 1).astype(np.int32),
+        alphabet=np.zeros(len(labels), np.int32),
+        drawer=(place + 1).astype(np.int32),
+        alphabet_names=(builder.name,),
+    )
+
+
+def invert_if_dark(images: np.ndarray) -> np.ndarray:
+    """Makes paper light: inverts images, in place, whose edges are mostly dark.
+
+    Args:
+        images: uint8 `[num, height, width]`.
+    """
+    edges = (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1])
+    dark = sum((images[edge] < PAPER / 2).sum() for edge in edges)
+    num_pixels = 2 * len(images) * sum(images.shape[1:])
+    if 2 * dark > num_pixels:
+        for start in range(0, len(images), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            images[chunk] = PAPER - images[chunk]
+    return images
+
+
+def _read(builder, split):
+    """Grey `image` `[num, height, width]` and `label` `[num]`."""
+    import tensorflow as tf
+
+    height, width, channels = builder.info.features["image"].shape
+
+    def make_grey(example):
+        image = example["image"]
+        if channels == 3:
+            image = tf.image.rgb_to_grayscale(image)
+        image = image[..., :1]
+        if height is None or width is None:
+            image = _fit(image)
+        return {"image": image[..., 0], "label": example["label"]}
+
+    dataset = builder.as_dataset(split=split, shuffle_files=False)
+    return collect(
+        dataset.map(make_grey, num_parallel_calls=tf.data.AUTOTUNE),
+        builder.info.splits[split].num_examples,
+        f"The split {split!r} of {builder.name}",
+    )
+
+
+def _fit(image):
+    """Fits an image to a square, on paper like its own corner."""
+    import tensorflow as tf
+
+    corner = tf.cast(image[0, 0, 0], tf.float32)
+    # The padding is of zeros: what is not paper-coloured there, shifted to be.
+    fitted = tf.image.resize_with_pad(
+        tf.cast(image, tf.float32) - corner,
+        IMAGE_SIZE,
+        IMAGE_SIZE,
+        antialias=True,
+    )
+    return tf.cast(tf.round(fitted + corner), tf.uint8)

@@ -1,0 +1,1 @@
+"""How well a scorer does: protocols, metrics, calibration, baselines."""

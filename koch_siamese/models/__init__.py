@@ -1,0 +1,1 @@
+"""The Keras objects: layers, embeddings, siamese models and their files."""

@@ -1,0 +1,50 @@
+"""Files of siamese models."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+
+from koch_siamese.errors import InputError
+from koch_siamese.models.layers import Head
+from koch_siamese.models.siamese import get_head, get_image_size
+
+PRETRAINED = "pretrained"  # stands for the package's own model
+
+
+def load_pretrained() -> keras.Model:
+    """The siamese model that comes with the package; see the README."""
+    return load_model(PRETRAINED)
+
+
+def load_model(path: str | os.PathLike) -> keras.Model:
+    """Loads a siamese model, `model.keras` of a run, in Keras' safe mode.
+
+    Args:
+        path: a file, or `pretrained` for the model of `load_pretrained`.
+
+    Raises:
+        InputError: there is no such file, or it is not a siamese model.
+    """
+    if str(path) == PRETRAINED:
+        path = Path(__file__).with_name("pretrained.keras")
+    if not Path(path).is_file():
+        hint = "; a run's directory is given as --workdir"
+        raise InputError(
+            f"There is no model {path}: expected model.keras of a finished or "
+            f"running training{hint if Path(path).is_dir() else ''}."
+        )
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is broken, or another kind of file.")
+        model = keras.models.load_model(path, safe_mode=True)
+        get_image_size(model)
+        if not isinstance(get_head(model), Head):
+            raise ValueError("it has another head.")
+    except Exception as error:  # Keras and zipfile have many, for broken files
+        reason = str(error).strip().partition("\n")[0] or "it has other layers."
+        raise InputError(
+            f"{path} is not a siamese model of this package: {reason}"
+        ) from error
+    return model

@@ -1,0 +1,165 @@
+"""Siamese models around an embedding, and what is found in them."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from koch_siamese.evaluation.calibration import Thresholds
+from koch_siamese.models.embeddings import build_fast_embedding, fold_batch_norm
+from koch_siamese.models.layers import Head, Preprocessing, WeightedL1
+from koch_siamese.models.normalization import GroupNormalization
+
+# Keras' names of how a layer computes whose weights are float32.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
+    """The siamese model: one embedding for both inputs, one logit.
+
+    Args:
+        embedding: `[batch, height, width, 1] -> [batch, dim]`.
+        head: a `layers.Head`; the paper's `WeightedL1` by default.
+
+    Returns:
+        A model from `{"first": images, "second": images}`, each
+        `[batch, height, width, 1]` with 0 = ink and 255 = paper, to `logit`,
+        `[batch]`: the higher, the likelier the same character; for a trained
+        model see `get_thresholds`.
+    """
+    first = keras.Input((None, None, 1), name="first")
+    second = keras.Input((None, None, 1), name="second")
+    head = head or WeightedL1(name="logit")
+    logit = head(embedding(first), embedding(second))
+    return keras.Model(
+        {"first": first, "second": second}, logit, name="siamese"
+    )
+
+
+def build_fast_head(dim: int) -> WeightedL1:
+    """The weighted L1 for embeddings whose features are normalised.
+
+    Every distance starts by counting against sameness, and together they span
+    the logits that matter: with the paper's random signs the network is six
+    points behind after three minutes.
+    """
+    start = keras.initializers.Constant(-20.0 / dim)
+    return WeightedL1(start, "zeros", name="logit")
+
+
+def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
+    """The siamese model of `build_fast_embedding` and `build_fast_head`."""
+    embedding = build_fast_embedding(image_size, filters)
+    return build_siamese(embedding, build_fast_head(embedding.output.shape[-1]))
+
+
+def copy_siamese(
+    siamese: keras.Model, precision: str = "float32"
+) -> keras.Model:
+    """A siamese model of its own variables, with the same weights.
+
+    Args:
+        siamese: the model to copy.
+        precision: in which the copy's convolutions compute, float32 or
+            bfloat16, and what pools their features. Weights and all else are
+            float32.
+    """
+
+    def copy_layer(layer):
+        config = layer.get_config()
+        if isinstance(layer, layers.Conv2D | layers.MaxPooling2D):
+            config["dtype"] = POLICIES[precision]
+        if type(layer) is layers.GroupNormalization:
+            # Of older files, which train more slowly with it.
+            return GroupNormalization.from_config(config)
+        return type(layer).from_config(config)
+
+    head = get_head(siamese)
+    copy = build_siamese(
+        keras.models.clone_model(
+            get_embedding(siamese), clone_function=copy_layer, recursive=True
+        ),
+        type(head).from_config(head.get_config()),
+    )
+    copy_weights(siamese, copy)
+    return copy
+
+
+def copy_weights(source: keras.Model, target: keras.Model):
+    """Gives a siamese model the weights of another, or of a training model."""
+    for get_part in (get_embedding, get_head):
+        get_part(target).set_weights(get_part(source).get_weights())
+
+
+def copy_folded_weights(source: keras.Model, target: keras.Model):
+    """The same of a paper's network with batch normalisation to one without."""
+    weights = fold_batch_norm(get_embedding(source))
+    get_embedding(target).set_weights(weights)
+    get_head(target).set_weights(get_head(source).get_weights())
+
+
+def get_embedding(model: keras.Model) -> keras.Model:
+    """The shared embedding of a siamese or training model."""
+    return model.get_layer("embedding")
+
+
+def get_head(model: keras.Model) -> Head:
+    """The layer of a siamese or training model that scores embeddings."""
+    return model.get_layer("logit")
+
+
+def get_image_size(model: keras.Model) -> int:
+    """The side in pixels at which a model sees drawings."""
+    return next(
+        layer.image_size
+        for layer in get_embedding(model).layers
+        if isinstance(layer, Preprocessing)
+    )
+
+
+def compute_fingerprint(model: keras.Model) -> str:
+    """Tells models apart by what they embed with: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for weight in get_embedding(model).get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def get_filters(model: keras.Model) -> np.ndarray | None:
+    """The first convolution's filters, `[height, width, num]`, if it has one.
+
+    Koch et al. 2015, figure 7.
+    """
+    for layer in _list_layers(get_embedding(model)):
+        if isinstance(layer, layers.Conv2D):
+            return ops.convert_to_numpy(layer.kernel)[:, :, 0]
+    return None
+
+
+def _list_layers(model):
+    """The layers of a model, and those of models within it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _list_layers(layer)
+        else:
+            yield layer
+
+
+def get_thresholds(model: keras.Model) -> Thresholds | None:
+    """The thresholds stored with a siamese model, if it has any."""
+    fields = get_head(model).thresholds
+    if fields is None:
+        return None
+    return Thresholds(
+        fields["same"],
+        tuple(fields["none_of_these"]),
+        fields.get("slope", 1.0),  # which came later than the others
+    )
+
+
+def set_thresholds(model: keras.Model, thresholds: Thresholds):
+    """Stores thresholds with a siamese model, to be saved with it."""
+    get_head(model).thresholds = dataclasses.asdict(thresholds)

@@ -1,0 +1,148 @@
+"""Siamese models that see every drawing in several ways.
+
+A score then is the mean over a few fixed distortions, of which each meets both
+twins alike. What a model is unsure of differs from one to the next, and more so
+if they are also turned and mirrored, for a model that has learnt such drawings.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from koch_siamese.errors import InputError
+from koch_siamese.models import embeddings
+from koch_siamese.models.distortions import (
+    AffineRanges,
+    compose,
+    sample_affine_matrices,
+)
+from koch_siamese.models.layers import Preprocessing, Views, WeightedL1
+from koch_siamese.models.siamese import (
+    build_siamese,
+    get_embedding,
+    get_head,
+    get_image_size,
+)
+
+IDENTITY = np.eye(2, 3, dtype=np.float32)
+
+
+def sample_views(
+    ranges: AffineRanges,
+    num: int,
+    rng: np.random.Generator,
+    *,
+    turned: bool = False,
+    mirrored: bool = False,
+) -> np.ndarray:
+    """Draws the matrices of `num` views, of which the first is undistorted.
+
+    Args:
+        ranges: of the distortions.
+        num: how many views.
+        rng: decides everything.
+        turned: whether views take turns at 0, 90, 180 and 270 degrees.
+        mirrored: whether they are as they are and mirrored, left for right, in
+            turns; with `turned`, in all eight ways.
+
+    Returns:
+        float32 `[num, 2, columns]`.
+    """
+    matrices = sample_affine_matrices(ranges, num, rng)
+    matrices[0] = 0.0
+    matrices[0, :, :3] = IDENTITY
+    ways = _list_symmetries(turned, mirrored)
+    return compose(ways[np.arange(num) % len(ways)], matrices)
+
+
+def _list_symmetries(turned, mirrored):
+    """Matrices of a square onto itself, `[num, 2, 3]`, the identity first."""
+    turn = np.array([[0, -1], [1, 0]])
+    matrices = [
+        np.linalg.matrix_power(turn, turns) @ np.diag([sign, 1])
+        for sign in ([1, -1] if mirrored else [1])
+        for turns in (range(4) if turned else [0])
+    ]
+    return np.pad(np.float32(matrices), [(0, 0), (0, 0), (0, 1)])
+
+
+def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
+    """The siamese model that takes the mean score over some views.
+
+    An embedding is that of each view, one after the other. Convolutions are
+    shared with the model that is given; weights of the distances are copies.
+
+    Args:
+        siamese: a model without views, whose head is a `WeightedL1`.
+        matrices: `[num, 2, columns]`, see `sample_views`.
+
+    Raises:
+        InputError: it has another head, or views.
+    """
+    head = get_head(siamese)
+    if not isinstance(head, WeightedL1):
+        raise InputError(
+            "Only a model of weighted L1 distances can have views; this one "
+            f"has {type(head).__name__}."
+        )
+    embedding = get_embedding(siamese)
+    if _find(embedding, Views):
+        raise InputError("This model has views: see remove_views.")
+    features = keras.Model(
+        _find(embedding, Preprocessing).output,
+        embedding.output,
+        name="features",
+    )
+    images, ink = embeddings.begin(get_image_size(siamese))
+    num, _, num_columns = matrices.shape
+    views = Views(num, num_columns, name="views")
+    output = features(views(ink))
+    views.set_weights([matrices])
+    joined = ops.reshape(output, (-1, num * output.shape[-1]))
+    model = _build_siamese(images, joined, head)
+    update_head(model, siamese)
+    return model
+
+
+def update_head(model: keras.Model, siamese: keras.Model):
+    """Brings a model of `add_views` up to date with the one it was made of."""
+    kernel, bias = get_head(siamese).get_weights()
+    head = get_head(model)
+    num = head.kernel.shape[0] // len(kernel)
+    head.set_weights([np.tile(kernel, num) / num, bias])
+
+
+def remove_views(siamese: keras.Model) -> keras.Model:
+    """The siamese model that sees a drawing as it is; undoes `add_views`."""
+    embedding = get_embedding(siamese)
+    views = _find(embedding, Views)
+    if views is None:
+        return siamese
+    images, ink = embeddings.begin(get_image_size(siamese))
+    head = get_head(siamese)
+    features = embedding.get_layer("features")
+    model = _build_siamese(images, features(ink), head)
+    kernel, bias = head.get_weights()
+    kernel = kernel.reshape(views.num, -1).sum(axis=0)
+    get_head(model).set_weights([kernel, bias])
+    return model
+
+
+def count_views(siamese: keras.Model) -> int:
+    """In how many ways a model sees a drawing."""
+    views = _find(get_embedding(siamese), Views)
+    return 1 if views is None else views.num
+
+
+def _find(embedding, kind):
+    """The layer of a kind, of which there is one at the most."""
+    found = (layer for layer in embedding.layers if isinstance(layer, kind))
+    return next(found, None)
+
+
+def _build_siamese(images, output, head):
+    """A siamese model with a head such as the given one, of other weights."""
+    return build_siamese(
+        keras.Model(images, output, name="embedding"),
+        type(head).from_config(head.get_config()),
+    )

@@ -1,0 +1,1 @@
+"""What people read: figures, text, and the tables of the documents."""

@@ -1,0 +1,294 @@
+"""Tables of results in Markdown.
+
+What the tables hold is data, such as experiments/tables.json; the numbers of
+ours are from result files.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from koch_siamese.errors import InputError
+from koch_siamese.reporting.benchmark_table import Comparison
+from koch_siamese.reporting.text import (
+    format_duration,
+    format_markdown,
+    format_percent,
+)
+from koch_siamese.sampling.trials import wilson_interval
+
+COLUMNS = {
+    "what": "what",
+    "ours": "ours, % (95 % interval)",
+    "published": "published, %",
+    "roc_auc": "ROC area",
+    "equal_error_rate": "equal error rate, %",
+    "trials": "trials",
+    "seeds": "seeds",
+    "training": "training",
+    "machine": "machine",
+    "commit": "commit",
+    "command": "command",
+}
+RARE_COLUMNS = ("roc_auc", "equal_error_rate")  # of tables that ask for them
+SHORT_COLUMNS = (
+    "what",
+    "ours",
+    "published",
+    "seeds",
+    "training",
+    "machine",
+    "command",
+)
+
+# Of a result, and their types.
+NEEDED = {
+    "accuracy": float,
+    "num_trials": int,
+    "seed": int,
+    "model": str,
+    "machine": str,
+    "commit": str | None,
+}
+
+Results = Mapping[str, Mapping[str, object]]  # by the name of their file
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of a table: a recipe of ours, a baseline, or literature alone.
+
+    Attributes:
+        what: what was measured.
+        flagfile: the recipe of ours, without its folder and `.flags`.
+        model: instead of it a model that was not trained, as `hausdorff`.
+        measure: the key of a result that has the share of right answers.
+        published: what the paper or another source reports, in %.
+        short: whether a table's short form has the row.
+        results: what a result must say of itself, beside the table's.
+    """
+
+    what: str
+    flagfile: str | None = None
+    model: str | None = None
+    measure: str = "accuracy"
+    published: float | None = None
+    short: bool = False
+    results: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its number is that of a training of ours."""
+        return self.flagfile is not None and self.measure == "accuracy"
+
+    def is_of(self, result: Mapping[str, object]) -> bool:
+        """Whether a result is of the row's recipe or model."""
+        recipe = result.get("flagfile")
+        if self.flagfile:
+            return Path(recipe or "").parts[-2:] == (
+                "experiments",
+                f"{self.flagfile}.flags",
+            )
+        return self.model is not None and (
+            (recipe, result["model"]) == (None, self.model)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows, and what a result must say of itself to be in one of them.
+
+    Attributes:
+        results: keys and values of a result, such as its protocol.
+        rows: in their order.
+        columns: which of `RARE_COLUMNS` it has.
+    """
+
+    results: Mapping[str, object]
+    rows: tuple[Row, ...]
+    columns: tuple[str, ...] = ()
+
+    def select(self, row: Row, results: Results) -> dict[str, dict]:
+        """The results of a row, one for each seed, by their files' names.
+
+        Raises:
+            InputError: two are of one seed, or their trials are not as many.
+        """
+        wanted = {**self.results, **row.results}
+        suitable = [
+            (name, result)
+            for name, result in results.items()
+            if wanted.items() <= result.items() and row.is_of(result)
+        ]
+        chosen = dict(sorted(suitable, key=lambda item: _seed(item[1])))
+        names = {}
+        for name, result in chosen.items():
+            other = names.setdefault(_seed(result), name)
+            if other != name:
+                raise InputError(
+                    f"{other} and {name} are both of {_command(row)} with "
+                    f"seed {_seed(result)}: keep one of them."
+                )
+        if len({result["num_trials"] for result in chosen.values()}) > 1:
+            raise InputError(
+                f"{', '.join(chosen)} are of one row, but not of one number "
+                "of trials: measure all with the same --num_trials."
+            )
+        return chosen
+
+    def to_markdown(self, results: Results, *, short: bool = False) -> str:
+        """The table in Markdown.
+
+        Args:
+            results: as of `load_results`.
+            short: whether only with the short rows that have a number, and
+                with `SHORT_COLUMNS`.
+        """
+        columns = [
+            column
+            for column in (SHORT_COLUMNS if short else COLUMNS)
+            if column not in RARE_COLUMNS or column in self.columns
+        ]
+        lines = [[COLUMNS[column] for column in columns]]
+        for row in self.rows:
+            chosen = list(self.select(row, results).values())
+            if short and not (row.short and (chosen or row.published)):
+                continue
+            cells = _cells(row, chosen)
+            lines.append([cells.get(column, "") for column in columns])
+        return format_markdown(lines)
+
+
+def load_tables(path: Path) -> dict[str, Table | Comparison]:
+    """Reads tables by their names.
+
+    Raises:
+        InputError: the file is not there, or holds something else.
+    """
+    try:
+        return {
+            name: _make_table(table)
+            for name, table in json.loads(path.read_text()).items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} holds no tables: {error!r}.") from error
+
+
+def _make_table(table):
+    if "comparison" in table:
+        return Comparison.from_json(table)
+    return Table(
+        table["results"],
+        tuple(Row(**row) for row in table["rows"]),
+        tuple(table.get("columns", ())),
+    )
+
+
+def load_results(folder: Path) -> dict[str, dict]:
+    """Reads results of protocols and of the benchmark in a folder, by name.
+
+    Raises:
+        InputError: a file is no JSON, or a result that lacks something.
+    """
+    results = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            result = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path} is no JSON: {error}.") from error
+        if isinstance(result, dict) and "protocol" in result:
+            _require_whole(result, path)
+            results[path.name] = result
+        elif isinstance(result, dict) and "benchmark" in result:
+            results[path.name] = result
+    return results
+
+
+def _require_whole(result, path):
+    """Checks what every table needs of a result."""
+    for name, kind in NEEDED.items():
+        if not isinstance(result.get(name), kind):
+            raise InputError(
+                f"{path} has {name} {result.get(name)!r}: expected a result as "
+                "koch_siamese.evaluate writes it. Measure it again, or remove "
+                "it."
+            )
+
+
+def _cells(row: Row, results: list[dict]) -> dict[str, str]:
+    """The texts of a row, by column."""
+    cells = {"what": row.what}
+    if row.published is not None:
+        cells["published"] = format_percent(row.published / 100)
+    if row.flagfile or row.model:
+        cells |= {"ours": "not run", "command": f"`{_command(row)}`"}
+    if results:
+        # What needs no training does not differ from seed to seed.
+        cells |= _measured(row, results if row.is_trained else results[:1])
+    return cells
+
+
+def _measured(row, results):
+    """What results say, together: as many trials of each."""
+    shares = [result[row.measure] for result in results]
+    num_trials = results[0]["num_trials"]
+    total = num_trials * len(results)
+    low, high = wilson_interval(num_trials * sum(shares), total)
+    several = f"{len(results)} × " if len(results) > 1 else ""  # noqa: RUF001
+    cells = {
+        "ours": f"**{format_percent(_mean(shares))}** "
+        f"({100 * low:.1f} to {100 * high:.1f})",
+        "trials": f"{several}{num_trials}",
+        "machine": _list(
+            result.get("training_machine") or result["machine"]
+            for result in results
+        ),
+        "commit": _list(
+            result.get("training_commit") or result["commit"]
+            for result in results
+        ),
+    }
+    if row.is_trained:
+        cells |= _of_seeds(shares, results)
+    if row.measure == "accuracy" and "roc_auc" in results[0]:
+        areas, rates = (
+            [result[key] for result in results] for key in RARE_COLUMNS
+        )
+        cells["roc_auc"] = f"{_mean(areas):.4f}"
+        cells["equal_error_rate"] = format_percent(_mean(rates))
+    return cells
+
+
+def _of_seeds(shares, results):
+    """Which seeds, what each has reached, and in which time."""
+    seeds = ", ".join(str(_seed(result)) for result in results)
+    if len(results) > 1:
+        seeds += ": " + ", ".join(map(format_percent, shares))
+    return {"seeds": seeds, "training": ", ".join(map(_training, results))}
+
+
+def _training(result):
+    """How long it took; of older results the epochs are not known."""
+    time = format_duration(result.get("training_seconds"))
+    epochs = result.get("training_epochs")
+    return f"{time} (epochs: {epochs})" if epochs else time
+
+
+def _seed(result):
+    """Of the training; older files have one seed for training and trials."""
+    return result.get("training_seed", result["seed"])
+
+
+def _command(row):
+    if row.flagfile:
+        return f"{row.flagfile}.flags"
+    return f"evaluate --model={row.model}"
+
+
+def _mean(values):
+    return sum(values) / len(values)
+
+
+def _list(values):
+    return ", ".join(dict.fromkeys(str(value or "?") for value in values))

@@ -1,0 +1,1 @@
+"""How a model learns: batches, losses, optimizers, and the loop."""

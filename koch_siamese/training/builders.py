@@ -1,0 +1,255 @@
+"""What settings mean: the batches, the siamese model, and how it is trained."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from koch_siamese.data.characters import Characters
+from koch_siamese.errors import InputError
+from koch_siamese.models import embeddings, loading, views
+from koch_siamese.models.distortions import DISTORTIONS, AffineWarp, warp
+from koch_siamese.models.layers import EuclideanDistance, WeightedL1
+from koch_siamese.models.siamese import (
+    build_fast_head,
+    build_siamese,
+    copy_siamese,
+    get_embedding,
+    get_head,
+    get_image_size,
+)
+from koch_siamese.runs.settings import Settings
+from koch_siamese.training import batches, losses
+from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
+
+
+def make_batches(settings: Settings, training: Characters, first_step: int = 0):
+    """The batches of a training, as an endless tf.data.Dataset.
+
+    Groups are smaller than asked for where there are not as many characters,
+    or drawings of each.
+    """
+    arguments = {
+        "seed": settings.seed,
+        "ranges": DISTORTIONS[settings.distortion],
+        "within_alphabet": settings.within_alphabet,
+        "first_step": first_step,
+    }
+    if settings.sampling == "pairs":
+        dataset = batches.make_pairs(
+            training,
+            batch_size=settings.batch_size,
+            num_pairs=settings.num_pairs,
+            num_copies=settings.num_copies,
+            **arguments,
+        )
+    else:
+        dataset = batches.make_groups(
+            training,
+            num_characters=min(
+                settings.group_characters, training.num_characters
+            ),
+            num_drawings=min(
+                settings.group_drawings,
+                np.unique(training.character, return_counts=True)[1].min(),
+            ),
+            character_ranges=DISTORTIONS[settings.character_distortion],
+            **arguments,
+        )
+    return dataset.prefetch(4)
+
+
+def build_model(settings: Settings) -> keras.Model:
+    """The siamese model that the settings ask for: new, or as of `init`.
+
+    It computes in the precision of the training.
+
+    Raises:
+        InputError: `init` is no siamese model, or one for another image size.
+    """
+    if settings.init:
+        siamese = _load_initial(settings)
+    else:
+        embedding = _build_embedding(settings)
+        head = _build_head(settings, embedding)
+        siamese = build_siamese(embedding, head)
+        if settings.precision == "float32":
+            return siamese
+    return copy_siamese(siamese, settings.precision)
+
+
+def get_layer_sizes(
+    settings: Settings,
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Filters, kernel sizes and units: as given, or the network's own."""
+    if settings.network == "fast":
+        return settings.filters or embeddings.FAST_FILTERS, (), ()
+    if settings.network == "dense":
+        return (), (), settings.units or embeddings.DENSE_UNITS
+    return (
+        settings.filters or embeddings.KOCH_FILTERS,
+        settings.kernel_sizes or embeddings.KOCH_KERNEL_SIZES,
+        settings.units or embeddings.KOCH_UNITS,
+    )
+
+
+def _build_embedding(settings):
+    filters, kernel_sizes, units = get_layer_sizes(settings)
+    if settings.network == "fast":
+        return embeddings.build_fast_embedding(
+            settings.image_size, filters, settings.depth
+        )
+    return embeddings.build_paper_embedding(
+        settings.image_size,
+        filters,
+        kernel_sizes,
+        units,
+        settings.batch_norm,
+    )
+
+
+def _build_head(settings, embedding):
+    if settings.objective == "contrastive":
+        return EuclideanDistance(name="logit")
+    if settings.network == "fast" or settings.batch_norm:
+        return build_fast_head(embedding.output.shape[-1])
+    return WeightedL1(name="logit")
+
+
+def _load_initial(settings):
+    model = views.remove_views(loading.load_model(settings.init))
+    image_size = get_image_size(model)
+    if image_size != settings.image_size:
+        raise InputError(
+            f"--init={settings.init} sees drawings at {image_size} pixels; got "
+            f"--image_size={settings.image_size}: give "
+            f"--image_size={image_size}."
+        )
+    is_distance = isinstance(get_head(model), EuclideanDistance)
+    if is_distance != (settings.objective == "contrastive"):
+        objective = "contrastive" if is_distance else "cross_entropy"
+        raise InputError(
+            f"--init={settings.init} was trained with --objective={objective}; "
+            f"got --objective={settings.objective}: give the same."
+        )
+    return model
+
+
+def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
+    """The compiled model that learns from `make_batches`."""
+    if settings.sampling == "pairs":
+        trainer = build_pair_model(siamese, settings.image_size)
+        loss = losses.PairLoss()
+        if settings.objective == "contrastive":
+            loss = losses.ContrastiveLoss(settings.margin)
+    else:
+        trainer = build_group_model(siamese, settings.image_size)
+        loss = losses.AllPairsLoss(settings.ranking_weight)
+    if settings.distribute == "multiworker":
+        from koch_siamese.training.distribution import DistributedModel
+
+        trainer = DistributedModel(trainer.input, trainer.output)
+    trainer.compile(_build_optimizer(settings), loss)
+    trainer.optimizer.build(trainer.trainable_variables)
+    return trainer
+
+
+def _build_optimizer(settings):
+    if settings.optimizer == "layerwise_sgd":
+        return LayerwiseSGD(
+            settings.layer_learning_rates,
+            settings.layer_momentums,
+            settings.layer_l2,
+            settings.steps_per_epoch,
+            settings.momentum_ramp_epochs,
+        )
+    learning_rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            learning_rate, settings.epochs * settings.steps_per_epoch
+        )
+    weight_decay = settings.weight_decay or None
+    if settings.optimizer == "adam":
+        return keras.optimizers.Adam(learning_rate, weight_decay=weight_decay)
+    return ConvolutionMuon(
+        learning_rate,
+        adam_lr_ratio=settings.adam_lr_ratio,
+        weight_decay=weight_decay,
+    )
+
+
+def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:
+    """What `batches.make_pairs` trains: the siamese model behind a warp.
+
+    Both twins pass the embedding as one batch: one set of convolutions, and
+    one set of batch statistics.
+
+    Returns:
+        A model from `{"first", "second", "first_matrices", "second_matrices"}`
+        to logits `[batch]`.
+    """
+    warp = AffineWarp()
+    inputs = {
+        name: keras.Input((image_size, image_size, 1), name=name)
+        for name in ("first", "second")
+    } | {
+        name: keras.Input((2, None), name=name)
+        for name in ("first_matrices", "second_matrices")
+    }
+    images = ops.concatenate([inputs["first"], inputs["second"]])
+    matrices = ops.concatenate(
+        [inputs["first_matrices"], inputs["second_matrices"]]
+    )
+    features = get_embedding(siamese)(warp(images, matrices))
+    first, second = ops.split(features, 2)
+    return keras.Model(inputs, get_head(siamese)(first, second))
+
+
+def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
+    """What `batches.make_groups` trains: all pairs of warped drawings.
+
+    Returns:
+        A model from `{"images", "matrices"}` to the logits of all pairs of
+        the batch, `[batch, batch]`.
+    """
+    images = keras.Input((image_size, image_size, 1), name="images")
+    matrices = keras.Input((2, None), name="matrices")
+    features = get_embedding(siamese)(AffineWarp()(images, matrices))
+    logits = get_head(siamese)(
+        ops.expand_dims(features, 1), ops.expand_dims(features, 0)
+    )
+    return keras.Model({"images": images, "matrices": matrices}, logits)
+
+
+def example_pairs(inputs: dict, labels, num_pairs: int = 24):
+    """Some pairs of a batch as the network sees them, distorted.
+
+    Args:
+        inputs, labels: a batch of `make_pairs` or `make_groups`.
+        num_pairs: how many pairs at most.
+
+    Returns:
+        first, second: float32 `[num_pairs, height, width]`.
+        same: `[num_pairs]`, 1 = same character, 0 = different.
+    """
+    if "images" in inputs:
+        images = warp(inputs["images"], inputs["matrices"])
+        # Neighbours in a group: drawings of a character, or where it changes.
+        first, second = images[:-1], images[1:]
+        same = np.equal(labels[:-1], labels[1:])
+        # As many of either kind: a character changes once in a few drawings.
+        chosen = np.sort(
+            np.r_[
+                np.flatnonzero(~same)[: num_pairs // 2],
+                np.flatnonzero(same)[: num_pairs // 2],
+            ]
+        )
+    else:
+        first = warp(inputs["first"], inputs["first_matrices"])
+        second = warp(inputs["second"], inputs["second_matrices"])
+        same = np.array(labels)
+        chosen = np.arange(min(num_pairs, len(same)))
+    return (
+        np.array(first)[chosen, ..., 0],
+        np.array(second)[chosen, ..., 0],
+        same[chosen],
+    )

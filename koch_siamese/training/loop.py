@@ -1,0 +1,288 @@
+"""Training: the one callable behind the command line, notebooks and tests."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from koch_siamese.data.characters import Characters
+from koch_siamese.data.sources import DataSource
+from koch_siamese.errors import InputError
+from koch_siamese.evaluation.protocols import (
+    evaluate_protocol,
+    make_trials,
+)
+from koch_siamese.evaluation.scoring import SiameseScorer
+from koch_siamese.models import loading
+from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
+from koch_siamese.reporting import charts, figures
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import writing_events
+from koch_siamese.runs.settings import Settings
+from koch_siamese.sampling.trials import Trials
+from koch_siamese.training import builders, distribution, kept_models
+from koch_siamese.training.checkpoints import RunState, is_finished, load_state
+from koch_siamese.training.finalize import inspect
+
+# Section 4.2 validates on four drawers; embedding all 20 after each epoch
+# would cost a CPU more than it tells.
+NUM_VALIDATION_DRAWERS = 4
+
+
+def train_and_evaluate(
+    settings: Settings,
+    workdir: str | os.PathLike,
+    *,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    flagfile: str | None = None,
+) -> list[dict] | None:
+    """Trains a siamese network, keeps its best epoch and evaluates that.
+
+    A training that was interrupted goes on from its last epoch; of one that is
+    finished the results are returned.
+
+    Args:
+        settings: what to train.
+        workdir: the run's directory.
+        data_dir, manual_dir: see `datasets.DataSource`.
+        flagfile: the name of the recipe, for the run and its result files.
+
+    Returns:
+        A result for each of `settings.protocols`, see
+        `protocols.evaluate_protocol`. None from a worker that is not the
+        chief of several.
+
+    Raises:
+        InputError: settings, data and run directory do not fit together, or
+            the loss is no longer a number.
+    """
+    if settings.deterministic:
+        make_deterministic()
+    strategy = distribution.make_strategy(settings.distribute)
+    run = Run(workdir)
+    source = make_source(settings, data_dir, manual_dir)
+    with distribution.other_workers():
+        if not distribution.is_chief(strategy):
+            with run.copy() as own:
+                train(settings, own, source, strategy=strategy)
+            return None
+        run.require_own(data_dir if settings.dataset == "folder" else None)
+        with run.lock():
+            run.claim(settings, flagfile)
+            _train_and_inspect(settings, run, source, strategy)
+            return [
+                _evaluate(settings, run, protocol, source)
+                for protocol in settings.protocols
+            ]
+
+
+def make_deterministic():
+    """Has TensorFlow add up in one order, from run to run.
+
+    Batch normalisation needs the second: what runs side by side ends in any
+    order.
+
+    Raises:
+        InputError: TensorFlow has already worked in this process.
+    """
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        raise InputError(
+            "--deterministic comes too late: TensorFlow has already worked in "
+            "this process. Train in a new one."
+        ) from error
+
+
+def make_source(
+    settings: Settings, data_dir: str | None, manual_dir: str | None
+) -> DataSource:
+    """Where the characters of a training are from."""
+    return DataSource(
+        settings.dataset,
+        settings.background,
+        data_dir,
+        manual_dir,
+        settings.crop,
+    )
+
+
+def _evaluate(settings, run, protocol, source):
+    """The result of one protocol, measured unless that has been done."""
+    path = run.results / f"{protocol}.json"
+    if not (path.exists() and _answers(path, settings, run)):
+        model = loading.load_model(run.model)
+        result = evaluate_protocol(
+            SiameseScorer(model),
+            protocol,
+            source,
+            num_trials=settings.num_trials,
+            ways=settings.ways,
+            shots=settings.shots,
+            seed=settings.seed,
+        )
+        result |= {"model": str(run.model)} | run.origin()
+        run.write_result(protocol, result)
+    return json.loads(path.read_text())
+
+
+def _answers(path, settings, run):
+    """Whether a result is of these settings, and of the finished training."""
+    if settings.dataset == "folder":  # which one, and as it was when?
+        return False
+    result = json.loads(path.read_text())
+    asked = run.origin()
+    if result["protocol"] != "lake":
+        asked |= {"dataset": settings.dataset, "split": "test"}
+        asked |= {"num_trials": settings.num_trials, "seed": settings.seed}
+    if result["protocol"] in ("within_alphabet", "cross_alphabet"):
+        asked |= {"ways": settings.ways, "shots": settings.shots}
+    return asked.items() <= result.items()
+
+
+def _train_and_inspect(settings, run, source, strategy):
+    """All that comes before the evaluation, unless it has been done."""
+    if run.thresholds.exists():  # the last file that is written here
+        _, state = load_state(settings, run, source)
+        if is_finished(settings, state):
+            loading.load_model(run.model)  # or it tells what is broken
+            return
+    _check_protocols(settings, source)
+    validation = make_validation(settings, source)
+    train(settings, run, source, validation, strategy=strategy)
+    inspect(run, *validation, ways=settings.ways, seed=settings.seed)
+
+
+def make_validation(
+    settings: Settings, source: DataSource
+) -> tuple[Characters, Trials]:
+    """The characters, and the trials over them, that each epoch is judged by.
+
+    The trials are within alphabets, and the same for every epoch.
+    """
+    characters = source.load("validation")
+    drawers = np.unique(characters.drawer)[:NUM_VALIDATION_DRAWERS]
+    characters = characters.of_drawers(drawers)
+    trials = make_trials(
+        "within_alphabet",
+        characters,
+        num_trials=settings.validation_trials,
+        ways=settings.ways,
+        seed=settings.seed,
+    )
+    return characters, trials
+
+
+def train(
+    settings: Settings,
+    run: Run,
+    source: DataSource,
+    validation: tuple[Characters, Trials] | None = None,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
+) -> dict:
+    """Trains up to the end, from wherever a run stands.
+
+    Args:
+        settings: what to train.
+        run: the run's directory, claimed for these settings.
+        source: where the training characters are from.
+        validation: of `make_validation`, if that has been made.
+        callbacks: called after an epoch is stored; `logs` has
+            `one_shot_accuracy`.
+        strategy: of `distribution.make_strategy`, if not the default one.
+
+    Returns:
+        The state of the run: `epoch`, the epochs trained; `best_epoch` and
+        `best_accuracy`; `history`.
+
+    Raises:
+        InputError: see `train_and_evaluate`.
+    """
+    checkpoint, state = load_state(settings, run, source)
+    if not is_finished(settings, state):
+        keras.utils.set_random_seed(settings.seed)
+        siamese, trainer = _build_or_load(settings, checkpoint, strategy)
+        validation = validation or make_validation(settings, source)
+        callback = RunState(run, state, settings, siamese, *validation)
+        _fit(settings, run, source, trainer, state, [callback, *callbacks])
+    figures.save_figure(
+        charts.draw_learning_curves(state["history"]),
+        run.figures / "learning_curves.png",
+    )
+    return state
+
+
+def _fit(settings, run, source, trainer, state, callbacks):
+    """Runs the epochs that are missing; `state` counts them."""
+    batches = builders.make_batches(
+        settings,
+        _load_training(settings, source),
+        state["epoch"] * settings.steps_per_epoch,
+    )
+    figures.save_figure(
+        figures.draw_pairs(*builders.example_pairs(*next(iter(batches)))),
+        run.figures / "pairs.png",
+        run.tensorboard,
+    )
+    with writing_events(run.tensorboard):
+        trainer.fit(
+            batches,
+            epochs=settings.epochs,
+            initial_epoch=state["epoch"],
+            shuffle=False,  # the batches are; Keras would warn
+            steps_per_epoch=settings.steps_per_epoch,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                *callbacks,
+                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        )
+
+
+def _load_training(settings, source):
+    """The characters to train on, ready for batches."""
+    training = source.load("training").resized(settings.image_size)
+    if settings.quarter_turns:
+        training = training.with_quarter_turns()
+    if settings.mirror_images:
+        training = training.with_mirror_images()
+    return training
+
+
+def _check_protocols(settings, source):
+    """Tells before the training what the evaluation would fail by."""
+    for protocol in {"within_alphabet", "cross_alphabet"}.intersection(
+        settings.protocols
+    ):
+        make_trials(
+            protocol,
+            source.load("test"),
+            num_trials=1,
+            ways=settings.ways,
+            shots=settings.shots,
+        )
+
+
+def _build_or_load(settings, checkpoint, strategy):
+    """What validates and is stored, and its trainer, as of the last epoch."""
+    with (strategy or tf.distribute.get_strategy()).scope():
+        if checkpoint:
+            path, state = checkpoint
+            print(
+                f"Going on after epoch {state['epoch']} of {settings.epochs}."
+            )
+            trainer = keras.models.load_model(path)
+            siamese = build_siamese(get_embedding(trainer), get_head(trainer))
+        else:
+            siamese = builders.build_model(settings)
+            trainer = builders.build_trainer(settings, siamese)
+    return kept_models.build_validated(settings, siamese), trainer

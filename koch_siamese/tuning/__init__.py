@@ -1,0 +1,1 @@
+"""The paper's hyper-parameter search (section 3.2)."""

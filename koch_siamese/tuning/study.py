@@ -1,0 +1,273 @@
+"""A search for hyper-parameters: runs, one after the other, in an Optuna study.
+
+Needs the extra search.
+"""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import keras
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FixedTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from koch_siamese.data.sources import DataSource
+from koch_siamese.errors import DivergedError, InputError
+from koch_siamese.reporting import charts
+from koch_siamese.reporting.figures import save_figure
+from koch_siamese.reporting.text import format_table
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import write_result, write_whole
+from koch_siamese.runs.settings import Settings
+from koch_siamese.training.loop import make_validation, train
+from koch_siamese.tuning.space import suggest_settings, to_point
+
+STUDY = "koch_siamese"
+HEARTBEAT_SECONDS = 10  # a process that is silent for twice as long is dead
+OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+RUN = "run"  # the number of the directory in which a trial goes on
+
+
+class Search:
+    """A search in a directory of its own.
+
+    What Optuna calls a trial is a run here; each trains in a directory
+    `run_NNN`. A run counts by its best one-shot validation accuracy; one that
+    is below the median of the others at the same epoch is given up. A run that
+    was cut short is taken up again from its last epoch.
+
+    Args:
+        settings: all that is not searched; also where the search begins.
+        workdir: the search's directory.
+        search_network: see `search_space.suggest_settings`.
+        storage: an Optuna storage's address, by default `search.db` in the
+            directory.
+
+    Raises:
+        InputError: the storage holds a search from other settings, or cannot
+            be had.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workdir: Path,
+        search_network: bool = False,
+        storage: str | None = None,
+    ):
+        """Opens the study, or begins it with the settings as they are."""
+        self._settings, self._workdir = settings, workdir
+        self._search_network = search_network
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+        self._study = self._open(storage)
+        self._require_same_settings()
+        self._study.enqueue_trial(
+            to_point(settings, search_network), skip_if_exists=True
+        )
+
+    def _open(self, storage):
+        try:
+            self._workdir.mkdir(parents=True, exist_ok=True)
+            database = optuna.storages.RDBStorage(
+                storage or f"sqlite:///{self._workdir / 'search.db'}",
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                heartbeat_stale_trial_callback=_take_up_again,
+            )
+        except (OSError, ImportError, RuntimeError, SQLAlchemyError) as error:
+            raise InputError(
+                f"--storage={storage or self._workdir} cannot be opened "
+                f"({error}): expected an address like sqlite:///search.db."
+            ) from error
+        return optuna.create_study(
+            storage=database,
+            study_name=STUDY,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=4, n_warmup_steps=1
+            ),
+        )
+
+    def _require_same_settings(self):
+        asked = self._settings.to_flags()
+        known = self._study.user_attrs.get("settings")
+        if known is None:
+            self._study.set_user_attr("settings", asked)
+            self._study.set_user_attr("search_network", self._search_network)
+        elif (
+            Settings.from_flags(known) != self._settings
+            or self._study.user_attrs["search_network"] != self._search_network
+        ):
+            was = set(known.splitlines()) - set(asked.splitlines())
+            raise InputError(
+                f"The storage of {self._workdir} holds a search with "
+                f"{' '.join(sorted(was)) or 'another --search_network'}: "
+                "repeat its flags, or give another --workdir."
+            )
+
+    def run(self, num_runs: int, source: DataSource):
+        """Trains until there are `num_runs` runs, earlier ones included.
+
+        Args:
+            num_runs: runs that have ended or have been given up.
+            source: where the characters are from.
+
+        Raises:
+            InputError: not one run got through an epoch, or a file cannot be
+                written.
+        """
+        if len(self._study.get_trials(states=OVER)) < num_runs:
+            self._train(num_runs, source)
+        if not self.describe_runs():
+            raise InputError(
+                "No run got through an epoch: their losses were no numbers. "
+                "Give another --workdir and more --num_runs."
+            )
+        self.write()
+
+    def _train(self, num_runs, source):
+        validation = make_validation(self._settings, source)
+        self._study.optimize(
+            lambda trial: self._measure(trial, source, validation),
+            callbacks=[
+                optuna.study.MaxTrialsCallback(num_runs, states=OVER),
+                lambda study, trial: self._conclude(trial),
+            ],
+        )
+
+    def _run(self, trial) -> Run:
+        return Run(self._workdir / f"run_{_number(trial):03d}")
+
+    def _measure(self, trial, source, validation) -> float:
+        """The best accuracy of a run, unless it is given up."""
+        # A seed of its own, or processes side by side would propose the same.
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=self._settings.seed + trial.number, n_startup_trials=6
+        )
+        settings = suggest_settings(trial, self._settings, self._search_network)
+        run = self._run(trial)
+        try:
+            with run.lock():
+                run.claim(settings)
+                self._go_on(trial, run, settings, source, validation)
+        except DivergedError as error:
+            raise optuna.TrialPruned(str(error)) from error
+        except optuna.TrialPruned:
+            raise
+        except BaseException:
+            _take_up_again(self._study, trial)
+            raise
+        finally:
+            state = _read_state(run)
+            for name, value in state.items():
+                trial.set_user_attr(name, value)
+        return state["accuracy"]
+
+    def _go_on(self, trial, run, settings, source, validation):
+        """Trains a run from where it stands, and reports each epoch."""
+        _, state = run.load_checkpoint() or (None, None)
+        before = state["history"]["accuracy"] if state else []
+        for epoch, accuracy in enumerate(before):
+            trial.report(accuracy, epoch)
+
+        def report(epoch, logs):
+            trial.report(logs["one_shot_accuracy"], epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        keras.utils.clear_session()
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
+        train(settings, run, source, validation, callbacks=[callback])
+
+    def _conclude(self, trial):
+        # It is never taken up again, and optimizers are large.
+        shutil.rmtree(self._run(trial).checkpoints, ignore_errors=True)
+        runs = self.describe_runs()
+        if not runs:
+            return
+        best = max(runs, key=lambda run: run["accuracy"])
+        print(
+            f"Run {_number(trial)} is over ({trial.state.name.lower()}); "
+            f"best of {len(runs)}: {best['accuracy']:.2%}, run {best['run']}."
+        )
+        self.write()
+
+    def describe_runs(self) -> list[dict[str, object]]:
+        """What is known of each run that is over and had an epoch.
+
+        Returns:
+            For each `run`, its number; `accuracy`, the best one; whether it is
+            `finished` or was given up; `epochs`, `seconds` and `parameters`.
+        """
+        return [
+            {
+                "run": _number(trial),
+                "finished": trial.state == TrialState.COMPLETE,
+                **{name: trial.user_attrs[name] for name in _STATE},
+                "parameters": trial.params,
+            }
+            for trial in self._study.get_trials(states=OVER)
+            if "accuracy" in trial.user_attrs
+        ]
+
+    def format_runs(self) -> str:
+        """A table of the runs, best first."""
+        rows = [("run", "accuracy", "epochs", "seconds", "")]
+        for run in sorted(self.describe_runs(), key=lambda x: -x["accuracy"]):
+            rows.append(
+                (
+                    str(run["run"]),
+                    f"{run['accuracy']:.2%}",
+                    str(run["epochs"]),
+                    f"{run['seconds']:.0f}",
+                    "" if run["finished"] else "given up",
+                )
+            )
+        return format_table(rows)
+
+    def write(self):
+        """Writes what is known: `search.json`, `best.flags`, a picture."""
+        runs = self.describe_runs()
+        best = max(runs, key=lambda run: run["accuracy"])
+        report = {"best": best["run"], "seed": self._settings.seed}
+        report |= {"settings": self._settings.to_flags(), "runs": runs}
+        write_result(self._workdir / "search.json", report)
+        settings = suggest_settings(
+            FixedTrial(best["parameters"]), self._settings, self._search_network
+        )
+        write_whole(
+            self._workdir / "best.flags",
+            f"# Run {best['run']}, the best of {len(runs)} of a search: "
+            f"{best['accuracy']:.2%} one-shot\n# accuracy on "
+            f"{settings.validation_trials} validation trials after "
+            f"{best['epochs']} epochs at most.\n{settings.to_flags()}",
+        )
+        save_figure(charts.draw_search(runs), self._workdir / "search.png")
+
+
+_STATE = ("accuracy", "epochs", "seconds")
+
+
+def _read_state(run: Run) -> dict[str, float]:
+    """How far a run got, if it had an epoch."""
+    _, state = run.load_checkpoint() or (None, None)
+    if state is None:
+        return {}
+    values = (
+        state["best_accuracy"],
+        state["epoch"],
+        sum(state["history"]["seconds"]),
+    )
+    return dict(zip(_STATE, values, strict=True))
+
+
+def _take_up_again(study, trial):
+    """Lets a trial that was cut short go on in its run's directory."""
+    study.enqueue_trial(trial.params, user_attrs={RUN: _number(trial)})
+
+
+def _number(trial) -> int:
+    return trial.user_attrs.get(RUN, trial.number)

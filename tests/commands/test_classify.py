@@ -1,0 +1,208 @@
+"""The commands on a user's own images: classify, verify, train on a folder."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY_MODEL, assert_one_line, call
+from PIL import Image
+
+MODEL = f"--model={TINY_MODEL}"
+
+
+@pytest.fixture(scope="module")
+def images(glyphs_dir, tmp_path_factory):
+    """Five characters of one alphabet: `support` and `query`, by two drawers.
+
+    Names of files are `c0.png` to `c4.png` in both.
+    """
+    from koch_siamese.data.sources import load_characters
+
+    characters = load_characters("glyphs/tiny", "test", data_dir=glyphs_dir)
+    chosen = np.unique(characters.character)[:5]
+    folder = tmp_path_factory.mktemp("images")
+    for name, drawer in (("support", 1), ("query", 2)):
+        drawings = characters.of_drawers([drawer])
+        (folder / name).mkdir()
+        for number, character in enumerate(chosen):
+            image = drawings.images[drawings.character == character][0]
+            Image.fromarray(image).save(folder / name / f"c{number}.png")
+    return folder
+
+
+def classify(images, *arguments):
+    answer = call(
+        "classify", MODEL, f"--query={images / 'query'}", "--json", *arguments
+    )
+    assert answer.returncode == 0, answer.stderr
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def test_classify_answers_each_query(images):
+    answers = classify(images, f"--support={images / 'support'}")
+    assert len(answers) == 5
+    right = [f"{x['best']}.png" in x["query"] for x in answers]
+    assert sum(right) >= 3
+    for answer in answers:
+        assert answer["character"] in (answer["best"], None)
+        assert (answer["score"] >= answer["threshold"]) == (
+            answer["character"] is not None
+        )
+        assert answer["score"] >= answer["runner_up_score"]
+        assert 0 <= answer["probability"] <= 1
+
+
+def test_classify_prints_a_table_and_draws_a_figure(images, tmp_path):
+    figure = tmp_path / "answers.png"
+    answer = call(
+        "classify",
+        MODEL,
+        f"--support={images / 'support'}",
+        f"--query={images / 'query' / 'c1.png'}",
+        f"--figure={figure}",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    header, row = answer.stdout.splitlines()
+    assert header.split() == [
+        "query",
+        "answer",
+        "score",
+        "probability",
+        "runner-up",
+    ]
+    assert "c1.png" in row
+    assert Image.open(figure).width > 100
+
+
+def test_broken_query_does_not_keep_others_from_an_answer(images, tmp_path):
+    for name in ("c0.png", "c1.png"):
+        content = (images / "query" / name).read_bytes()
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "torn.png").write_bytes(content[:50])
+    answer = call(
+        "classify",
+        MODEL,
+        f"--support={images / 'support'}",
+        f"--query={tmp_path}",
+        "--json",
+    )
+    assert_one_line(answer, "1 of 3 queries have no answer", "torn.png")
+    *answers, complaint = map(json.loads, answer.stdout.splitlines())
+    assert [x["query"][-6:] for x in answers] == ["c0.png", "c1.png"]
+    assert set(complaint) == {"query", "error"}
+
+
+def test_gallery_gives_the_answers_of_its_folder(images, tmp_path):
+    support = f"--support={images / 'support'}"
+    gallery = f"--gallery={tmp_path / 'gallery.npz'}"
+    expected = classify(images, support)
+    made = call("classify", MODEL, support, gallery)
+    assert made.stdout.strip().endswith("5 characters")
+    assert classify(images, gallery) == expected
+    without = classify(images, gallery, "--remove=c0,c3")
+    assert {x["best"] for x in without} <= {"c1", "c2", "c4"}
+    again = classify(images, gallery, f"--support={images / 'support/c0.png'}")
+    assert {x["best"] for x in again} <= {"c0", "c1", "c2", "c4"}
+
+
+def test_verify_says_same_or_different(images):
+    def verify(first, second, *arguments):
+        return call(
+            "verify",
+            MODEL,
+            f"--first={images / first}",
+            f"--second={images / second}",
+            *arguments,
+        )
+
+    answer = verify("query/c1.png", "query/c1.png", "--json")
+    alike = json.loads(answer.stdout)
+    assert alike["same"] is True
+    assert alike["probability"] > 0.5
+    assert alike["threshold"] == pytest.approx(-0.7115, abs=1e-4)
+    one = verify("query/c1.png", "support/c2.png").stdout
+    other = verify("support/c2.png", "query/c1.png").stdout
+    assert one == other
+    assert one.startswith(("same: ", "different: "))
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "part"),
+    [
+        ("classify", ["--query=q.png"], "--support"),
+        ("classify", ["--support=s"], "--query"),
+        ("classify", ["--support=s", "--query=q"], "'s' does not exist"),
+        ("classify", [MODEL, "--support=s", "--query=q"], "'s' does not exist"),
+        ("classify", [MODEL, "--gallery=g.npz", "--query=t.png"], "gallery"),
+        ("classify", [MODEL, "--gallery=t.png", "--query=t.png"], "gallery"),
+        ("classify", [MODEL, "--support=s", "--remove=a"], "--gallery"),
+        ("classify", ["--gallery=g", "--figure=f.png"], "--figure"),
+        ("verify", [MODEL, "--first=t.png"], "--second"),
+        ("verify", [MODEL, "--first=t.png", "--second=x.png"], "x.png"),
+        ("train", ["--dataset=folder"], "--data_dir"),
+        ("train", ["--dataset=folder", "--data_dir=s"], "'s' does not exist"),
+    ],
+)
+def test_mistakes_get_one_line(command, arguments, part, tmp_path):
+    drawing = np.full((20, 20), 255, np.uint8)
+    drawing[5:15, 8:12] = 0
+    Image.fromarray(drawing).save(tmp_path / "t.png")
+    assert_one_line(call(command, *arguments, cwd=tmp_path), part)
+    left = {path.name for path in tmp_path.iterdir()} - {"runs"}
+    assert left == {"t.png"}
+
+
+def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
+    from koch_siamese.data.sources import load_characters
+
+    characters = load_characters("glyphs/tiny", "test", data_dir=glyphs_dir)
+    for image, character, drawer in zip(
+        characters.images,
+        characters.character,
+        characters.drawer,
+        strict=True,
+    ):
+        folder = tmp_path / "images" / f"character {character}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{drawer}.png")
+    arguments = (
+        "--dataset=folder",
+        f"--data_dir={tmp_path / 'images'}",
+        f"--init={TINY_MODEL}",
+        "--image_size=24",
+        "--ways=5",
+        "--group_characters=8",
+        "--group_drawings=2",
+        "--epochs=1",
+        "--steps_per_epoch=2",
+        "--num_trials=50",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    answer = call("train", *arguments)
+    assert answer.returncode == 0, answer.stderr
+    assert "none of these" in answer.stdout
+    result = json.loads(
+        (tmp_path / "run/results/within_alphabet.json").read_text()
+    )
+    assert (result["dataset"], result["ways"]) == ("folder", 5)
+    # Two steps do not undo what the model had learnt.
+    assert result["accuracy"] > 0.5
+    assert result["crop"] is False
+    evaluate = (
+        *arguments[:2],
+        *(f"--model={TINY_MODEL}", "--ways=5", "--num_trials=50"),
+        f"--output={tmp_path / 'cropped.json'}",
+    )
+    assert call("evaluate", *evaluate).returncode == 0
+    assert json.loads((tmp_path / "cropped.json").read_text())["crop"] is True
+    next((tmp_path / "images").glob("*/1.png")).unlink()
+    assert_one_line(call("train", *arguments), "are not those that --workdir")
+    inside = f"--workdir={tmp_path / 'images/run'}"
+    assert_one_line(call("train", *arguments, inside), "outside of it")
+    among = f"--workdir={tmp_path / 'images'}"
+    glyphs = ("--dataset=glyphs/tiny", f"--data_dir={glyphs_dir}")
+    assert_one_line(call("train", *glyphs, among), "and no run")
+    other = f"--workdir={tmp_path / 'other'}"
+    answer = call("train", *arguments, "--image_size=32", other)
+    assert_one_line(answer, "--image_size=24")

@@ -1,0 +1,259 @@
+"""The commands as a user calls them: flags, one-line answers, exit codes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import (
+    REPOSITORY,
+    TINY_MODEL,
+    assert_one_line,
+    call,
+    find_imported,
+)
+from drawing import draw, save
+
+TINY_FLAGS = REPOSITORY / "tests" / "tiny.flags"
+
+
+@pytest.fixture(scope="module")
+def run(glyphs_dir, tmp_path_factory):
+    """A tiny training through the command line, in pairs mode."""
+    workdir = tmp_path_factory.mktemp("runs") / "tiny"
+    arguments = (f"--flagfile={TINY_FLAGS}", f"--workdir={workdir}")
+    answer = call("train", *arguments, f"--data_dir={glyphs_dir}")
+    assert answer.returncode == 0, answer.stderr
+    return workdir, answer
+
+
+def test_train_prints_a_table_and_where_all_is(run):
+    workdir, answer = run
+    assert "95 % interval" in answer.stdout
+    assert "nearest neighbour" in answer.stdout
+    assert str(workdir) in answer.stdout
+    result = json.loads((workdir / "results/within_alphabet.json").read_text())
+    history = json.loads((workdir / "history.json").read_text())
+    first = (workdir / "train.flags").read_text().splitlines()[0]
+    assert first == f"# {TINY_FLAGS}"
+    assert result["flagfile"] == str(TINY_FLAGS)
+    assert result["training_seed"] == 0
+    assert result["training_seconds"] == sum(history["seconds"])
+    assert {
+        "protocol",
+        "dataset",
+        "accuracy",
+        "ci95",
+        "num_trials",
+        "ways",
+        "shots",
+        "seed",
+        "model",
+        "seconds",
+    } <= set(result)
+
+
+def test_train_flags_reload_as_a_flagfile(run, glyphs_dir):
+    workdir, _ = run
+    answer = call(
+        "train",
+        *("--flagfile", workdir / "train.flags"),
+        f"--workdir={workdir}",
+        f"--data_dir={glyphs_dir}",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "Epoch" not in answer.stdout
+    first = (workdir / "train.flags").read_text().splitlines()[0]
+    assert first == f"# {TINY_FLAGS}"
+
+
+@pytest.mark.parametrize("protocol", ["within_alphabet", "cross_alphabet"])
+def test_evaluate_writes_its_result(run, glyphs_dir, protocol):
+    workdir, _ = run
+    arguments = (
+        f"--workdir={workdir}",
+        f"--protocol={protocol}",
+        f"--data_dir={glyphs_dir}",
+        "--num_trials=40",
+        "--ways=5",
+        "--shots=2",
+        "--split=validation",
+    )
+    answer = call("evaluate", *arguments)
+    assert answer.returncode == 0, answer.stderr
+    path = workdir / f"results/{protocol}_validation_40trials_5ways_2shots.json"
+    result = json.loads(path.read_text())
+    assert result["flagfile"] == str(TINY_FLAGS)
+    assert result["training_seed"] == 0
+    assert result["training_seconds"] > 0
+    assert (result["ways"], result["shots"]) == (5, 2)
+    assert (result["num_trials"], result["split"]) == (40, "validation")
+    again = call("evaluate", *arguments)
+    assert answer.stdout == again.stdout
+
+
+def test_verification_is_measured_at_the_stored_threshold(run, glyphs_dir):
+    workdir, _ = run
+    answer = call(
+        "evaluate",
+        f"--workdir={workdir}",
+        "--protocol=verification",
+        f"--data_dir={glyphs_dir}",
+        "--num_trials=200",
+    )
+    assert answer.returncode == 0, answer.stderr
+    result = (workdir / "results/verification_200trials.json").read_text()
+    result = json.loads(result)
+    stored = json.loads((workdir / "results/thresholds.json").read_text())
+    assert result["threshold"] == stored["same"]["logit"]
+    assert result["num_trials"] == 200
+    assert 0.5 <= result["roc_auc"] <= 1
+    assert result["ci95"][0] < result["accuracy"] < result["ci95"][1]
+    assert 0.4 < result["nearest_neighbour"] < 1
+
+
+def test_baseline_needs_no_run(glyphs_dir, tmp_path):
+    answer = call(
+        "evaluate",
+        "--model=hausdorff",
+        "--dataset=glyphs/tiny",
+        f"--data_dir={glyphs_dir}",
+        "--num_trials=20",
+        f"--output={tmp_path / 'hausdorff.json'}",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "glyphs/tiny test" in answer.stdout
+    result = json.loads((tmp_path / "hausdorff.json").read_text())
+    assert (result["model"], result["flagfile"]) == ("hausdorff", None)
+    assert {"accuracy", "commit", "machine"} < set(result)
+    assert "training_seed" not in result
+
+
+def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
+    workdir, _ = run
+    for name in ("a/1", "a/2", "b/1", "b/2", "c/1", "c/2"):
+        save(draw(side=40 + ord(name[0])), tmp_path / f"{name}.png")
+    before = (workdir / "results/within_alphabet.json").read_bytes()
+    answer = call(
+        "evaluate",
+        f"--workdir={workdir}",
+        "--model=pixels_cosine",
+        "--dataset=folder",
+        f"--data_dir={tmp_path}",
+        "--split=all",
+        "--ways=2",
+    )
+    assert answer.returncode == 0, answer.stderr
+    name = "within_alphabet_folder_all_2ways_pixels_cosine.json"
+    result = json.loads((workdir / "results" / name).read_text())
+    assert result["flagfile"] is None
+    assert "training_seed" not in result
+    assert (workdir / "results/within_alphabet.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "part"),
+    [
+        ("train", ["--dataset=mnist"], "--dataset is 'mnist'"),
+        ("train", ["--ways=0"], "--ways is 0"),
+        ("train", ["--batch_size=-1"], "--batch_size is -1"),
+        ("train", ["--batch_size=many"], "batch_size"),
+        ("train", ["--filters=64,x"], "--filters is '64,x'"),
+        ("train", ["--colour=red"], "colour"),
+        ("train", ["workdir=x"], "'workdir=x' is not a flag"),
+        ("train", ["--flagfile=absent.flags"], "--flagfile cannot be"),
+        ("train", [f"--flagfile={TINY_MODEL}"], "--flagfile is no text"),
+        ("train", ["--crop=maybe"], "maybe: Non-boolean"),
+        ("train", ["--learning_rate=inf"], "--learning_rate is inf"),
+        ("train", ["--num_trials=100000000"], "at most 10000000"),
+        ("train", ["--workdir="], "--workdir is empty"),
+        ("train", ["--protocols=lake"], "--dataset=omniglot"),
+        ("evaluate", [], "--workdir"),
+        ("evaluate", ["--ways=0", "--model=hausdorff"], "ways"),
+        ("evaluate", ["--protocol=all"], "protocol"),
+        ("evaluate", ["--protocol=lake", "--ways=5"], "fixed (ways: 20)"),
+        ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
+        ("evaluate", ["--workdir=absent"], "holds no run"),
+        ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
+        ("evaluate", ["--model=/"], "a run's directory is given as --workdir"),
+    ],
+)
+def test_bad_flags_get_one_line(command, arguments, part, tmp_path):
+    assert_one_line(call(command, *arguments, cwd=tmp_path), part)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_ways_than_characters_get_one_line(glyphs_dir, tmp_path):
+    answer = call(
+        "evaluate",
+        "--model=pixels_cosine",
+        "--dataset=glyphs/tiny",
+        f"--data_dir={glyphs_dir}",
+        "--ways=27",
+    )
+    assert_one_line(answer, "27 ways", "at most")
+    workdir = tmp_path / "run"
+    answer = call(
+        "train",
+        f"--flagfile={TINY_FLAGS}",
+        f"--workdir={workdir}",
+        f"--data_dir={glyphs_dir}",
+        "--ways=27",
+    )
+    assert answer.returncode == 1
+    assert "27 ways are more than" in answer.stderr.splitlines()[-1]
+    assert "Traceback" not in answer.stderr
+
+
+def test_no_data_and_no_network_end_soon_in_one_line(tmp_path):
+    """Through a proxy that is not there: the network's absence, made sure."""
+    start = time.monotonic()
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "koch_siamese.train",
+            f"--flagfile={REPOSITORY / 'experiments/omniglot_fast.flags'}",
+            f"--workdir={tmp_path / 'run'}",
+            f"--data_dir={tmp_path / 'data'}",
+        ],
+        capture_output=True,
+        text=True,
+        env={"HTTPS_PROXY": "http://127.0.0.1:9", "PATH": "/usr/bin:/bin"},
+        timeout=120,
+    )
+    assert_one_line(answer, "--data_dir", "--manual_dir", "--dataset=glyphs")
+    assert time.monotonic() - start < 60
+
+
+def test_without_flags_train_is_the_quickstart():
+    from koch_siamese.runs.settings import Settings
+
+    text = (REPOSITORY / "experiments/quickstart.flags").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("--")]
+    workdir = "--workdir=runs/quickstart"
+    assert workdir in lines
+    lines.remove(workdir)
+    assert sorted(lines) == sorted(Settings().to_flags().split())
+
+
+def test_help_has_the_settings_and_the_shared_flags():
+    answer = call("train", "--help")
+    assert answer.returncode == 0
+    for name in ("learning_rate", "workdir", "data_dir"):
+        assert f"--{name}:" in answer.stdout or f"--[no]{name}:" in (
+            answer.stdout
+        )
+
+
+def test_flags_are_read_without_tensorflow():
+    heavy = ("tensorflow", "keras", "numpy")
+    assert find_imported("koch_siamese.train", heavy) == []
+
+
+def test_the_package_lists_its_commands():
+    command = [sys.executable, "-m", "koch_siamese"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "koch_siamese.train " in answer.stdout
+    assert answer.stdout.count("python -m") == 7

@@ -1,0 +1,263 @@
+"""Exports: signatures, agreement with the model, and the command."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import REPOSITORY, assert_one_line, call
+
+from koch_siamese.evaluation.calibration import Thresholds, compute_probability
+from koch_siamese.inference import endpoints, exporters
+from koch_siamese.models import views
+from koch_siamese.models.distortions import DISTORTIONS
+from koch_siamese.models.siamese import (
+    Preprocessing,
+    build_fast_siamese,
+    get_embedding,
+    get_head,
+    get_thresholds,
+    set_thresholds,
+)
+
+HAS_ONNX = all(
+    importlib.util.find_spec(name)
+    for name in ("onnx", "onnxruntime", "tf2onnx")
+)
+
+
+def draw_images(num, height=16, width=16, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(256, size=(num, height, width, 1), dtype=np.uint8)
+
+
+def build_model(thresholds=None):
+    keras.utils.set_random_seed(0)
+    model = build_fast_siamese(16, (4, 6))
+    if thresholds:
+        set_thresholds(model, thresholds)
+    return model
+
+
+def save_and_load(model, folder):
+    exporters.save_saved_model(model, folder)
+    return tf.saved_model.load(str(folder / "saved_model"))
+
+
+def score_all(model, query, support):
+    embedding, head = get_embedding(model), get_head(model)
+    return np.array(head(embedding(query)[:, None], embedding(support)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Its `same` is the median of these pairs, so that both answers occur."""
+    model = build_model()
+    scores = score_all(model, draw_images(4), draw_images(4, seed=1))
+    same = float(np.median(np.diagonal(scores)))
+    set_thresholds(model, Thresholds(same, (same, 0.0)))
+    return model
+
+
+@pytest.fixture(scope="module")
+def loaded(model, tmp_path_factory):
+    return save_and_load(model, tmp_path_factory.mktemp("export"))
+
+
+def test_signatures_have_their_names_shapes_and_types(loaded):
+    image, embedding = ((None, None, None, 1), "uint8"), ((None, 96), "float32")
+    number, grid = ((None,), "float32"), ((None, None), "float32")
+    answers = {"score": grid, "prediction": ((None,), "int32")}
+    expected = {
+        "embed": ({"images": image}, {"embedding": embedding}),
+        "verify": (
+            {"first": image, "second": image},
+            {"logit": number, "probability": number, "same": ((None,), "bool")},
+        ),
+        "classify": ({"query": image, "support": image}, answers),
+        "match": (
+            {"query_embedding": embedding, "support_embedding": embedding},
+            answers,
+        ),
+    }
+    expected["serving_default"] = expected["embed"]
+
+    def describe(specs):
+        return {x: (tuple(y.shape), y.dtype.name) for x, y in specs.items()}
+
+    assert set(loaded.signatures) == set(expected)
+    for name, (inputs, outputs) in expected.items():
+        signature = loaded.signatures[name]
+        assert describe(signature.structured_input_signature[1]) == inputs
+        assert describe(signature.structured_outputs) == outputs
+
+
+@pytest.mark.parametrize(
+    ("num", "height", "width"), [(1, 16, 16), (3, 40, 23), (2, 105, 105)]
+)
+def test_verify_agrees_with_the_model(model, loaded, num, height, width):
+    first, second = draw_images(num, height, width), draw_images(num, seed=1)
+    answer = loaded.verify(first=first, second=second)
+    logit = np.array(model({"first": first, "second": second}))
+    np.testing.assert_allclose(answer["logit"], logit, atol=1e-5)
+
+
+def test_verify_says_same_from_the_threshold_and_how_probably(model, loaded):
+    answer = loaded.verify(draw_images(4), draw_images(4, seed=1))
+    assert sorted(answer["same"].numpy()) == [False, False, True, True]
+    thresholds = get_thresholds(model)
+    expected = [
+        compute_probability(x, thresholds) for x in answer["logit"].numpy()
+    ]
+    np.testing.assert_allclose(answer["probability"], expected, atol=1e-6)
+    np.testing.assert_array_equal(
+        answer["same"], answer["probability"].numpy() >= 0.5
+    )
+
+
+def test_match_of_embeddings_is_classify_of_images(model, loaded):
+    query, support = draw_images(3, 20, 31), draw_images(5, 50, 44, seed=1)
+    one = loaded.classify(query=query, support=support)
+    other = loaded.match(
+        query_embedding=loaded.embed(images=query)["embedding"],
+        support_embedding=loaded.embed(images=support)["embedding"],
+    )
+    expected = score_all(model, query, support)
+    np.testing.assert_allclose(one["score"], expected, atol=1e-5)
+    np.testing.assert_allclose(other["score"], expected, atol=1e-5)
+    np.testing.assert_array_equal(one["prediction"], other["prediction"])
+
+
+def test_prediction_is_the_best_support_or_none_of_these(tmp_path):
+    embedded = np.zeros((1, 96), np.float32)
+
+    def make_supports(*distances):
+        supports = np.zeros((len(distances), 96), np.float32)
+        supports[:, 0] = distances
+        return supports
+
+    # Scores are minus the distance.
+    model = build_model(Thresholds(0.0, (-3.5, -2.5, -1.5)))
+    get_head(model).set_weights([-np.ones(96), np.array(0.0)])
+    loaded = save_and_load(model, tmp_path)
+    for distances, expected in (
+        ((3,), 0),
+        ((4,), -1),
+        ((3, 4), -1),
+        ((4, 2), 1),
+        ((2, 3, 4), -1),
+        ((4, 3, 2, 1), 3),  # beyond the table its last threshold holds
+        ((5, 4, 3, 2), -1),
+        ((), -1),
+    ):
+        answer = loaded.match(embedded, make_supports(*distances))
+        assert answer["prediction"].numpy().tolist() == [expected]
+        np.testing.assert_array_equal(answer["score"], [np.negative(distances)])
+
+
+def test_without_thresholds_the_best_support_is_the_prediction(tmp_path):
+    loaded = save_and_load(build_model(), tmp_path)
+    images = draw_images(4)
+    order = [2, 0, 3, 1]
+    answer = loaded.classify(images, images[order])
+    np.testing.assert_array_equal(answer["prediction"], np.argsort(order))
+    assert loaded.verify(images, images)["same"].numpy().all()  # logits of 0
+
+
+def test_it_loads_without_keras_and_this_package(model, tmp_path):
+    exporters.save_saved_model(model, tmp_path)
+    code = (
+        "import sys; sys.modules.update(koch_siamese=None, keras=None)\n"
+        "import json, numpy, tensorflow as tf\n"
+        "loaded = tf.saved_model.load('saved_model')\n"
+        "images = numpy.arange(600, dtype='uint8').reshape(2, 20, 15, 1)\n"
+        "answer = loaded.verify(first=images, second=images[::-1])\n"
+        "print(json.dumps(answer['logit'].numpy().tolist()))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr
+    images = np.arange(600).astype("uint8").reshape(2, 20, 15, 1)
+    expected = model({"first": images, "second": images[::-1]})
+    np.testing.assert_allclose(json.loads(answer.stdout), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape", [(16, 16), (35, 35), (105, 105), (50, 33), (7, 40), (1, 1)]
+)
+def test_portable_fit_is_that_of_preprocessing(shape):
+    images = draw_images(2, *shape)
+    preprocessing = Preprocessing(16)
+    np.testing.assert_allclose(
+        preprocessing(endpoints.fit_images(images, 16)),
+        preprocessing(images),
+        atol=1e-6,
+    )
+
+
+def test_an_export_of_another_model_is_refused(model, tmp_path):
+    exporters.save_saved_model(model, tmp_path)
+    other = keras.models.clone_model(model)
+    with pytest.raises(RuntimeError, match=r"saved_model differs .* by \d"):
+        exporters.check_exports(other, tmp_path)
+
+
+def test_command_writes_checks_and_lists_every_format(model, tmp_path):
+    matrices = views.sample_views(
+        DISTORTIONS["elastic"], 2, np.random.default_rng(0)
+    )
+    views.add_views(model, matrices).save(tmp_path / "model.keras")
+    formats = ["saved_model", "litert"] + ["onnx"] * HAS_ONNX
+    where = ("--workdir=.", "--output=new/export")
+    answer = call(
+        "export", *where, f"--formats={','.join(formats)}", cwd=tmp_path
+    )
+    assert answer.returncode == 0, answer.stderr
+    suffixes = ["tflite"] + ["onnx"] * HAS_ONNX
+    stems = ("embedding", "verification")
+    expected = {f"{stem}.{suffix}" for stem in stems for suffix in suffixes}
+    expected.add("saved_model")
+    assert {x.name for x in (tmp_path / "new/export").iterdir()} == expected
+    assert [x.name for x in (tmp_path / "new").iterdir()] == ["export"]
+    for name in expected:
+        assert f"new/export/{name}" in answer.stdout
+    again = call("export", *where, cwd=tmp_path)
+    assert_one_line(again, "--output=new/export is not empty")
+    assert {x.name for x in (tmp_path / "new/export").iterdir()} == expected
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="The extra 'export' is not installed.")
+def test_onnx_files_state_their_axes_and_opset(model, tmp_path):
+    import onnx
+
+    exporters.save_onnx(model, tmp_path)
+    proto = onnx.load(tmp_path / "verification.onnx")
+    shape = proto.graph.input[0].type.tensor_type.shape.dim
+    names = [dim.dim_param or dim.dim_value for dim in shape]
+    assert names == ["batch", "first_height", "first_width", 1]
+    [opset] = [x.version for x in proto.opset_import if not x.domain]
+    assert opset == exporters.ONNX_OPSET
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--model=a.keras"], "give --output=DIR"),
+        (["--output=x", "--workdir=absent"], "no model absent/model.keras"),
+        (["--output=x", "--formats=onnx,coreml"], "--formats has 'coreml'"),
+        (["--output=x", "--formats="], "--formats has ''"),
+        ([f"--output={REPOSITORY}/tests"], "is not empty"),
+        ([f"--output={__file__}"], "is a file"),
+    ],
+)
+def test_bad_flags_get_one_line(arguments, part, tmp_path):
+    assert_one_line(call("export", *arguments, cwd=tmp_path), part)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,299 @@
+"""Tables from result files, literally, and the command that writes them."""
+
+import json
+
+import pytest
+from conftest import REPOSITORY, assert_one_line, call, find_imported
+
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.settings import Settings
+
+TABLES = {
+    "one": {
+        "results": {"protocol": "lake"},
+        "rows": [
+            {"what": "ours", "flagfile": "one", "published": 50, "short": True},
+            {"what": "none", "flagfile": "two", "short": True},
+            {"what": "base", "model": "hausdorff"},
+            {"what": "them (2015)", "published": 97.75},
+            {"what": "3", "flagfile": "one", "results": {"training_seed": 3}},
+        ],
+    },
+    "pairs": {
+        "results": {"protocol": "verification", "split": "test"},
+        "columns": ["roc_auc", "equal_error_rate"],
+        "rows": [
+            {"what": "pairs", "flagfile": "one"},
+            {
+                "what": "pixels",
+                "flagfile": "one",
+                "measure": "nearest_neighbour",
+            },
+        ],
+    },
+}
+
+DOCUMENT = """Before 50 %.
+
+<!-- report: one -->
+old
+<!-- end of report -->
+
+Between.
+<!-- report: one, short -->
+<!-- end of report -->
+<!-- report: pairs -->
+<!-- end of report -->
+After."""
+
+# Of 2 x 198 trials half are right. By Wilson the interval's ends are
+# 1/2 -+ z / (2 sqrt(n + z^2)) = 1/2 -+ 1.96 / (2 sqrt(396 + 3.84)) = 0.451 and
+# 0.549. The baseline has 0 of 4: from 0 to z^2 / (4 + z^2) = 0.490. Of pairs it
+# is 100 of 200: 1/2 -+ 1.96 / (2 sqrt(203.84)) = 0.431 and 0.569. Pixels, which
+# no training changes, have 0 of 100: up to 3.84 / 103.84 = 0.037. Seed 3 alone
+# has 99.5 of 198: (99.5 + 1.92 -+ 1.96 sqrt(49.5 + 0.96)) / (198 + 3.84).
+EXPECTED = """Before 50 %.
+
+<!-- report: one -->
+
+| what | ours, % (95 % interval) | published, % | trials | seeds | training \
+| machine | commit | command |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| ours | **50.0** (45.1 to 54.9) | 50.0 | 2 × 198 | 0, 3: 49.75, 50.25 \
+| 1 min 5 s, 1 h 2 min (epochs: 4) | 2 x A, 4 x B | abc | `one.flags` |
+| none | not run |  |  |  |  |  |  | `two.flags` |
+| base | **0.0** (0.0 to 49.0) |  | 4 |  |  | 2 x A | abc \
+| `evaluate --model=hausdorff` |
+| them (2015) |  | 97.75 |  |  |  |  |  |  |
+| 3 | **50.25** (43.3 to 57.1) |  | 198 | 3 | 1 h 2 min (epochs: 4) \
+| 4 x B | abc | `one.flags` |
+
+<!-- end of report -->
+
+Between.
+<!-- report: one, short -->
+
+| what | ours, % (95 % interval) | published, % | seeds | training | machine \
+| command |
+| --- | --- | --- | --- | --- | --- | --- |
+| ours | **50.0** (45.1 to 54.9) | 50.0 | 0, 3: 49.75, 50.25 \
+| 1 min 5 s, 1 h 2 min (epochs: 4) | 2 x A, 4 x B | `one.flags` |
+
+<!-- end of report -->
+<!-- report: pairs -->
+
+| what | ours, % (95 % interval) | published, % | ROC area \
+| equal error rate, % | trials | seeds | training | machine | commit | command |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| pairs | **50.0** (43.1 to 56.9) |  | 0.5130 | 12.5 | 2 × 100 \
+| 0, 1: 50.0, 50.0 | ?, ? | 2 x A | abc, def | `one.flags` |
+| pixels | **0.0** (0.0 to 3.7) |  |  |  | 100 |  |  | 2 x A | abc \
+| `one.flags` |
+
+<!-- end of report -->
+After."""  # noqa: RUF001
+
+RESULT = {
+    "protocol": "lake",
+    "accuracy": 0.4975,
+    "num_trials": 198,
+    "seed": 0,
+    "nearest_neighbour": 0.0,
+    "model": "runs/one/model.keras",
+    "flagfile": "experiments/one.flags",
+    "training_seconds": 65.4,
+    "machine": "2 x A",
+    "commit": "abc",
+}
+PAIRS = {
+    "protocol": "verification",
+    "split": "test",
+    "accuracy": 0.5,
+    "num_trials": 100,
+    "roc_auc": 0.512,
+    "equal_error_rate": 0.125,
+    "training_seconds": None,
+}
+# The second's seed is that of its trials, and it is evaluated elsewhere.
+SECOND = {
+    "accuracy": 0.5025,
+    "training_seed": 3,
+    "training_seconds": 3725.0,
+    "training_epochs": 4,
+    "training_machine": "4 x B",
+}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Results, tables and documents as in the repository."""
+    results = tmp_path / "experiments" / "results"
+    results.mkdir(parents=True)
+    files = {
+        "one_seed0_lake": RESULT,
+        "one_seed3_lake": RESULT | SECOND,
+        "hausdorff": RESULT
+        | {"model": "hausdorff", "flagfile": None, "accuracy": 0.0}
+        | {"num_trials": 4},
+        "one_seed0_verification": RESULT | PAIRS,
+        "one_seed1_verification": RESULT
+        | PAIRS
+        | {"training_seed": 1, "roc_auc": 0.514, "commit": "def"},
+        "one_seed0_verification_validation": RESULT
+        | PAIRS
+        | {"split": "validation"},
+        "one_seed0_thresholds": {"same": 1, "machine": "2 x A"},
+    }
+    for name, result in files.items():
+        (results / f"{name}.json").write_text(json.dumps(result))
+    (tmp_path / "experiments/tables.json").write_text(json.dumps(TABLES))
+    (tmp_path / "README.md").write_text(DOCUMENT)
+    (tmp_path / "koch_siamese/models").mkdir(parents=True)
+    for name in ("experiments/README.md", "koch_siamese/models/pretrained.md"):
+        (tmp_path / name).write_text(
+            "<!-- report: one -->\n<!-- end of report -->\n"
+        )
+    return tmp_path
+
+
+def test_tables_literally_and_again_nothing_changes(place):
+    answer = call("report", cwd=place)
+    assert answer.returncode == 0, answer.stderr
+    assert (place / "README.md").read_text() == EXPECTED
+    names = "README.md, experiments/README.md, "
+    names += "koch_siamese/models/pretrained.md"
+    assert f"Changed: {names}\n" in answer.stdout
+    assert "| none | not run |" in answer.stdout
+    unused = [x for x in answer.stdout.splitlines() if x.startswith("In no")]
+    assert unused == ["In no table: one_seed0_verification_validation.json"]
+    again = call("report", cwd=place)
+    assert "All documents are up to date." in again.stdout
+    assert (place / "README.md").read_text() == EXPECTED
+
+
+def test_check_and_a_number_edited_by_hand(place):
+    document = place / "README.md"
+    assert_one_line(call("report", "--check", cwd=place), "Out of date: README")
+    assert document.read_text() == DOCUMENT
+    call("report", cwd=place)
+    answer = call("report", "--check", cwd=place)
+    assert answer.returncode == 0, answer.stderr
+    edited = EXPECTED.replace("**50.0** (45.1", "**99.0** (45.1", 1)
+    document.write_text(edited)
+    answer = call("report", "--check", cwd=place)
+    assert_one_line(answer, "Out of date: README.md. ")
+    call("report", cwd=place)
+    assert document.read_text() == EXPECTED
+
+
+def test_documents_of_the_repository_are_what_report_writes():
+    answer = call("report", "--check", cwd=REPOSITORY)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("document", "part"),
+    [
+        ("<!-- report: best -->\n<!-- end of report -->\n", "no table 'best'"),
+        ("<!-- report: one, long -->\n<!-- end of report -->", "one, long"),
+        ("<!-- report: one -->\ntext\n", "report: one --> without its other"),
+        ("<!-- report: one -->\n" * 2 + "<!-- end of report -->", "without"),
+        ("<!-- end of report -->\n", "end of report --> without its other"),
+        ("text\n", "README.md has no place"),
+    ],
+)
+def test_mistakes_in_a_document_leave_all_as_they_are(place, document, part):
+    path = place / "experiments/README.md"
+    path.write_text(document)
+    assert_one_line(call("report", cwd=place), part)
+    assert path.read_text() == document
+    assert (place / "README.md").read_text() == DOCUMENT
+
+
+@pytest.mark.parametrize(
+    ("result", "part"),
+    [
+        (RESULT, "again.json and one_seed0_lake.json are both of one.flags"),
+        (RESULT | {"seed": 1, "num_trials": 9}, "--num_trials"),
+    ],
+)
+def test_results_that_do_not_go_together(place, result, part):
+    path = place / "experiments/results/again.json"
+    path.write_text(json.dumps(result))
+    assert_one_line(call("report", cwd=place), part)
+
+
+def test_mistakes_get_one_line(place, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for arguments in ([], ["--check"], ["--add=run"]):
+        answer = call("report", *arguments, cwd=elsewhere)
+        assert_one_line(answer, "experiments/results is not there", "root")
+    answer = call("report", "--documents=absent.md", cwd=place)
+    assert_one_line(answer, "absent.md is not there")
+    (place / "experiments/tables.json").write_text('{"one": {"rows": []}}')
+    assert_one_line(call("report", cwd=place), "tables.json", "'results'")
+    (place / "experiments/results/half.json").write_text('{"protocol": ')
+    (place / "experiments/tables.json").write_text(json.dumps(TABLES))
+    assert_one_line(call("report", cwd=place), "half.json is no JSON")
+
+
+@pytest.fixture
+def run(place):
+    """A run of experiments/one.flags with seed 7, without its training."""
+    (place / "experiments/base.flags").write_text(
+        "# What others begin with.\n--workdir=runs/base\n--epochs=2\n"
+    )
+    (place / "experiments/one.flags").write_text(
+        "# A recipe.\n--flagfile=experiments/base.flags\n"
+        "--workdir=runs/one\n\n--epochs=3\n--nocrop\n--data_dir=data\n"
+    )
+    run = Run(place / "runs" / "one_seed7")
+    run.claim(
+        Settings(epochs=3, seed=7, num_trials=400, max_minutes=9.0),
+        "experiments/one.flags",
+    )
+    run.write_result("lake", RESULT | run.origin())
+    run.write_result("lake_hausdorff", RESULT | {"flagfile": None})
+    run.write_result("thresholds", {"same": 1})
+    return run
+
+
+def test_add_names_results_by_recipe_and_seed(place, run):
+    results = place / "experiments/results"
+    before = set(results.iterdir())
+    answer = call("report", f"--add={run.path}", cwd=place)
+    assert answer.returncode == 0, answer.stderr
+    assert {path.name for path in set(results.iterdir()) - before} == {
+        "one_seed7_lake.json",
+        "one_seed7_thresholds.json",
+    }
+    assert (
+        "lake_hausdorff.json: it is of runs/one/model.keras, without"
+        in answer.stdout
+    )
+    added = (results / "one_seed7_lake.json").read_bytes()
+    assert added == (run.results / "lake.json").read_bytes()
+    assert (place / "README.md").read_text() == DOCUMENT
+    call("report", cwd=place)
+    assert "| 0, 3, 7: 49.75, 50.25, 49.75 |" in (
+        (place / "README.md").read_text()
+    )
+
+
+def test_add_refuses_what_is_of_no_recipe(place, run):
+    def add(path):
+        return call("report", f"--add={path}", cwd=place)
+
+    assert_one_line(add("absent"), "--add=absent holds no run")
+    other = Run(place / "other")
+    other.claim(Settings())
+    assert_one_line(add(other.path), "has no recipe", "--flagfile")
+    other.claim(Settings(), "gone.flags")
+    assert_one_line(add(other.path), "gone.flags, the recipe")
+    other.claim(Settings(epochs=2), "experiments/one.flags")
+    assert_one_line(add(other.path), "not of experiments/one.flags", "epochs=2")
+
+
+def test_report_needs_no_tensorflow():
+    heavy = ("tensorflow", "keras")
+    assert find_imported("koch_siamese.report", heavy) == []

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from conftest import make_characters
+
+from koch_siamese.data.characters import Characters
+
+
+def test_selections_keep_labels_with_their_images(characters):
+    assert (len(characters), characters.num_characters) == (36, 12)
+    second = characters.of_alphabets(["a1"]).of_drawers([2])
+    assert second.character.tolist() == [3, 4, 5, 6]
+    assert second.number.tolist() == [1, 2, 3, 4]
+    where = np.flatnonzero(
+        (characters.alphabet == 1) & (characters.drawer == 2)
+    )
+    np.testing.assert_array_equal(second.images, characters.images[where])
+
+
+def test_alphabets_are_chosen_by_name_not_position(characters):
+    names = ["a2", "a0"]
+    chosen = characters.of_alphabets(names)
+    assert sorted(set(chosen.alphabet)) == [0, 2]
+    with pytest.raises(ValueError, match="Klingon"):
+        characters.of_alphabets(["Klingon"])
+
+
+def test_quarter_turns_are_new_characters_and_alphabets():
+    before = make_characters((2, 3), num_drawers=2, side=4)
+    after = before.with_quarter_turns()
+    assert (len(after), after.num_characters) == (40, 20)
+    assert after.alphabet_names[:3] == ("a0/0", "a0/90", "a0/180")
+    for turn in range(4):
+        turned = after.select(after.character % 4 == turn)
+        np.testing.assert_array_equal(turned.character // 4, before.character)
+        np.testing.assert_array_equal(
+            turned.images, np.rot90(before.images, turn, axes=(1, 2))
+        )
+
+
+def test_mirror_images_are_new_characters_and_alphabets():
+    before = make_characters((2, 3), num_drawers=2, side=4)
+    after = before.with_mirror_images()
+    assert (len(after), after.num_characters) == (20, 10)
+    assert after.alphabet_names[:2] == ("a0/plain", "a0/mirror")
+    mirrored = after.select(after.character % 2 == 1)
+    np.testing.assert_array_equal(mirrored.character // 2, before.character)
+    np.testing.assert_array_equal(mirrored.images, before.images[..., ::-1])
+    assert before.with_quarter_turns().with_mirror_images().num_characters == 40
+
+
+def test_resizing_is_the_networks_preprocessing():
+    from koch_siamese.models.layers import Preprocessing
+
+    before = make_characters((2,), num_drawers=4, side=105)
+    after = before.resized(35)
+    ink = Preprocessing(35)(before.images[..., np.newaxis])
+    grey = 255 * (1 - np.array(ink)[..., 0])
+    assert np.abs(after.images - grey).max() <= 1.5
+    assert after.resized(35) is after
+
+
+def test_what_is_not_square_is_centred_on_paper():
+    image = np.zeros((1, 10, 4), np.uint8)
+    one = np.ones(1, int)
+    characters = Characters(image, one, one, 0 * one, one, ("a",))
+    resized = characters.resized(10).images[0]
+    np.testing.assert_array_equal(resized[:, :3], 255)
+    np.testing.assert_array_equal(resized[:, 3:7], 0)
+    np.testing.assert_array_equal(resized[:, 7:], 255)
+
+
+def test_labels_must_fit_the_images(characters):
+    with pytest.raises(ValueError, match="36 drawings"):
+        Characters(
+            characters.images,
+            characters.character[:-1],
+            characters.number,
+            characters.alphabet,
+            characters.drawer,
+            characters.alphabet_names,
+        )
+    with pytest.raises(ValueError, match="uint8"):
+        Characters(characters.images / 255.0, *[characters.drawer] * 4, ())

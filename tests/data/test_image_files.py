@@ -1,0 +1,279 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from drawing import assert_names, draw, save
+from PIL import Image, ImageDraw, ImageFilter
+
+from koch_siamese.data import cleaning
+from koch_siamese.data.image_files import list_images, read_drawing
+from koch_siamese.errors import InputError
+
+
+def variants():
+    drawing = draw()
+    grey = np.asarray(drawing)
+    colours = drawing.convert("RGB")
+    alpha = Image.fromarray(255 - grey)
+    clear = {"black": Image.new("RGB", (105, 105), "black")}
+    clear["white"] = Image.new("RGB", (105, 105), "white")
+    for image in clear.values():
+        image.putalpha(alpha)
+    deep = grey.astype(np.uint16) * 257
+    return {
+        "clean.png": drawing,
+        "clean.gif": drawing,
+        "clean.bmp": drawing,
+        "one_bit.png": drawing.convert("1"),
+        "inverted.png": Image.fromarray(255 - grey),
+        "colours.png": colours,
+        "palette.png": colours.quantize(8),
+        "yellow.png": Image.merge(
+            "RGB", [clear["white"].split()[0]] * 2 + [drawing]
+        ),
+        "black_on_clear.png": clear["black"],
+        "white_on_clear.png": clear["white"],
+        "grey_alpha.png": clear["black"].convert("LA"),
+        "deep.png": Image.fromarray(deep),
+        "twelve_bits.png": Image.fromarray(deep // 16),
+        "lossless.webp": drawing.convert("RGB"),
+    }
+
+
+@pytest.mark.parametrize("name", variants())
+def test_every_kind_of_clean_image_comes_through_unchanged(name, tmp_path):
+    options = {"lossless": True} if name.endswith("webp") else {}
+    path = save(variants()[name], tmp_path / name, **options)
+    drawing = read_drawing(path)
+    assert (drawing.shape, drawing.dtype) == ((105, 105), np.uint8)
+    np.testing.assert_array_equal(drawing, np.asarray(draw()))
+
+
+def test_clean_drawings_are_not_searched_for_light(monkeypatch):
+    grey = np.asarray(draw(), np.float32)
+    monkeypatch.setattr(cleaning, "_fit_lighting", None)
+    drawing, was_clean = cleaning.clean(255 - grey)
+    assert was_clean
+    np.testing.assert_array_equal(drawing, grey)
+    drawing, was_clean = cleaning.clean(grey)
+    assert was_clean
+    np.testing.assert_array_equal(drawing, grey)
+
+
+@pytest.mark.parametrize(
+    ("margin", "is_negative"),
+    [(0, False), (1, False), (3, False), (1, True), (3, True)],
+)
+def test_ink_up_to_the_border_is_ink(margin, is_negative, tmp_path):
+    # A cross in a box: at the border there is ink alone.
+    box = np.zeros((90, 70), np.uint8)
+    box[6:42, 6:32] = box[6:42, 38:64] = 255
+    box[48:84, 6:32] = box[48:84, 38:64] = 255
+
+    def read(margin, is_negative):
+        image = np.pad(box, margin, constant_values=255)
+        image = 255 - image if is_negative else image
+        path = save(Image.fromarray(image), tmp_path / "box.png")
+        return read_drawing(path, crop=True)
+
+    drawing = read(margin, is_negative)
+    np.testing.assert_array_equal(drawing, read(40, False))
+
+
+def test_very_bold_strokes_are_ink(tmp_path):
+    image = np.full((100, 100), 255, np.uint8)
+    image[8:-8, 8:-8] = 0
+    image[40:60, 40:60] = 255
+    assert (image == 0).mean() > 0.6
+    path = save(Image.fromarray(image), tmp_path / "bold.png")
+    assert read_drawing(path)[20, 20] == 0
+
+
+def test_jpeg_of_four_inks_is_near_the_drawing(tmp_path):
+    image = draw(420, (80, 100, 280, 340)).convert("CMYK")
+    path = save(image, tmp_path / "cmyk.jpg", quality=90)
+    expected = np.asarray(draw(420, (80, 100, 280, 340)).reduce(4), float)
+    assert np.abs(read_drawing(path) - expected).mean() < 3
+
+
+def test_orientation_is_honoured(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    turned = Image.fromarray(np.rot90(np.asarray(draw())))
+    path = save(turned, tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_drawing(path), np.asarray(draw()))
+
+
+def test_animation_is_its_first_frame(tmp_path):
+    others = [Image.new("L", (105, 105), 255)]
+    path = tmp_path / "a.gif"
+    draw().save(path, save_all=True, append_images=others)
+    np.testing.assert_array_equal(read_drawing(path), np.asarray(draw()))
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_circle_stays_a_circle(crop, tmp_path):
+    image = Image.new("L", (630, 210), 255)
+    ImageDraw.Draw(image).ellipse((300, 20, 460, 180), outline=0, width=24)
+    drawing = read_drawing(save(image, tmp_path / "a.png"), crop)
+    rows, columns = np.nonzero(drawing < 128)
+    assert abs(np.ptp(rows) - np.ptp(columns)) <= 1
+    if crop:
+        assert np.ptp(rows) + 1 == pytest.approx(
+            105 * cleaning.INK_SHARE, abs=2
+        )
+
+
+def test_crop_does_not_see_position_nor_specks(tmp_path):
+    first = draw(300, (20, 30, 100, 130))
+    second = draw(300, (180, 150, 260, 250))
+    second.putpixel((3, 3), 0)
+    drawings = [
+        read_drawing(save(image, tmp_path / "a.png"), crop=True)
+        for image in (first, second)
+    ]
+    np.testing.assert_array_equal(*drawings)
+
+
+@pytest.mark.parametrize("width", [1, 6, 20, 60])
+def test_crop_gives_the_usual_width_of_stroke(width, tmp_path):
+    image = Image.new("L", (900, 900), 255)
+    ImageDraw.Draw(image).rectangle((200, 200, 700, 700), None, 0, width)
+    drawing = read_drawing(save(image, tmp_path / "a.png"), crop=True)
+    stroke = cleaning._stroke_width(drawing < 128) * np.pi / 4
+    assert stroke == pytest.approx(cleaning.STROKE_WIDTH, abs=2)
+
+
+def photograph(image, paper=200, ink=60):
+    """Uneven light from the left, noise, blur, a tint, JPEG's traces."""
+    rng = np.random.default_rng(0)
+    blurred = image.filter(ImageFilter.GaussianBlur(1))
+    light = np.linspace(0.6, 1, image.width)
+    grey = (ink + (paper - ink) / 255 * np.asarray(blurred)) * light
+    colours = grey[..., np.newaxis] * [1.1, 1, 0.8]
+    colours += rng.normal(0, 6, colours.shape)
+    return Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("crop", [False, True])
+@pytest.mark.parametrize("levels", [(200, 60), (50, 200)])
+def test_photograph_is_cleaned(crop, levels, tmp_path):
+    image = draw(420, (80, 100, 280, 340))
+    clean = read_drawing(save(image, tmp_path / "a.png"), crop)
+    image = photograph(image, *levels)
+    path = save(image, tmp_path / "a.jpg", quality=80)
+    drawing = read_drawing(path, crop)
+    assert np.abs(drawing - clean.astype(float)).mean() < 5
+    assert np.median(drawing) == 255
+    assert drawing.min() <= 5
+
+
+def png_header(width, height):
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    end = struct.pack(">I", zlib.crc32(chunk))
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + end
+    return header + struct.pack(">I", 1000) + b"IDAT"
+
+
+def bad_files(tmp_path):
+    whole = save(draw(), tmp_path / "whole.png").read_bytes()
+    return {
+        "no bytes": b"",
+        "text": b"no image at all\n",
+        "truncated": whole[: len(whole) // 2],
+        "header only": png_header(105, 105),
+        "huge": png_header(100_000, 100_000),
+        "just too large": png_header(5001, 10_000),
+        "no pixels": png_header(0, 5),
+    }
+
+
+@pytest.mark.filterwarnings("error")
+def test_bad_files_are_told_in_one_line(tmp_path):
+    for name, data in bad_files(tmp_path).items():
+        path = tmp_path / f"{name}\n.png"
+        path.write_bytes(data)
+        with pytest.raises(InputError) as error:
+            read_drawing(path)
+        assert_names(error, name, "expected", "\\n.png")
+    for path in (tmp_path, tmp_path / "missing.png"):
+        with pytest.raises(InputError) as error:
+            read_drawing(path)
+        assert_names(error, str(path), "expected")
+
+
+def test_too_many_pixels_are_told_before_decoding(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png_header(5001, 10_000))
+    with pytest.raises(InputError, match="5001 x 10000 pixels"):
+        read_drawing(path)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("noise", [0, 3])
+@pytest.mark.parametrize("crop", [False, True])
+def test_blank_paper_is_an_error(level, noise, crop, tmp_path):
+    values = np.random.default_rng(0).normal(level, noise, (200, 300))
+    image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    path = save(image, tmp_path / "a.png")
+    with pytest.raises(InputError, match="is blank") as error:
+        read_drawing(path, crop)
+    assert_names(error, "a.png")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "webp"])
+def test_changed_bytes_raise_nothing_else(suffix, tmp_path):
+    path = save(draw(40, (5, 5, 30, 35)), tmp_path / f"a.{suffix}")
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    for trial in range(80):
+        broken = whole.copy()
+        where = rng.integers(len(whole) if trial % 2 else 100, size=3)
+        broken[where % len(whole)] = rng.integers(256, size=3)
+        path.write_bytes(broken.tobytes())
+        try:
+            drawing = read_drawing(path, crop=trial % 3 == 0)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            assert drawing.shape == (105, 105)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 1), (2, 3)])
+def test_smallest_images_are_drawings_or_blank(size, tmp_path):
+    image = Image.new("L", size, 255)
+    image.putpixel((0, 0), 0)
+    path = save(image, tmp_path / "a.png")
+    for crop in (False, True):
+        try:
+            assert read_drawing(path, crop).shape == (105, 105)
+        except InputError as error:
+            assert "is blank" in str(error)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    known = tmp_path / "known"
+    save(draw(), tmp_path / "elsewhere/ka/1.png")
+    save(draw(), known / "ma/1.png")
+    (known / "ka").symlink_to(tmp_path / "elsewhere/ka")
+    (known / "ma/all").symlink_to(known)
+    (known / "gone").symlink_to(tmp_path / "nowhere")
+    found = [file.relative_to(known).as_posix() for file in list_images(known)]
+    assert found == ["ka/1.png", "ma/1.png"]
+
+
+def test_images_are_listed_by_name_without_hidden_files(tmp_path):
+    names = ["b/2.PNG", "a/1.jpeg", "c.gif"]
+    hidden = [".d/1.png", "b/.1.png", "notes.txt", "b/png"]
+    for name in names + hidden:
+        save(draw(), tmp_path / name, format="png")
+    (tmp_path / "folder.png").mkdir()
+    found = [file.relative_to(tmp_path) for file in list_images(tmp_path)]
+    assert [file.as_posix() for file in found] == sorted(names)
+    assert list_images(tmp_path / "c.gif") == [tmp_path / "c.gif"]
+    for path in (tmp_path / "folder.png", tmp_path / "mis\nsing"):
+        with pytest.raises(InputError) as error:
+            list_images(path)
+        assert_names(error, "expected")

@@ -1,0 +1,103 @@
+import labelled_sets
+import numpy as np
+import pytest
+from conftest import TINY_MODEL, assert_one_line, call
+
+from koch_siamese.data import downloads, tfds_images
+from koch_siamese.data.sources import load_characters
+from koch_siamese.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("labelled"))
+    for builder in (
+        labelled_sets.TinyDigits,
+        labelled_sets.TinyPhotographs,
+        labelled_sets.TinySentences,
+    ):
+        builder(data_dir=path).download_and_prepare()
+    return path
+
+
+def test_labels_become_characters_on_light_paper(data_dir):
+    digits = load_characters("tiny_digits", "test", data_dir=data_dir)
+    assert digits.images.shape == (20, 12, 12)
+    np.testing.assert_array_equal(digits.character, np.repeat(range(5), 4))
+    np.testing.assert_array_equal(digits.number, np.repeat(range(1, 6), 4))
+    np.testing.assert_array_equal(digits.drawer, np.tile(range(1, 5), 5))
+    assert set(digits.alphabet) == {0}
+    assert digits.alphabet_names == ("tiny_digits",)
+    # Light on dark is inverted: 255 - 250 on 255 - 0.
+    assert set(digits.images.ravel()) == {5, 255}
+    ink = (digits.images == 5).sum(axis=(1, 2))
+    np.testing.assert_array_equal(ink, np.repeat([4, 9, 16, 25, 36], 4))
+
+
+def test_colour_and_sizes_are_fitted_to_a_square(data_dir):
+    pictures = load_characters("tiny_photographs", "test", data_dir=data_dir)
+    assert pictures.images.shape == (2, 105, 105)
+    # 20 x 40 becomes 52 x 105; the rest is paper of the image's own grey.
+    np.testing.assert_array_equal(pictures.images[:, 0, 0], [200, 200])
+    assert pictures.images[0, 52, 26] == 20
+    assert (pictures.images[0] < 110).sum() == pytest.approx(26**2, rel=0.1)
+
+
+def test_paper_is_what_most_of_the_edge_is():
+    image = np.full((1, 4, 4), 10, np.uint8)
+    image[0, 1:3, 1:3] = 240
+    inverted = tfds_images.invert_if_dark(image.copy())
+    assert (inverted[0, 0, 0], inverted[0, 1, 1]) == (245, 15)
+    again = tfds_images.invert_if_dark(inverted.copy())
+    np.testing.assert_array_equal(again, inverted)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("tiny_digits", "validation", "no split validation: it has test"),
+        ("tiny_sentences", "test", "features text; expected image and label"),
+        ("no_such_set", "test", "no data set 'no_such_set'"),
+        ("mnist/no_option=1", "test", "no data set 'mnist/no_option=1'"),
+        ("glyphs/small", "test", "no glyphs/small: use one of default, tiny"),
+    ],
+)
+def test_what_is_no_labelled_set_is_told(data_dir, name, split, message):
+    with pytest.raises(InputError, match=message):
+        load_characters(name, split, data_dir=data_dir)
+
+
+def test_offline_is_told_at_once(tmp_path, monkeypatch):
+    def fail(url):
+        raise OSError("no network")
+
+    monkeypatch.setattr(downloads, "_ask", fail)
+    with pytest.raises(InputError, match=r"mnist is not prepared .*no network"):
+        load_characters("mnist", "test", data_dir=str(tmp_path))
+
+
+def test_one_server_that_is_gone_is_not_the_network(monkeypatch):
+    asked = []
+
+    def ask(url):
+        asked.append(url)
+        if url == "gone":
+            raise OSError
+
+    monkeypatch.setattr(downloads, "_ask", ask)
+    downloads._check_connection(["gone", "here", "more"])
+    assert asked == ["gone", "here"]
+
+
+def test_evaluate_on_labels(data_dir, tmp_path):
+    arguments = (
+        "--protocol=mnist",
+        "--dataset=tiny_digits",
+        f"--data_dir={data_dir}",
+        f"--model={TINY_MODEL}",
+    )
+    answer = call("evaluate", *arguments, "--ways=5", "--num_trials=50")
+    assert answer.returncode == 0, answer.stderr
+    assert "mnist     tiny_digits test  5     1      50" in answer.stdout
+    # Of ten ways, the default, there are not enough.
+    assert_one_line(call("evaluate", *arguments), "10 ways are more than the 5")

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+
+from koch_siamese.data.omniglot import load_split
+from koch_siamese.errors import InputError
+from koch_siamese.evaluation.baselines import (
+    ModifiedHausdorff,
+    PixelsCosine,
+    PixelsEuclidean,
+    modified_hausdorff_distance,
+)
+from koch_siamese.evaluation.protocols import make_trials
+from koch_siamese.evaluation.scoring import evaluate_trials
+
+INK, PAPER = 0, 255
+
+
+def draw(*rows):
+    return np.array([[[INK if x == "#" else PAPER for x in r] for r in rows]])
+
+
+def score(scorer, first, second):
+    first, second = first.astype(np.uint8), second.astype(np.uint8)
+    return float(scorer.score(scorer.embed(first), scorer.embed(second))[0])
+
+
+def test_pixel_baselines_by_hand():
+    first, second = draw("##.", "..."), draw("#..", "#..")
+    # One pixel in common of two each; they differ in two.
+    assert score(PixelsCosine(), first, second) == pytest.approx(0.5)
+    assert score(PixelsEuclidean(), first, second) == pytest.approx(-(2**0.5))
+    assert score(PixelsCosine(), first, first) == pytest.approx(1.0)
+    blank = draw("...", "...")
+    assert score(PixelsCosine(), first, blank) == 0.0
+
+
+def test_differences_of_uint8_do_not_wrap_around():
+    light, dark = np.full((1, 1, 1), 250), np.full((1, 1, 1), 5)
+    assert score(PixelsEuclidean(), light, dark) == pytest.approx(-245 / 255)
+
+
+def test_modified_hausdorff_by_hand():
+    first = np.array([[0.0, 0.0], [0.0, 3.0]])
+    second = np.array([[0.0, 0.0]])
+    # Forward (0 + 3) / 2, backward 0.
+    assert modified_hausdorff_distance(first, second) == 1.5
+    assert modified_hausdorff_distance(second, first) == 1.5
+
+
+def test_modified_hausdorff_of_whole_numbers_and_of_nothing():
+    first, second = np.array([[0, 0], [0, 1], [5, 5]]), np.array([[0, 0]])
+    expected = (0 + 1 + 50**0.5) / 3
+    for a, b in ((first, second), (second, first)):
+        assert modified_hausdorff_distance(a, b) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="empty"):
+        modified_hausdorff_distance(first, second[:0])
+
+
+def test_modified_hausdorff_of_many_points():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(150, 2)), rng.normal(size=(200, 2))
+    distances = np.linalg.norm(first[:, None] - second, axis=-1)
+    expected = max(distances.min(axis=i).mean() for i in range(2))
+    for a, b in ((first, second), (second, first)):
+        assert modified_hausdorff_distance(a, b) == pytest.approx(expected)
+
+
+def test_modified_hausdorff_ignores_where_on_the_page():
+    first = draw("#....", "##...", ".....")
+    second = draw(".....", "...#.", "...##")
+    distance = -score(ModifiedHausdorff(), first, second)
+    assert distance == pytest.approx(0.0, abs=1e-6)
+
+
+def test_modified_hausdorff_refuses_blank_drawings():
+    with pytest.raises(InputError, match="blank"):
+        ModifiedHausdorff().embed(draw("...", "...").astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("scorer", "accuracy"),
+    [
+        (PixelsCosine(), 0.2175),
+        (PixelsEuclidean(), 0.19),
+        (ModifiedHausdorff(), 0.6125),
+    ],
+)
+def test_official_trials_give_the_known_figures(
+    omniglot_test_split, scorer, accuracy
+):
+    trials = make_trials("lake", omniglot_test_split)
+    result = evaluate_trials(scorer, omniglot_test_split.images, trials)
+    assert result["accuracy"] == accuracy
+    assert result["num_trials"] == 400
+
+
+@pytest.fixture(scope="module")
+def omniglot_test_split(omniglot_dir):
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder("omniglot", data_dir=omniglot_dir)
+    return load_split(builder, "test")

@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import pytest
+from conftest import make_characters
+
+from koch_siamese.evaluation.scoring import (
+    SiameseScorer,
+    evaluate_trials,
+    score_trials,
+)
+from koch_siamese.models.siamese import build_fast_siamese
+from koch_siamese.sampling.trials import sample_trials
+
+CHARACTERS = make_characters((20, 25), num_drawers=4, side=16)
+TRIALS = sample_trials(
+    CHARACTERS.character,
+    CHARACTERS.alphabet,
+    CHARACTERS.drawer,
+    num_trials=700,
+    ways=20,
+    shots=2,
+    rng=np.random.default_rng(0),
+)
+
+
+class Scorer:
+    """Knows the answers, or answers always the same, or counts its work."""
+
+    def __init__(self, answer=None):
+        self.answer = answer
+        self.embedded = 0
+
+    def embed(self, images):
+        self.embedded += len(images)
+        codes = {
+            image.tobytes(): character
+            for image, character in zip(
+                CHARACTERS.images, CHARACTERS.character, strict=True
+            )
+        }
+        return np.array([[codes[image.tobytes()]] for image in images], float)
+
+    def score(self, first, second):
+        if self.answer is not None:
+            return np.full(len(first), self.answer)
+        return -np.abs(first - second)[:, 0]
+
+
+def test_oracle_is_always_right():
+    result = evaluate_trials(Scorer(), CHARACTERS.images, TRIALS)
+    assert result["accuracy"] == 1.0
+    assert result["ci95"][1] == 1.0
+    assert (result["num_trials"], result["ways"], result["shots"]) == (
+        700,
+        20,
+        2,
+    )
+
+
+@pytest.mark.parametrize("answer", [0.0, -3.5, 1e30])
+def test_constant_scorer_gets_exactly_one_in_twenty(answer):
+    result = evaluate_trials(Scorer(answer), CHARACTERS.images, TRIALS)
+    assert result["accuracy"] == 0.05
+
+
+def test_nan_is_an_error():
+    with pytest.raises(ValueError, match="NaN"):
+        evaluate_trials(Scorer(np.nan), CHARACTERS.images, TRIALS)
+
+
+def test_every_drawing_is_embedded_once():
+    scorer = Scorer()
+    score_trials(scorer, CHARACTERS.images, TRIALS)
+    assert scorer.embedded <= len(CHARACTERS)
+
+
+def test_scores_are_the_mean_logit_over_shots():
+    keras.utils.set_random_seed(0)
+    model = build_fast_siamese(16, (4,))
+    scores = score_trials(SiameseScorer(model), CHARACTERS.images, TRIALS)
+    for trial in (0, 699):
+        for way in (0, 19):
+            support = CHARACTERS.images[TRIALS.support[trial, way]]
+            query = CHARACTERS.images[TRIALS.query[[trial, trial]]]
+            logits = model(
+                {"first": query[..., None], "second": support[..., None]}
+            )
+            assert scores[trial, way] == pytest.approx(
+                np.mean(logits), abs=1e-5
+            )

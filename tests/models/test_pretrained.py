@@ -1,0 +1,126 @@
+"""The model that comes with the package, held to what is said of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, call
+from PIL import Image
+
+import koch_siamese
+from koch_siamese.data.sources import load_characters
+from koch_siamese.evaluation.calibration import compute_probability
+from koch_siamese.evaluation.protocols import make_trials
+from koch_siamese.evaluation.scoring import (
+    SiameseScorer,
+    evaluate_trials,
+    score_pairs,
+)
+from koch_siamese.models.siamese import get_image_size, get_thresholds
+from koch_siamese.sampling.lake import load_lake_runs
+from koch_siamese.sampling.pairs import CharacterIndex, sample_pairs
+
+RESULT = REPOSITORY / "experiments/results/best_seed0_lake.json"
+
+# A client with TensorFlow alone: PNG files in, an accuracy out.
+CLIENT = """
+import json, sys
+sys.modules["koch_siamese"] = sys.modules["keras"] = None
+import numpy as np, tensorflow as tf
+from PIL import Image
+
+folder, model = sys.argv[1:]
+def read(names):
+    images = [np.array(Image.open(f"{folder}/{name}")) for name in names]
+    return np.array(images)[..., np.newaxis]
+loaded = tf.saved_model.load(model)
+correct = 0
+for run in json.load(open(f"{folder}/runs.json")):
+    answer = loaded.classify(
+        query=read(run["queries"]), support=read(run["supports"])
+    )
+    correct += (answer["score"].numpy().argmax(axis=1) == run["answers"]).sum()
+print(correct / 400)
+"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return koch_siamese.load_pretrained()
+
+
+@pytest.fixture(scope="module")
+def lake(omniglot_dir):
+    """Omniglot's test characters, and the official trials."""
+    characters = load_characters("omniglot", "test", data_dir=omniglot_dir)
+    return characters, make_trials("lake", characters)
+
+
+def test_pretrained_model_is_small_and_has_thresholds(model):
+    path = Path(koch_siamese.__file__).parent / "models" / "pretrained.keras"
+    assert path.stat().st_size < 8_000_000
+    assert get_image_size(model) == 32
+    thresholds = get_thresholds(model)
+    assert len(thresholds.none_of_these) == 20
+    assert list(thresholds.none_of_these) == sorted(thresholds.none_of_these)
+
+
+def test_pretrained_model_keeps_its_stated_accuracy(model, lake):
+    characters, trials = lake
+    result = evaluate_trials(SiameseScorer(model), characters.images, trials)
+    stated = json.loads(RESULT.read_text())["accuracy"]
+    assert result["accuracy"] == pytest.approx(stated, abs=0.005)
+
+
+def test_probabilities_are_as_often_right_as_they_say(model, lake):
+    characters, _ = lake
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
+    )
+    rng = np.random.default_rng(0)
+    first, second, same = sample_pairs(index, 10_000, rng)
+    scores = score_pairs(SiameseScorer(model), characters.images, first, second)
+    said = compute_probability(scores, get_thresholds(model))
+    tenth = np.minimum(10 * said, 9).astype(int)
+    off = [
+        abs((said - same)[tenth == place].mean()) * np.mean(tenth == place)
+        for place in np.unique(tenth)
+    ]
+    # The README says 3 points.
+    assert sum(off) < 0.035
+
+
+def test_saved_model_of_a_client_is_as_right_as_evaluate(model, lake, tmp_path):
+    characters, trials = lake
+    expected = evaluate_trials(SiameseScorer(model), characters.images, trials)
+
+    def save(drawings):
+        for drawing in drawings:
+            image = Image.fromarray(characters.images[drawing])
+            image.save(tmp_path / f"{drawing}.png")
+        return [f"{drawing}.png" for drawing in drawings]
+
+    runs = [
+        {
+            "queries": save(trials.query[start : start + 20]),
+            "supports": save(trials.support[start, :, 0]),
+            "answers": trials.answer[start : start + 20].tolist(),
+        }
+        for start in range(0, 400, 20)
+    ]
+    assert len(runs) == len(load_lake_runs())
+    (tmp_path / "runs.json").write_text(json.dumps(runs))
+    exported = tmp_path / "exported"
+    answer = call("export", "--model=pretrained", f"--output={exported}")
+    assert answer.returncode == 0, answer.stderr
+    client = subprocess.run(
+        [sys.executable, "-c", CLIENT, tmp_path, exported / "saved_model"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert client.returncode == 0, client.stderr
+    assert float(client.stdout) == expected["accuracy"]

@@ -1,0 +1,411 @@
+import re
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import TINY_MODEL
+
+import koch_siamese
+from koch_siamese.errors import InputError
+from koch_siamese.evaluation.calibration import Thresholds
+from koch_siamese.models import embeddings
+from koch_siamese.models.normalization import GroupNormalization
+from koch_siamese.models.siamese import (
+    Preprocessing,
+    WeightedL1,
+    build_fast_siamese,
+    build_siamese,
+    copy_folded_weights,
+    copy_siamese,
+    get_embedding,
+    get_head,
+    get_image_size,
+    get_thresholds,
+    set_thresholds,
+)
+from koch_siamese.training import builders
+
+
+@pytest.fixture(scope="module")
+def paper():
+    keras.utils.set_random_seed(0)
+    return build_siamese(embeddings.build_paper_embedding())
+
+
+@pytest.fixture(scope="module")
+def fast():
+    keras.utils.set_random_seed(0)
+    return build_fast_siamese(16, (4, 6))
+
+
+def draw_images(num, height=16, width=16, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(256, size=(num, height, width, 1), dtype=np.uint8)
+
+
+def test_paper_network_has_the_papers_shapes_and_parameters(paper):
+    embedding = get_embedding(paper)
+    assert embedding.count_params() == 38_947_648
+    assert paper.count_params() == 38_951_745
+    pooled = [
+        layer.output.shape[1:]
+        for layer in embedding.layers
+        if isinstance(layer, keras.layers.MaxPooling2D)
+    ]
+    assert pooled == [(48, 48, 64), (21, 21, 128), (9, 9, 128)]
+    flat = [x for x in embedding.layers if isinstance(x, keras.layers.Flatten)]
+    assert flat[0].output.shape == (None, 9216)
+    assert embedding.output.shape == (None, 4096)
+
+
+def test_paper_network_has_the_papers_initial_values(paper):
+    def check(weights, mean, stddev):
+        values = np.array(weights).ravel()
+        tolerance = 5 * stddev / np.sqrt(values.size)
+        assert values.mean() == pytest.approx(mean, abs=tolerance)
+        assert values.std() == pytest.approx(
+            stddev, rel=0.4 if values.size < 300 else 0.05
+        )
+
+    for layer in get_embedding(paper).layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            check(layer.kernel, 0.0, 0.01)
+            check(layer.bias, 0.5, 0.01)
+        if isinstance(layer, keras.layers.Dense):
+            check(layer.kernel, 0.0, 0.2)
+            check(layer.bias, 0.5, 0.01)
+    head = get_head(paper)
+    check(head.kernel, 0.0, 0.2)
+    assert float(head.bias) == pytest.approx(0.5, abs=0.05)
+
+
+def test_paper_network_refuses_images_that_are_too_small():
+    # 65 - 9 = 56, 28 - 6 = 22, 11 - 3 = 8, 4 - 3 = 1; of 64 it is 0.
+    assert embeddings.build_paper_embedding(65).output.shape == (None, 4096)
+    with pytest.raises(InputError, match="leave nothing of an image of 64"):
+        embeddings.build_paper_embedding(64)
+
+
+def test_reduced_network_by_hand():
+    # 35 - 5 = 30, 15 - 3 = 12, 6 - 2 = 4: 4 x 4 x 256 = 4096 to the dense one.
+    embedding = embeddings.build_paper_embedding(
+        35, (64, 128, 256), (6, 4, 3), (4096,)
+    )
+    assert embedding.count_params() == (
+        64 * (36 + 1) + 128 * (16 * 64 + 1) + 256 * (9 * 128 + 1) + 4096 * 4097
+    )
+
+
+def test_initial_weights_before_a_batch_normalisation():
+    embedding = embeddings.build_paper_embedding(
+        35, (64, 32), (6, 4), (100,), batch_norm=True
+    )
+    kernels = [x for x in embedding.get_weights() if x.ndim > 1]
+    # The root of 2 / inputs: 6 x 6, 64 x 4 x 4 and 32 x 12 x 12.
+    for kernel, stddev in zip(kernels, (0.2357, 0.0442, 0.0208), strict=True):
+        assert np.std(kernel) == pytest.approx(stddev, rel=0.05)
+
+
+def test_batch_normalisation_is_folded_into_weights():
+    keras.utils.set_random_seed(0)
+    sizes = (16, (4, 6), (3, 2), (5, 7))
+    trained = embeddings.build_paper_embedding(*sizes, batch_norm=True)
+    plain = embeddings.build_paper_embedding(*sizes)
+    rng = np.random.default_rng(0)
+    for layer in trained.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # the statistics are those of one batch
+            layer.beta.assign(rng.normal(size=layer.beta.shape))
+    # Whatever sign the last one's scale has: no ReLU or pooling comes after.
+    gamma = trained.layers[-2].gamma
+    gamma.assign(rng.normal(size=gamma.shape))
+    images = draw_images(8)
+    trained(images, training=True)
+    assert np.std(trained(images), axis=0).min() > 0.01
+    assert np.abs(trained(images) - plain(images)).max() > 0.1
+    copy_folded_weights(build_siamese(trained), build_siamese(plain))
+    np.testing.assert_allclose(trained(images), plain(images), atol=1e-5)
+
+
+def test_batch_normalisation_of_one_unit_by_hand():
+    embedding = embeddings.build_paper_embedding(
+        1, (), (), (1,), batch_norm=True
+    )
+    # Kernel; gamma, beta, mean, variance: 3 (2 x - 4) / 5 + 1 = 1.2 x - 1.4,
+    # where 25 is the variance with the epsilon of Keras, 0.001.
+    values = (2.0, 3.0, 1.0, 4.0, 25.0 - 1e-3)
+    shapes = [x.shape for x in embedding.get_weights()]
+    embedding.set_weights(
+        [np.full(s, x) for s, x in zip(shapes, values, strict=True)]
+    )
+    kernel, bias = embeddings.fold_batch_norm(embedding)
+    np.testing.assert_allclose(kernel, [[1.2]], rtol=1e-6)
+    np.testing.assert_allclose(bias, [-1.4], rtol=1e-6)
+
+
+def test_dense_network_by_hand():
+    embedding = embeddings.build_paper_embedding(35, (), (), (20, 10))
+    assert embedding.count_params() == 20 * (35 * 35 + 1) + 10 * (20 + 1)
+    hidden, last = (
+        x for x in embedding.layers if isinstance(x, keras.layers.Dense)
+    )
+    assert hidden.activation is keras.activations.relu
+    assert last.activation is keras.activations.sigmoid
+
+
+def test_each_convolution_needs_a_kernel_size():
+    with pytest.raises(InputError, match=r"filters 8,8 and kernel sizes 3:"):
+        embeddings.build_paper_embedding(35, (8, 8), (3,), (10,))
+
+
+def test_deeper_blocks_add_to_what_their_first_convolution_sees():
+    deep = embeddings.build_fast_embedding(16, (4, 8), depth=2)
+    # Convolutions of 36, 144 and 288 weights, two for each filter of a group
+    # normalisation, four for each of the batch normalisation.
+    assert deep.count_params() == 36 + 8 + 144 + 8 + 288 + 32
+    plain = embeddings.build_fast_embedding(16, (4, 8))
+    weights = deep.get_weights()
+    plain.set_weights(weights[:3] + weights[6:])
+    images = draw_images(3)
+    assert np.abs(deep(images) - plain(images)).max() > 1e-3
+    weights[4] = 0 * weights[4]  # what the added convolution is scaled by
+    deep.set_weights(weights)
+    np.testing.assert_allclose(deep(images), plain(images), atol=1e-6)
+
+
+def test_fast_network_refuses_to_halve_an_image_to_nothing():
+    assert embeddings.build_fast_embedding(8, (2, 2, 5)).output.shape[1] == 5
+    with pytest.raises(InputError, match="at least 8 pixels"):
+        embeddings.build_fast_embedding(7, (2, 2, 5))
+
+
+def test_weighted_l1_by_hand():
+    head = WeightedL1()
+    first, second = np.array([[1.0, 2.0, 3.0]]), np.array([[0.5, 4.0, 3.0]])
+    head(first, second)
+    head.set_weights([np.array([2.0, -1.0, 7.0]), np.array(0.25)])
+    # 2 * 0.5 - 1 * 2 + 7 * 0 + 0.25
+    assert np.array(head(first, second)) == pytest.approx([-0.75])
+    many = np.random.default_rng(0).random((4, 3))
+    grid = np.array(head(many[:, None], many[None]))
+    assert grid.shape == (4, 4)
+    assert grid[1, 3] == pytest.approx(float(head(many[1:2], many[3:4])[0]))
+
+
+@pytest.mark.parametrize(
+    "shapes", [((5, 3), (5, 3)), ((5, 1, 3), (1, 4, 3)), ((1, 1, 3), (1, 1, 3))]
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_weighted_l1_has_the_gradient_of_its_formula(shapes, training):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    first, second = (tf.constant(rng.normal(size=shape)) for shape in shapes)
+    head = WeightedL1(dtype="float64")
+    head(first, second)
+    kernel = tf.identity(head.kernel)
+    with tf.GradientTape() as tape:
+        tape.watch([first, second])
+        score = tf.sin(head(first, second, training=training))
+    gradients = tape.gradient(score, [first, second, head.kernel, head.bias])
+    with tf.GradientTape() as tape:
+        tape.watch([first, second, kernel])
+        distance = tf.abs(first - second)
+        score = tf.sin(
+            tf.einsum("...d,d->...", distance, kernel) + head.bias.value
+        )
+    expected = tape.gradient(score, [first, second, kernel, head.bias.value])
+    for one, other in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_siamese_model_is_symmetric_and_shares_its_base(fast):
+    first, second = draw_images(5), draw_images(5, seed=1)
+    one = fast({"first": first, "second": second})
+    other = fast({"first": second, "second": first})
+    assert one.shape == (5,)
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    # Two of a drawing differ in nothing: the logit is the bias.
+    alike = np.array(fast({"first": first, "second": first}))
+    np.testing.assert_allclose(alike, float(get_head(fast).bias), atol=1e-6)
+
+
+def test_model_takes_images_of_any_size(fast):
+    embedding = get_embedding(fast)
+    for height, width in ((16, 16), (40, 23), (9, 105)):
+        assert embedding(draw_images(2, height, width)).shape == (2, 96)
+
+
+def test_preprocessing_is_the_identity_at_the_right_size():
+    images = draw_images(2)
+    ink = np.array(Preprocessing(16)(images))
+    np.testing.assert_allclose(ink, 1 - images / 255.0, atol=1e-6)
+
+
+def test_preprocessing_pads_with_paper_and_keeps_proportions():
+    ink = np.array(Preprocessing(10)(np.zeros((1, 20, 10, 1))))
+    assert ink[0, :, :2].max() < 0.05
+    assert ink[0, :, 3:7].min() > 0.95
+
+
+def test_trainers_agree_with_the_siamese_model(fast):
+    images = draw_images(6)
+    matrices = np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1))
+    group = builders.build_group_model(fast, 16)
+    pair = builders.build_pair_model(fast, 16)
+    grid = np.array(group({"images": images, "matrices": matrices}))
+    assert grid.shape == (6, 6)
+    expected = np.array(fast({"first": images, "second": images[::-1]}))
+    np.testing.assert_allclose(
+        grid[np.arange(6), np.arange(6)[::-1]], expected, atol=1e-5
+    )
+    logits = pair(
+        {
+            "first": images,
+            "second": images[::-1],
+            "first_matrices": matrices,
+            "second_matrices": matrices,
+        }
+    )
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_model_is_the_same_after_saving_and_loading(fast, tmp_path):
+    path = tmp_path / "model.keras"
+    fast.save(path)
+    loaded = koch_siamese.load_model(path)
+    inputs = {"first": draw_images(3), "second": draw_images(3, seed=1)}
+    np.testing.assert_array_equal(loaded(inputs), fast(inputs))
+
+
+def test_thresholds_are_stored_with_the_model(tmp_path):
+    model = build_fast_siamese(16, (4, 6))
+    assert get_thresholds(model) is None
+    thresholds = Thresholds(0.5, (1.0, 2.5), slope=0.25)
+    set_thresholds(model, thresholds)
+    model.save(tmp_path / "model.keras")
+    loaded = koch_siamese.load_model(tmp_path / "model.keras")
+    assert get_thresholds(loaded) == thresholds
+
+
+@pytest.mark.parametrize(
+    ("size", "logits"),
+    [
+        ((24, 24), [2.913427, 2.296070, 1.820194]),
+        ((40, 30), [1.791564, 1.772773, 1.795034]),
+    ],
+)
+def test_model_of_an_earlier_version_still_loads(size, logits):
+    """The file is of version 0.1.0; the logits are what it said then."""
+    model = koch_siamese.load_model(TINY_MODEL)
+    images = np.random.default_rng(0).integers(
+        256, size=(2, 3, *size, 1), dtype=np.uint8
+    )
+    found = model({"first": images[0], "second": images[1]})
+    np.testing.assert_allclose(found, logits, atol=1e-4)
+    thresholds = get_thresholds(model)
+    assert thresholds.same == pytest.approx(-0.711462, abs=1e-6)
+    assert len(thresholds.none_of_these) == 20
+    assert get_image_size(model) == 24
+
+
+def test_older_model_trains_with_our_normalisation(monkeypatch):
+    keras_own = keras.layers.GroupNormalization
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "GroupNormalization", keras_own)
+        model = build_fast_siamese(16, (4, 6))
+    copy = copy_siamese(model)
+    kinds = [
+        {type(layer) for layer in get_embedding(siamese).layers}
+        for siamese in (model, copy)
+    ]
+    assert keras_own in kinds[0]
+    assert kinds[1] - kinds[0] == {GroupNormalization}
+    assert keras_own not in kinds[1]
+    inputs = {"first": draw_images(3), "second": draw_images(3, seed=1)}
+    np.testing.assert_array_equal(copy(inputs), model(inputs))
+
+
+def test_pooling_in_bfloat16_loses_nothing():
+    embedding = get_embedding(
+        copy_siamese(build_fast_siamese(16, (4, 6)), "bfloat16")
+    )
+    pool = next(
+        layer
+        for layer in embedding.layers
+        if isinstance(layer, keras.layers.MaxPooling2D)
+    )
+    assert pool.compute_dtype == "bfloat16"
+    features = tf.cast(
+        tf.random.stateless_normal((3, 8, 8, 4), (0, 1)), "bfloat16"
+    )
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(features)
+        pooled = pool(features)
+        expected = keras.layers.MaxPooling2D()(tf.cast(features, "float32"))
+    np.testing.assert_array_equal(tf.cast(pooled, "float32"), expected)
+    # What comes back from the next layer is cast to bfloat16 in any case.
+    back = tf.cast(tf.random.stateless_normal((3, 4, 4, 4), (0, 2)), "bfloat16")
+    np.testing.assert_array_equal(
+        tape.gradient(pooled, features, back),
+        tape.gradient(expected, features, tf.cast(back, "float32")),
+    )
+
+
+def test_damaged_model_files_are_refused(tmp_path):
+    content = TINY_MODEL.read_bytes()
+    torn = tmp_path / "torn.keras"
+    for length in (0, 100, len(content) // 2, len(content) - 1):
+        torn.write_bytes(content[:length])
+        with pytest.raises(InputError, match="not a siamese model") as caught:
+            koch_siamese.load_model(torn)
+        assert "\n" not in str(caught.value)
+
+
+def test_model_file_of_another_compression_is_refused(tmp_path):
+    content = bytearray(TINY_MODEL.read_bytes())
+    for part in re.finditer(b"PK\1\2", bytes(content)):
+        content[part.start() + 10] = 99
+    odd = tmp_path / "odd.keras"
+    odd.write_bytes(content)
+    with pytest.raises(InputError, match="compression method"):
+        koch_siamese.load_model(odd)
+
+
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
+def test_model_file_with_a_flipped_byte_is_refused(member, tmp_path):
+    content = bytearray(TINY_MODEL.read_bytes())
+    with zipfile.ZipFile(TINY_MODEL) as archive:
+        start = archive.getinfo(member).header_offset
+    content[start + 100] ^= 0xFF
+    flipped = tmp_path / "flipped.keras"
+    flipped.write_bytes(content)
+    with pytest.raises(InputError, match="not a siamese model"):
+        koch_siamese.load_model(flipped)
+
+
+def test_model_with_code_in_it_is_refused(tmp_path):
+    images = keras.Input((None, None, 1))
+    embedding = keras.Model(
+        images, keras.layers.Lambda(lambda x: x)(images), name="embedding"
+    )
+    path = tmp_path / "lambda.keras"
+    build_siamese(embedding).save(path)
+    with pytest.raises(InputError, match="not a siamese model") as caught:
+        koch_siamese.load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no model"):
+        koch_siamese.load_model(tmp_path / "absent.keras")
+    other = tmp_path / "other.keras"
+    other.write_bytes(b"not a zip")
+    with pytest.raises(InputError, match="not a siamese model"):
+        koch_siamese.load_model(other)
+    strange = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    strange.save(tmp_path / "strange.keras")
+    with pytest.raises(InputError, match="not a siamese model"):
+        koch_siamese.load_model(tmp_path / "strange.keras")

@@ -1,0 +1,158 @@
+import keras
+import numpy as np
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.models import loading, views
+from koch_siamese.models.distortions import DISTORTIONS, warp, warp_in_all_ways
+from koch_siamese.models.layers import EuclideanDistance
+from koch_siamese.models.siamese import (
+    build_fast_siamese,
+    build_siamese,
+    compute_fingerprint,
+    copy_siamese,
+    get_embedding,
+    get_filters,
+    get_head,
+    get_image_size,
+)
+
+RANGES = DISTORTIONS["elastic"]
+
+
+def draw(num, size=16):
+    rng = np.random.default_rng(7)
+    return rng.integers(0, 256, (num, size, size, 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def matrices():
+    return views.sample_views(RANGES, 3, np.random.default_rng(1))
+
+
+@pytest.fixture(scope="module")
+def siamese():
+    keras.utils.set_random_seed(0)
+    siamese = build_fast_siamese(16, (4, 8))
+    # Distances of different weights, so that their order matters.
+    head = get_head(siamese)
+    head.set_weights([np.linspace(-1, 1, 128), np.array(0.25)])
+    return siamese
+
+
+def test_the_first_view_is_the_drawing_as_it_is(matrices):
+    assert matrices.shape[0] == 3
+    images = draw(1)
+    warped = warp_in_all_ways(images, matrices)
+    np.testing.assert_array_equal(warped[0], images[0])
+    assert np.abs(warped[1:] - images).mean(axis=(1, 2, 3)).min() > 1
+
+
+def as_set(images):
+    return {np.asarray(image).astype(int).tobytes() for image in images}
+
+
+@pytest.mark.parametrize(("turned", "mirrored"), [(1, 0), (0, 1), (1, 1)])
+def test_views_take_turns_among_the_symmetries(turned, mirrored):
+    image = draw(1)
+    expected = [image[0]]
+    if mirrored:
+        expected.append(image[0, :, ::-1])
+    if turned:
+        expected = [np.rot90(x, turns) for x in expected for turns in range(4)]
+    matrices = views.sample_views(
+        DISTORTIONS["none"],
+        len(expected) + 1,
+        np.random.default_rng(0),
+        turned=bool(turned),
+        mirrored=bool(mirrored),
+    )
+    seen = warp_in_all_ways(image, matrices)
+    assert as_set(seen[:-1]) == as_set(expected)
+    np.testing.assert_array_equal(seen[-1], image[0])
+
+
+def test_views_are_turned_and_then_distorted():
+    def sample(ranges, **ways):
+        rng = np.random.default_rng(3)
+        return views.sample_views(DISTORTIONS[ranges], 3, rng, **ways)
+
+    turned = warp_in_all_ways(draw(1), sample("none", turned=True))
+    np.testing.assert_allclose(
+        warp_in_all_ways(draw(1), sample("elastic", turned=True)),
+        warp(turned, sample("elastic")),
+        atol=1e-3,
+    )
+
+
+def test_all_ways_are_the_warps_of_each_drawing(matrices):
+    images = draw(2)
+    together = warp_in_all_ways(images, matrices, 0.0)
+    for place, (image, matrix) in enumerate(
+        (image, matrix) for image in images for matrix in matrices
+    ):
+        alone = warp(image[np.newaxis], matrix[np.newaxis], 0.0)[0]
+        np.testing.assert_allclose(together[place], alone, atol=1e-4)
+
+
+def test_a_score_is_the_mean_over_the_views(siamese, matrices):
+    model = views.add_views(siamese, matrices)
+    first, second = draw(4)[:2], draw(4)[2:]
+    scores = [
+        siamese(
+            {
+                "first": warp(first, matrix[np.newaxis].repeat(2, axis=0)),
+                "second": warp(second, matrix[np.newaxis].repeat(2, axis=0)),
+            }
+        )
+        for matrix in matrices
+    ]
+    np.testing.assert_allclose(
+        model({"first": first, "second": second}),
+        np.mean(scores, axis=0),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    assert np.ptp(scores, axis=0).min() > 1e-3
+    assert get_image_size(model) == 16
+    np.testing.assert_array_equal(get_filters(model), get_filters(siamese))
+
+
+def test_views_are_saved_and_can_be_removed(siamese, matrices, tmp_path):
+    pair = {"first": draw(2, 20)[:1], "second": draw(2, 20)[1:]}
+    model = views.add_views(siamese, matrices)
+    model.save(tmp_path / "model.keras")
+    loaded = loading.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(pair), model(pair))
+    np.testing.assert_allclose(
+        views.remove_views(loaded)(pair), siamese(pair), rtol=1e-5
+    )
+    assert views.remove_views(siamese) is siamese
+    assert [views.count_views(x) for x in (loaded, siamese)] == [3, 1]
+    with pytest.raises(InputError, match="has views"):
+        views.add_views(loaded, matrices)
+    again = views.add_views(views.remove_views(loaded), matrices)
+    np.testing.assert_allclose(again(pair), model(pair), rtol=1e-5)
+
+
+def test_other_views_make_another_fingerprint(siamese, matrices):
+    model = views.add_views(siamese, matrices)
+    other = views.add_views(siamese, matrices[[0, 2, 1]])
+    assert compute_fingerprint(model) != (compute_fingerprint(other))
+
+
+def test_the_head_follows_the_model_that_learns(siamese, matrices):
+    siamese = copy_siamese(siamese)
+    model = views.add_views(siamese, matrices)
+    get_head(siamese).set_weights([np.full(128, 3.0), np.array(-1.0)])
+    views.update_head(model, siamese)
+    kernel, bias = get_head(model).get_weights()
+    np.testing.assert_array_equal(kernel, np.ones(3 * 128))
+    assert bias == -1
+
+
+def test_a_euclidean_head_has_no_views(siamese, matrices):
+    embedding = get_embedding(siamese)
+    other = build_siamese(embedding, EuclideanDistance(name="logit"))
+    with pytest.raises(InputError, match="this one has EuclideanDistance"):
+        views.add_views(other, matrices)

@@ -1,0 +1,122 @@
+import dataclasses
+
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.runs.settings import Settings
+
+
+def test_flags_text_and_back():
+    settings = Settings(
+        filters=(8, 16), quarter_turns=True, learning_rate=1e-4, protocols=()
+    )
+    text = settings.to_flags()
+    assert "--filters=8,16\n" in text
+    assert "--quarter_turns=true\n" in text
+    assert Settings.from_flags(text) == settings
+    assert Settings.from_flags("") == Settings()
+    assert Settings.from_flags(f"# a recipe\n{text}") == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("ways", 2, 1),
+        ("batch_size", 2, -3),
+        ("within_alphabet", 1.0, 1.01),
+        ("within_alphabet", 0.0, -0.01),
+        ("filters", (1,), (64, 0)),
+        ("filters", (4096,), (4097,)),
+        ("dataset", "omniglot", "mnist"),
+        ("seed", 0, -1),
+        ("seed", 2**31 - 1, 2**31),
+        ("epochs", 1, 0),
+        ("learning_rate", 1e-9, 0.0),
+        ("adam_lr_ratio", 0.0, -0.1),
+    ],
+)
+def test_ranges_both_ways(name, good, bad):
+    assert getattr(Settings(**{name: good}), name) == good
+    with pytest.raises(InputError, match=f"^--{name} is .*expected"):
+        Settings(**{name: bad})
+
+
+def test_lake_needs_omniglot():
+    Settings(dataset="omniglot", protocols=("lake",))
+    with pytest.raises(InputError, match="--dataset=omniglot"):
+        Settings(dataset="glyphs", protocols=("lake",))
+
+
+def test_contrastive_loss_is_of_pairs():
+    Settings(objective="contrastive", sampling="pairs")
+    with pytest.raises(InputError, match="--sampling=pairs"):
+        Settings(objective="contrastive", sampling="groups")
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [("fast", "units"), ("fast", "kernel_sizes"), ("dense", "filters")],
+)
+def test_sizes_of_layers_that_are_not_there(network, name):
+    Settings(network="paper", **{name: (3, 4)})
+    with pytest.raises(InputError, match=rf"--{name} is 3,4, which --network"):
+        Settings(network=network, **{name: (3, 4)})
+    with pytest.raises(InputError, match="which --init has no use for"):
+        Settings(init="pretrained", **{name: (3, 4)})
+
+
+def test_settings_that_do_not_go_together():
+    with pytest.raises(InputError, match="leave it out and give --epochs"):
+        Settings(max_minutes=1.0, distribute="multiworker")
+    with pytest.raises(InputError, match="--num_pairs"):
+        Settings(num_copies=8)
+    Settings(depth=2, precision="bfloat16")
+    for change in ({"network": "paper"}, {"init": "pretrained"}):
+        with pytest.raises(InputError, match="--depth=2, which --"):
+            Settings(depth=2, **change)
+    Settings(batch_norm=True, network="paper")
+    for change in ({}, {"init": "pretrained"}):
+        with pytest.raises(InputError, match="--batch_norm, which --"):
+            Settings(batch_norm=True, **change)
+    with pytest.raises(InputError, match="--network=paper, which --init"):
+        Settings(network="paper", init="pretrained")
+    with pytest.raises(InputError, match="--batch_norm is not of layerwise"):
+        Settings(batch_norm=True, network="paper", optimizer="layerwise_sgd")
+    with pytest.raises(InputError, match="--precision=bfloat16 is of conv"):
+        Settings(precision="bfloat16", network="dense")
+    with pytest.raises(InputError, match="--views=2 are by --distortion"):
+        Settings(views=2, distortion="none")
+    Settings(views=1, distortion="none")
+    Settings(turned_views=True, views=2, mirror_images=True)
+    for change in ({"views": 2}, {"quarter_turns": True}):
+        with pytest.raises(InputError, match="--turned_views needs --views"):
+            Settings(turned_views=True, **change)
+    with pytest.raises(InputError, match="not of --objective=contrastive"):
+        Settings(views=2, objective="contrastive", sampling="pairs")
+    Settings(num_copies=8, num_pairs=100, sampling="pairs")
+    with pytest.raises(InputError, match="fixed set of pairs; got --sampling"):
+        Settings(num_pairs=100)
+    Settings(max_minutes=1.0, distribute="mirrored")
+
+
+@pytest.mark.parametrize("line", ["--wasy=3", "--ways=few", "--filters=a,b"])
+def test_malformed_flags_are_refused(line):
+    with pytest.raises(InputError, match=r"ways|wasy|filters"):
+        Settings.from_flags(line)
+
+
+def test_every_setting_says_what_it_means():
+    for field in dataclasses.fields(Settings):
+        assert len(field.metadata["help"]) > 10
+
+
+def test_weight_decay_is_not_of_the_papers_sgd():
+    Settings(weight_decay=0.1, optimizer="muon")
+    with pytest.raises(InputError, match="layerwise_sgd has --layer_l2"):
+        Settings(weight_decay=0.1, optimizer="layerwise_sgd")
+
+
+def test_distortions_of_characters_are_of_groups():
+    Settings(character_distortion="metamorphic")
+    with pytest.raises(InputError, match="is of groups; got --sampling=pairs"):
+        Settings(character_distortion="metamorphic", sampling="pairs")

@@ -1,0 +1,34 @@
+import numpy as np
+
+from koch_siamese.data.omniglot import OFFICIAL_TEST_ALPHABETS
+from koch_siamese.data.sources import load_characters
+from koch_siamese.evaluation.protocols import make_trials
+from koch_siamese.sampling.lake import load_lake_runs
+
+
+def test_lake_runs_are_twenty_of_twenty():
+    runs = load_lake_runs()
+    assert len(runs) == 20
+    alphabets = sorted({run["alphabet"] for run in runs})
+    assert alphabets == sorted(OFFICIAL_TEST_ALPHABETS)
+    for run in runs:
+        assert len(set(run["support_characters"])) == 20
+        assert sorted(run["query_characters"]) == sorted(
+            run["support_characters"]
+        )
+        assert run["support_drawer"] != run["query_drawer"]
+
+
+def test_lake_trials_are_the_official_ones(omniglot_dir):
+    test = load_characters("omniglot", "test", data_dir=omniglot_dir)
+    trials = make_trials("lake", test)
+    assert (len(trials), trials.ways, trials.shots) == (400, 20, 1)
+    answers = trials.support[np.arange(400), trials.answer, 0]
+    np.testing.assert_array_equal(
+        test.character[answers], test.character[trials.query]
+    )
+    # Run 1: supports by drawer 5, queries by drawer 8; first query: no. 9.
+    assert set(test.drawer[trials.support[:20].ravel()]) == {5}
+    assert set(test.drawer[trials.query[:20]]) == {8}
+    assert test.number[trials.query[0]] == 9
+    assert np.isin(test.drawer[trials.query], range(1, 9)).all()

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from conftest import make_characters
+
+from koch_siamese.errors import InputError
+from koch_siamese.sampling.trials import (
+    TrialIndex,
+    build_drawing_table,
+    compute_credit,
+    compute_margins,
+    sample_trials,
+    wilson_interval,
+)
+
+CHARACTERS = make_characters((4, 6, 5), num_drawers=4)
+
+
+def draw(characters=CHARACTERS, seed=0, across=False, **changes):
+    arguments = {"num_trials": 300, "ways": 5, "shots": 1} | changes
+    alphabet = 0 * characters.alphabet if across else characters.alphabet
+    return sample_trials(
+        characters.character,
+        alphabet,
+        characters.drawer,
+        rng=np.random.default_rng(seed),
+        **arguments,
+    )
+
+
+@pytest.mark.parametrize(("ways", "shots"), [(5, 1), (4, 3), (1, 1)])
+def test_invariants_of_trials(ways, shots):
+    trials = draw(ways=ways, shots=shots)
+    assert (len(trials), trials.ways, trials.shots) == (300, ways, shots)
+    character, drawer = CHARACTERS.character, CHARACTERS.drawer
+    candidates = character[trials.support]
+    assert (candidates == candidates[..., :1]).all()
+    for row in candidates[..., 0]:
+        assert len(set(row)) == ways
+    answers = candidates[np.arange(300), trials.answer, 0]
+    np.testing.assert_array_equal(answers, character[trials.query])
+    # One alphabet; supports by the same drawers, never by the query's.
+    alphabet = CHARACTERS.alphabet
+    assert (
+        alphabet[trials.support] == alphabet[trials.query, None, None]
+    ).all()
+    assert (drawer[trials.support] == drawer[trials.support[:, :1]]).all()
+    assert (drawer[trials.support] != drawer[trials.query, None, None]).all()
+    for row in drawer[trials.support[:, 0]]:
+        assert len(set(row)) == shots
+
+
+def test_answers_stand_anywhere():
+    counts = np.bincount(draw(num_trials=1000).answer, minlength=5)
+    assert counts.min() > 150
+
+
+def test_small_alphabets_are_left_out_and_others_take_turns():
+    trials = draw(ways=5)
+    used = CHARACTERS.alphabet[trials.query]
+    assert used[:4].tolist() == [1, 2, 1, 2]
+    assert set(used) == {1, 2}
+
+
+def test_boundaries_of_ways_and_shots():
+    assert draw(ways=6).ways == 6
+    with pytest.raises(InputError, match="at most 6 ways"):
+        draw(ways=7)
+    assert draw(ways=15, across=True).ways == 15
+    assert draw(shots=3).shots == 3
+    with pytest.raises(InputError, match="at most 3 shots"):
+        draw(shots=4)
+    for bad in ({"ways": 0}, {"shots": 0}, {"num_trials": 0}):
+        with pytest.raises(InputError, match="at least 1"):
+            draw(**bad)
+
+
+def test_drawers_who_missed_a_character_are_left_out():
+    whole = make_characters((3,), num_drawers=3)
+    holes = whole.select(np.arange(9) != 1)  # drawer 2 lacks character 0
+    trials = draw(holes, ways=3)
+    assert set(holes.drawer[trials.query]) == {1, 3}
+
+
+def test_same_seed_same_trials():
+    one, same, other = draw(seed=1), draw(seed=1), draw(seed=2)
+    np.testing.assert_array_equal(one.support, same.support)
+    np.testing.assert_array_equal(one.query, same.query)
+    assert not np.array_equal(one.support, other.support)
+
+
+def test_drawing_table():
+    characters, drawers, table = build_drawing_table(
+        np.array([5, 5, 2]), np.array([1, 4, 4])
+    )
+    assert (characters.tolist(), drawers.tolist()) == ([2, 5], [1, 4])
+    assert table.tolist() == [[-1, 2], [0, 1]]
+
+
+def test_constant_scores_earn_exactly_one_in_ways():
+    answer = np.random.default_rng(0).integers(20, size=400)
+    credit = compute_credit(np.zeros((400, 20)), answer)
+    assert credit.mean() == 0.05
+    assert compute_credit(np.zeros((400, 20)), 0 * answer).mean() == 0.05
+
+
+def test_ties_share_the_credit():
+    scores = np.array([[1.0, 3, 3], [1, 3, 3], [9, 3, 3], [2, 2, 2]])
+    credit = compute_credit(scores, np.array([1, 0, 0, 2]))
+    np.testing.assert_allclose(credit, [1 / 2, 0, 1, 1 / 3])
+
+
+def test_nan_is_an_error_and_infinite_is_not():
+    scores = np.zeros((3, 4))
+    scores[1, 2] = np.inf
+    assert compute_credit(scores, np.array([0, 2, 0]))[1] == 1
+    scores[1, 3] = np.nan
+    with pytest.raises(ValueError, match="1 of 3 trials"):
+        compute_credit(scores, np.array([0, 2, 0]))
+
+
+def test_wilson_interval_against_known_values():
+    # By hand: centre (0.92 + 3.8415 / 800) / 1.0096 = 0.9160, spread 0.0268.
+    assert wilson_interval(368, 400) == pytest.approx(
+        (0.8892, 0.9428), abs=1e-4
+    )
+    assert wilson_interval(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert wilson_interval(0, 10)[0] == 0
+    assert wilson_interval(10, 10)[1] == pytest.approx(1)
+
+
+def test_margins_by_hand():
+    scores = np.array([[3.0, 1.0, 2.5], [3.0, 1.0, 2.5], [1.0, 1.0, 0.0]])
+    margins = compute_margins(scores, np.array([0, 1, 1]))
+    np.testing.assert_array_equal(margins, [0.5, -2.0, 0.0])
+
+
+def test_an_index_draws_what_searching_each_alphabet_did():
+    # Alphabets out of order; drawer 4 did not draw all of the second one.
+    shuffled = CHARACTERS.select(np.random.default_rng(0).permutation(60)[:55])
+    labels = (shuffled.character, shuffled.alphabet, shuffled.drawer)
+    expected = []
+    for name in np.unique(shuffled.alphabet):
+        drawings = np.flatnonzero(shuffled.alphabet == name)
+        _, _, table = build_drawing_table(
+            shuffled.character[drawings], shuffled.drawer[drawings]
+        )
+        expected.append(drawings[table[:, (table >= 0).all(axis=0)]])
+    index = TrialIndex.from_labels(*labels, ways=2, shots=1)
+    expected = [table for table in expected if table.shape[1] > 1]
+    assert len(index.tables) == len(expected) > 1
+    for table, other in zip(index.tables, expected, strict=True):
+        np.testing.assert_array_equal(table, other)
+    trials = index.sample(9, np.random.default_rng(3))
+    again = sample_trials(
+        *labels, num_trials=9, ways=2, shots=1, rng=np.random.default_rng(3)
+    )
+    np.testing.assert_array_equal(trials.support, again.support)
+    np.testing.assert_array_equal(trials.query, again.query)

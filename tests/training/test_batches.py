@@ -1,0 +1,149 @@
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from conftest import make_characters
+
+from koch_siamese.errors import InputError
+from koch_siamese.models.distortions import DISTORTIONS, AffineRanges
+from koch_siamese.training.batches import make_groups, make_pairs
+
+CHARACTERS = make_characters((3, 4, 5), num_drawers=3)
+
+
+def make(kind, **changes):
+    arguments = {"seed": 3, "ranges": DISTORTIONS["paper"]} | changes
+    if kind == "pairs":
+        return make_pairs(CHARACTERS, batch_size=6, **arguments)
+    return make_groups(
+        CHARACTERS, num_characters=3, num_drawings=2, **arguments
+    )
+
+
+def take(dataset, num):
+    return [
+        [array for _, array in sorted(inputs.items())] + [labels]
+        for inputs, labels in dataset.take(num).as_numpy_iterator()
+    ]
+
+
+def assert_equal_batches(one, other):
+    for first, second in zip(one, other, strict=True):
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "groups"])
+def test_batch_is_a_function_of_seed_and_step(kind):
+    five = take(make(kind), 5)
+    assert_equal_batches(five, take(make(kind), 5))
+    assert_equal_batches(five[3:], take(make(kind, first_step=3), 2))
+    other = take(make(kind, seed=4), 5)
+    assert not np.array_equal(five[0][0], other[0][0])
+    assert not np.array_equal(five[0][0], five[1][0])
+
+
+def test_batches_have_the_promised_shapes():
+    inputs, same = next(iter(make("pairs")))
+    assert inputs["first"].shape == (6, 8, 8, 1)
+    assert inputs["first"].dtype == "uint8"
+    assert inputs["second_matrices"].shape == (6, 2, 3)
+    assert same.numpy().tolist() == [1, 0, 1, 0, 1, 0]
+    inputs, character = next(iter(make("groups")))
+    assert inputs["images"].shape == (6, 8, 8, 1)
+    assert inputs["matrices"].dtype == "float32"
+    assert character.shape == (6,)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "groups"])
+def test_an_end_waits_for_no_tuner(kind):
+    assert make(kind).prefetch(4).options().autotune.enabled is False
+
+
+def test_pixels_are_those_of_the_drawings():
+    inputs, character = next(iter(make("groups")))
+    pixels = {
+        image.tobytes(): c
+        for image, c in zip(
+            CHARACTERS.images, CHARACTERS.character, strict=True
+        )
+    }
+    for image, label in zip(
+        inputs["images"].numpy(), character.numpy(), strict=True
+    ):
+        assert pixels[image.tobytes()] == label
+
+
+def test_twins_are_distorted_on_their_own():
+    inputs, _ = next(iter(make("pairs")))
+    first, second = inputs["first_matrices"], inputs["second_matrices"]
+    assert not np.array_equal(first, second)
+
+
+def test_drawings_of_a_character_share_the_distortion_of_the_character():
+    bent = AffineRanges(shear=0.3, wave=0.1)
+    alone = {"ranges": DISTORTIONS["none"], "character_ranges": bent}
+    inputs, _ = next(iter(make("groups", **alone)))
+    matrices = inputs["matrices"].numpy().reshape(3, 2, -1)
+    np.testing.assert_array_equal(matrices[:, 0], matrices[:, 1])
+    assert len(np.unique(matrices[:, 0], axis=0)) == 3
+    # Beside the one that each drawing has on its own.
+    inputs, _ = next(iter(make("groups", character_ranges=bent)))
+    assert len(np.unique(inputs["matrices"], axis=0)) == 6
+
+
+def test_fixed_set_is_gone_through_once_an_epoch():
+    """20 pairs and 2 copies of each in batches of 6: ten steps an epoch."""
+    fixed = {"num_pairs": 20, "num_copies": 2, "within_alphabet": 0.5}
+    batches = take(make("pairs", **fixed), 20)
+    # A pair with its matrices and label, as one row.
+    rows = [
+        b"".join(array[row].tobytes() for array in batch)
+        for batch in batches
+        for row in range(6)
+    ]
+    # A pair may have been drawn twice, or a copy not distorted.
+    assert len(set(rows[:60])) > 55
+    assert sorted(rows[:60]) == sorted(rows[60:])
+    assert rows[:60] != rows[60:]
+    same = np.concatenate([batch[-1] for batch in batches[:10]])
+    assert same.mean() == 0.5
+    assert_equal_batches(
+        batches[13:15], take(make("pairs", first_step=13, **fixed), 2)
+    )
+
+
+@pytest.mark.parametrize("wave", [0.0, 0.03])
+def test_pairs_of_a_fixed_set_are_plain_and_their_copies_distorted(wave):
+    always = AffineRanges(rotation_degrees=10.0, wave=wave)
+    fixed = {"num_pairs": 20, "num_copies": 2, "ranges": always}
+    batches = make("pairs", **fixed).take(10).as_numpy_iterator()
+    plain = [
+        (matrices == np.eye(2, matrices.shape[-1])).all(axis=(1, 2))
+        for x, _ in batches
+        for matrices in (x["first_matrices"], x["second_matrices"])
+    ]
+    # Of 60 pairs 20 are as they are, both twins of them.
+    assert np.sum(plain) == 40
+
+
+def test_set_smaller_than_a_batch_is_told():
+    assert take(make("pairs", num_pairs=6), 1)
+    with pytest.raises(InputError, match="less than a batch of 6"):
+        make("pairs", num_pairs=5)
+
+
+def test_images_are_let_go_with_the_characters_and_batches():
+    """What TensorFlow registers of Python, such as closures, it never drops."""
+    characters = make_characters((3, 4), seed=1)
+    images = weakref.ref(characters.images)
+    batches = make_pairs(
+        characters, batch_size=4, seed=0, ranges=DISTORTIONS["none"]
+    )
+    inputs, _ = next(iter(batches))
+    known = {image.tobytes() for image in characters.images}
+    assert {image.tobytes() for image in inputs["first"].numpy()} <= known
+    del characters, batches
+    gc.collect()
+    assert images() is None

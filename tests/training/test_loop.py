@@ -1,0 +1,352 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import koch_siamese
+from koch_siamese.errors import DivergedError, InputError
+from koch_siamese.models import embeddings
+from koch_siamese.models.siamese import get_embedding, get_head
+from koch_siamese.runs import directory
+from koch_siamese.runs.settings import Settings
+from koch_siamese.training import builders, checkpoints, kept_models
+from koch_siamese.training.loop import train_and_evaluate
+
+TINY = Settings(
+    dataset="glyphs/tiny",
+    image_size=16,
+    filters=(8, 8),
+    group_characters=8,
+    group_drawings=2,
+    batch_size=16,
+    steps_per_epoch=6,
+    epochs=3,
+    validation_trials=50,
+    num_trials=60,
+)
+
+
+def train(settings, workdir, glyphs_dir):
+    return train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
+
+
+def train_in_two(settings, workdir, glyphs_dir):
+    """An epoch, and a second that goes on from what the first has stored."""
+    train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
+    run = directory.Run(workdir)
+    settings = dataclasses.replace(settings, epochs=2)
+    run.flags.write_text(settings.to_flags())
+    run.thresholds.unlink()
+    train(settings, workdir, glyphs_dir)
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(glyphs_dir, tmp_path_factory):
+    """A training on groups that has run to its end, and its results."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, train(TINY, workdir, glyphs_dir)
+
+
+def test_training_leaves_all_files_of_a_run(finished):
+    workdir, (result,) = finished
+    assert result["protocol"] == "within_alphabet"
+    assert (result["num_trials"], result["ways"]) == (60, 20)
+    low, high = result["ci95"]
+    assert 0 <= low <= result["accuracy"] <= high <= 1
+    assert 0.05 < result["nearest_neighbour"] < 0.7
+    names = {path.name for path in workdir.iterdir()}
+    assert names == {
+        "model.keras",
+        "train.flags",
+        "history.json",
+        "results",
+        "figures",
+        "tensorboard",
+        "checkpoints",
+    }
+    history = json.loads((workdir / "history.json").read_text())
+    assert [len(values) for values in history.values()] == [3, 3, 3]
+    pictures = {path.name for path in (workdir / "figures").iterdir()}
+    assert pictures == {
+        f"{name}.png"
+        for name in (
+            "confusions",
+            "filters",
+            "hardest_trials",
+            "learning_curves",
+            "pairs",
+            "roc",
+            "scores",
+            "trials",
+        )
+    }
+    assert koch_siamese.load_model(workdir / "model.keras").name == "siamese"
+
+
+def test_finished_run_is_not_trained_again(finished, glyphs_dir):
+    workdir, results = finished
+    before = {
+        path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()
+    }
+    assert train(TINY, workdir, glyphs_dir) == results
+    for path, content in before.items():
+        assert path.read_bytes() == content, path
+    model = workdir / "model.keras"
+    model.write_bytes(before[model][:1000])
+    with pytest.raises(
+        InputError, match=r"model\.keras is not a siamese model"
+    ):
+        train(TINY, workdir, glyphs_dir)
+    model.write_bytes(before[model])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ways": 5},
+        {"dataset": "omniglot"},
+        {"training_epochs": 2},  # measured while it trained
+        {"flagfile": "experiments/other.flags"},
+    ],
+)
+def test_result_of_a_later_evaluation_is_not_the_runs_own(
+    finished, glyphs_dir, change
+):
+    workdir, results = finished
+    path = workdir / "results" / "within_alphabet.json"
+    path.write_text(json.dumps(results[0] | change | {"accuracy": 1.0}))
+    (again,) = train(TINY, workdir, glyphs_dir)
+    for key in ("dataset", "ways", "accuracy", "training_seconds"):
+        assert again[key] == results[0][key]
+
+
+def test_evaluation_that_cannot_be_is_told_before_the_training(
+    glyphs_dir, tmp_path
+):
+    settings = dataclasses.replace(TINY, shots=50)
+    with pytest.raises(InputError, match="50 shots"):
+        train(settings, tmp_path, glyphs_dir)
+    assert directory.Run(tmp_path).load_checkpoint() is None
+
+
+def test_killed_training_goes_on_from_its_last_epoch(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    # Without batch normalisation two runs on a CPU agree to the last bit.
+    def build_plain(image_size, filters, depth):
+        images, x = embeddings.begin(image_size)
+        x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
+        x = keras.layers.Dense(8, activation="sigmoid")(x)
+        return keras.Model(images, x, name="embedding")
+
+    monkeypatch.setattr(embeddings, "build_fast_embedding", build_plain)
+    train(TINY, tmp_path / "whole", glyphs_dir)
+
+    original = directory.Run.save_checkpoint
+
+    def save_then_die(self, epoch, *arguments):
+        original(self, epoch, *arguments)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory.Run, "save_checkpoint", save_then_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(TINY, tmp_path / "killed", glyphs_dir)
+    epochs = []
+    monkeypatch.setattr(
+        directory.Run,
+        "save_checkpoint",
+        lambda self, epoch, *a: (
+            epochs.append(epoch),
+            original(self, epoch, *a),
+        ),
+    )
+    train(TINY, tmp_path / "killed", glyphs_dir)
+    assert epochs == [3]
+
+    whole, killed = (
+        directory.Run(tmp_path / name) for name in ("whole", "killed")
+    )
+    one, other = (run.load_checkpoint() for run in (whole, killed))
+    assert one[1]["history"]["loss"] == other[1]["history"]["loss"]
+    assert one[1]["best_epoch"] == other[1]["best_epoch"]
+    one, other = (keras.models.load_model(x[0]) for x in (one, other))
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(
+        one.optimizer.variables, other.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_best_epoch_is_kept_and_patience_ends_training(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    _patch_accuracies(monkeypatch, [0.4, 0.6, 0.5, 0.6, 0.9])
+    settings = dataclasses.replace(TINY, epochs=5, patience=2)
+    train(settings, tmp_path, glyphs_dir)
+    _, state = directory.Run(tmp_path).load_checkpoint()
+    assert (state["epoch"], state["best_epoch"]) == (4, 2)
+    assert state["history"]["accuracy"] == [0.4, 0.6, 0.5, 0.6]
+
+
+def _patch_accuracies(monkeypatch, accuracies):
+    """Has the epochs validate at these."""
+    rest = iter(accuracies)
+    original = checkpoints.evaluate_trials
+    monkeypatch.setattr(
+        checkpoints,
+        "evaluate_trials",
+        lambda *a: original(*a) | {"accuracy": next(rest)},
+    )
+
+
+def test_minutes_end_training(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(TINY, max_minutes=1e-6, protocols=())
+    assert train(settings, tmp_path, glyphs_dir) == []
+    _, state = directory.Run(tmp_path).load_checkpoint()
+    assert state["epoch"] == 1
+
+
+def test_contrastive_model_is_trained_saved_and_used(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(
+        TINY, objective="contrastive", sampling="pairs", epochs=1
+    )
+    (result,) = train(settings, tmp_path, glyphs_dir)
+    assert result["accuracy"] > 0.05
+    model = koch_siamese.load_model(tmp_path / "model.keras")
+    image = np.zeros((1, 9, 9, 1), np.uint8)
+    score = float(model({"first": image, "second": image})[0])
+    assert score == pytest.approx(0.0, abs=1e-3)
+    assert koch_siamese.get_thresholds(model).same < 0
+
+
+def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
+    _patch_accuracies(monkeypatch, [0.4, 0.6])
+    settings = dataclasses.replace(
+        TINY, views=3, precision="bfloat16", epochs=1, patience=9
+    )
+    run = train_in_two(settings, tmp_path, glyphs_dir)
+
+    path, state = run.load_checkpoint()
+    assert state["epoch"] == 2
+    trainer = keras.models.load_model(path)
+    model = koch_siamese.load_model(run.model)
+    assert _list_dtypes(trainer) == ["bfloat16", "bfloat16"]
+    assert _list_dtypes(model) == ["float32", "float32"]
+    thirds = get_head(model).get_weights()[0].reshape(3, -1)
+    np.testing.assert_array_equal(thirds[0], thirds[2])
+    learned = get_head(trainer).get_weights()[0]
+    np.testing.assert_allclose(3 * thirds[0], learned, rtol=1e-6)
+    again = dataclasses.replace(TINY, init=str(run.model), filters=(), views=2)
+    plain = builders.build_model(again)
+    assert get_embedding(plain).output.shape[1] == thirds.shape[1]
+    kept = kept_models.build_kept(again, plain)
+    assert get_embedding(kept).output.shape[1] == 2 * thirds.shape[1]
+
+
+PAPER = dataclasses.replace(
+    TINY, network="paper", filters=(4, 6), kernel_sizes=(3, 2), units=(7,)
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "muon", "adam_lr_ratio": 0.01, "precision": "bfloat16"},
+        {"network": "dense", "filters": (), "kernel_sizes": ()},
+        {"objective": "contrastive", "sampling": "pairs"},
+    ],
+)
+def test_batch_normalisation_is_not_kept(
+    glyphs_dir, tmp_path, monkeypatch, changes
+):
+    _patch_accuracies(monkeypatch, [0.4, 0.6])
+    settings = dataclasses.replace(PAPER, batch_norm=True, epochs=1, **changes)
+    run = train_in_two(settings, tmp_path, glyphs_dir)
+
+    path, state = run.load_checkpoint()
+    assert state["best_epoch"] == 2
+    trained = get_embedding(keras.models.load_model(path))
+    embedding = get_embedding(koch_siamese.load_model(run.model))
+    plain = dataclasses.replace(settings, batch_norm=False)
+    expected = get_embedding(builders.build_model(plain))
+    assert embedding.count_params() == expected.count_params()
+    images = np.random.default_rng(0).integers(256, size=(8, 16, 16, 1))
+    tolerance = 0.05 if settings.precision == "bfloat16" else 1e-5
+    np.testing.assert_allclose(
+        trained(images), embedding(images), atol=tolerance
+    )
+
+
+def _list_dtypes(model):
+    """How the convolutions of a model compute."""
+    embedding = get_embedding(model)
+    nested = [x for x in embedding.layers if isinstance(x, keras.Model)]
+    return [
+        layer.compute_dtype
+        for layer in (nested or [embedding])[0].layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+
+
+def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(
+        TINY, sampling="pairs", learning_rate=1e30, schedule="constant"
+    )
+    with pytest.raises(InputError, match="lower rates than --learning_rate=1e"):
+        train(settings, tmp_path, glyphs_dir)
+    assert directory.Run(tmp_path).load_checkpoint() is None
+
+
+def test_scores_that_are_no_numbers_end_training(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    class Broken(checkpoints.SiameseScorer):
+        def score(self, first, second):
+            return np.full(len(second), np.nan)
+
+    monkeypatch.setattr(checkpoints, "SiameseScorer", Broken)
+    with pytest.raises(DivergedError, match="Scores became NaN in epoch 1"):
+        train(TINY, tmp_path, glyphs_dir)
+    assert directory.Run(tmp_path).load_checkpoint() is None
+
+
+def test_wrong_number_of_layers_is_told(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(
+        TINY, optimizer="layerwise_sgd", layer_l2=(0.0, 0.1)
+    )
+    with pytest.raises(InputError, match="layers with weights; got 2 l2"):
+        train(settings, tmp_path, glyphs_dir)
+
+
+def test_a_run_in_use_stays_what_it_is(glyphs_dir, tmp_path):
+    run = directory.Run(tmp_path)
+    run.claim(TINY)
+    before = run.flags.read_bytes()
+    with run.lock(), pytest.raises(InputError, match="is in use"):
+        train(dataclasses.replace(TINY, seed=1), tmp_path, glyphs_dir)
+    assert run.flags.read_bytes() == before
+
+
+@pytest.mark.parametrize("objective", ["contrastive", "cross_entropy"])
+def test_initial_model_must_be_of_the_objective(objective, tmp_path):
+    settings = dataclasses.replace(TINY, objective=objective, sampling="pairs")
+    path = tmp_path / "model.keras"
+    builders.build_model(settings).save(path)
+    settings = dataclasses.replace(settings, init=str(path), filters=())
+    assert builders.build_model(settings).name == "siamese"
+    other = {"contrastive": "cross_entropy", "cross_entropy": "contrastive"}
+    settings = dataclasses.replace(settings, objective=other[objective])
+    with pytest.raises(InputError, match=f"with --objective={objective}; got"):
+        builders.build_model(settings)
+
+
+def test_other_settings_are_refused(finished, glyphs_dir):
+    workdir, _ = finished
+    with pytest.raises(InputError, match="another --workdir"):
+        train(dataclasses.replace(TINY, ways=5), workdir, glyphs_dir)

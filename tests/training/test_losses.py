@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from koch_siamese.models.layers import EuclideanDistance
+from koch_siamese.training.losses import AllPairsLoss, ContrastiveLoss, PairLoss
+
+LN2 = np.log(2.0)
+
+
+def test_pair_loss_by_hand():
+    loss = PairLoss()
+    logits = np.array([0.0, np.log(3.0)])
+    # -log(1/2) for a same pair, -log(1 - 3/4) for a different one.
+    expected = (LN2 + np.log(4.0)) / 2
+    assert float(loss(np.array([1.0, 0.0]), logits)) == pytest.approx(expected)
+
+
+def test_contrastive_loss_by_hand():
+    # Same at distance 3: 9. Different at 0.5, margin 2: 1.5^2; at 3: nothing.
+    y_true = np.array([1.0, 0.0, 0.0], np.float32)
+    distances = np.array([3.0, 0.5, 3.0], np.float32)
+    loss = ContrastiveLoss(margin=2.0, reduction="none")(y_true, -distances)
+    np.testing.assert_allclose(loss, [9.0, 2.25, 0.0])
+    again = ContrastiveLoss.from_config(ContrastiveLoss(2.0).get_config())
+    assert again.margin == 2.0
+
+
+def test_euclidean_distance_by_hand_and_its_slope_at_zero():
+    first = tf.constant([[3.0, 0.0], [1.0, 1.0]])
+    second = tf.constant([[0.0, 4.0], [1.0, 1.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(first)
+        scores = EuclideanDistance()(first, second)
+        total = tf.reduce_sum(scores)
+    np.testing.assert_allclose(scores, [-5.0, 0.0], atol=1e-3)
+    np.testing.assert_allclose(
+        tape.gradient(total, first), [[-0.6, 0.8], [0.0, 0.0]], atol=1e-6
+    )
+
+
+def test_all_pairs_loss_weighs_both_kinds_alike():
+    character = np.array([7, 7, 9, 9, 9])
+    zeros = np.zeros((5, 5), np.float32)
+    assert float(AllPairsLoss()(character, zeros)) == pytest.approx(LN2)
+
+
+def test_all_pairs_loss_by_hand():
+    character = np.array([0, 0, 1, 1])
+    a, b = np.log(3.0), np.log(7.0)
+    logits = np.full((4, 4), -b, np.float32)
+    logits[[0, 1, 2, 3], [1, 0, 3, 2]] = a
+    np.fill_diagonal(logits, 1e3)  # of a drawing with itself: ignored
+    expected = 0.5 * np.log(4 / 3) + 0.5 * np.log(8 / 7)
+    assert float(AllPairsLoss()(character, logits)) == pytest.approx(expected)
+    # Ranking: 3 against two rivals of 1/7 each.
+    ranking = np.log((3 + 2 / 7) / 3)
+    both = AllPairsLoss(ranking_weight=2.0)(character, logits)
+    assert float(both) == pytest.approx(expected + 2 * ranking, rel=1e-5)
+
+
+def test_gradients_pull_same_pairs_up_and_others_down():
+    character = np.array([0, 0, 1, 1])
+    logits = tf.Variable(np.random.default_rng(0).normal(size=(4, 4)))
+    with tf.GradientTape() as tape:
+        loss = AllPairsLoss(1.0)(character, logits)
+    gradient = tape.gradient(loss, logits).numpy()
+    alike = character[:, None] == character
+    assert (gradient[~alike] > 0).all()
+    assert (gradient[alike & ~np.eye(4, dtype=bool)] < 0).all()
+    assert (np.diag(gradient) == 0).all()
+
+
+def test_extreme_logits_stay_finite():
+    character = np.array([0, 0, 1, 1])
+    logits = np.array(np.random.default_rng(0).normal(size=(4, 4)) * 1e4)
+    assert np.isfinite(float(AllPairsLoss(1.0)(character, logits)))
+
+
+def test_a_drawing_without_its_like_costs_what_different_pairs_cost():
+    character = np.array([0, 0, 1])
+    logits = np.zeros((3, 3), np.float32)
+    loss = AllPairsLoss(1.0, reduction="none")(character, logits)
+    # Rows 0 and 1: ln 2, and ln 2 for one rival; row 2 has no same pair.
+    np.testing.assert_allclose(loss, [2 * LN2, 2 * LN2, LN2 / 2], rtol=1e-6)

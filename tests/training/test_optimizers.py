@@ -1,0 +1,179 @@
+import keras
+import numpy as np
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
+
+
+def build_two_layers():
+    """One weight and one bias in each of two layers; the loss is their sum."""
+    return keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Dense(1, kernel_initializer="ones", name="a"),
+            keras.layers.Dense(1, kernel_initializer="ones", name="b"),
+        ]
+    )
+
+
+def build_optimizer(**changes):
+    arguments = {
+        "learning_rates": (0.1, 0.2),
+        "momentums": (0.9, 0.5),
+        "l2": (0.05, 0.0),
+        "steps_per_epoch": 2,
+        "ramp_epochs": 4,
+    }
+    return LayerwiseSGD(**arguments | changes)
+
+
+def apply(optimizer, model, gradients):
+    gradients = [
+        np.full(variable.shape, gradient, np.float32)
+        for variable, gradient in zip(
+            model.trainable_variables, gradients, strict=True
+        )
+    ]
+    optimizer.apply(
+        [keras.ops.convert_to_tensor(x) for x in gradients],
+        model.trainable_variables,
+    )
+    return [float(np.squeeze(x)) for x in model.get_weights()]
+
+
+def test_three_steps_and_two_epochs_by_hand():
+    model, optimizer = build_two_layers(), build_optimizer()
+    # Epoch 0: momentum 0.5 in both layers. a: kernel 1, l2 adds 2 * 0.05 * 1.
+    # v = -0.1 (1 + 0.1) = -0.11; bias v = -0.1; b: v = -0.2, bias -0.2.
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([0.89, -0.1, 0.8, -0.2])
+    # v = 0.5 * -0.11 - 0.1 (1 + 0.089) = -0.1639; bias -0.05 - 0.1 = -0.15;
+    # b: -0.1 - 0.2 = -0.3.
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([0.7261, -0.25, 0.5, -0.5])
+    # Epoch 1: rates x 0.99; momentum of a 0.5 + 0.4 / 4 = 0.6, of b 0.5.
+    # v = 0.6 * -0.1639 - 0.099 (1 + 0.07261) = -0.20452839;
+    # bias 0.6 * -0.15 - 0.099 = -0.189; b: 0.5 * -0.3 - 0.198 = -0.348.
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([0.52157161, -0.439, 0.152, -0.848])
+
+
+def test_momentum_stays_at_its_final_value():
+    model = build_two_layers()
+    optimizer = build_optimizer(l2=(0.0,), learning_rates=(0.0,))
+    optimizer.build(model.trainable_variables)
+    for velocity in optimizer.velocities:
+        velocity.assign(np.ones(velocity.shape))
+    optimizer.iterations.assign(2 * 4 * 100)
+    weights = apply(optimizer, model, [1, 1, 1, 1])
+    assert weights == pytest.approx([1.9, 0.9, 1.5, 0.5])
+
+
+def test_next_step_is_the_same_after_saving_and_loading(tmp_path):
+    model = build_two_layers()
+    model.compile(build_optimizer(), "mse")
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[:, np.newaxis]
+    model.fit(x, 3 * x, batch_size=2, epochs=2, verbose=0, shuffle=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        one.fit(x, 3 * x, batch_size=2, epochs=1, verbose=0, shuffle=False)
+    for one, other in zip(
+        model.get_weights(), loaded.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_wrong_number_of_values_is_told():
+    model, optimizer = build_two_layers(), build_optimizer(l2=(0, 0, 0))
+    with pytest.raises(InputError, match="2 layers with weights; got 3 l2"):
+        optimizer.build(model.trainable_variables)
+
+
+def test_muon_moves_filters_alike_whatever_the_size_of_their_gradients():
+    layer = keras.layers.Conv2D(2, (3, 1), kernel_initializer="zeros")
+    layer.build((None, 8, 8, 1))
+    optimizer = ConvolutionMuon(0.5)
+    # One filter's gradient is 100 times the other's, at right angles to it.
+    gradient = np.float32([[3.0, 0.04], [0.0, 0.0], [4.0, -0.03]])
+    optimizer.apply(
+        [
+            keras.ops.convert_to_tensor(gradient.reshape(3, 1, 1, 2)),
+            keras.ops.convert_to_tensor([2.0, -7.0]),
+        ],
+        layer.trainable_variables,
+    )
+    kernel, bias = layer.get_weights()
+    # 0.5 times 0.2 sqrt(3), the larger side of 3 x 2, times the direction;
+    # five steps of Newton and Schulz find its length to a third.
+    moved = kernel[:, 0, 0] / (-0.1 * np.sqrt(3))
+    lengths = np.linalg.norm(moved, axis=0)
+    assert np.all((lengths > 0.67) & (lengths < 1.33))
+    np.testing.assert_allclose(
+        moved / lengths, [[0.6, 0.8], [0, 0], [0.8, -0.6]], atol=1e-3
+    )
+    # The first step of Adam goes by the learning rate, here half of it.
+    np.testing.assert_allclose(bias, [-0.25, 0.25], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1, 16), (3, 3, 8, 16)])
+def test_muon_makes_orthogonal_what_keras_does(shape):
+    rng = np.random.default_rng(0)
+    rows, columns = np.prod(shape[:3]), shape[3]
+    # Some of a momentum's directions are a thousandth of its largest.
+    scales = np.geomspace(1, 1e-3, columns)
+    matrix = np.float32(rng.normal(size=(rows, columns)) * scales)
+    optimizer = ConvolutionMuon(0.1)
+    filters = keras.ops.convert_to_tensor(matrix.reshape(shape))
+    np.testing.assert_allclose(
+        optimizer.zeropower_via_newtonschulz5(filters, 5).numpy(),
+        keras.optimizers.Muon.zeropower_via_newtonschulz5(
+            optimizer, keras.ops.convert_to_tensor(matrix), 5
+        )
+        .numpy()
+        .reshape(shape),
+        atol=1e-4,
+    )
+
+
+def test_ratio_of_what_adam_trains_beside_muon():
+    layer = keras.layers.Conv2D(2, 3)
+    layer.build((None, 8, 8, 1))
+    optimizer = ConvolutionMuon(0.5, adam_lr_ratio=0.01)
+    gradients = [keras.ops.ones_like(x) for x in layer.trainable_variables]
+    optimizer.apply(gradients, layer.trainable_variables)
+    np.testing.assert_allclose(layer.bias, [-0.005, -0.005], rtol=1e-5)
+
+
+def test_decay_of_muon_shrinks_filters_alone():
+    layer = keras.layers.Conv2D(2, 3, bias_initializer="ones")
+    layer.build((None, 8, 8, 1))
+    before = np.array(layer.kernel)
+    optimizer = ConvolutionMuon(0.5, weight_decay=0.1)
+    still = [keras.ops.zeros_like(x) for x in layer.trainable_variables]
+    optimizer.apply(still, layer.trainable_variables)
+    kernel, bias = layer.get_weights()
+    np.testing.assert_allclose(kernel, 0.95 * before, rtol=1e-6)
+    np.testing.assert_array_equal(bias, [1, 1])
+
+
+def test_muon_is_the_same_after_saving_and_loading(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Conv2D(3, 2),
+            keras.layers.Flatten(),
+        ]
+    )
+    model.compile(ConvolutionMuon(0.01), "mse")
+    x = np.random.default_rng(0).random((8, 4, 4, 1), np.float32)
+    y = np.ones((8, 27), np.float32)
+    model.fit(x, y, verbose=0, shuffle=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        one.fit(x, y, verbose=0, shuffle=False)
+    np.testing.assert_array_equal(
+        model.get_weights()[0], loaded.get_weights()[0]
+    )
