@@ -1,19 +1,83 @@
-"""Parts of a training step that XLA compiles by themselves."""
+"""TensorFlow and Keras as this package uses them: import, bits, XLA."""
 
 import functools
+import importlib.util
+import os
+import sys
 from collections.abc import Callable
 
-import keras
+from koch_siamese.errors import InputError
+
+
+def import_tensorflow():
+    """Imports TensorFlow without its messages about drivers and optimizations.
+
+    It writes them to the file of standard error, before any log level is in
+    force. The import takes seconds: call this when the flags are known to be
+    right.
+
+    Raises:
+        InputError: `KERAS_BACKEND` is unknown or not installed.
+    """
+    _check_backend()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    with open(os.devnull, "w") as nothing:  # noqa: PTH123, a device, no path
+        os.dup2(nothing.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+
+
+def _check_backend():
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in ("tensorflow", "jax"):
+        raise InputError(
+            f"KERAS_BACKEND is {backend!r}: expected tensorflow or jax."
+        )
+    if not importlib.util.find_spec(backend):
+        raise InputError(
+            f"KERAS_BACKEND is {backend}, which is not installed: install the "
+            "extra 'jax', or unset KERAS_BACKEND."
+        )
+    # Not what the keras.json of some other project says.
+    os.environ["KERAS_BACKEND"] = backend
+
+
+def make_deterministic():
+    """Makes TensorFlow add up in the same order in every run.
+
+    Batch normalization needs the second setting: what runs side by side ends
+    in any order.
+
+    Raises:
+        InputError: TensorFlow has already worked in this process.
+    """
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        raise InputError(
+            "--deterministic comes too late: TensorFlow has already worked in "
+            "this process. Train in a new one."
+        ) from error
 
 
 @functools.cache
 def compile_with_xla(function: Callable) -> Callable:
-    """The function, compiled by XLA wherever it is called.
+    """Compiles a function by XLA wherever it is called.
 
     On a CPU a step is faster uncompiled, as its convolutions are, but not what
-    passes over large tensors. On JAX the whole step of `fit` is compiled. Of a
-    function there is one compiled one, which all layers share.
+    passes over large tensors. With JAX, `fit` compiles the whole step. All
+    layers share one compiled function.
     """
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf

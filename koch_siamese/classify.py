@@ -1,4 +1,4 @@
-r"""Recognises drawings, given a drawing or more of each character.
+r"""Recognizes drawings, given a drawing or more of each character.
 
     python -m koch_siamese.classify --model=FILE --support=DIR --query=DIR
 
@@ -14,13 +14,14 @@ from pathlib import Path
 from absl import flags
 
 from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 
 SUPPORT = flags.DEFINE_string(
     "support", None, "A folder of drawings of the characters to choose among."
 )
 QUERY = flags.DEFINE_string(
-    "query", None, "The drawing to recognise, or a folder of them."
+    "query", None, "The drawing to recognize, or a folder of them."
 )
 GALLERY = flags.DEFINE_string(
     "gallery",
@@ -49,7 +50,7 @@ def _check_flags():
     if REMOVE.value and not GALLERY.value:
         raise InputError("--remove is for a gallery: give --gallery=FILE too.")
     if not (QUERY.value or GALLERY.value):
-        raise InputError("Nothing to recognise: give --query=FILE or a folder.")
+        raise InputError("Nothing to recognize: give --query=FILE or a folder.")
     if FIGURE.value and not (SUPPORT.value and QUERY.value):
         raise InputError(
             "--figure shows queries beside supports: give --query and "
@@ -161,12 +162,12 @@ def main():
     model_path = cli.model_path(default="pretrained")
     images, names = _read_support()
     queries, complaints = _read_queries()
-    cli.import_tensorflow()
+    import_tensorflow()
     import numpy as np
 
-    from koch_siamese.evaluation.scoring import SiameseScorer
     from koch_siamese.inference.gallery import answer_queries, score_characters
     from koch_siamese.models import loading
+    from koch_siamese.models.scorer import SiameseScorer
     from koch_siamese.models.siamese import compute_fingerprint, get_thresholds
     from koch_siamese.reporting import figures
 

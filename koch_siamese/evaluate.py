@@ -7,14 +7,17 @@ The result is printed, and written to the run's results/ if there is a run,
 and to --output.
 """
 
-import dataclasses
 from pathlib import Path
 
 from absl import flags
 
 from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
+from koch_siamese.data.omniglot import BACKGROUNDS
+from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
-from koch_siamese.runs.settings import BACKGROUNDS, PROTOCOLS, Settings
+from koch_siamese.evaluation.protocols import PROTOCOLS, evaluate_protocol
+from koch_siamese.runs.settings import Settings
 
 cli.define_model_flags(
     "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff",
@@ -23,10 +26,10 @@ cli.define_model_flags(
 PROTOCOL = flags.DEFINE_enum(
     "protocol",
     "within_alphabet",
-    [*PROTOCOLS, "mnist"],
-    "What to measure: the official 400 trials of Omniglot, random trials "
-    "within alphabets or across them, random pairs, same or different, or "
-    "trials over the labels of another data set, by default MNIST's digits.",
+    list(PROTOCOLS),
+    "What to measure. "
+    + "; ".join(f"{name}: {x.about}" for name, x in PROTOCOLS.items())
+    + ".",
 )
 DATASET = flags.DEFINE_string(
     "dataset",
@@ -38,7 +41,7 @@ DATASET = flags.DEFINE_string(
 BACKGROUND = flags.DEFINE_enum(
     "background",
     None,
-    BACKGROUNDS,
+    list(BACKGROUNDS),
     "Omniglot's drawers, see train: koch leaves four of 20 to test on. "
     "Default: the run's.",
 )
@@ -91,25 +94,17 @@ OPTION_NAMES = {
     "shots": "{}shots",
     "seed": "seed{}",
 }
-# What the official trials are, whatever flags say.
-LAKE = {
-    "dataset": "omniglot",
-    "background": "original",
-    "split": "test",
-    "num_trials": 400,
-    "ways": 20,
-    "shots": 1,
-}
 
 
-def _check_lake():
-    for name, value in LAKE.items():
+def _check_fixed():
+    """Refuses other values of what a protocol fixes."""
+    for name, value in PROTOCOLS[PROTOCOL.value].fixed.items():
         given = flags.FLAGS[name].value
-        if PROTOCOL.value == "lake" and given not in (None, value):
+        if given not in (None, value):
             raise InputError(
-                f"--{name}={given} is not of --protocol=lake, whose trials are "
-                f"fixed ({name}: {value}): leave it out, or give another "
-                "--protocol."
+                f"--{name}={given} has no effect with "
+                f"--protocol={PROTOCOL.value}, which always has {value}: "
+                "remove it."
             )
 
 
@@ -125,8 +120,8 @@ def _read_run():
 
 def _build_scorer(model):
     from koch_siamese.evaluation.baselines import BASELINES
-    from koch_siamese.evaluation.scoring import SiameseScorer
     from koch_siamese.models.loading import load_model
+    from koch_siamese.models.scorer import SiameseScorer
 
     if model in BASELINES:
         return BASELINES[model]()
@@ -140,37 +135,38 @@ def _crop(run, settings):
     return settings.crop if run else True
 
 
-def _default_dataset(settings):
-    return "mnist" if PROTOCOL.value == "mnist" else settings.dataset
-
-
-def _trial_options(settings):
-    """What decides the trials: the flags, and for others the run."""
-    given = {
-        name: flags.FLAGS[name].value
-        for name in ("num_trials", "ways", "shots", "seed")
+def _defaults(settings):
+    """What is measured unless flags say otherwise."""
+    own = {
+        name: getattr(settings, name)
+        for name in ("dataset", "background", *OPTION_NAMES)
     }
-    ways = 10 if PROTOCOL.value == "mnist" else settings.ways
-    own = {name: getattr(settings, name) for name in given} | {"ways": ways}
-    return own | {k: x for k, x in given.items() if x is not None}
+    return own | {"split": "test"} | PROTOCOLS[PROTOCOL.value].defaults
+
+
+def _choose(settings):
+    """What is measured: by the flags, else by default."""
+    given = {name: flags.FLAGS[name].value for name in _defaults(settings)}
+    return _defaults(settings) | {
+        name: value for name, value in given.items() if value is not None
+    }
 
 
 def _name(settings):
     """Names a result in a run by its protocol and what is not the run's own."""
-    protocol = PROTOCOL.value
-    parts = [protocol]
-    if protocol != "lake":  # which is always the same
-        expected = _default_dataset(settings)
-        asked = (DATASET.value or expected, BACKGROUND.value, SPLIT.value)
-        own = (expected, settings.background, "test")
+    protocol = PROTOCOLS[PROTOCOL.value]
+    parts = [protocol.name]
+    if not protocol.fixed:
+        chosen, defaults = _choose(settings), _defaults(settings)
         parts += [
-            x for x, y in zip(asked, own, strict=True) if x not in (None, y)
+            chosen[name]
+            for name in ("dataset", "background", "split")
+            if chosen[name] != defaults[name]
         ]
-        given, own = _trial_options(settings), dataclasses.asdict(settings)
         parts += [
-            form.format(given[name])
+            form.format(chosen[name])
             for name, form in OPTION_NAMES.items()
-            if given[name] != own[name]
+            if chosen[name] != getattr(settings, name)
         ]
     if flags.FLAGS.model:
         parts.append(flags.FLAGS.model)
@@ -183,33 +179,26 @@ def main():
         raise InputError(
             f"--output={OUTPUT.value} is a folder: expected the file to write."
         )
-    _check_lake()
+    _check_fixed()
     model = cli.model_path()
     run, settings = _read_run()
-    cli.import_tensorflow()
-    from koch_siamese.data.sources import DataSource
-    from koch_siamese.evaluation.protocols import (
-        evaluate_protocol,
-        format_results,
-    )
+    import_tensorflow()
+    from koch_siamese.reporting.text import format_results
     from koch_siamese.runs.results import write_result
 
-    result = evaluate_protocol(
-        _build_scorer(model),
-        PROTOCOL.value,
-        DataSource(
-            DATASET.value or _default_dataset(settings),
-            BACKGROUND.value or settings.background,
-            cli.DATA_DIR.value,
-            cli.MANUAL_DIR.value,
-            _crop(run, settings),
-        ),
-        split=SPLIT.value,
-        **_trial_options(settings),
+    chosen = _choose(settings)
+    source = DataSource(
+        chosen.pop("dataset"),
+        chosen.pop("background"),
+        cli.DATA_DIR.value,
+        cli.MANUAL_DIR.value,
+        _crop(run, settings),
     )
+    scorer = _build_scorer(model)
+    result = evaluate_protocol(scorer, PROTOCOL.value, source, **chosen)
     result["model"] = model
     is_runs_own = run and not flags.FLAGS.model
-    result |= run.origin() if is_runs_own else {"flagfile": None}
+    result |= run.describe_training() if is_runs_own else {"flagfile": None}
     print(format_results([result]))
     if run:
         path = run.write_result(_name(settings), result)

@@ -4,7 +4,7 @@ r"""Exports a trained model to where neither this package nor Keras is.
 
 A SavedModel has the signatures embed, verify, classify and match; LiteRT and
 ONNX have two files, embedding and verification. All take uint8 images
-[batch, height, width, 1], 0 = ink, 255 = paper, any batch and any size.
+[batch, height, width, 1], 0 = ink, 255 = white, any batch and any size.
 Each file is run in another process and compared with the model before it is
 put in place.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 
 # The formats, and what must be installed for them beyond the package's needs.
@@ -109,7 +110,7 @@ def main():
     path = cli.model_path(default="pretrained")
     # A model.keras is the same for every backend; exports are TensorFlow's.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    cli.import_tensorflow()
+    import_tensorflow()
     import tensorflow as tf
 
     from koch_siamese.inference import exporters

@@ -14,8 +14,9 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.errors import InputError
-from koch_siamese.reporting import documents, result_tables
+from koch_siamese.reporting import result_tables
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.flagfiles import format_flags, read_flagfile
 from koch_siamese.runs.results import write_whole
 
 ADD = flags.DEFINE_multi_string(
@@ -41,7 +42,7 @@ FREE_SETTINGS = ("seed", "protocols", "num_trials", "max_minutes")
 
 
 def _require_there():
-    """The defaults are of the repository's root."""
+    """Checks that the files are there: by default, in the repository's root."""
     paths = [Path(RESULTS.value)]
     if not ADD.value:
         paths += map(Path, (TABLES.value, *DOCUMENTS.value))
@@ -69,7 +70,7 @@ def _find_recipe(run):
         )
     if not Path(recipe).is_file():
         raise InputError(f"{recipe}, the recipe of {run.path}, is not there.")
-    settings, _ = cli.read_flagfile(recipe)
+    settings, _ = read_flagfile(recipe)
     changed = _differences(run.read_settings(), settings)
     if changed:
         raise InputError(
@@ -82,8 +83,8 @@ def _find_recipe(run):
 def _differences(settings, recipe):
     """The flags of settings that a recipe has otherwise, but for free ones."""
     free = {name: getattr(settings, name) for name in FREE_SETTINGS}
-    recipe = dataclasses.replace(recipe, **free).to_flags().splitlines()
-    lines = settings.to_flags().splitlines()
+    recipe = format_flags(dataclasses.replace(recipe, **free)).splitlines()
+    lines = format_flags(settings).splitlines()
     return " ".join(line for line in lines if line not in recipe)
 
 
@@ -97,7 +98,9 @@ def _add(path):
         origin = result.get("flagfile")
         if "protocol" in result and origin != recipe:
             whose = origin or f"{result['model']}, without a recipe"
-            print(f"Left out {source}: it is of {whose}, not of {recipe}.")
+            print(
+                f"Not added: {source} is a result of {whose}, not of {recipe}."
+            )
             continue
         target = Path(RESULTS.value, f"{prefix}_{source.name}")
         write_whole(target, source.read_text())
@@ -123,7 +126,7 @@ def _write_documents(tables, results):
     changed = {}
     for path in map(Path, DOCUMENTS.value):
         before = path.read_text()
-        after = documents.fill(before, str(path), make_table)
+        after = result_tables.fill_document(before, str(path), make_table)
         if after != before:
             changed[path] = after
     names = ", ".join(map(str, changed))

@@ -7,7 +7,7 @@ Runs train by the flags of `train`, but for what is searched: learning rate,
 momentum and L2 of each layer. The first one is by the flags as they are, or at
 the edge of a range that they are outside of. What counts is a run's best
 one-shot validation accuracy; one that lags behind is given up. A search that
-was interrupted goes on when the same command is given again, and several
+was interrupted resumes when the same command is given again, and several
 processes with the same --storage search together. Needs the extra search.
 """
 
@@ -16,7 +16,9 @@ from pathlib import Path
 from absl import flags
 
 from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
+from koch_siamese.runs.flagfiles import define_flags, read_flags
 
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/search", "Directory of the search and of its runs."
@@ -37,7 +39,7 @@ SEARCH_NETWORK = flags.DEFINE_bool(
     False,
     "Whether filters, kernel sizes and units are searched, too.",
 )
-cli.define_settings_flags()
+define_flags()
 
 
 def _require_optuna():
@@ -52,10 +54,11 @@ def _require_optuna():
 
 def main():
     """Searches, and says where the best is."""
-    settings = cli.read_settings()
+    settings = read_flags()
     _require_optuna()
-    cli.import_tensorflow()
-    from koch_siamese.training.loop import make_deterministic, make_source
+    import_tensorflow()
+    from koch_siamese.backend import make_deterministic
+    from koch_siamese.training.loop import make_source
     from koch_siamese.tuning.space import require_searchable
     from koch_siamese.tuning.study import Search
 
@@ -71,4 +74,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main, "interrupted; give the same command again, and it goes on.")
+    cli.run(main, "interrupted; give the same command again to resume.")

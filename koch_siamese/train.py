@@ -3,8 +3,8 @@ r"""Trains a siamese network and evaluates its best epoch.
     python -m koch_siamese.train
     python -m koch_siamese.train --flagfile=experiments/omniglot_fast.flags
 
-Without any flag it is the quickstart, experiments/quickstart.flags. A training
-that was interrupted goes on when the same command is given again.
+Without flags it is the quickstart, experiments/quickstart.flags. A training
+that was interrupted resumes when the same command is given again.
 """
 
 import sys
@@ -12,34 +12,25 @@ import sys
 from absl import flags
 
 from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
+from koch_siamese.runs.flagfiles import define_flags, find_flagfiles, read_flags
 
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/quickstart", "The run's directory."
 )
 
-cli.define_settings_flags()
-
-
-def _flagfiles():
-    """The flagfiles of the command line, for the result files."""
-    found = []
-    for place, argument in enumerate(sys.argv):
-        name, _, value = argument.partition("=")
-        if name in ("--flagfile", "-flagfile"):
-            found.append(value or sys.argv[place + 1])
-    return found
+define_flags()
 
 
 def main():
     """Trains and evaluates by the flags."""
     if not WORKDIR.value:
         raise InputError("--workdir is empty: expected the run's directory.")
-    settings = cli.read_settings()
-    cli.import_tensorflow()
-    from koch_siamese.evaluation.protocols import format_results
+    settings = read_flags()
+    import_tensorflow()
+    from koch_siamese.reporting.text import format_results, format_thresholds
     from koch_siamese.runs.directory import Run
-    from koch_siamese.training.finalize import format_thresholds
     from koch_siamese.training.loop import train_and_evaluate
 
     results = train_and_evaluate(
@@ -47,7 +38,7 @@ def main():
         WORKDIR.value,
         data_dir=cli.DATA_DIR.value,
         manual_dir=cli.MANUAL_DIR.value,
-        flagfile=",".join(_flagfiles()) or None,
+        flagfile=find_flagfiles(sys.argv),
     )
     if results is None:
         print("This worker is done; the first one evaluates.")
@@ -59,4 +50,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main, "interrupted; give the same command again, and it goes on.")
+    cli.run(main, "interrupted; give the same command again to resume.")

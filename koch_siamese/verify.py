@@ -8,6 +8,7 @@ import json
 from absl import flags
 
 from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 
 FIRST = flags.DEFINE_string("first", None, "A drawing.")
@@ -25,13 +26,13 @@ def main():
         )
     model_path = cli.model_path(default="pretrained")
     first, second = map(cli.read_drawing, (FIRST.value, SECOND.value))
-    cli.import_tensorflow()
+    import_tensorflow()
     import numpy as np
 
-    from koch_siamese.evaluation.calibration import compute_probability
-    from koch_siamese.evaluation.scoring import SiameseScorer
     from koch_siamese.models import loading
+    from koch_siamese.models.scorer import SiameseScorer
     from koch_siamese.models.siamese import get_thresholds
+    from koch_siamese.models.thresholds import compute_probability
 
     model = loading.load_model(model_path)
     thresholds = get_thresholds(model)

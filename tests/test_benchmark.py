@@ -293,7 +293,7 @@ def test_rows_of_ours(quick, workload, names):
     "name",
     [
         "lever_distances_as_product",
-        "lever_normalisation",
+        "lever_normalization",
         "lever_steps_per_execution",
         "lever_muon",
         "lever_no_tuning",

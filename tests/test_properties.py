@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from koch_siamese.data.image_files import read_drawing
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.metrics import compute_credit, wilson_interval
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.reporting.result_tables import load_results, load_tables
+from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.pairs import (
     CharacterIndex,
@@ -23,11 +25,7 @@ from koch_siamese.sampling.pairs import (
     sample_group,
     sample_pairs,
 )
-from koch_siamese.sampling.trials import (
-    compute_credit,
-    sample_trials,
-    wilson_interval,
-)
+from koch_siamese.sampling.trials import sample_trials
 
 # A busy machine is no fault.
 settings.register_profile("patient", deadline=None)
@@ -196,7 +194,7 @@ def test_settings_are_refused_in_a_line_or_come_back(data, chosen):
     except InputError as error:
         assert "\n" not in str(error)
     else:
-        assert Settings.from_flags(made.to_flags()) == made
+        assert parse_flags(format_flags(made)) == made
 
 
 TABLES = load_tables(REPOSITORY / "experiments" / "tables.json")

@@ -24,7 +24,8 @@ from experiments.benchmark.options import LEVERS, QUICK, Options
 from koch_siamese import cli
 from koch_siamese.errors import InputError
 from koch_siamese.reporting import benchmark_table
-from koch_siamese.runs.results import provenance, write_text
+from koch_siamese.runs.provenance import describe_origin
+from koch_siamese.runs.results import write_text
 
 ROWS = flags.DEFINE_list(
     "rows",
@@ -88,7 +89,7 @@ def _origin(options):
     if importlib.util.find_spec("torch"):
         torch = importlib.metadata.version("torch")
     now = datetime.datetime.now(datetime.UTC)
-    return provenance() | {
+    return describe_origin() | {
         "torch": torch,
         "threads": options.threads,
         "dataset": options.dataset,

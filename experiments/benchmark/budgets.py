@@ -9,7 +9,7 @@ from experiments.benchmark.measuring import ROOT, make_environment
 from experiments.benchmark.options import Options
 from koch_siamese.errors import InputError
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.results import provenance
+from koch_siamese.runs.provenance import describe_origin
 
 RECIPE = ROOT / "experiments" / "compact.flags"
 
@@ -52,7 +52,7 @@ def measure_budgets(
             "--data_dir, a folder where Omniglot is prepared."
         )
     # Runs of another commit are not taken for this one's.
-    commit = "quick" if quick else str(provenance()["commit"])
+    commit = "quick" if quick else str(describe_origin()["commit"])
     rounds = []
     for seed in seeds:
         values = {}

@@ -15,17 +15,19 @@ from experiments.benchmark.counting import count_multiply_adds
 from experiments.benchmark.data import to_characters
 from experiments.benchmark.options import Options
 from experiments.benchmark.profiling import profile
-from koch_siamese.evaluation.scoring import SiameseScorer, evaluate_trials
+from koch_siamese.evaluation.scoring import evaluate_trials
 from koch_siamese.inference import exporters
 from koch_siamese.models import embeddings
-from koch_siamese.models.distortions import DISTORTIONS, AffineWarp
 from koch_siamese.models.layers import Preprocessing
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     build_fast_siamese,
     build_siamese,
     get_embedding,
 )
+from koch_siamese.models.warp import AffineWarp
 from koch_siamese.runs.settings import Settings
+from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
 from koch_siamese.training.batches import make_pairs

@@ -112,7 +112,7 @@ def _hold_alone(num_drawings):
 
 def hold(num_drawings: int):
     """Prints this process' bytes while so many drawings give batches."""
-    from koch_siamese.models.distortions import DISTORTIONS
+    from koch_siamese.sampling.distortions import DISTORTIONS
     from koch_siamese.training.batches import make_pairs
 
     batches = make_pairs(

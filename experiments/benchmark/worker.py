@@ -10,7 +10,7 @@ import os
 import sys
 
 from experiments.benchmark.options import LEVERS, Options
-from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 
 MODULES = {
     "prepare": "data",
@@ -35,7 +35,7 @@ def main():
             default = "ours" if side == "ours" else "rival"
             module = MODULES.get(name, default)
             if module not in ("plain", "rival"):
-                cli.import_tensorflow()  # silently
+                import_tensorflow()  # silently
             module = importlib.import_module(f"experiments.benchmark.{module}")
             measure, *notes = getattr(module, name)(options)
             answer = {"notes": notes}

@@ -25,7 +25,7 @@ from koch_siamese.runs.results import write_result
 RESULT = Path(__file__).parents[1] / "results" / "distributed.json"
 MODES = ("none", "mirrored", "multiworker")
 BATCH_SIZE, STEPS_PER_EPOCH = 128, 100
-# The paper's pairs, without batch normalisation: batches divide evenly.
+# The paper's pairs, without batch normalization: batches divide evenly.
 TRAINING = (
     "--dataset=glyphs",
     "--network=paper",

@@ -15,7 +15,8 @@ import numpy as np
 from absl import app, flags
 
 from koch_siamese.data import image_arrays
-from koch_siamese.data.characters import PAPER, Characters
+from koch_siamese.data.characters import Characters
+from koch_siamese.images import IMAGE_SIZE, WHITE
 from koch_siamese.runs.results import write_result
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
@@ -24,7 +25,6 @@ MEGABYTES = flags.DEFINE_integer("megabytes", 20_000, "Images to train on.")
 STEPS = flags.DEFINE_integer("steps", 100, "Steps of training.")
 OUTPUT = flags.DEFINE_string("output", None, "A file for the result.")
 
-IMAGE_SIZE = 105
 NUM_DRAWERS = 20
 
 
@@ -33,7 +33,7 @@ def draw_characters(megabytes):
     num = (megabytes << 20) // IMAGE_SIZE**2 // NUM_DRAWERS * NUM_DRAWERS
     images = image_arrays.make_images((num, IMAGE_SIZE, IMAGE_SIZE))
     rng = np.random.default_rng(0)
-    stock = np.full((2048, IMAGE_SIZE, IMAGE_SIZE), PAPER, np.uint8)
+    stock = np.full((2048, IMAGE_SIZE, IMAGE_SIZE), WHITE, np.uint8)
     for image in stock:
         for _ in range(4):
             row, column = rng.integers(10, 90, 2)

@@ -1,4 +1,4 @@
-"""How well `classify` recognises photographs, beside the same drawings clean.
+"""How well `classify` recognizes photographs, beside the same drawings clean.
 
     python experiments/robustness/photographs.py --output=DIR --data_dir=D
 
@@ -21,9 +21,10 @@ from absl import flags
 from PIL import Image, ImageFilter
 
 from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
-from koch_siamese.runs.results import provenance
-from koch_siamese.sampling.trials import wilson_interval
+from koch_siamese.evaluation.metrics import wilson_interval
+from koch_siamese.runs.provenance import describe_origin
 
 OUTPUT = flags.DEFINE_string("output", "photographs", "A new folder.")
 MODEL = flags.DEFINE_string("model", "pretrained", "See classify.")
@@ -40,9 +41,9 @@ def photograph(drawing: np.ndarray, rng: np.random.Generator) -> bytes:
         np.asarray(ink.filter(ImageFilter.GaussianBlur(blur)))[..., None] / 255
     )
     paper = rng.uniform(150, 235) * rng.uniform(0.9, 1.1, size=3)
-    colour = rng.uniform(20, 80) * rng.uniform(0.5, 1.8, size=3)
+    color = rng.uniform(20, 80) * rng.uniform(0.5, 1.8, size=3)
     light = _light(width, height, rng)[..., np.newaxis]
-    image = (paper * (1 - ink) + colour * ink) * light
+    image = (paper * (1 - ink) + color * ink) * light
     image += rng.normal(0, rng.uniform(2, 14), image.shape)
     file = io.BytesIO()
     Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(
@@ -152,7 +153,7 @@ def _measure(output, light):
 
 def main():
     """Writes the images, and prints what `classify` made of them."""
-    cli.import_tensorflow()
+    import_tensorflow()
     output = Path(OUTPUT.value)
     characters = load_characters(
         "omniglot", "validation", data_dir=cli.DATA_DIR.value
@@ -168,7 +169,7 @@ def main():
     report = {
         light: _measure(output, light) for light in ("clean", "photograph")
     }
-    report |= {"seed": SEED.value, "model": MODEL.value} | provenance()
+    report |= {"seed": SEED.value, "model": MODEL.value} | describe_origin()
     print(json.dumps(report, indent=2))
 
 

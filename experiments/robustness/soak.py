@@ -2,7 +2,7 @@ r"""Trains, kills and goes on, for hours: nothing may be lost but an epoch.
 
     python experiments/robustness/soak.py --minutes=120
 
-One training, with batch normalisation and --deterministic, runs to its end
+One training, with batch normalization and --deterministic, runs to its end
 undisturbed. The same training then runs again and again, killed at random
 moments (SIGKILL or SIGTERM, about one in four while files are written) and
 started anew until it ends; its weights must be those of the first, bit for bit.
@@ -21,6 +21,7 @@ from absl import app, flags
 
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import write_result
+from koch_siamese.training.checkpoints import load_checkpoint
 
 MINUTES = flags.DEFINE_float("minutes", 120, "How long to go on.")
 SEED = flags.DEFINE_integer("seed", 0, "Decides the moments of the kills.")
@@ -68,13 +69,13 @@ def start(workdir):
 
 def count_epochs(workdir):
     """Epochs that are stored."""
-    checkpoint = Run(workdir).load_checkpoint()
+    checkpoint = load_checkpoint(Run(workdir))
     return checkpoint[1]["epoch"] if checkpoint else 0
 
 
 def read_weights(workdir):
     """The weights of the best model, and of the last epoch's trainer."""
-    path, _ = Run(workdir).load_checkpoint()
+    path, _ = load_checkpoint(Run(workdir))
     files = (path, Run(workdir).model)
     return [zipfile.ZipFile(x).read("model.weights.h5") for x in files]
 

@@ -5,12 +5,10 @@ import hashlib
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
 
 from koch_siamese.data.image_arrays import join, make_images, take
 from koch_siamese.errors import InputError
-
-PAPER = 255  # grey value of what is not ink, in uint8 images
+from koch_siamese.images import fit_to_square
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,7 +16,7 @@ class Characters:
     """Drawings of the characters of some alphabets.
 
     Attributes:
-        images: uint8 `[num_drawings, height, width]`, 0 = ink, 255 = paper.
+        images: uint8 `[num_drawings, height, width]`, 0 = ink, 255 = white.
         character: int32 `[num_drawings]`, the class, unique over alphabets.
         number: int32 `[num_drawings]`, the character's number within its
             alphabet, counted from 1 as in Omniglot's folder names.
@@ -60,10 +58,13 @@ class Characters:
         return len(np.unique(self.character))
 
     def compute_fingerprint(self) -> str:
-        """Tells sets of drawings apart: 64 hexadecimal digits.
+        """Computes a hash that tells sets of drawings apart.
 
-        By all labels, and the images of the first drawing of each character:
-        millions are not all read.
+        It covers all labels, and the image of the first drawing of each
+        character: reading millions of images would take long.
+
+        Returns:
+            64 hexadecimal digits.
         """
         _, first = np.unique(self.character, return_index=True)
         parts = (self.character, self.alphabet, take(self.images, first))
@@ -145,18 +146,15 @@ class Characters:
     def resized(self, image_size: int) -> "Characters":
         """The drawings at `image_size` x `image_size`, antialiased.
 
-        What is not square is first centred on square paper. The same as the
-        network's own preprocessing but for rounding to whole grey values; done
-        once here so that a training does not do it in every epoch.
+        The same as the network's own preprocessing, except for rounding to
+        whole grey values. Done once here, so that a training does not do it in
+        every epoch.
         """
         if self.images.shape[1:] == (image_size, image_size):
             return self
-        side = max(self.images.shape[1:])
         resized = make_images((len(self), image_size, image_size))
         for target, image in zip(resized, self.images, strict=True):
-            target[:] = Image.fromarray(pad_to_square(image, side)).resize(
-                (image_size, image_size), Image.Resampling.BILINEAR
-            )
+            target[:] = fit_to_square(image, image_size)
         return dataclasses.replace(self, images=resized)
 
 
@@ -165,17 +163,6 @@ def _turn(images, quarters):
 
 
 SPLITS = ("training", "validation", "test")  # learn, choose, test once
-
-
-def pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
-    """Centres an image, uint8 `[height, width]`, on paper of `side` pixels."""
-    missing = np.array([side, side]) - image.shape
-    before = missing // 2
-    return np.pad(
-        image,
-        list(zip(before, missing - before, strict=True)),
-        constant_values=PAPER,
-    )
 
 
 def read_examples(builder, split: str) -> dict[str, np.ndarray]:

@@ -1,11 +1,12 @@
-"""Scans and photographs of drawings -> black ink on white paper."""
+"""Scans and photographs of drawings -> black ink on white.
+
+SciPy is imported where it is used: it would slow the start of every command.
+"""
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from koch_siamese.data.characters import PAPER, pad_to_square
-
-IMAGE_SIZE = 105  # Omniglot's
+from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
 
 # Medians over Omniglot's 19,280 training drawings: longer side of the ink's
 # box as a share of the image, and twice the ink's area over its outline.
@@ -14,7 +15,7 @@ MAX_THINNING = 2  # pixels of a stroke's width; more would break thin parts
 
 LIGHTING_SIDE, LIGHTING_REACH = 64, 9  # strokes are narrower than the reach
 SPECK_SIDE, SPECK_AREA = 128, 0.2  # area in squares of the stroke's width
-MIN_INK = 0.3 * PAPER  # of what is not paper
+MIN_INK = 0.3 * WHITE  # of what is not paper
 MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0  # of paper; of noise's deviation
 
 
@@ -31,7 +32,7 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     # Most drawings: to look for light and shade would take most time. There is
     # more paper than ink, even where a drawing fills its image to the border,
     # unless it is black, very bold, and white all around.
-    negative = PAPER - grey
+    negative = WHITE - grey
     if _is_black_on_white(grey):
         return grey.round().astype(np.uint8), True
     if _is_black_on_white(negative):
@@ -39,15 +40,15 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
         return drawing.round().astype(np.uint8), True
     scale = min(1, LIGHTING_SIDE / max(grey.shape))
     size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
-    small = np.asarray(shrink(Image.fromarray(grey), size))
+    small = np.asarray(resize(Image.fromarray(grey), size))
     lighting = _fit_lighting(small)
     if not _is_paper_light(small - lighting):
-        grey, small, lighting = negative, PAPER - small, PAPER - lighting
+        grey, small, lighting = negative, WHITE - small, WHITE - lighting
     return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
 
 
 def _is_black_on_white(grey):
-    is_white, is_black = grey >= PAPER - 2, grey <= 32
+    is_white, is_black = grey >= WHITE - 2, grey <= 32
     num_between = grey.size - is_white.sum() - is_black.sum()
     return 2 * is_white.sum() > grey.size and num_between <= is_black.sum()
 
@@ -71,7 +72,7 @@ def _fit_lighting(grey):
 
 
 def _has_white_border(grey):
-    return np.mean(_border(grey) >= PAPER - 2) > 0.9
+    return np.mean(_border(grey) >= WHITE - 2) > 0.9
 
 
 def _is_paper_light(gaps):
@@ -86,24 +87,16 @@ def _border(values):
 
 
 def _estimate_paper(grey, lighting, shape):
+    from scipy import ndimage
+
     lighting = np.maximum(lighting, 1)
     # What the surface left: filling up what is dark and narrow shows it.
-    filled = -_spread(-_spread(grey / lighting, LIGHTING_REACH), LIGHTING_REACH)
+    size = 2 * LIGHTING_REACH + 1
+    filled = ndimage.grey_closing(grey / lighting, size, mode="nearest")
     filled = Image.fromarray((150 * filled).clip(0, 255).astype(np.uint8))
     filled = filled.filter(ImageFilter.GaussianBlur(LIGHTING_REACH / 3))
     paper = Image.fromarray(lighting * np.asarray(filled) / np.float32(150))
-    return np.maximum(np.asarray(shrink(paper, shape[::-1])), 1)
-
-
-def _spread(values, reach):
-    """The largest value within `reach` rows and columns."""
-    for axis in (0, 1):
-        padding = [(reach, reach) if axis == a else (0, 0) for a in (0, 1)]
-        padded = np.pad(values, padding, mode="edge")
-        values = np.lib.stride_tricks.sliding_window_view(
-            padded, 2 * reach + 1, axis
-        ).max(axis=-1)
-    return values
+    return np.maximum(np.asarray(resize(paper, shape[::-1])), 1)
 
 
 def _stretch(flat) -> np.ndarray:
@@ -117,42 +110,48 @@ def _stretch(flat) -> np.ndarray:
     noise = np.median(np.abs(smooth - np.roll(smooth, 5, axis=1))[::3, ::3])
     contrast = paper - smooth.min()
     if contrast < max(MIN_CONTRAST, NOISE_CONTRAST * noise):
-        return np.full(flat.shape, PAPER, np.uint8)
+        return np.full(flat.shape, WHITE, np.uint8)
     ink = np.median(smooth[smooth < paper - contrast / 2])
     black = ink + 0.2 * (paper - ink)
     white = paper - max(0.25 * (paper - ink), 3 * noise)
     white = max(white, black + 0.1 * (paper - ink))
-    scaled = PAPER * (smooth - black) / (white - black)
-    return scaled.clip(0, PAPER).round().astype(np.uint8)
+    scaled = WHITE * (smooth - black) / (white - black)
+    return scaled.clip(0, WHITE).round().astype(np.uint8)
 
 
 def thicken_hairlines(drawing: np.ndarray) -> np.ndarray:
     """Thickens strokes that would fade away at `IMAGE_SIZE`, uint8."""
     wanted = max(drawing.shape) / IMAGE_SIZE
-    width = _stroke_width(drawing <= PAPER // 2)
+    width = _stroke_width(drawing <= WHITE // 2)
     if 2 * width >= wanted:
         return drawing
-    return ~_spread(~drawing, int(np.ceil((wanted - width) / 2)))
+    from scipy import ndimage
+
+    reach = int(np.ceil((wanted - width) / 2))
+    return ndimage.minimum_filter(drawing, 2 * reach + 1, mode="nearest")
 
 
 def erase_specks(drawing: np.ndarray) -> np.ndarray:
     """Makes paper of what is too small or too pale for a stroke, uint8."""
-    ink = PAPER - drawing.astype(np.float32)
+    from scipy import ndimage
+
+    ink = WHITE - drawing.astype(np.float32)
     is_ink = _reduce(ink) > MIN_INK
     min_area = max(4, SPECK_AREA * _stroke_width(is_ink) ** 2)
     # Of strokes alone: thin ones are pale where paper is averaged in.
     is_stroke = ink > MIN_INK
     blackness = _reduce(ink * is_stroke) / _reduce(is_stroke).clip(1e-6)
-    is_kept = np.zeros_like(is_ink)
-    for part in _find_parts(is_ink):
-        # What is left of a shadow is large, but grey.
-        if len(part) >= min_area and np.median(blackness.flat[part]) > (
-            PAPER / 2
-        ):
-            is_kept.flat[part] = True
-    near = Image.fromarray(_spread(is_kept, 1)[1:-1, 1:-1])
+    parts, num_parts = ndimage.label(is_ink, np.ones((3, 3)))
+    areas = np.bincount(parts.ravel())
+    medians = ndimage.median(blackness, parts, np.arange(num_parts + 1))
+    # What is left of a shadow is large, but grey.
+    is_stroke_part = (areas >= min_area) & (medians > WHITE / 2)
+    is_stroke_part[0] = False  # all that is not ink
+    is_kept = is_stroke_part[parts]
+    near = ndimage.binary_dilation(is_kept, np.ones((3, 3)))
+    near = Image.fromarray(near[1:-1, 1:-1])
     near = near.resize(drawing.shape[::-1], Image.Resampling.NEAREST)
-    return np.where(near, drawing, np.uint8(PAPER))
+    return np.where(near, drawing, np.uint8(WHITE))
 
 
 def _reduce(values):
@@ -169,21 +168,6 @@ def _stroke_width(is_ink):
     return 2 * is_ink.sum() / max(1, edges * np.pi / 4)
 
 
-def _find_parts(is_ink):
-    """Flat indices of each part that hangs together; the edge has no ink."""
-    left, width = set(np.flatnonzero(is_ink).tolist()), is_ink.shape[1]
-    near = [y * width + x for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    parts = []
-    while left:
-        part = [left.pop()]
-        for cell in part:  # grows while it is walked through
-            found = left.intersection([cell + step for step in near])
-            left -= found
-            part.extend(found)
-        parts.append(part)
-    return parts
-
-
 def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     """Gives a drawing the size and the width of stroke usual in Omniglot.
 
@@ -193,32 +177,21 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     Returns:
         uint8 `[IMAGE_SIZE, IMAGE_SIZE]`.
     """
-    is_ink = drawing <= PAPER // 2
+    is_ink = drawing <= WHITE // 2
     rows, columns = (np.flatnonzero(is_ink.any(axis=axis)) for axis in (1, 0))
     ink = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    length, width = max(ink.shape), _stroke_width(ink <= PAPER // 2)
+    length, width = max(ink.shape), _stroke_width(ink <= WHITE // 2)
     wanted = INK_SHARE * IMAGE_SIZE
     # Growing and thinning change the length as well.
     scale = (wanted - STROKE_WIDTH) / max(1, length - width)
     scale = min(scale, (wanted + MAX_THINNING) / length)
     # Twice the size, so that a stroke can grow half a pixel on each side.
-    large = fit_to_square(ink, round(IMAGE_SIZE / scale), 2 * IMAGE_SIZE)
-    large = (3.0 * large - PAPER).clip(0, PAPER).astype(np.uint8)  # sharper
-    growth = round(STROKE_WIDTH - _stroke_width(large <= PAPER // 2) / 2)
+    large = fit_to_square(ink, 2 * IMAGE_SIZE, round(IMAGE_SIZE / scale))
+    large = (3.0 * large - WHITE).clip(0, WHITE).astype(np.uint8)  # sharper
+    growth = round(STROKE_WIDTH - _stroke_width(large <= WHITE // 2) / 2)
     growth = max(growth, -MAX_THINNING)
     large = Image.fromarray(large)
     if growth:
         rank = ImageFilter.MinFilter if growth > 0 else ImageFilter.MaxFilter
         large = large.filter(rank(2 * abs(growth) + 1))
     return np.asarray(large.reduce(2))
-
-
-def fit_to_square(drawing: np.ndarray, side: int, size: int) -> np.ndarray:
-    """Centres on paper of `side` pixels, and resizes that to `size`; uint8."""
-    square = Image.fromarray(pad_to_square(drawing, side))
-    return np.asarray(shrink(square, (size, size)))
-
-
-def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Resizes to (width, height), antialiased."""
-    return image.resize(size, Image.Resampling.BILINEAR)

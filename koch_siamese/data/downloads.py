@@ -1,4 +1,4 @@
-"""TFDS builders, downloaded and prepared; without a network told at once."""
+"""TFDS builders, downloaded and prepared; fails at once without a network."""
 
 import concurrent.futures
 import threading

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFilter
 
-IMAGE_SIZE = 105
+from koch_siamese.images import IMAGE_SIZE, WHITE
+
 MARGIN, PEN_WIDTH = 3, 5  # Omniglot's ink is a 5 x 5 square dragged along
 MIN_CHARACTERS, MAX_CHARACTERS = 20, 26
 SAMPLES_PER_MOVE = 24
@@ -192,13 +193,13 @@ def _sample_hand(alphabet, drawer):
     rng = np.random.default_rng([HAND, alphabet, drawer])
     size, rounding = np.exp(rng.normal(0, 0.08)), rng.uniform(0.02, 0.3)
     frame = IMAGE_SIZE * size * (np.eye(2) + rng.normal(0, 0.08, (2, 2)))
-    centre = IMAGE_SIZE / 2 + rng.normal(-1.5, 4, 2)
-    return frame, centre, rng.uniform(0.6, 1.5), rounding
+    center = IMAGE_SIZE / 2 + rng.normal(-1.5, 4, 2)
+    return frame, center, rng.uniform(0.6, 1.5), rounding
 
 
 def draw(alphabet: int, character: int, drawer: int) -> Image.Image:
     """Makes a drawing: 105 x 105, ink 0 on paper 255. Drawers count from 1."""
-    frame, centre, sloppiness, rounding = _sample_hand(alphabet, drawer)
+    frame, center, sloppiness, rounding = _sample_hand(alphabet, drawer)
     rng = np.random.default_rng([DRAWING, alphabet, character, drawer])
     strokes, scale = sample_alphabet(alphabet)[character]
     paths = trace(strokes, rng, sloppiness, rounding)
@@ -206,9 +207,9 @@ def draw(alphabet: int, character: int, drawer: int) -> Image.Image:
     points = np.concatenate(paths) * scale @ frame
     points -= (points.max(axis=0) + points.min(axis=0)) / 2
     points *= min(1, (IMAGE_SIZE - 2 * MARGIN) / np.ptp(points, axis=0).max())
-    points += centre + rng.normal(0, 3.5, 2)
+    points += center + rng.normal(0, 3.5, 2)
     points = points.clip(MARGIN, IMAGE_SIZE - 1 - MARGIN).round()
-    image = Image.new("L", (IMAGE_SIZE, IMAGE_SIZE), 255)
+    image = Image.new("L", (IMAGE_SIZE, IMAGE_SIZE), WHITE)
     pen = ImageDraw.Draw(image)
     for path in np.split(points, np.cumsum([*map(len, paths)])[:-1]):
         pen.line(path.ravel().tolist(), fill=0)

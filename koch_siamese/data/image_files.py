@@ -1,4 +1,4 @@
-"""A user's own images: files -> drawings."""
+"""Reads image files as drawings."""
 
 import os
 import warnings
@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from koch_siamese.data.characters import PAPER
 from koch_siamese.data.cleaning import (
-    IMAGE_SIZE,
     clean,
     crop_to_ink,
     erase_specks,
-    fit_to_square,
-    shrink,
     thicken_hairlines,
 )
 from koch_siamese.errors import InputError
+from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 1024  # larger images are first reduced to this
@@ -30,18 +27,18 @@ FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # of deep grey values
 def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
     """Reads an image file as a drawing: dark ink on white paper.
 
-    Whether ink is darker or lighter than paper is told by the border, which is
-    mostly paper. Uneven light and noise are removed; what is black on white
+    The border, which is mostly paper, decides whether ink is darker or lighter
+    than paper. Uneven light and noise are removed; what is black on white
     already is left as it is. Transparent is paper, an animation is its first
-    frame. What is not square is centred on square paper.
+    frame. What is not square is centered on square paper.
 
     Args:
-        path: a PNG, JPEG, GIF, BMP or WebP file of any size and colours.
+        path: a PNG, JPEG, GIF, BMP or WebP file of any size and colors.
         crop: cut to the ink, and give it the size and the width of stroke that
             are usual in Omniglot.
 
     Returns:
-        uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, 0 = ink, 255 = paper.
+        uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, 0 = ink, 255 = white.
 
     Raises:
         InputError: the file cannot be read as an image, has more than
@@ -65,7 +62,7 @@ def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
     drawing = thicken_hairlines(drawing)
     if crop or not is_clean:
         drawing = erase_specks(drawing)
-    if drawing.min() > PAPER // 2:
+    if drawing.min() > WHITE // 2:
         raise complaint(
             path,
             "is blank",
@@ -74,7 +71,7 @@ def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
         )
     if crop:
         return crop_to_ink(drawing)
-    return fit_to_square(drawing, max(drawing.shape), IMAGE_SIZE)
+    return fit_to_square(drawing, IMAGE_SIZE)
 
 
 def find_images(folder: str | Path) -> Iterator[Path]:
@@ -117,14 +114,14 @@ def _decode(path) -> np.ndarray:
         grey = _scale_deep(upright) if deep else _make_grey(upright)
     scale = min(1, MAX_SIDE / max(grey.size))
     size = [max(1, round(scale * side)) for side in grey.size]
-    return np.asarray(shrink(grey, size), np.float32)
+    return np.asarray(resize(grey, size), np.float32)
 
 
 def _scale_deep(image):
     values = np.asarray(image, np.float64)
     largest = values.max()
     scale = min([x for x in FULL_SCALES if x >= largest], default=largest)
-    return Image.fromarray((PAPER * (values / scale)).astype(np.float32))
+    return Image.fromarray((WHITE * (values / scale)).astype(np.float32))
 
 
 def _make_grey(image):
@@ -146,10 +143,10 @@ def _lay_on(image, paper):
 def _strongest_band(image):
     if image.mode in ("1", "L"):
         return image.convert("L")
-    colours = image.convert("RGB")
-    grey = colours.convert("L")
+    colors = image.convert("RGB")
+    grey = colors.convert("L")
     # Yellow hardly differs from white in grey, but is black in blue.
-    band = max(colours.split(), key=_contrast)
+    band = max(colors.split(), key=_contrast)
     return band if _contrast(band) > 2 * _contrast(grey) else grey
 
 
@@ -196,7 +193,7 @@ def _walk(root: Path) -> Iterator[Path]:
     """Every file below a folder that is neither hidden nor in a hidden one."""
     for name, folders, files in os.walk(root, followlinks=True):
         folder = Path(name)
-        # Into what is left here os.walk goes on; a link up would never end.
+        # os.walk descends into what stays here; a link upwards would never end.
         folders[:] = [
             below
             for below in folders

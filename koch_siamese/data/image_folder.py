@@ -1,4 +1,4 @@
-"""A user's own folder of images -> characters."""
+"""Loads and splits a folder of images."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import numpy as np
 from tqdm import tqdm
 
 from koch_siamese.data.characters import SPLITS, Characters
-from koch_siamese.data.cleaning import IMAGE_SIZE
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_files import complaint, list_images, read_drawing
 from koch_siamese.errors import InputError
+from koch_siamese.images import IMAGE_SIZE
 
 MIN_CHARACTERS = 10  # fewer would leave one to validate or to test on
 SPLIT_SEED = 0
@@ -21,7 +21,7 @@ def load_folder(
 ) -> tuple[Characters, tuple[str, ...]]:
     """Loads a folder of images: the characters of one or of several alphabets.
 
-    The layout is told by how deep the images lie: `alphabet/character/*.png`,
+    How deep the images lie decides the layout: `alphabet/character/*.png`,
     `character/*.png`, or `character.png` with one drawing of each.
 
     Args:
@@ -120,7 +120,7 @@ def split_characters(characters: Characters, split: str) -> Characters:
     )
     _check_splittable(characters, first, counts)
     rng = np.random.default_rng(SPLIT_SEED)
-    # Neighbours of one alphabet, in any order, take the five turns.
+    # Neighbors of one alphabet, in any order, take the five turns.
     order = np.lexsort((rng.random(len(known)), characters.alphabet[first]))
     turns = rng.permutation([0, 0, 0, 1, 2])
     part = turns[np.arange(len(known)) % len(turns)]

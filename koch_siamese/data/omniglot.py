@@ -41,7 +41,7 @@ def recover_drawers(
     number: np.ndarray,
     label: np.ndarray,
 ) -> np.ndarray:
-    """Tells who drew each example of the official TFDS `omniglot`.
+    """Recovers who drew each example of the official TFDS `omniglot`.
 
     TFDS drops the drawer, but writes examples in the order of a hash of their
     keys, `{alphabet}_{number - 1}_{label + 1:04d}_{drawer:02d}.png`. Sorting
@@ -113,7 +113,7 @@ def load_split(builder, split: str, background: str = "original") -> Characters:
 
     Training is on background alphabets, testing on the official ten, and
     choosing on the other ten evaluation alphabets (our reading: the paper
-    names none). Alphabets are told by name.
+    names none). Alphabets are found by name.
 
     Args:
         builder: the official builder, prepared.

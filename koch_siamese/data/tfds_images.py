@@ -1,12 +1,11 @@
-"""Labelled images of any TFDS data set -> characters; MNIST is one of them."""
+"""Loads any TFDS data set of images and labels, such as MNIST."""
 
 import numpy as np
 
-from koch_siamese.data.characters import PAPER, Characters, collect
+from koch_siamese.data.characters import Characters, collect
 from koch_siamese.data.image_arrays import CHUNK, take
 from koch_siamese.errors import InputError
-
-IMAGE_SIZE = 105  # of images that are not all of one size
+from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 
 
 def load_labelled(builder, split: str) -> Characters:
@@ -52,12 +51,12 @@ def invert_if_dark(images: np.ndarray) -> np.ndarray:
         images: uint8 `[num, height, width]`.
     """
     edges = (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1])
-    dark = sum((images[edge] < PAPER / 2).sum() for edge in edges)
+    dark = sum((images[edge] < WHITE / 2).sum() for edge in edges)
     num_pixels = 2 * len(images) * sum(images.shape[1:])
     if 2 * dark > num_pixels:
         for start in range(0, len(images), CHUNK):
             chunk = slice(start, start + CHUNK)
-            images[chunk] = PAPER - images[chunk]
+            images[chunk] = WHITE - images[chunk]
     return images
 
 
@@ -73,7 +72,7 @@ def _read(builder, split):
             image = tf.image.rgb_to_grayscale(image)
         image = image[..., :1]
         if height is None or width is None:
-            image = _fit(image)
+            image = fit_in_pipeline(image, IMAGE_SIZE)
         return {"image": image[..., 0], "label": example["label"]}
 
     dataset = builder.as_dataset(split=split, shuffle_files=False)
@@ -82,18 +81,3 @@ def _read(builder, split):
         builder.info.splits[split].num_examples,
         f"The split {split!r} of {builder.name}",
     )
-
-
-def _fit(image):
-    """Fits an image to a square, on paper like its own corner."""
-    import tensorflow as tf
-
-    corner = tf.cast(image[0, 0, 0], tf.float32)
-    # The padding is of zeros: what is not paper-coloured there, shifted to be.
-    fitted = tf.image.resize_with_pad(
-        tf.cast(image, tf.float32) - corner,
-        IMAGE_SIZE,
-        IMAGE_SIZE,
-        antialias=True,
-    )
-    return tf.cast(tf.round(fitted + corner), tf.uint8)

@@ -1,9 +1,9 @@
-"""Scorers without learning: nearest neighbours, modified Hausdorff."""
+"""Scorers without learning: nearest neighbors, modified Hausdorff."""
 
 import numpy as np
 
-from koch_siamese.data.characters import PAPER
 from koch_siamese.errors import InputError
+from koch_siamese.images import WHITE
 
 POINTS_AT_ONCE = 64
 
@@ -14,7 +14,7 @@ def _ink(images):
     uint8 differences wrap around, and cosine needs paper to count nothing.
     """
     ink = images.reshape(len(images), -1).astype(np.float32)
-    ink /= -float(PAPER)  # in place: there may be gigabytes of drawings
+    ink /= -float(WHITE)  # in place: there may be gigabytes of drawings
     ink += 1.0
     return ink
 
@@ -54,7 +54,7 @@ class ModifiedHausdorff:
     """Negative modified Hausdorff distance between sets of ink pixels.
 
     Dubuisson and Jain 1994, as in Lake's demo for Omniglot: pixels are
-    measured from the centre of the drawing's ink, and the distance is the
+    measured from the center of the drawing's ink, and the distance is the
     larger of the two mean distances from an ink pixel of one drawing to the
     nearest of the other.
     """
@@ -65,14 +65,14 @@ class ModifiedHausdorff:
         """Ink pixels of uint8 images `[num, height, width]`.
 
         Returns:
-            An object array `[num]` of float32 `[num_ink, 2]`, centred.
+            An object array `[num]` of float32 `[num_ink, 2]`, centered.
 
         Raises:
             InputError: a drawing is blank.
         """
         points = np.empty(len(images), object)
         for i, image in enumerate(images):
-            places = np.argwhere(image < PAPER / 2)
+            places = np.argwhere(image < WHITE / 2)
             if not len(places):
                 raise InputError(
                     "A drawing is blank; the Hausdorff distance needs ink."

@@ -1,39 +1,156 @@
-"""Where a score becomes an answer: same, or none of these. NumPy only."""
+"""Fits a scorer's thresholds, and measures how good they are. NumPy only."""
 
 import dataclasses
 
 import numpy as np
 
+from koch_siamese.data.characters import Characters
+from koch_siamese.evaluation.scoring import EmbeddedDrawings
+from koch_siamese.models.thresholds import Thresholds, compute_probability
+from koch_siamese.sampling.pairs import CharacterIndex, Pairs, sample_pairs
+from koch_siamese.sampling.trials import sample_trials
 
-@dataclasses.dataclass(frozen=True)
-class Thresholds:
-    """The logits from which on a model says yes.
+NUM_PAIRS = 10_000  # section 4.2
+NUM_ABSENT_TRIALS = 5_000
+FALSE_ACCEPTS = 0.05
+MIN_WAYS = 20  # though validation alphabets may have fewer characters
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """Thresholds, and what they were fitted on.
 
     Attributes:
-        same: a pair that scores at least this counts as the same character.
-        none_of_these: by the number of candidates, from 1 upwards, what the
-            best of them must score for the query to be one of them.
-        slope: how steeply the probability of `same` rises with the score.
+        thresholds: to be stored with the model.
+        scores: float64 `[NUM_PAIRS]`, of random pairs.
+        same: float32 `[NUM_PAIRS]`, 1 = same character, 0 = different.
+        report: how good the thresholds are, as in `results/thresholds.json`.
     """
 
-    same: float
-    none_of_these: tuple[float, ...]
-    slope: float = 1.0
+    thresholds: Thresholds
+    scores: np.ndarray
+    same: np.ndarray
+    report: dict[str, dict]
 
-    def for_ways(self, ways: int) -> float:
-        """The threshold of `none_of_these` for a number of candidates.
 
-        The more candidates, the more chances for a stranger to be taken for
-        one of them; beyond what was measured the last threshold holds, and
-        more of them pass.
-        """
-        if ways < 1:
-            raise ValueError(f"ways must be at least 1; got {ways}.")
-        return self.none_of_these[min(ways, len(self.none_of_these)) - 1]
+def calibrate(
+    drawings: EmbeddedDrawings, characters: Characters, *, ways: int, seed: int
+) -> Calibration:
+    """Fits thresholds on characters that took no part in training.
+
+    Args:
+        drawings: the characters' drawings, with the scorer to calibrate.
+        characters: their labels.
+        ways: candidates at most when the query's character is absent.
+        seed: decides pairs and trials.
+
+    Raises:
+        InputError: there are not enough characters or drawings.
+    """
+    pairs = sample_verification_pairs(characters, NUM_PAIRS, seed)
+    scores = drawings.score_pairs(pairs.first, pairs.second)
+    absent, present = _score_absent_and_present(
+        drawings, characters, ways, seed
+    )
+    threshold = compute_same_threshold(scores, pairs.same)
+    thresholds = Thresholds(
+        threshold,
+        compute_absence_thresholds(absent, FALSE_ACCEPTS, MIN_WAYS),
+        compute_slope(scores, pairs.same, threshold),
+    )
+    report = {
+        "same": measure_same(scores, pairs.same, thresholds),
+        "none_of_these": measure_absence(absent, present, thresholds),
+        "num_characters": characters.num_characters,
+    }
+    return Calibration(thresholds, scores, pairs.same, report)
+
+
+def sample_verification_pairs(
+    characters: Characters, num_pairs: int, seed: int
+) -> Pairs:
+    """Draws the paper's pairs, half same and half different (section 4.2).
+
+    Every alphabet has an equal share; different pairs stay within one.
+
+    Raises:
+        InputError: there is one character, or one drawing of some.
+    """
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
+    )
+    index.require(2, 2)
+    return sample_pairs(index, num_pairs, np.random.default_rng(seed))
+
+
+def _score_absent_and_present(drawings, characters, ways, seed):
+    """Scores trials without the query's character, and with it.
+
+    Returns:
+        absent: `[num_trials, ways]`, other characters of the alphabet.
+        present: likewise; the query's own comes first, in place of the last.
+    """
+    index = CharacterIndex.from_labels(
+        characters.character, characters.alphabet
+    )
+    trials = sample_trials(
+        characters.character,
+        characters.alphabet,
+        characters.drawer,
+        num_trials=NUM_ABSENT_TRIALS,
+        ways=min(ways + 1, index.num_characters.max()),
+        shots=1,
+        rng=np.random.default_rng(seed),
+    )
+    scores = drawings.score_trials(trials)
+    answer = np.arange(trials.ways) == trials.answer[:, np.newaxis]
+    absent = scores[~answer].reshape(len(trials), -1)
+    return absent, np.c_[scores[answer], absent[:, :-1]]
+
+
+def measure_same(
+    scores: np.ndarray, same: np.ndarray, thresholds: Thresholds
+) -> dict[str, float]:
+    """Measures the threshold of `same` on pairs; shares within 0..1."""
+    accepted, same = scores >= thresholds.same, same.astype(bool)
+    return {
+        "logit": thresholds.same,
+        "slope": thresholds.slope,
+        "calibration_error": _measure_calibration(scores, same, thresholds),
+        "accuracy": float((accepted == same).mean()),
+        "false_accepts": float(accepted[~same].mean()),
+        "false_rejects": float(1 - accepted[same].mean()),
+        "num_pairs": len(scores),
+    }
+
+
+def _measure_calibration(scores, same, thresholds) -> float:
+    """The mean gap between probabilities and shares over ten bins."""
+    probability = compute_probability(scores, thresholds)
+    bins = np.minimum((10 * probability).astype(int), 9)
+    gaps = np.bincount(bins, probability - same, minlength=10)
+    return float(np.abs(gaps).sum() / len(scores))
+
+
+def measure_absence(
+    absent: np.ndarray, present: np.ndarray, thresholds: Thresholds
+) -> dict[str, float]:
+    """Measures `none_of_these` on trials; shares within 0..1."""
+    ways = absent.shape[1]
+    threshold = thresholds.for_ways(ways)
+    best = present.max(axis=1)
+    correct = (present[:, 0] == best) & (best >= threshold)
+    return {
+        "ways": ways,
+        "logit": threshold,
+        "false_accepts": float((absent.max(axis=1) >= threshold).mean()),
+        "right_where_present": float(correct.mean()),
+        "num_trials": len(absent),
+    }
 
 
 def compute_same_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """The threshold that tells most pairs rightly (Koch et al., section 4.2).
+    """Chooses the threshold that classifies most pairs correctly (section 4.2).
 
     Args:
         scores: float `[num_pairs]`.
@@ -44,19 +161,19 @@ def compute_same_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     """
     order = np.argsort(scores)
     ranked, same = scores[order], same[order].astype(bool)
-    # Right answers where the first k are called different and the rest same.
-    right = np.r_[0, np.cumsum(~same)] + np.r_[0, np.cumsum(same[::-1])][::-1]
+    # Correct answers where the first k are called different, the rest same.
+    correct = np.r_[0, np.cumsum(~same)] + np.r_[0, np.cumsum(same[::-1])][::-1]
     # Scores that tie stand on one side of a threshold.
     possible = np.r_[True, ranked[1:] > ranked[:-1], True]
-    cut = int(np.argmax(np.where(possible, right, -1)))
+    cut = int(np.argmax(np.where(possible, correct, -1)))
     return _midway(ranked, cut)
 
 
 def compute_slope(scores: np.ndarray, same: np.ndarray, start: float) -> float:
-    """The slope at which probabilities fit best what pairs turn out to be.
+    """Fits how steeply the probability of `same` rises with the score.
 
-    The likeliest one of a logistic curve through 1/2 at the threshold (Platt
-    1999, but for its place).
+    By maximum likelihood, a logistic curve through 1/2 at the threshold (Platt
+    1999, but with its place given).
 
     Args:
         scores: float `[num_pairs]`.
@@ -80,7 +197,7 @@ def compute_slope(scores: np.ndarray, same: np.ndarray, start: float) -> float:
 def compute_absence_thresholds(
     scores: np.ndarray, false_accepts: float = 0.05, min_ways: int = 1
 ) -> tuple[float, ...]:
-    """Thresholds for "none of these", by the number of candidates.
+    """Computes thresholds of "none of these" by the number of candidates.
 
     Args:
         scores: float `[num_trials, ways]`, all of wrong candidates: the
@@ -114,21 +231,3 @@ def _midway(ranked, cut):
     low = ranked[cut - 1] if cut > 0 else ranked[0] - 1
     high = ranked[cut] if cut < len(ranked) else ranked[-1] + 1
     return float(low) + (float(high) - float(low)) / 2
-
-
-def compute_probability(score, thresholds: Thresholds | None):
-    """The probability that a pair is the same, where half of all pairs are.
-
-    Args:
-        score: a score, or an array of them.
-        thresholds: of the model, or None for one without: as if `same` was 0.
-
-    Returns:
-        Within 0..1; 0.5 at the threshold of `same`.
-    """
-    thresholds = thresholds or WITHOUT
-    steps = thresholds.slope * (score - thresholds.same)
-    return 1 / (1 + np.exp(-np.clip(steps, -700, 700)))
-
-
-WITHOUT = Thresholds(0.0, (-np.inf,))  # what a model is taken to have

@@ -1,8 +1,74 @@
-"""How well scores tell same from different pairs. NumPy only."""
+"""What scores amount to: accuracy, intervals, ROC. NumPy only."""
 
 import numpy as np
 
 from koch_siamese.errors import NanScoreError
+
+
+def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """What each trial counts, from 0 to 1.
+
+    An answer that ties with others at the top shares the credit with them, so
+    a constant score earns exactly 1 / ways, wherever the answer stands.
+
+    Args:
+        scores: float `[num_trials, ways]`, higher is more alike.
+        answer: int `[num_trials]`.
+
+    Returns:
+        float64 `[num_trials]`.
+
+    Raises:
+        NanScoreError: a score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise NanScoreError(
+            f"{np.isnan(scores).any(axis=1).sum()} of {len(scores)} trials "
+            "have scores that are not numbers (NaN): the model is broken."
+        )
+    best = scores == scores.max(axis=1, keepdims=True)
+    won = best[np.arange(len(scores)), answer]
+    return won / best.sum(axis=1)
+
+
+def compute_margins(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """By how much each trial's answer outscores the best other candidate.
+
+    Args:
+        scores: float `[num_trials, ways]`, two ways or more.
+        answer: int `[num_trials]`.
+
+    Returns:
+        float `[num_trials]`, negative where the trial is lost.
+    """
+    is_answer = np.arange(scores.shape[1]) == answer[:, np.newaxis]
+    rival = np.where(is_answer, -np.inf, scores).max(axis=1)
+    return scores[is_answer] - rival
+
+
+def wilson_interval(
+    num_correct: float, num_trials: int, z: float = 1.959964
+) -> tuple[float, float]:
+    """Wilson's score interval for a share of correct answers.
+
+    Args:
+        num_correct: correct answers, shared credits included.
+        num_trials: answers in all, at least 1.
+        z: the normal quantile, by default for 95 %.
+
+    Returns:
+        Lower and upper end, within 0..1.
+    """
+    share = num_correct / num_trials
+    center = share + z**2 / (2 * num_trials)
+    spread = z * np.sqrt(
+        share * (1 - share) / num_trials + (z / (2 * num_trials)) ** 2
+    )
+    scale = 1 + z**2 / num_trials
+    return (
+        max(0.0, float((center - spread) / scale)),
+        min(1.0, float((center + spread) / scale)),
+    )
 
 
 def compute_roc(

@@ -1,225 +1,263 @@
-"""What a number is measured on: the protocols of evaluation."""
+"""Protocols: on what, and how, a number is measured."""
 
 import dataclasses
-import time
+from collections.abc import Mapping
 
 import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
 from koch_siamese.evaluation.baselines import PixelsCosine
-from koch_siamese.evaluation.calibration import compute_same_threshold
-from koch_siamese.evaluation.metrics import (
-    compute_auc,
-    compute_equal_error_rate,
-    compute_roc,
+from koch_siamese.evaluation.calibration import (
+    compute_same_threshold,
+    sample_verification_pairs,
 )
-from koch_siamese.evaluation.scoring import Scorer, evaluate_trials, score_pairs
-from koch_siamese.reporting.text import format_table
+from koch_siamese.evaluation.scoring import (
+    EmbeddedDrawings,
+    Scorer,
+    evaluate_pairs,
+    evaluate_trials,
+)
 from koch_siamese.sampling.lake import make_lake_trials
-from koch_siamese.sampling.pairs import CharacterIndex, sample_pairs
-from koch_siamese.sampling.trials import Trials, sample_trials, wilson_interval
+from koch_siamese.sampling.pairs import Pairs
+from koch_siamese.sampling.trials import Trials, sample_trials
 
 
-def make_trials(
-    protocol: str,
-    characters: Characters,
-    *,
-    num_trials: int = 400,
-    ways: int = 20,
-    shots: int = 1,
-    seed: int = 0,
-) -> Trials:
-    """Trials over characters; the same for the same seed.
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A way to measure a scorer: what is drawn from a split of characters.
 
-    Args:
-        protocol: `lake`, the official 400 of Omniglot, for which the other
-            arguments do not matter; `within_alphabet`, the paper's task;
-            `cross_alphabet`, candidates out of all alphabets: an easier task,
-            whose figures must not stand beside the others; or `mnist`, of
-            labels that have no alphabet (section 4.4).
-        characters: the drawings to draw from, for `lake` all drawings of
-            Omniglot's official test alphabets.
-        num_trials, ways, shots, seed: see `trials.sample_trials`.
-
-    Raises:
-        InputError: the characters do not suffice.
+    Attributes:
+        name: as in `--protocol` and in result files.
+        about: what it measures, for a list of protocols.
+        options: the arguments of `sample` that matter.
+        fixed: what a data source, split and options are, whatever is asked.
+        defaults: what they are unless something else is asked.
     """
-    if protocol == "lake":
+
+    name: str
+    about: str
+    options: tuple[str, ...] = ("num_trials", "ways", "shots", "seed")
+    fixed: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    def sample(
+        self,
+        characters: Characters,
+        *,
+        num_trials: int = 400,
+        ways: int = 20,
+        shots: int = 1,
+        seed: int = 0,
+    ) -> Trials | Pairs:
+        """Draws trials or pairs; the same ones for the same seed.
+
+        Args:
+            characters: the drawings to draw from.
+            num_trials: how many trials or pairs.
+            ways: candidates in a trial.
+            shots: drawings of each candidate.
+            seed: decides everything.
+
+        Raises:
+            InputError: there are not enough characters or drawings.
+        """
+        raise NotImplementedError
+
+
+class TrialProtocol(Protocol):
+    """Random N-way K-shot trials within an alphabet (section 4.3)."""
+
+    def sample(
+        self, characters, *, num_trials=400, ways=20, shots=1, seed=0
+    ) -> Trials:
+        """Draws trials; see `sampling.trials.sample_trials`."""
+        return sample_trials(
+            characters.character,
+            self._get_pools(characters),
+            characters.drawer,
+            num_trials=num_trials,
+            ways=ways,
+            shots=shots,
+            rng=np.random.default_rng(seed),
+        )
+
+    def _get_pools(self, characters):
+        """The pool that the candidates of a trial are drawn from."""
+        return characters.alphabet
+
+
+class PooledTrialProtocol(TrialProtocol):
+    """Random trials whose candidates are drawn from all alphabets together.
+
+    An easier task: its figures must not stand beside those within alphabets.
+    """
+
+    def _get_pools(self, characters):
+        return np.zeros_like(characters.alphabet)
+
+
+class LakeProtocol(Protocol):
+    """The official 400 trials, on all drawings of Omniglot's test split."""
+
+    def sample(self, characters, **_) -> Trials:
+        """Finds the official trials; there is nothing to choose."""
         return make_lake_trials(
             characters.alphabet,
             characters.number,
             characters.drawer,
             characters.alphabet_names,
         )
-    alphabet = characters.alphabet
-    if protocol in ("cross_alphabet", "mnist"):
-        alphabet = np.zeros_like(alphabet)
-    return sample_trials(
-        characters.character,
-        alphabet,
-        characters.drawer,
-        num_trials=num_trials,
-        ways=ways,
-        shots=shots,
-        rng=np.random.default_rng(seed),
+
+
+class PairProtocol(Protocol):
+    """The paper's pairs, half same and half different (section 4.2).
+
+    Every alphabet has an equal share; different pairs stay within one.
+    """
+
+    def sample(self, characters, *, num_trials=400, seed=0, **_) -> Pairs:
+        """Draws `num_trials` pairs."""
+        return sample_verification_pairs(characters, num_trials, seed)
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        LakeProtocol(
+            "lake",
+            "the official 400 trials of Omniglot",
+            options=(),
+            fixed={
+                "dataset": "omniglot",
+                "background": "original",
+                "split": "test",
+                "num_trials": 400,
+                "ways": 20,
+                "shots": 1,
+            },
+        ),
+        TrialProtocol("within_alphabet", "random trials within alphabets"),
+        PooledTrialProtocol(
+            "cross_alphabet", "random trials across all alphabets"
+        ),
+        PairProtocol(
+            "verification",
+            "random pairs, same or different",
+            options=("num_trials", "seed"),
+        ),
+        PooledTrialProtocol(
+            "mnist",
+            "random trials over the labels of another data set, by default "
+            "MNIST's digits (section 4.4)",
+            defaults={"dataset": "mnist", "ways": 10},
+        ),
     )
+}
+
+
+class Evaluator:
+    """Measures one scorer by any protocols on one data source.
+
+    Each split is loaded once, and each drawing is embedded once.
+
+    Args:
+        scorer: a model or baseline.
+        source: where the characters are from.
+    """
+
+    def __init__(self, scorer: Scorer, source: DataSource):
+        """Loads nothing yet."""
+        self._scorer, self._baseline = scorer, PixelsCosine()
+        self._source = source
+        self._characters, self._drawings = {}, {}
+
+    def evaluate(
+        self,
+        protocol: str,
+        *,
+        split: str = "test",
+        num_trials: int = 400,
+        ways: int = 20,
+        shots: int = 1,
+        seed: int = 0,
+    ) -> dict[str, object]:
+        """Measures the scorer and, on the same trials, nearest neighbors.
+
+        Args:
+            protocol: a name in `PROTOCOLS`.
+            split: of the characters to test on.
+            num_trials, ways, shots, seed: see `Protocol.sample`. The threshold
+                of `verification` is chosen on as many pairs of the validation
+                split, if the scorer has none.
+
+        Returns:
+            What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
+            `protocol`, `dataset`, `background`, `split`, `seed`, and
+            `nearest_neighbour`, the accuracy of `PixelsCosine`.
+
+        Raises:
+            InputError: data cannot be loaded, or are not enough.
+        """
+        protocol = PROTOCOLS[protocol]
+        source = dataclasses.replace(
+            self._source,
+            **{
+                name: protocol.fixed[name]
+                for name in ("dataset", "background")
+                if name in protocol.fixed
+            },
+        )
+        split = protocol.fixed.get("split", split)
+        options = {
+            "num_trials": num_trials,
+            "ways": ways,
+            "shots": shots,
+            "seed": seed,
+        }
+        task = protocol.sample(self._load(source, split), **options)
+
+        def measure(scorer):
+            drawings = self._embed(scorer, source, split)
+            if isinstance(task, Trials):
+                return evaluate_trials(drawings, task)
+            threshold = scorer.same_threshold
+            if threshold is None:
+                validation = self._embed(scorer, source, "validation")
+                pairs = protocol.sample(
+                    self._load(source, "validation"), **options
+                )
+                scores = validation.score_pairs(pairs.first, pairs.second)
+                threshold = compute_same_threshold(scores, pairs.same)
+            return evaluate_pairs(drawings, task, threshold)
+
+        return {
+            "protocol": protocol.name,
+            "dataset": source.dataset,
+            "background": source.background,
+            "split": split,
+            **({"crop": source.crop} if source.dataset == "folder" else {}),
+            "seed": seed,
+            **measure(self._scorer),
+            "nearest_neighbour": measure(self._baseline)["accuracy"],
+        }
+
+    def _load(self, source, split):
+        key = source, split
+        if key not in self._characters:
+            self._characters[key] = source.load(split)
+        return self._characters[key]
+
+    def _embed(self, scorer, source, split):
+        key = scorer, source, split
+        if key not in self._drawings:
+            images = self._load(source, split).images
+            self._drawings[key] = EmbeddedDrawings(scorer, images)
+        return self._drawings[key]
 
 
 def evaluate_protocol(
-    scorer: Scorer,
-    protocol: str,
-    source: DataSource,
-    *,
-    split: str = "test",
-    num_trials: int = 400,
-    ways: int = 20,
-    shots: int = 1,
-    seed: int = 0,
+    scorer: Scorer, protocol: str, source: DataSource, **options
 ) -> dict[str, object]:
-    """Measures a scorer and, on the same trials, nearest neighbours.
-
-    Args:
-        scorer: a model or baseline.
-        protocol: see `make_trials`; `lake` is on Omniglot's test alphabets
-            whatever the other arguments say. Or `verification`, see
-            `evaluate_pairs`, where a trial is a pair.
-        source, split: the characters to draw trials from.
-        num_trials, ways, shots, seed: see `make_trials`.
-
-    Returns:
-        What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
-        `protocol`, `dataset`, `background`, `split`, `seed`, and
-        `nearest_neighbour`, the accuracy of `PixelsCosine`.
-    """
-    if protocol == "lake":
-        source = dataclasses.replace(
-            source, dataset="omniglot", background="original"
-        )
-        split = "test"
-    measure = _choose_measure(
-        protocol,
-        source,
-        split,
-        num_trials=num_trials,
-        ways=ways,
-        shots=shots,
-        seed=seed,
-    )
-    return {
-        "protocol": protocol,
-        "dataset": source.dataset,
-        "background": source.background,
-        "split": split,
-        **({"crop": source.crop} if source.dataset == "folder" else {}),
-        "seed": seed,
-        **measure(scorer),
-        "nearest_neighbour": measure(PixelsCosine())["accuracy"],
-    }
-
-
-def _choose_measure(protocol, source, split, **trial_options):
-    """What measures a scorer by a protocol: always on the same trials."""
-    characters = source.load(split)
-    if protocol == "verification":
-        validation = source.load("validation")
-        num_pairs, seed = trial_options["num_trials"], trial_options["seed"]
-        return lambda scorer: evaluate_pairs(
-            scorer, characters, validation, num_pairs, seed
-        )
-    trials = make_trials(protocol, characters, **trial_options)
-    return lambda scorer: evaluate_trials(scorer, characters.images, trials)
-
-
-def score_random_pairs(
-    scorer: Scorer, characters: Characters, num_pairs: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of the paper's pairs (section 4.2), half same, half different.
-
-    Every alphabet has an equal share; different pairs stay within one.
-
-    Returns:
-        scores: float64 `[num_pairs]`.
-        same: float32 `[num_pairs]`, 1 = same character, 0 = different.
-    """
-    index = CharacterIndex.from_labels(
-        characters.character, characters.alphabet
-    )
-    index.require(2, 2)
-    rng = np.random.default_rng(seed)
-    first, second, same = sample_pairs(index, num_pairs, rng)
-    return score_pairs(scorer, characters.images, first, second), same
-
-
-def evaluate_pairs(
-    scorer: Scorer,
-    characters: Characters,
-    validation: Characters,
-    num_pairs: int,
-    seed: int,
-) -> dict[str, object]:
-    """Verification: how many pairs are told rightly (section 4.2, table 1).
-
-    Args:
-        scorer: a model or baseline.
-        characters: to draw pairs from.
-        validation: to choose the threshold on, if the scorer has none.
-        num_pairs: how many pairs, at least 2.
-        seed: decides them.
-
-    Returns:
-        `accuracy` at the threshold and its `ci95` within 0..1, `roc_auc`,
-        `equal_error_rate`, `threshold`, `num_trials` (pairs), `ways` and
-        `shots` (None), and the `seconds` that it took.
-    """
-    start = time.perf_counter()
-    threshold = scorer.same_threshold
-    if threshold is None:
-        threshold = compute_same_threshold(
-            *score_random_pairs(scorer, validation, num_pairs, seed)
-        )
-    scores, same = score_random_pairs(scorer, characters, num_pairs, seed)
-    roc = compute_roc(scores, same)
-    num_right = int(((scores >= threshold) == same.astype(bool)).sum())
-    return {
-        "accuracy": num_right / num_pairs,
-        "ci95": wilson_interval(num_right, num_pairs),
-        "roc_auc": compute_auc(*roc),
-        "equal_error_rate": compute_equal_error_rate(*roc),
-        "threshold": threshold,
-        "num_trials": num_pairs,
-        "ways": None,
-        "shots": None,
-        "seconds": round(time.perf_counter() - start, 3),
-    }
-
-
-def format_results(results: list[dict]) -> str:
-    """A table of results, a line each."""
-    rows = [
-        (
-            "protocol",
-            "data set",
-            "ways",
-            "shots",
-            "trials",
-            "accuracy",
-            "95 % interval",
-            "nearest neighbour",
-        )
-    ]
-    for result in results:
-        low, high = result["ci95"]
-        rows.append(
-            (
-                result["protocol"],
-                f"{result['dataset']} {result['split']}",
-                str(result["ways"] or "-"),
-                str(result["shots"] or "-"),
-                str(result["num_trials"]),
-                f"{result['accuracy']:.2%}",
-                f"{low:.1%} to {high:.1%}",
-                f"{result['nearest_neighbour']:.2%}",
-            )
-        )
-    return format_table(rows)
+    """Measures a scorer by one protocol; see `Evaluator.evaluate`."""
+    return Evaluator(scorer, source).evaluate(protocol, **options)

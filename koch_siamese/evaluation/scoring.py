@@ -1,26 +1,34 @@
-"""Embed once, score many: what evaluation, classification and export share."""
+"""Scores of pairs and trials, and their accuracy; drawings are embedded once.
+
+NumPy only: what embeds and scores is a `Scorer`.
+"""
 
 import math
 import time
-from typing import Protocol
+import typing
 
-import keras
 import numpy as np
 
 from koch_siamese.data.image_arrays import take
-from koch_siamese.models.siamese import get_embedding, get_head, get_thresholds
-from koch_siamese.models.views import count_views
-from koch_siamese.sampling.trials import Trials, compute_credit, wilson_interval
+from koch_siamese.evaluation.metrics import (
+    compute_auc,
+    compute_credit,
+    compute_equal_error_rate,
+    compute_roc,
+    wilson_interval,
+)
+from koch_siamese.sampling.pairs import Pairs
+from koch_siamese.sampling.trials import Trials
 
 NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
 
 
-class Scorer(Protocol):
-    """What can take part in trials: a trained model, or a baseline.
+class Scorer(typing.Protocol):
+    """What can be evaluated: a trained model (`SiameseScorer`), or a baseline.
 
     Attributes:
         same_threshold: from which score a pair counts as the same, or None if
-            that is still to be chosen on validation.
+            that is still to be chosen on validation pairs.
     """
 
     same_threshold: float | None
@@ -32,95 +40,65 @@ class Scorer(Protocol):
         """Scores pairs of embeddings `[num, dim]`; higher is more alike."""
 
 
-class SiameseScorer:
-    """Scores by the logits of a siamese model."""
+class EmbeddedDrawings:
+    """Drawings whose embeddings are computed when first needed, and kept."""
 
-    def __init__(self, model: keras.Model, batch_size: int = 128):
-        """Takes the embedding and head out of a siamese model.
+    def __init__(self, scorer: Scorer, images: np.ndarray):
+        """Embeds nothing yet.
 
         Args:
-            model: a siamese model.
-            batch_size: drawings in a batch, each view of one being one more.
+            scorer: a model or baseline.
+            images: uint8 `[num_drawings, height, width]`.
         """
-        self._embedding = get_embedding(model)
-        self._head = get_head(model)
-        self._batch_size = max(1, batch_size // count_views(model))
-        thresholds = get_thresholds(model)
-        self.same_threshold = thresholds and thresholds.same
+        self.scorer = scorer
+        self._images = images
+        self._row = np.full(len(images), -1)
+        self._embeddings = None
 
-    @property
-    def dim(self) -> int:
-        """Length of an embedding."""
-        return self._embedding.output.shape[-1]
+    def score_pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Scores pairs of drawings.
 
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
-        # Not `predict`, which reads by tf.data: its tuner, for which an end
-        # has to wait, made some calls take twice their time.
-        size = self._batch_size
-        embeddings = [
-            self._embedding.predict_on_batch(
-                images[start : start + size, ..., np.newaxis]
+        Args:
+            first, second: int `[num_pairs]`, indices of drawings.
+
+        Returns:
+            float64 `[num_pairs]`.
+        """
+        self._embed(np.r_[first, second])
+        first, second = self._row[first], self._row[second]
+        scores = np.empty(len(first))
+        num = max(1, NUMBERS_AT_ONCE // self._embeddings[0].size)
+        for start in range(0, len(first), num):
+            chunk = slice(start, start + num)
+            scores[chunk] = self.scorer.score(
+                self._embeddings[first[chunk]], self._embeddings[second[chunk]]
             )
-            for start in range(0, len(images), size)
-        ]
-        return np.concatenate(embeddings)
+        return scores
 
-    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
-        return keras.ops.convert_to_numpy(self._head(first, second))
+    def score_trials(self, trials: Trials) -> np.ndarray:
+        """Scores each candidate of each trial.
 
+        Returns:
+            float64 `[num_trials, ways]`: the mean over a candidate's shots.
+        """
+        query = np.repeat(trials.query, trials.ways * trials.shots)
+        scores = self.score_pairs(query, trials.support.ravel())
+        return scores.reshape(trials.support.shape).mean(axis=-1)
 
-def score_pairs(
-    scorer: Scorer, images: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> np.ndarray:
-    """Scores pairs of drawings.
-
-    Every drawing is embedded once, however many pairs it takes part in.
-
-    Args:
-        scorer: a model or baseline.
-        images: uint8 `[num_drawings, height, width]`.
-        first, second: int `[num_pairs]`, indices of drawings.
-
-    Returns:
-        float64 `[num_pairs]`.
-    """
-    used, places = np.unique(np.r_[first, second], return_inverse=True)
-    first, second = np.split(places, 2)
-    embeddings = scorer.embed(take(images, used))
-    scores = np.empty(len(first))
-    num = max(1, NUMBERS_AT_ONCE // embeddings[0].size)
-    for start in range(0, len(first), num):
-        chunk = slice(start, start + num)
-        scores[chunk] = scorer.score(
-            embeddings[first[chunk]], embeddings[second[chunk]]
-        )
-    return scores
-
-
-def score_trials(
-    scorer: Scorer, images: np.ndarray, trials: Trials
-) -> np.ndarray:
-    """Scores each candidate of each trial.
-
-    Args:
-        scorer: a model or baseline.
-        images: uint8 `[num_drawings, height, width]`.
-        trials: over these drawings.
-
-    Returns:
-        float64 `[num_trials, ways]`: mean score over a candidate's shots.
-    """
-    query = np.repeat(trials.query, trials.ways * trials.shots)
-    scores = score_pairs(scorer, images, query, trials.support.ravel())
-    return scores.reshape(trials.support.shape).mean(axis=-1)
+    def _embed(self, drawings):
+        missing = np.unique(drawings[self._row[drawings] < 0])
+        if not len(missing):
+            return
+        new = self.scorer.embed(take(self._images, missing))
+        parts = [new] if self._embeddings is None else [self._embeddings, new]
+        self._row[missing] = np.arange(len(new)) + sum(map(len, parts[:-1]))
+        self._embeddings = np.concatenate(parts)
 
 
 def evaluate_trials(
-    scorer: Scorer, images: np.ndarray, trials: Trials
+    drawings: EmbeddedDrawings, trials: Trials
 ) -> dict[str, object]:
-    """Accuracy on trials, with its interval.
+    """Measures the accuracy on trials.
 
     Returns:
         `accuracy` and `ci95` (Wilson's interval) within 0..1, `num_trials`,
@@ -130,13 +108,51 @@ def evaluate_trials(
         NanScoreError: a score is NaN.
     """
     start = time.perf_counter()
-    credit = compute_credit(score_trials(scorer, images, trials), trials.answer)
-    correct = math.fsum(credit)  # exact: shared credits are no binary numbers
+    credit = compute_credit(drawings.score_trials(trials), trials.answer)
+    # Exact: shared credits are no binary numbers.
     return {
-        "accuracy": correct / len(trials),
-        "ci95": wilson_interval(correct, len(trials)),
+        **_share(math.fsum(credit), len(trials)),
         "num_trials": len(trials),
         "ways": trials.ways,
         "shots": trials.shots,
-        "seconds": round(time.perf_counter() - start, 3),
+        "seconds": _seconds_since(start),
     }
+
+
+def evaluate_pairs(
+    drawings: EmbeddedDrawings, pairs: Pairs, threshold: float
+) -> dict[str, object]:
+    """Measures verification: the share of pairs classified correctly.
+
+    Section 4.2, table 1.
+
+    Returns:
+        `accuracy` at the threshold and its `ci95` within 0..1, `roc_auc`,
+        `equal_error_rate`, `threshold`, `num_trials` (pairs), `ways` and
+        `shots` (None), and the `seconds` that it took.
+
+    Raises:
+        NanScoreError: a score is NaN.
+    """
+    start = time.perf_counter()
+    scores = drawings.score_pairs(pairs.first, pairs.second)
+    roc = compute_roc(scores, pairs.same)
+    correct = int(((scores >= threshold) == pairs.same.astype(bool)).sum())
+    return {
+        **_share(correct, len(scores)),
+        "roc_auc": compute_auc(*roc),
+        "equal_error_rate": compute_equal_error_rate(*roc),
+        "threshold": threshold,
+        "num_trials": len(scores),
+        "ways": None,
+        "shots": None,
+        "seconds": _seconds_since(start),
+    }
+
+
+def _share(correct, num):
+    return {"accuracy": correct / num, "ci95": wilson_interval(correct, num)}
+
+
+def _seconds_since(start):
+    return round(time.perf_counter() - start, 3)

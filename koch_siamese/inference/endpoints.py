@@ -1,6 +1,6 @@
 """What a trained model serves: its signatures, in TensorFlow's operations.
 
-Images are uint8 `[batch, height, width, 1]`, 0 = ink, 255 = paper, one or more
+Images are uint8 `[batch, height, width, 1]`, 0 = ink, 255 = white, one or more
 of any size.
 """
 
@@ -8,9 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from koch_siamese.data.characters import PAPER
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.calibration import WITHOUT, Thresholds
+from koch_siamese.images import fit_by_products
 from koch_siamese.inference import export_check
 from koch_siamese.models.siamese import (
     get_embedding,
@@ -18,20 +17,7 @@ from koch_siamese.models.siamese import (
     get_image_size,
     get_thresholds,
 )
-
-
-def compute_probability(logit, thresholds: Thresholds | None):
-    """The probability that pairs are the same, where half of all pairs are.
-
-    Args:
-        logit: a tensor of logits.
-        thresholds: of the model, or None for one without: as if `same` was 0.
-
-    Returns:
-        Within 0..1, in the shape of `logit`; 0.5 at the threshold of `same`.
-    """
-    thresholds = thresholds or WITHOUT
-    return keras.ops.sigmoid(thresholds.slope * (logit - thresholds.same))
+from koch_siamese.models.thresholds import WITHOUT, compute_probability
 
 
 class Endpoints:
@@ -75,7 +61,9 @@ class Endpoints:
         logit = self._head(self._embed(first), self._embed(second))
         return {
             "logit": logit,
-            "probability": compute_probability(logit, self._thresholds),
+            "probability": compute_probability(
+                logit, self._thresholds, keras.ops.sigmoid
+            ),
             "same": logit >= (self._thresholds or WITHOUT).same,
         }
 
@@ -132,39 +120,4 @@ class PortableEndpoints(Endpoints):
 
     def _embed(self, images):
         # Preprocessing leaves images of the right size as they are.
-        return super()._embed(fit_images(images, self._image_size))
-
-
-def fit_images(images, image_size: int):
-    """Fits images to a square as `layers.Preprocessing` does.
-
-    Args:
-        images: `[batch, height, width, 1]`, 0 = ink, 255 = paper.
-        image_size: side of the square in pixels.
-
-    Returns:
-        float32 `[batch, image_size, image_size, 1]`, as dark as `images`.
-    """
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    longest = tf.maximum(height, width)
-    ink = PAPER - tf.cast(images[..., 0], tf.float32)
-    ink = tf.matmul(_compute_weights(height, longest, image_size), ink)
-    columns = _compute_weights(width, longest, image_size)
-    ink = tf.matmul(ink, columns, transpose_b=True)
-    return tf.reshape(PAPER - ink, (-1, image_size, image_size, 1))
-
-
-def _compute_weights(num, longest, image_size):
-    """What each of `num` pixels adds to each of `image_size`.
-
-    A triangle around each place, as wide as the image shrinks.
-    """
-    margin = (longest - num) // 2
-    padded = num + 2 * margin
-    step = tf.cast(padded, tf.float32) / image_size
-    centres = (tf.range(image_size, dtype=tf.float32) + 0.5) * step
-    places = tf.cast(tf.range(padded), tf.float32) + 0.5
-    distance = tf.abs(places - centres[:, tf.newaxis])
-    weights = tf.nn.relu(1 - distance / tf.maximum(step, 1.0))
-    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
-    return weights[:, margin : margin + num]
+        return super()._embed(fit_by_products(images, self._image_size))

@@ -1,4 +1,4 @@
-"""Embedded supports to recognise drawings by, and the answers they give."""
+"""Embedded supports to recognize drawings by, and the answers they give."""
 
 import contextlib
 import dataclasses
@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.calibration import Thresholds, compute_probability
-from koch_siamese.evaluation.scoring import Scorer
+from koch_siamese.models.scorer import Scorer
+from koch_siamese.models.thresholds import Thresholds, compute_probability
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers
 
 from koch_siamese.errors import InputError
+from koch_siamese.images import IMAGE_SIZE
 from koch_siamese.models.layers import (
     KOCH_BIAS_MEAN,
     KOCH_BIAS_STDDEV,
@@ -19,7 +20,6 @@ from koch_siamese.models.layers import (
 from koch_siamese.models.normalization import GroupNormalization
 
 # Section 3.1, figure 4.
-KOCH_IMAGE_SIZE = 105
 KOCH_FILTERS = (64, 128, 128, 256)
 KOCH_KERNEL_SIZES = (10, 7, 4, 4)
 KOCH_UNITS = (4096,)
@@ -27,11 +27,11 @@ KOCH_UNITS = (4096,)
 DENSE_UNITS = (1024, 1024)  # not in the paper
 FAST_FILTERS = (32, 64, 128, 128, 256)
 
-NORMALISATION_GROUPS = 8  # of a block's filters, or fewer if they do not part
+NORMALIZATION_GROUPS = 8  # of a block's filters, or fewer if they do not part
 
 
 def build_paper_embedding(
-    image_size: int = KOCH_IMAGE_SIZE,
+    image_size: int = IMAGE_SIZE,
     filters: Sequence[int] = KOCH_FILTERS,
     kernel_sizes: Sequence[int] = KOCH_KERNEL_SIZES,
     units: Sequence[int] = KOCH_UNITS,
@@ -49,7 +49,7 @@ def build_paper_embedding(
         image_size: the side in pixels at which the convolutions run.
         filters, kernel_sizes: of each convolution; there may be none.
         units: of each dense layer, at least one.
-        batch_norm: whether layers are normalised by the statistics of a batch,
+        batch_norm: whether layers are normalized by the statistics of a batch,
             and weights are He's (He et al. 2015) instead of the paper's
             (section 3.2). After training, `fold_batch_norm` gives the weights
             of the same embedding without it.
@@ -70,7 +70,7 @@ def build_paper_embedding(
         if layer < len(filters):
             x = layers.MaxPooling2D()(x)
         if batch_norm:
-            x = _normalise_batch(x, "relu")
+            x = _normalize_batch(x, "relu")
     x = layers.Flatten()(x)
     for layer, num_units in enumerate(units, start=1):
         activation = "relu" if layer < len(units) else "sigmoid"
@@ -79,12 +79,12 @@ def build_paper_embedding(
             **_layer_arguments(batch_norm, KOCH_DENSE_STDDEV, activation),
         )(x)
         if batch_norm:
-            x = _normalise_batch(x, activation)
+            x = _normalize_batch(x, activation)
     return keras.Model(images, x, name="embedding")
 
 
 def _layer_arguments(batch_norm, stddev, activation):
-    """Arguments of a layer: the paper's, or those before a normalisation."""
+    """Arguments of a layer: the paper's, or those before a normalization."""
     if batch_norm:
         return {"use_bias": False, "kernel_initializer": "he_normal"}
     return {
@@ -94,7 +94,7 @@ def _layer_arguments(batch_norm, stddev, activation):
     }
 
 
-def _normalise_batch(x, activation):
+def _normalize_batch(x, activation):
     # Pooling and a scale can only trade places, as folding has them do, if the
     # scale is positive. Before a ReLU none is missed: the next layer scales.
     x = layers.BatchNormalization(scale=activation == "sigmoid")(x)
@@ -102,7 +102,7 @@ def _normalise_batch(x, activation):
 
 
 def fold_batch_norm(embedding: keras.Model) -> list[np.ndarray]:
-    """Folds each batch normalisation into the layer before it.
+    """Folds each batch normalization into the layer before it.
 
     Args:
         embedding: of `build_paper_embedding` with `batch_norm`, trained.
@@ -156,12 +156,12 @@ def build_fast_embedding(
 ) -> keras.Model:
     """A few convolution blocks on small images, for training on a CPU.
 
-    Each block is a 3x3 convolution, 2x2 max pooling, normalisation and ReLU,
+    Each block is a 3x3 convolution, 2x2 max pooling, normalization and ReLU,
     much as in the few-shot literature since Vinyals et al. 2016; the last one
     ends in a sigmoid instead, the paper's features for a weighted L1. Blocks
-    normalise each drawing in groups of filters (Wu and He 2018): a training
+    normalize each drawing in groups of filters (Wu and He 2018): a training
     batch is of one alphabet or two, whose statistics are not those of others,
-    and with batch normalisation the network is two points behind. Only before
+    and with batch normalization the network is two points behind. Only before
     the sigmoid it serves, to spread the features.
 
     Args:
@@ -181,7 +181,7 @@ def build_fast_embedding(
         # Pooled first, the rest has a quarter to do: a third off a step.
         x = layers.MaxPooling2D()(x)
         if block < len(filters):
-            x = layers.ReLU()(_normalise(x))
+            x = layers.ReLU()(_normalize(x))
             for _ in range(1, depth):
                 x = _add_residual(x)
     x = layers.Flatten()(layers.BatchNormalization()(x))
@@ -192,11 +192,11 @@ def build_fast_embedding(
 def _add_residual(x):
     """A convolution that adds to what it is given."""
     y = layers.Conv2D(x.shape[-1], 3, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.Add()([x, _normalise(y)]))
+    return layers.ReLU()(layers.Add()([x, _normalize(y)]))
 
 
-def _normalise(x):
-    groups = math.gcd(x.shape[-1], NORMALISATION_GROUPS)
+def _normalize(x):
+    groups = math.gcd(x.shape[-1], NORMALIZATION_GROUPS)
     return GroupNormalization(groups)(x)
 
 

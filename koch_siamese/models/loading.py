@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from koch_siamese.errors import InputError
-from koch_siamese.models.layers import Head
+from koch_siamese.models.heads import Head
 from koch_siamese.models.siamese import get_head, get_image_size
 
 PRETRAINED = "pretrained"  # stands for the package's own model

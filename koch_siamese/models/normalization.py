@@ -1,4 +1,4 @@
-"""Group normalisation that trains in fewer passes over its input."""
+"""Group normalization that trains in fewer passes over its input."""
 
 import keras
 from keras import ops
@@ -13,7 +13,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
     By automatic differentiation each of its sums and products is a pass of its
     own over all features of a batch: a tenth of a training step. On JAX, when
     it does not train, and for what the formulas are not of (other axes,
-    unknown sizes, no scale or centre), it is Keras' own.
+    unknown sizes, no scale or center), it is Keras' own.
 
     Its gradients cannot be differentiated again.
 
@@ -24,11 +24,11 @@ class GroupNormalization(keras.layers.GroupNormalization):
     def __init__(self, groups: int = 32, **kwargs):
         """Makes the layer; see Keras."""
         super().__init__(groups, **kwargs)
-        self._normalise = compile_with_xla(_normalise)
+        self._normalize = compile_with_xla(_normalize)
         self._differentiate = compile_with_xla(_differentiate)
 
     def call(self, inputs, training=False):
-        """Normalises each drawing in groups of filters."""
+        """Normalizes each drawing in groups of filters."""
         if not (training and self._is_written_out(inputs)):
             # Keras gives its result the inputs' type, of which it then makes
             # its own: in bfloat16 that would cost digits.
@@ -53,8 +53,8 @@ class GroupNormalization(keras.layers.GroupNormalization):
         import tensorflow as tf
 
         @tf.custom_gradient
-        def normalise(inputs, gamma, beta):
-            outputs, mean, inverse = self._normalise(
+        def normalize(inputs, gamma, beta):
+            outputs, mean, inverse = self._normalize(
                 inputs, gamma, beta, self.groups, self.epsilon
             )
 
@@ -67,7 +67,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         def once(*arguments):
             return self._differentiate(*arguments, self.groups), _refuse
 
-        return normalise(inputs, gamma, beta)
+        return normalize(inputs, gamma, beta)
 
 
 def _raise(values):
@@ -83,7 +83,7 @@ def _refuse(*_):
     )
 
 
-def _normalise(inputs, gamma, beta, groups, epsilon):
+def _normalize(inputs, gamma, beta, groups, epsilon):
     """Outputs, means and inverse deviations `[batch, 1, 1, filters]`."""
     inputs = _raise(inputs)
     mean = _mean_of_groups(inputs, _sum_places(inputs), groups)

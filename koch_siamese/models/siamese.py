@@ -8,10 +8,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from koch_siamese.evaluation.calibration import Thresholds
 from koch_siamese.models.embeddings import build_fast_embedding, fold_batch_norm
-from koch_siamese.models.layers import Head, Preprocessing, WeightedL1
+from koch_siamese.models.heads import Head, WeightedL1
+from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.normalization import GroupNormalization
+from koch_siamese.models.thresholds import Thresholds
 
 # Keras' names of how a layer computes whose weights are float32.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -26,9 +27,9 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
     Returns:
         A model from `{"first": images, "second": images}`, each
-        `[batch, height, width, 1]` with 0 = ink and 255 = paper, to `logit`,
-        `[batch]`: the higher, the likelier the same character; for a trained
-        model see `get_thresholds`.
+        `[batch, height, width, 1]` with 0 = ink and 255 = white, to `logit`,
+        `[batch]`: the higher, the more probably the same character; for a
+        trained model see `get_thresholds`.
     """
     first = keras.Input((None, None, 1), name="first")
     second = keras.Input((None, None, 1), name="second")
@@ -40,7 +41,7 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
 
 def build_fast_head(dim: int) -> WeightedL1:
-    """The weighted L1 for embeddings whose features are normalised.
+    """The weighted L1 for embeddings whose features are normalized.
 
     Every distance starts by counting against sameness, and together they span
     the logits that matter: with the paper's random signs the network is six
@@ -95,7 +96,7 @@ def copy_weights(source: keras.Model, target: keras.Model):
 
 
 def copy_folded_weights(source: keras.Model, target: keras.Model):
-    """The same of a paper's network with batch normalisation to one without."""
+    """Copies weights of a network, with its batch normalization folded in."""
     weights = fold_batch_norm(get_embedding(source))
     get_embedding(target).set_weights(weights)
     get_head(target).set_weights(get_head(source).get_weights())
@@ -121,7 +122,7 @@ def get_image_size(model: keras.Model) -> int:
 
 
 def compute_fingerprint(model: keras.Model) -> str:
-    """Tells models apart by what they embed with: 64 hexadecimal digits."""
+    """Computes a hash of an embedding's weights: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for weight in get_embedding(model).get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())

@@ -11,17 +11,18 @@ from keras import ops
 
 from koch_siamese.errors import InputError
 from koch_siamese.models import embeddings
-from koch_siamese.models.distortions import (
-    AffineRanges,
-    compose,
-    sample_affine_matrices,
-)
-from koch_siamese.models.layers import Preprocessing, Views, WeightedL1
+from koch_siamese.models.heads import WeightedL1
+from koch_siamese.models.layers import Preprocessing, Views
 from koch_siamese.models.siamese import (
     build_siamese,
     get_embedding,
     get_head,
     get_image_size,
+)
+from koch_siamese.sampling.distortions import (
+    AffineRanges,
+    compose,
+    sample_affine_matrices,
 )
 
 IDENTITY = np.eye(2, 3, dtype=np.float32)
@@ -129,7 +130,7 @@ def remove_views(siamese: keras.Model) -> keras.Model:
 
 
 def count_views(siamese: keras.Model) -> int:
-    """In how many ways a model sees a drawing."""
+    """Counts the views whose scores a model averages."""
     views = _find(get_embedding(siamese), Views)
     return 1 if views is None else views.num
 

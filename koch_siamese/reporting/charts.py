@@ -56,12 +56,12 @@ def draw_score_histogram(
         (same, "same character", BLUE),
     ):
         axis.hist(scores[chosen], bins, color=color, alpha=0.6, label=label)
-    right = (scores >= threshold) == same
+    correct = (scores >= threshold) == same
     axis.axvline(threshold, color="black", linewidth=1, label="threshold")
     axis.set(
         xlabel="score (logit)",
         ylabel="pairs",
-        title=f"{right.mean():.1%} of {len(scores)} pairs are told rightly",
+        title=f"{correct.mean():.1%} of {len(scores)} pairs correct",
     )
     axis.legend(frameon=False, loc="upper left")
     axis.spines[["top", "right"]].set_visible(False)
@@ -81,10 +81,10 @@ def draw_roc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> Figure:
     axis.plot(false_accepts, true_accepts, color=BLUE)
     axis.plot(rate, 1 - rate, "o", color=VERMILION)
     axis.set(
-        xlabel="different pairs taken for same",
-        ylabel="same pairs taken for same",
-        title=f"area {compute_auc(false_accepts, true_accepts):.3f}, "
-        f"equal error {rate:.1%}",
+        xlabel="false positive rate",
+        ylabel="true positive rate",
+        title=f"AUC {compute_auc(false_accepts, true_accepts):.3f}, "
+        f"EER {rate:.1%}",
         aspect="equal",
     )
     axis.spines[["top", "right"]].set_visible(False)

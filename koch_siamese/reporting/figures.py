@@ -10,10 +10,12 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.metrics import compute_margins
+from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer
 from koch_siamese.reporting.text import to_printable
 from koch_siamese.runs.results import writing_events
-from koch_siamese.sampling.trials import Trials, compute_margins
+from koch_siamese.sampling.trials import Trials
 
 # With Chinese, Japanese and Korean characters, on one system or another.
 WIDE_FONTS = (
@@ -26,7 +28,7 @@ WIDE_FONTS = (
     "Malgun Gothic",
     "WenQuanYi Micro Hei",
 )
-# Of Okabe and Ito's palette, told apart by all common forms of vision.
+# Of Okabe and Ito's palette, which color-blind readers can tell apart.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
 
 
@@ -36,7 +38,7 @@ def draw_pairs(
     """A sheet of pairs, one drawing above the other.
 
     Args:
-        first, second: `[num_pairs, height, width]`, 0 = ink, 255 = paper.
+        first, second: `[num_pairs, height, width]`, 0 = ink, 255 = white.
         same: `[num_pairs]`, 1 = same character, 0 = different.
         columns: pairs side by side.
     """
@@ -189,7 +191,7 @@ def draw_confusions(
     scores: np.ndarray,
     num: int = 12,
 ) -> Figure:
-    """The validation characters that are most often taken for one another.
+    """Draws the validation characters that are confused most often.
 
     Args:
         images: uint8 `[num_drawings, height, width]`.
@@ -213,7 +215,7 @@ def draw_confusions(
     figure = Figure(figsize=(columns * 1.9, rows * 1.35), layout="constrained")
     figure.suptitle(
         f"{wrong.sum()} of {len(trials)} answers on validation are wrong; most "
-        "often taken for one another:"
+        "frequent confusions:"
     )
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -246,9 +248,9 @@ def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
 
 
 def _show(axis, image, color):
-    """Draws an image in a frame of a colour."""
+    """Draws an image in a frame of a color."""
     axis.axis("on")
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axis.imshow(image, cmap="gray", vmin=0, vmax=WHITE)
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():

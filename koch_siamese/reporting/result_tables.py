@@ -1,4 +1,4 @@
-"""Tables of results in Markdown.
+"""Tables of results in Markdown, and their places in documents.
 
 What the tables hold is data, such as experiments/tables.json; the numbers of
 ours are from result files.
@@ -6,17 +6,18 @@ ours are from result files.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.metrics import wilson_interval
 from koch_siamese.reporting.benchmark_table import Comparison
 from koch_siamese.reporting.text import (
     format_duration,
     format_markdown,
     format_percent,
 )
-from koch_siamese.sampling.trials import wilson_interval
 
 COLUMNS = {
     "what": "what",
@@ -51,6 +52,9 @@ NEEDED = {
     "machine": str,
     "commit": str | None,
 }
+
+_START = re.compile(r"<!--\s*report:\s*(.*?)\s*-->")
+_END = re.compile(r"<!--\s*end of report\s*-->")
 
 Results = Mapping[str, Mapping[str, object]]  # by the name of their file
 
@@ -292,3 +296,44 @@ def _mean(values):
 
 def _list(values):
     return ", ".join(dict.fromkeys(str(value or "?") for value in values))
+
+
+def fill_document(
+    text: str, name: str, make_table: Callable[[str], str]
+) -> str:
+    """Puts tables between the markers of a Markdown document.
+
+    Args:
+        text: with lines `<!-- report: TABLE -->`, or `<!-- report: TABLE,
+            short -->`, and after each a line `<!-- end of report -->`; what
+            is between them is replaced.
+        name: the document's, for errors.
+        make_table: from what a marker names to Markdown.
+
+    Raises:
+        InputError: a marker lacks its other one, or there is none at all.
+    """
+    lines, marker, was_filled = [], None, False
+    for line in text.split("\n"):
+        start, end = (x.fullmatch(line.strip()) for x in (_START, _END))
+        if (start and marker) or (end and not marker):
+            raise _unpaired(name, marker or line)
+        if start:
+            marker, was_filled = line, True
+            lines += [line, "", make_table(start[1]), ""]
+        elif end:
+            marker = None
+        if not marker:
+            lines.append(line)
+    if marker or not was_filled:
+        raise _unpaired(name, marker)
+    return "\n".join(lines)
+
+
+def _unpaired(name, marker):
+    expected = "expected <!-- report: TABLE --> and <!-- end of report -->"
+    return InputError(
+        f"{name} has {marker.strip()} without its other marker: {expected}."
+        if marker
+        else f"{name} has no place for a table: {expected}."
+    )

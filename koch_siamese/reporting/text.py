@@ -1,7 +1,9 @@
-"""Tables of text for a terminal, and how numbers stand in tables."""
+"""Text that people read: tables, numbers, results in words."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+FEW_CHARACTERS = 20  # fewer to validate on do not say much
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
@@ -60,3 +62,54 @@ def format_duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s"
+
+
+def format_results(results: Sequence[Mapping]) -> str:
+    """Formats results of protocols as a table, a line each."""
+    rows = [
+        (
+            "protocol",
+            "data set",
+            "ways",
+            "shots",
+            "trials",
+            "accuracy",
+            "95 % interval",
+            "nearest neighbor",
+        )
+    ]
+    for result in results:
+        low, high = result["ci95"]
+        rows.append(
+            (
+                result["protocol"],
+                f"{result['dataset']} {result['split']}",
+                str(result["ways"] or "-"),
+                str(result["shots"] or "-"),
+                str(result["num_trials"]),
+                f"{result['accuracy']:.2%}",
+                f"{low:.1%} to {high:.1%}",
+                f"{result['nearest_neighbour']:.2%}",
+            )
+        )
+    return format_table(rows)
+
+
+def format_thresholds(report: Mapping) -> str:
+    """Describes the thresholds of a run, from `results/thresholds.json`."""
+    same, absent = report["same"], report["none_of_these"]
+    lines = [
+        f"same: from a score of {same['logit']:.2f}; {same['accuracy']:.1%} of "
+        f"{same['num_pairs']} validation pairs are classified correctly",
+        f"none of these: below {absent['logit']:.2f} with {absent['ways']} "
+        f"candidates; {absent['false_accepts']:.1%} of absent characters get a "
+        f"name, {absent['right_where_present']:.1%} of present ones get the "
+        "right one",
+    ]
+    num_characters = report.get("num_characters", FEW_CHARACTERS)
+    if num_characters < FEW_CHARACTERS:
+        lines.append(
+            f"Both were measured on only {num_characters} validation "
+            "characters: too few to rely on, above all for none of these."
+        )
+    return "\n".join(lines)

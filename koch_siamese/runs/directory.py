@@ -1,32 +1,39 @@
-"""A run's directory: its files and its checkpoints."""
+"""A run's directory: its files, and which training it belongs to."""
 
 import contextlib
 import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import filelock
 
 from koch_siamese.data.image_files import find_images
 from koch_siamese.errors import InputError
+from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import write_result, write_text
 from koch_siamese.runs.settings import Settings
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where runs are not locked
-    fcntl = None
-
-NUM_CHECKPOINTS = 2  # kept of a run
-
 
 class Run:
-    """Where a training keeps its files; see the README for the layout."""
+    """A training's directory, `--workdir`; the README describes its files.
+
+    Attributes:
+        path: the directory.
+        model: `model.keras`, the best epoch.
+        flags: `train.flags`, the settings and the recipe they are from.
+        history: `history.json`, loss and accuracy of each epoch.
+        results: folder of result files.
+        thresholds: `results/thresholds.json`, written when a training ends.
+        figures: folder of figures.
+        tensorboard: folder of TensorBoard's files.
+        checkpoints: folder of what a restart needs.
+    """
 
     def __init__(self, path: str | os.PathLike):
-        """Names the files; makes none."""
+        """Names the files; creates none."""
         self.path = Path(path)
         self.model = self.path / "model.keras"
         self.flags = self.path / "train.flags"
@@ -41,17 +48,18 @@ class Run:
         """Checks that a training would not write among a user's images.
 
         Args:
-            images: the folder of images to train on, if it is on one.
+            images: the folder of images to train on, if there is one.
 
         Raises:
-            InputError: the directory is in that folder, or holds no run but
-                images.
+            InputError: the directory is in that folder, or holds images but no
+                run.
         """
         place = self.path.resolve()
         if images and Path(images).resolve() in (place, *place.parents):
             raise InputError(
-                f"--workdir={self.path} is in --data_dir={images}, among whose "
-                "images a run would write figures: give one outside of it."
+                f"--workdir={self.path} is in --data_dir={images}, and a run "
+                "would write figures among its images: give a directory "
+                "outside of it."
             )
         image = next(find_images(self.path), None)
         if image and not self.flags.exists():
@@ -61,10 +69,10 @@ class Run:
             )
 
     def claim(self, settings: Settings, flagfile: str | None = None):
-        """Makes the directory for a training, or finds it made for the same.
+        """Creates the directory, or checks that it is of the same training.
 
-        A training that never finished an epoch has no say: it may be started
-        again with other settings, such as after a mistake.
+        A training that never finished an epoch may be started again with other
+        settings, such as after a mistake.
 
         Args:
             settings: of the training.
@@ -74,9 +82,9 @@ class Run:
             InputError: it holds a training with other settings, or cannot be
                 written to.
         """
-        text = settings.to_flags()
+        text = format_flags(settings)
         recipe = self.read_recipe()
-        if self.flags.exists() and self._checkpoints():
+        if self.flags.exists() and self.list_checkpoints():
             self._require_same(settings)
             if recipe or not flagfile:
                 return
@@ -89,14 +97,12 @@ class Run:
                 folder.mkdir(parents=True, exist_ok=True)
             write_text(self.flags, text)
         except OSError as error:
-            raise InputError(
-                f"--workdir={self.path} cannot be written to: {error}."
-            ) from error
+            raise self._not_writable(error) from error
 
     def _require_same(self, settings):
-        # Flags that came later than the run have their defaults there.
-        before = self.read_settings().to_flags().splitlines()
-        asked = settings.to_flags().splitlines()
+        # Flags that are newer than the run have their defaults there.
+        before = format_flags(self.read_settings()).splitlines()
+        asked = format_flags(settings).splitlines()
         pairs = zip(before, asked, strict=True)
         changed = [(was, now) for was, now in pairs if was != now]
         if changed:
@@ -106,24 +112,37 @@ class Run:
                 f"{now}. Give another --workdir, or delete that one."
             )
 
+    def _not_writable(self, error):
+        return InputError(
+            f"--workdir={self.path} cannot be written to: {error}."
+        )
+
     def read_settings(self) -> Settings:
-        """The settings of the training that the directory was made for."""
+        """Reads the settings of the training.
+
+        Raises:
+            InputError: the directory holds no run.
+        """
         if not self.flags.is_file():
             raise InputError(
-                f"--workdir={self.path} holds no run: {self.flags.name} of "
-                "koch_siamese.train is not there."
+                f"--workdir={self.path} holds no run: it has no "
+                f"{self.flags.name}, which koch_siamese.train writes."
             )
-        return Settings.from_flags(self.flags.read_text())
+        return parse_flags(self.flags.read_text())
 
     def read_recipe(self) -> str | None:
-        """The flagfile that the training was called with, if it was."""
+        """Reads which flagfile the training was called with, if any."""
         if not self.flags.is_file():
             return None
         first = self.flags.read_text().partition("\n")[0]
         return first[2:] if first.startswith("# ") else None
 
-    def origin(self) -> dict[str, object]:
-        """What a result of the run's model carries: which training it is of."""
+    def read_thresholds(self) -> dict:
+        """Reads the thresholds of the best model, and how good they are."""
+        return json.loads(self.thresholds.read_text())
+
+    def describe_training(self) -> dict[str, object]:
+        """Describes the training, for the results of its model."""
         seconds, made = None, {}
         if self.history.exists():
             seconds = json.loads(self.history.read_text())["seconds"]
@@ -139,99 +158,10 @@ class Run:
         }
 
     def save_model(self, save: Callable):
-        """Stores the best model, by `save(path)`: whole or not at all."""
+        """Stores the best model with `save(path)`: whole or not at all."""
         partial = self.model.with_name("partial." + self.model.name)
         save(partial)
         partial.replace(self.model)
-
-    @contextlib.contextmanager
-    def lock(self):
-        """Keeps other processes from training in the directory meanwhile.
-
-        Raises:
-            InputError: one does already.
-        """
-        with self._open_lock() as file:
-            if fcntl:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise InputError(
-                        f"--workdir={self.path} is in use: another process "
-                        "trains there. Wait for it, or give another --workdir."
-                    ) from error
-            yield
-
-    def _open_lock(self):
-        try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            return (self.checkpoints / "lock").open("a")
-        except OSError as error:
-            raise InputError(
-                f"--workdir={self.path} cannot be written to: {error}."
-            ) from error
-
-    @contextlib.contextmanager
-    def copy(self):
-        """A passing copy of the run, for who must not write in it."""
-        with tempfile.TemporaryDirectory() as folder:
-            other = Run(folder)
-            if self.checkpoints.exists():
-                shutil.copytree(self.checkpoints, other.checkpoints)
-            yield other
-
-    def save_checkpoint(self, epoch: int, state: dict, save_model: Callable):
-        """Stores the state after an epoch, in a folder that appears whole.
-
-        The one before is kept, in case this one gets damaged.
-
-        Args:
-            epoch: epochs trained so far.
-            state: what JSON can hold.
-            save_model: called with the path of the `.keras` file to write.
-        """
-        folder = self.checkpoints / f"epoch_{epoch:04d}"
-        partial = folder.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_model(partial / "trainer.keras")
-        (partial / "state.json").write_text(json.dumps(state))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-        for older in self._checkpoints()[:-NUM_CHECKPOINTS]:
-            shutil.rmtree(older)
-
-    def load_checkpoint(self) -> tuple[Path, dict] | None:
-        """The newest sound checkpoint: its `.keras` file and its state.
-
-        Raises:
-            InputError: there are some, but all are damaged.
-        """
-        folders = self._checkpoints()
-        for folder in reversed(folders):
-            try:
-                return folder / "trainer.keras", _read_checkpoint(folder)
-            except Exception as error:  # zipfile has many, for broken files
-                print(f"{folder} is damaged ({error}): left out.")
-        if folders:
-            raise InputError(
-                f"All checkpoints of {self.path} are damaged: delete that "
-                "directory, or give another --workdir."
-            )
-        return None
-
-    def _checkpoints(self):
-        folders = [
-            folder
-            for folder in self.checkpoints.glob("epoch_*")
-            if folder.suffix != ".partial"
-        ]
-        # By number: of ten thousand epochs the names are not in order.
-        return sorted(folders, key=lambda x: int(x.name.partition("_")[2]))
-
-    def read_thresholds(self) -> dict:
-        """What `inspection.inspect` measured of the best model."""
-        return json.loads(self.thresholds.read_text())
 
     def write_result(self, name: str, result: dict) -> Path:
         """Writes `results/{name}.json`, with where the numbers are from."""
@@ -239,12 +169,44 @@ class Run:
         write_result(path, result)
         return path
 
+    def list_checkpoints(self) -> list[Path]:
+        """Lists the folders of checkpoints, oldest first."""
+        folders = [
+            folder
+            for folder in self.checkpoints.glob("epoch_*")
+            if folder.suffix != ".partial"
+        ]
+        # By number: names of ten thousand epochs are not in order.
+        return sorted(folders, key=lambda x: int(x.name.partition("_")[2]))
 
-def _read_checkpoint(folder):
-    """The state in a checkpoint, whose model must be whole, too."""
-    state = json.loads((folder / "state.json").read_text())
-    with zipfile.ZipFile(folder / "trainer.keras") as model:
-        broken = model.testzip()
-    if broken:
-        raise ValueError(f"{broken} of trainer.keras has another checksum")
-    return state
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes from training in the directory meanwhile.
+
+        Raises:
+            InputError: another process is training there.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.checkpoints / "lock", timeout=0)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise InputError(
+                f"--workdir={self.path} is in use: another process trains "
+                "there. Wait for it, or give another --workdir."
+            ) from error
+        except OSError as error:
+            raise self._not_writable(error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def copy(self) -> Iterator["Run"]:
+        """Makes a temporary copy, for a worker that must not write here."""
+        with tempfile.TemporaryDirectory() as folder:
+            other = Run(folder)
+            if self.checkpoints.exists():
+                shutil.copytree(self.checkpoints, other.checkpoints)
+            yield other

@@ -1,58 +1,70 @@
-"""What decides a training: the flags of `train`, and the keys of a run.
+"""Settings of a training: the flags of `train`, and the keys of a run.
 
-Imports nothing heavy, so that a command answers `--help` and bad flags at once.
+Imports nothing heavy, so that a command answers `--help` and mistakes at once.
 """
 
 import dataclasses
+import math
 
+from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.errors import InputError
-from koch_siamese.runs import setting_rules
-from koch_siamese.runs.setting_fields import check, format_value, parse, setting
+from koch_siamese.sampling.distortions import DISTORTIONS
 
 MAX_TRIALS = 10_000_000  # take a gigabyte or two
 
-PROTOCOLS = ("lake", "within_alphabet", "cross_alphabet", "verification")
-BACKGROUNDS = ("original", "small1", "small2", "koch")
-DISTORTION_NAMES = (
-    "none",
-    "paper",
-    "strong",
-    "elastic",
-    "metamorphic",
-    "rotation",
-)
+
+def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
+    """Makes a field of settings.
+
+    Args:
+        default: of the type that the setting has.
+        meaning: for `--help`.
+        choices: of which the value, or each one of a tuple, must be one.
+        low, high: the least and the greatest number allowed.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": meaning,
+            "choices": choices,
+            "low": low,
+            "high": high,
+        },
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """A training, but for where data and results are. Defaults: quickstart.
-
-    Raises:
-        InputError: a value is out of its range.
-    """
+class DataSettings:
+    """Data."""
 
     dataset: str = setting(
         "glyphs",
         "Characters to learn from; folder: your own images in --data_dir.",
         choices=("glyphs", "glyphs/tiny", "omniglot", "folder"),
     )
-    crop: bool = setting(
-        False, "Whether the images of a folder are cut to their ink."
-    )
+    crop: bool = setting(False, "Whether a folder's images are cut to the ink.")
     background: str = setting(
         "original",
         "Omniglot's training set: the 30 background alphabets, Lake's five of "
         "small1 or small2, or koch, the 30 by 12 of their 20 drawers.",
-        choices=BACKGROUNDS,
+        choices=tuple(BACKGROUNDS),
     )
     quarter_turns: bool = setting(
-        False, "Whether training characters turned by 90 degrees are new ones."
+        False,
+        "Whether training characters turned by 90, 180 and 270 degrees are "
+        "new characters.",
     )
     mirror_images: bool = setting(
-        False, "Whether training characters seen in a mirror are new ones."
+        False, "Whether mirrored training characters are new characters."
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSettings:
+    """Network."""
+
     init: str = setting(
-        "", "A trained model to go on from, instead of a new network."
+        "", "A trained model to start from, instead of a new network."
     )
     network: str = setting(
         "fast",
@@ -62,7 +74,7 @@ class Settings:
     )
     image_size: int = setting(
         32,
-        "Side in pixels at which the network sees a drawing.",
+        "Side in pixels of the images that the network sees.",
         low=8,
         high=512,
     )
@@ -87,22 +99,23 @@ class Settings:
         low=1,
         high=65536,
     )
+    depth: int = setting(
+        1,
+        "Convolutions of each block of the fast network (the last block has "
+        "one); those after the first are residual.",
+        low=1,
+    )
     batch_norm: bool = setting(
         False,
         "Whether the paper's network, or the dense one, learns with batch "
-        "normalisation, from He's initial weights and the fast network's for "
-        "the distances. In the finished model it is folded into the weights.",
-    )
-    depth: int = setting(
-        1,
-        "Convolutions of each block of the fast network (the last has one); "
-        "those after the first are residual.",
-        low=1,
+        "normalization, from He's initial weights and the fast network's for "
+        "the distances. In the final model it is folded into the weights.",
     )
     views: int = setting(
         1,
-        "Ways in which the finished model sees a drawing: as it is, and by "
-        "fixed random distortions. A score is the mean over them.",
+        "Test-time augmentation: the final model averages the scores of this "
+        "many views of a drawing, the drawing itself and fixed random "
+        "distortions of it.",
         low=1,
     )
     turned_views: bool = setting(
@@ -110,16 +123,23 @@ class Settings:
         "Whether views are also turned and mirrored, as --quarter_turns and "
         "--mirror_images make new characters.",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchSettings:
+    """Batches."""
+
     sampling: str = setting(
         "groups",
         "What a batch is: the paper's pairs, or a group of characters whose "
-        "drawings are compared all with all.",
+        "drawings are all compared with each other.",
         choices=("groups", "pairs"),
     )
     batch_size: int = setting(128, "Pairs in a batch of pairs.", low=2)
     num_pairs: int = setting(
         0,
-        "Size of a fixed set of pairs to learn from; 0: ever new ones.",
+        "Size of a fixed set of pairs to learn from; 0: new pairs all the "
+        "time.",
         low=0,
     )
     num_copies: int = setting(
@@ -131,7 +151,7 @@ class Settings:
     )
     within_alphabet: float = setting(
         0.75,
-        "Share of groups drawn within an alphabet; of different pairs that "
+        "Share of groups drawn within an alphabet, or of different pairs that "
         "stay within one.",
         low=0.0,
         high=1.0,
@@ -139,34 +159,40 @@ class Settings:
     distortion: str = setting(
         "paper",
         "Random distortion. paper: affine; strong: wider affine; elastic: the "
-        "paper's, and bends; metamorphic: so far that another character may "
-        "come of it; rotation: up to 15 degrees, the tutorial's.",
-        choices=DISTORTION_NAMES,
+        "paper's, and bends; metamorphic: so far that it may become another "
+        "character; rotation: up to 15 degrees, the tutorial's.",
+        choices=tuple(DISTORTIONS),
     )
     character_distortion: str = setting(
         "none",
         "A further distortion, the same for all drawings of a character in a "
         "group, so that it becomes a new character.",
-        choices=DISTORTION_NAMES,
+        choices=tuple(DISTORTIONS),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """Loss and optimizer."""
+
+    objective: str = setting(
+        "cross_entropy",
+        "The paper's cross-entropy on weighted L1 distances, or for pairs the "
+        "contrastive loss on Euclidean ones.",
+        choices=("cross_entropy", "contrastive"),
     )
     ranking_weight: float = setting(
         1.0, "Weight of the ranking term in the loss on groups.", low=0.0
     )
-    objective: str = setting(
-        "cross_entropy",
-        "The paper's cross-entropy on weighted L1 distances, or of pairs the "
-        "contrastive loss on Euclidean ones.",
-        choices=("cross_entropy", "contrastive"),
-    )
     margin: float = setting(
         1.0,
-        "contrastive: the distance that different pairs shall have.",
+        "contrastive: the distance that different pairs should have.",
         low=0.0,
     )
     optimizer: str = setting(
         "adam",
         "Adam; Muon for convolutions and Adam for the rest; or the paper's "
-        "SGD, of which each layer has its own settings.",
+        "SGD, which has its own settings for each layer.",
         choices=("adam", "muon", "layerwise_sgd"),
     )
     layer_learning_rates: tuple[float, ...] = setting(
@@ -184,9 +210,9 @@ class Settings:
     learning_rate: float = setting(2e-3, "Of adam and muon.", low=1e-9)
     adam_lr_ratio: float = setting(
         0.5,
-        "muon: the learning rate of what Adam trains there (dense layers, "
-        "biases, normalisation, distances), as a multiple of --learning_rate; "
-        "with 0 they stay as they are.",
+        "muon: the learning rate of what Adam trains (dense layers, biases, "
+        "normalization, distances), as a multiple of --learning_rate; 0 leaves "
+        "them as they are.",
         low=0.0,
     )
     weight_decay: float = setting(
@@ -201,7 +227,7 @@ class Settings:
         choices=("cosine", "constant"),
     )
     steps_per_epoch: int = setting(200, "Batches in an epoch.", low=1)
-    epochs: int = setting(7, "Epochs at the most.", low=1)
+    epochs: int = setting(7, "The largest number of epochs.", low=1)
     patience: int = setting(
         20,
         "Epochs without better validation accuracy after which to stop.",
@@ -209,17 +235,24 @@ class Settings:
     )
     max_minutes: float = setting(
         0.0,
-        "Minutes of training after which to stop at an epoch's end; 0: no "
-        "limit.",
+        "Minutes of training after which to stop at the end of an epoch; 0: "
+        "no limit.",
         low=0.0,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """Evaluation."""
+
     validation_trials: int = setting(
         1000, "One-shot trials after each epoch.", low=1, high=MAX_TRIALS
     )
     protocols: tuple[str, ...] = setting(
         ("within_alphabet",),
         "What the best epoch is evaluated on at the end.",
-        choices=PROTOCOLS,
+        # Of `evaluation.protocols`, those on the training's own data set.
+        choices=("lake", "within_alphabet", "cross_alphabet", "verification"),
     )
     num_trials: int = setting(
         1000,
@@ -229,10 +262,16 @@ class Settings:
     )
     ways: int = setting(20, "Candidate characters in a trial.", low=2)
     shots: int = setting(1, "Drawings of each candidate.", low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """Run."""
+
     precision: str = setting(
         "float32",
-        "Of convolutions while training; bfloat16 is faster where a processor "
-        "or GPU has it, and models are kept in float32.",
+        "Of convolutions while training. bfloat16 is faster where a processor "
+        "or GPU has it; models are stored in float32.",
         choices=("float32", "bfloat16"),
     )
     distribute: str = setting(
@@ -250,37 +289,171 @@ class Settings:
         "on one machine's CPU; batches are the same without it.",
     )
 
+
+# In the order of `--help` and of a run's flags.
+GROUPS = (
+    DataSettings,
+    NetworkSettings,
+    BatchSettings,
+    OptimizerSettings,
+    EvaluationSettings,
+    RunSettings,
+)
+
+
+# The last base comes first in a dataclass.
+@dataclasses.dataclass(frozen=True)
+class Settings(
+    RunSettings,
+    EvaluationSettings,
+    OptimizerSettings,
+    BatchSettings,
+    NetworkSettings,
+    DataSettings,
+):
+    """What decides a training, except where data and results are.
+
+    The defaults are those of the quickstart.
+
+    Raises:
+        InputError: a value is out of its range, or has no effect with others.
+    """
+
     def __post_init__(self):
-        """Checks every value against its choices and range."""
+        """Checks each value, and whether the values go together."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
-                check(field, item)
-        setting_rules.check_network(self)
-        setting_rules.check_training(self)
+                _check_value(field, item)
+        _check_network(self)
+        _check_batches(self)
+        _check_optimizer(self)
+        _check_views(self)
+        if "lake" in self.protocols and self.dataset != "omniglot":
+            raise InputError(
+                "--protocols has lake, whose trials are Omniglot's: give "
+                "--dataset=omniglot, or use koch_siamese.evaluate afterwards."
+            )
+        if self.max_minutes and self.distribute == "multiworker":
+            raise InputError(
+                f"--max_minutes={self.max_minutes} cannot be used with "
+                "--distribute=multiworker, as each worker has its own clock: "
+                "give --epochs instead."
+            )
 
-    def to_flags(self) -> str:
-        """The text of a flagfile that gives these settings."""
-        lines = (
-            f"--{name}={format_value(value)}"
-            for name, value in dataclasses.asdict(self).items()
+
+def format_value(value) -> str:
+    """Formats the value of a setting as a flag has it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_value(field, value):
+    meta = field.metadata
+    if meta["choices"] and value not in meta["choices"]:
+        raise InputError(
+            f"--{field.name} is {value!r}; expected one of "
+            f"{', '.join(meta['choices'])}."
         )
-        return "\n".join(lines) + "\n"
+    if isinstance(value, str):
+        return
+    in_range = meta["low"] <= value <= meta["high"]
+    if not (in_range and math.isfinite(value)):
+        limits = f"at least {meta['low']}"
+        if math.isfinite(meta["high"]):
+            limits += f" and at most {meta['high']}"
+        raise InputError(f"--{field.name} is {value}; expected {limits}.")
 
-    @classmethod
-    def from_flags(cls, text: str) -> "Settings":
-        """Reads what `to_flags` wrote; comment lines may stand beside it.
 
-        Raises:
-            InputError: a line is none of a flagfile of these settings.
-        """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        values = {}
-        for line in text.splitlines():
-            if line.startswith("#"):
-                continue
-            name, _, value = line.removeprefix("--").partition("=")
-            if name not in fields:
-                raise InputError(f"{line!r} is not a setting of a training.")
-            values[name] = parse(fields[name], value)
-        return cls(**values)
+def _refuse(settings, name, other):
+    """The error of a flag that has no effect with another one."""
+    value = format_value(getattr(settings, name))
+    given = f"--{name}" if value == "true" else f"--{name}={value}"
+    return InputError(f"{given} has no effect with {other}: remove it.")
+
+
+def _check_network(settings):
+    """Refuses layers that the network does not have."""
+    other = f"--network={settings.network}"
+    unused = {
+        "fast": ("kernel_sizes", "units", "batch_norm"),
+        "paper": (),
+        "dense": ("filters", "kernel_sizes"),
+    }[settings.network]
+    if settings.network != "fast":
+        unused += ("depth",) if settings.depth > 1 else ()
+    if settings.init:
+        other = "--init"
+        unused = ("filters", "kernel_sizes", "units", "batch_norm")
+        unused += ("depth",) if settings.depth > 1 else ()
+        unused += ("network",) if settings.network != "fast" else ()
+    for name in unused:
+        if getattr(settings, name):
+            raise _refuse(settings, name, other)
+    if settings.precision != "float32" and settings.network == "dense":
+        raise InputError(
+            f"--precision={settings.precision} concerns convolutions, and "
+            "--network=dense has none: remove it."
+        )
+
+
+def _check_batches(settings):
+    """Refuses pairs where there are groups, and the other way round."""
+    if settings.sampling == "pairs":
+        if settings.character_distortion != "none":
+            raise _refuse(settings, "character_distortion", "--sampling=pairs")
+    elif settings.num_pairs:
+        raise InputError(
+            f"--num_pairs={settings.num_pairs} needs --sampling=pairs; got "
+            f"--sampling={settings.sampling}."
+        )
+    elif settings.objective == "contrastive":
+        raise InputError(
+            "--objective=contrastive needs --sampling=pairs; got "
+            f"--sampling={settings.sampling}."
+        )
+    if settings.num_copies and not settings.num_pairs:
+        raise InputError(
+            f"--num_copies={settings.num_copies} are copies of a fixed set of "
+            "pairs: give its size as --num_pairs."
+        )
+
+
+def _check_optimizer(settings):
+    """Refuses what the paper's SGD does not have."""
+    if settings.optimizer != "layerwise_sgd":
+        return
+    if settings.batch_norm:
+        raise InputError(
+            "--batch_norm cannot be used with --optimizer=layerwise_sgd, whose "
+            "settings are those of the paper's layers: use --optimizer=adam or "
+            "muon."
+        )
+    if settings.weight_decay:
+        raise InputError(
+            f"--weight_decay={settings.weight_decay} has no effect with "
+            "--optimizer=layerwise_sgd: use --layer_l2."
+        )
+
+
+def _check_views(settings):
+    """Refuses views that would all be the same, or that no head averages."""
+    if settings.views > 1 and settings.distortion == "none":
+        raise InputError(
+            f"--views={settings.views} are made by --distortion, which is "
+            "none: give one, or --views=1."
+        )
+    if settings.turned_views and (
+        settings.views == 1
+        or not (settings.quarter_turns or settings.mirror_images)
+    ):
+        raise InputError(
+            "--turned_views needs --views, more than one, and --quarter_turns "
+            "or --mirror_images, so that the network learns such drawings."
+        )
+    if settings.views > 1 and settings.objective == "contrastive":
+        raise InputError(
+            f"--views={settings.views} needs weighted L1 distances; got "
+            "--objective=contrastive: give --views=1."
+        )

@@ -6,12 +6,26 @@ them.
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from koch_siamese.errors import InputError
 
 MANY_ALPHABETS = 1000  # of which a group does not shuffle all
+
+
+class Pairs(NamedTuple):
+    """Pairs of drawings.
+
+    Attributes:
+        first, second: int64 `[num_pairs]`, indices of drawings.
+        same: float32 `[num_pairs]`, 1 = same character, 0 = different.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +105,7 @@ def sample_pairs(
     num_pairs: int,
     rng: np.random.Generator,
     within_alphabet: float = 1.0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Pairs:
     """Draws the paper's pairs (section 4.1).
 
     Even entries are pairs of the same character, two distinct drawings of it;
@@ -104,10 +118,6 @@ def sample_pairs(
         rng: decides everything.
         within_alphabet: the probability in 0..1 that a different pair stays
             within an alphabet; else its second character is any other one.
-
-    Returns:
-        first, second: int64 `[num_pairs]`, indices of drawings.
-        same: float32 `[num_pairs]`, 1 = same character, 0 = different.
     """
     pair = np.arange(num_pairs)
     same = pair % 2 == 0
@@ -119,10 +129,10 @@ def sample_pairs(
     start = index.first_character[alphabet]
     count = index.num_characters[alphabet]
     character = start + rng.integers(count)
-    neighbour = start + _another(character - start, np.maximum(count, 2), rng)
+    neighbor = start + _another(character - start, np.maximum(count, 2), rng)
     anyone = _another(character, len(index.num_drawings), rng)
     stays = (rng.random(num_pairs) < within_alphabet) & (count > 1)
-    other = np.where(same, character, np.where(stays, neighbour, anyone))
+    other = np.where(same, character, np.where(stays, neighbor, anyone))
 
     first = rng.integers(index.num_drawings[character])
     second = np.where(
@@ -130,7 +140,7 @@ def sample_pairs(
         _another(first, index.num_drawings[character], rng),
         rng.integers(index.num_drawings[other]),
     )
-    return (
+    return Pairs(
         index.drawings[index.first_drawing[character] + first],
         index.drawings[index.first_drawing[other] + second],
         same.astype(np.float32),
@@ -142,7 +152,7 @@ class PairSet:
     """A training set of so many pairs and their copies (section 4.1).
 
     An epoch goes once through all of it, in an order of its own; what does not
-    fill a batch is left out of that epoch.
+    fill a batch is skipped in that epoch.
 
     Attributes:
         first, second: int64 `[num_pairs]`, indices of drawings.
@@ -219,7 +229,7 @@ def sample_group(
         character: int32, likewise: equal numbers for equal characters.
     """
     if rng.random() < within_alphabet:
-        characters = _sample_neighbours(index, num_characters, rng)
+        characters = _sample_neighbors(index, num_characters, rng)
     else:
         characters = rng.choice(
             len(index.num_drawings), num_characters, replace=False
@@ -237,7 +247,7 @@ def sample_group(
     )
 
 
-def _sample_neighbours(index, num_characters, rng):
+def _sample_neighbors(index, num_characters, rng):
     """Distinct characters of one alphabet after the other, until enough."""
     characters = np.empty(0, np.int64)
     for alphabet in _sample_alphabets(index, num_characters, rng):

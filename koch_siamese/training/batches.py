@@ -12,7 +12,7 @@ import weakref
 import numpy as np
 
 from koch_siamese.data.characters import Characters
-from koch_siamese.models.distortions import (
+from koch_siamese.sampling.distortions import (
     DISTORTIONS,
     AffineRanges,
     compose,
@@ -50,7 +50,7 @@ def make_pairs(
         num_copies: distorted copies of each pair of a fixed set, always the
             same ones (section 4.1 has 8); 48 bytes of memory for each, more
             if `ranges` has waves.
-        first_step: the step to begin with, when a training goes on.
+        first_step: the step to begin with, when a training is resumed.
 
     Returns:
         A dataset of `(inputs, same)`: `inputs` has `first` and `second`, uint8

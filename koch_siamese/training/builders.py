@@ -1,4 +1,6 @@
-"""What settings mean: the batches, the siamese model, and how it is trained."""
+"""Builds the batches, the models and the trainer that Settings ask for."""
+
+import dataclasses
 
 import keras
 import numpy as np
@@ -7,17 +9,20 @@ from keras import ops
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
 from koch_siamese.models import embeddings, loading, views
-from koch_siamese.models.distortions import DISTORTIONS, AffineWarp, warp
-from koch_siamese.models.layers import EuclideanDistance, WeightedL1
+from koch_siamese.models.heads import EuclideanDistance, WeightedL1
 from koch_siamese.models.siamese import (
     build_fast_head,
     build_siamese,
+    copy_folded_weights,
     copy_siamese,
+    copy_weights,
     get_embedding,
     get_head,
     get_image_size,
 )
+from koch_siamese.models.warp import AffineWarp, warp
 from koch_siamese.runs.settings import Settings
+from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.training import batches, losses
 from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
 
@@ -220,6 +225,60 @@ def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
     return keras.Model({"images": images, "matrices": matrices}, logits)
 
 
+def build_evaluation_model(
+    settings: Settings, siamese: keras.Model
+) -> keras.Model:
+    """Builds the siamese model that is validated, from the one that trains.
+
+    It is float32, on one device, and without the batch normalization that a
+    paper's network may be trained with. If the given model is all that, it is
+    returned; else a copy, to which `update_evaluation_model` brings the
+    weights.
+    """
+    if settings.batch_norm:
+        plain = dataclasses.replace(
+            settings, batch_norm=False, precision="float32"
+        )
+        return build_model(plain)
+    if settings.distribute != "none" or settings.precision != "float32":
+        return copy_siamese(siamese)
+    return siamese
+
+
+def update_evaluation_model(
+    settings: Settings, trained: keras.Model, siamese: keras.Model
+):
+    """Brings the evaluation model up to date with the one that trains.
+
+    Args:
+        settings: of the training.
+        trained: its siamese or training model.
+        siamese: as `build_evaluation_model` made it.
+    """
+    if settings.batch_norm:
+        copy_folded_weights(trained, siamese)
+    elif get_head(siamese) is not get_head(trained):
+        copy_weights(trained, siamese)
+
+
+def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
+    """Builds the model that a training stores, with the views it asks for.
+
+    It shares its convolutions with the evaluation model; see
+    `views.update_head` for the rest.
+    """
+    if settings.views == 1:
+        return siamese
+    matrices = views.sample_views(
+        DISTORTIONS[settings.distortion],
+        settings.views,
+        np.random.default_rng(settings.seed),
+        turned=settings.turned_views and settings.quarter_turns,
+        mirrored=settings.turned_views and settings.mirror_images,
+    )
+    return views.add_views(siamese, matrices)
+
+
 def example_pairs(inputs: dict, labels, num_pairs: int = 24):
     """Some pairs of a batch as the network sees them, distorted.
 
@@ -233,7 +292,7 @@ def example_pairs(inputs: dict, labels, num_pairs: int = 24):
     """
     if "images" in inputs:
         images = warp(inputs["images"], inputs["matrices"])
-        # Neighbours in a group: drawings of a character, or where it changes.
+        # Neighbors in a group: drawings of a character, or where it changes.
         first, second = images[:-1], images[1:]
         same = np.equal(labels[:-1], labels[1:])
         # As many of either kind: a character changes once in a few drawings.

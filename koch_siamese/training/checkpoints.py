@@ -1,8 +1,11 @@
-"""How far a training is: judged, kept and stored after each epoch."""
+"""Checkpoints: what is validated, kept and stored after each epoch."""
 
 import json
 import math
+import shutil
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -10,49 +13,110 @@ import keras
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import DivergedError, InputError, NanScoreError
-from koch_siamese.evaluation.scoring import SiameseScorer, evaluate_trials
+from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.models import views
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import write_text
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.trials import Trials
-from koch_siamese.training import kept_models
+from koch_siamese.training import builders
+
+NUM_CHECKPOINTS = 2  # kept of a run
 
 
-def new_state() -> dict:
-    """The state of a training that has not begun."""
-    return {
-        "epoch": 0,  # epochs trained so far
-        "best_epoch": 0,
-        "best_accuracy": -1.0,
-        "history": {"loss": [], "accuracy": [], "seconds": []},
-    }
+def save_checkpoint(run: Run, epoch: int, state: dict, save_model: Callable):
+    """Writes a checkpoint, in a folder that appears whole or not at all.
+
+    The one before is kept, in case this one gets damaged.
+
+    Args:
+        run: where to write.
+        epoch: epochs trained so far.
+        state: what JSON can hold.
+        save_model: called with the path of the `.keras` file to write.
+    """
+    folder = run.checkpoints / f"epoch_{epoch:04d}"
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_model(partial / "trainer.keras")
+    (partial / "state.json").write_text(json.dumps(state))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+    for older in run.list_checkpoints()[:-NUM_CHECKPOINTS]:
+        shutil.rmtree(older)
+
+
+def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
+    """Finds the newest sound checkpoint.
+
+    Returns:
+        The path of its `.keras` file and its state; None where there are no
+        checkpoints.
+
+    Raises:
+        InputError: there are some, but all are damaged.
+    """
+    folders = run.list_checkpoints()
+    for folder in reversed(folders):
+        try:
+            return folder / "trainer.keras", _read_state(folder)
+        except Exception as error:  # zipfile has many, for broken files
+            print(f"{folder} is damaged ({error}): not used.")
+    if folders:
+        raise InputError(
+            f"All checkpoints of {run.path} are damaged: delete that "
+            "directory, or give another --workdir."
+        )
+    return None
+
+
+def _read_state(folder):
+    """The state of a checkpoint, whose model must be whole, too."""
+    state = json.loads((folder / "state.json").read_text())
+    with zipfile.ZipFile(folder / "trainer.keras") as model:
+        broken = model.testzip()
+    if broken:
+        raise ValueError(f"{broken} of trainer.keras has another checksum")
+    return state
 
 
 def load_state(
     settings: Settings, run: Run, source: DataSource
 ) -> tuple[tuple[Path, dict] | None, dict]:
-    """The newest checkpoint, if there is one, and the state to go on from.
+    """Loads the state to resume from.
+
+    Returns:
+        What `load_checkpoint` returns, and the state: `epoch`, the epochs
+        trained so far; `best_epoch` and `best_accuracy`; `history`.
 
     Raises:
         InputError: the run is on a folder of images that has changed since.
     """
-    checkpoint = run.load_checkpoint()
-    state = checkpoint[1] if checkpoint else new_state()
+    checkpoint = load_checkpoint(run)
+    state = {
+        "epoch": 0,
+        "best_epoch": 0,
+        "best_accuracy": -1.0,
+        "history": {"loss": [], "accuracy": [], "seconds": []},
+    }
+    if checkpoint:
+        state = checkpoint[1]
     if settings.dataset == "folder":
         found = source.load("all").compute_fingerprint()
-        # What is split otherwise would be tested on what it was trained on.
+        # Split otherwise, it would be tested on what it was trained on.
         if state.setdefault("images", found) != found:
             raise InputError(
                 f"The images in --data_dir={source.data_dir} are not those "
-                f"that --workdir={run.path} has been trained on: put them back "
-                "as they were, or give another --workdir."
+                f"that --workdir={run.path} was trained on: restore them, or "
+                "give another --workdir."
             )
     return checkpoint, state
 
 
 def is_finished(settings: Settings, state: dict) -> bool:
-    """Whether epochs, patience or minutes are at their end."""
+    """Tells whether epochs, patience or minutes have run out."""
     stale = state["epoch"] - state["best_epoch"]
     minutes = sum(state["history"]["seconds"]) / 60
     return (
@@ -62,7 +126,7 @@ def is_finished(settings: Settings, state: dict) -> bool:
     )
 
 
-class RunState(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Validates each epoch, keeps the best, and stores what a restart needs.
 
     Weights, optimizer, best accuracy, patience and history are one state,
@@ -72,8 +136,9 @@ class RunState(keras.callbacks.Callback):
         run: where to write.
         state: as of the last epoch; changed in place.
         settings: of the training.
-        siamese: of `kept_models.build_validated`.
-        validation, trials: see `training.make_validation`.
+        siamese: the model to validate, of `builders.build_evaluation_model`.
+        validation: characters that take no part in training.
+        trials: one-shot trials over them.
     """
 
     def __init__(
@@ -89,7 +154,7 @@ class RunState(keras.callbacks.Callback):
         super().__init__()
         self._run, self._state, self._settings = run, state, settings
         self._siamese = siamese
-        self._kept = kept_models.build_kept(settings, siamese)
+        self._final = builders.build_final_model(settings, siamese)
         self._validation, self._trials = validation, trials
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -97,7 +162,7 @@ class RunState(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Validates, keeps, stores; stops when patience is at its end.
+        """Validates, keeps, stores; stops when patience has run out.
 
         Raises:
             DivergedError: the loss, or a score, is not finite.
@@ -105,54 +170,62 @@ class RunState(keras.callbacks.Callback):
         """
         if not math.isfinite(logs["loss"]):
             raise self._diverged(f"The loss became {logs['loss']}", epoch)
-        siamese = self._siamese
-        kept_models.update_validated(self._settings, self.model, siamese)
-        if self._kept is not siamese:
-            views.update_head(self._kept, siamese)
-        try:
-            result = evaluate_trials(
-                SiameseScorer(self._kept), self._validation.images, self._trials
-            )
-        except NanScoreError as error:  # of the epoch's last update
-            raise self._diverged("Scores became NaN", epoch) from error
-        logs["one_shot_accuracy"] = result["accuracy"]
-        state = self._state
-        state["epoch"] = epoch + 1
-        is_best = result["accuracy"] > state["best_accuracy"]
-        if is_best:
-            state["best_accuracy"] = result["accuracy"]
-            state["best_epoch"] = epoch + 1
-        history = state["history"]
-        history["loss"].append(logs["loss"])
-        history["accuracy"].append(result["accuracy"])
-        history["seconds"].append(time.perf_counter() - self._start)
+        logs["one_shot_accuracy"] = self._validate(epoch)
+        is_best = self._update_state(epoch, logs)
         try:
             self._store(is_best)
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"Epoch {epoch + 1} could not be stored in {self._run.path}: "
-                f"{error}. Make room for it; the same command then goes on "
+                f"{error}. Make room for it; the same command then resumes "
                 f"after epoch {epoch}."
             ) from error
-        if is_finished(self._settings, state):
+        if is_finished(self._settings, self._state):
             self.model.stop_training = True
 
-    def _diverged(self, what, epoch):
-        return DivergedError(
-            f"{what} in epoch {epoch + 1}: try lower rates than "
-            f"{_learning_rates(self._settings)} in a new --workdir."
+    def _validate(self, epoch):
+        """The one-shot accuracy of the final model as it is now."""
+        siamese = self._siamese
+        builders.update_evaluation_model(self._settings, self.model, siamese)
+        if self._final is not siamese:
+            views.update_head(self._final, siamese)
+        drawings = EmbeddedDrawings(
+            SiameseScorer(self._final), self._validation.images
         )
+        try:
+            return evaluate_trials(drawings, self._trials)["accuracy"]
+        except NanScoreError as error:  # of the epoch's last update
+            raise self._diverged("Scores became NaN", epoch) from error
+
+    def _update_state(self, epoch, logs):
+        """Counts the epoch; returns whether it is the best one so far."""
+        state, accuracy = self._state, logs["one_shot_accuracy"]
+        state["epoch"] = epoch + 1
+        is_best = accuracy > state["best_accuracy"]
+        if is_best:
+            state["best_accuracy"], state["best_epoch"] = accuracy, epoch + 1
+        history = state["history"]
+        history["loss"].append(logs["loss"])
+        history["accuracy"].append(accuracy)
+        history["seconds"].append(time.perf_counter() - self._start)
+        return is_best
 
     def _store(self, is_best):
         """Writes all files of an epoch; the checkpoint last, as it counts."""
         run, state = self._run, self._state
         if is_best:
-            run.save_model(self._kept.save)
+            run.save_model(self._final.save)
         write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
-        run.save_checkpoint(state["epoch"], state, self.model.save)
+        save_checkpoint(run, state["epoch"], state, self.model.save)
+
+    def _diverged(self, what, epoch):
+        return DivergedError(
+            f"{what} in epoch {epoch + 1}: try lower rates than "
+            f"{_format_rates(self._settings)} in a new --workdir."
+        )
 
 
-def _learning_rates(settings):
+def _format_rates(settings):
     """The flag that says how fast the training learns, as given."""
     if settings.optimizer == "layerwise_sgd":
         rates = ",".join(map(str, settings.layer_learning_rates))

@@ -68,7 +68,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 @contextlib.contextmanager
 def other_workers():
-    """Tells in one line that another worker has stopped.
+    """Makes the errors of another worker's end an `InputError`.
 
     Raises:
         InputError: it has.
@@ -83,7 +83,7 @@ def other_workers():
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"Another worker has stopped ({reason}): give the same commands "
-            "again on all of them, and the training goes on."
+            "again on all of them to resume."
         ) from error
 
 

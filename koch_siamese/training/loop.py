@@ -9,24 +9,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from koch_siamese.backend import make_deterministic
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import InputError
-from koch_siamese.evaluation.protocols import (
-    evaluate_protocol,
-    make_trials,
-)
-from koch_siamese.evaluation.scoring import SiameseScorer
-from koch_siamese.models import loading
+from koch_siamese.evaluation.protocols import PROTOCOLS, Evaluator
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import writing_events
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.trials import Trials
-from koch_siamese.training import builders, distribution, kept_models
-from koch_siamese.training.checkpoints import RunState, is_finished, load_state
-from koch_siamese.training.finalize import inspect
+from koch_siamese.training import builders, distribution
+from koch_siamese.training.checkpoints import (
+    CheckpointCallback,
+    is_finished,
+    load_state,
+)
+from koch_siamese.training.finalize import finalize
 
 # Section 4.2 validates on four drawers; embedding all 20 after each epoch
 # would cost a CPU more than it tells.
@@ -43,18 +44,18 @@ def train_and_evaluate(
 ) -> list[dict] | None:
     """Trains a siamese network, keeps its best epoch and evaluates that.
 
-    A training that was interrupted goes on from its last epoch; of one that is
-    finished the results are returned.
+    A training that was interrupted resumes after its last epoch; for a finished
+    one the results are returned.
 
     Args:
         settings: what to train.
         workdir: the run's directory.
-        data_dir, manual_dir: see `datasets.DataSource`.
+        data_dir, manual_dir: see `data.sources.DataSource`.
         flagfile: the name of the recipe, for the run and its result files.
 
     Returns:
         A result for each of `settings.protocols`, see
-        `protocols.evaluate_protocol`. None from a worker that is not the
+        `evaluation.protocols.Evaluator`. None in a worker that is not the
         chief of several.
 
     Raises:
@@ -74,30 +75,8 @@ def train_and_evaluate(
         run.require_own(data_dir if settings.dataset == "folder" else None)
         with run.lock():
             run.claim(settings, flagfile)
-            _train_and_inspect(settings, run, source, strategy)
-            return [
-                _evaluate(settings, run, protocol, source)
-                for protocol in settings.protocols
-            ]
-
-
-def make_deterministic():
-    """Has TensorFlow add up in one order, from run to run.
-
-    Batch normalisation needs the second: what runs side by side ends in any
-    order.
-
-    Raises:
-        InputError: TensorFlow has already worked in this process.
-    """
-    tf.config.experimental.enable_op_determinism()
-    try:
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError as error:
-        raise InputError(
-            "--deterministic comes too late: TensorFlow has already worked in "
-            "this process. Train in a new one."
-        ) from error
+            _train_and_finalize(settings, run, source, strategy)
+            return _evaluate(settings, run, source)
 
 
 def make_source(
@@ -113,50 +92,52 @@ def make_source(
     )
 
 
-def _evaluate(settings, run, protocol, source):
-    """The result of one protocol, measured unless that has been done."""
-    path = run.results / f"{protocol}.json"
-    if not (path.exists() and _answers(path, settings, run)):
-        model = loading.load_model(run.model)
-        result = evaluate_protocol(
-            SiameseScorer(model),
-            protocol,
-            source,
-            num_trials=settings.num_trials,
-            ways=settings.ways,
-            shots=settings.shots,
-            seed=settings.seed,
-        )
-        result |= {"model": str(run.model)} | run.origin()
-        run.write_result(protocol, result)
-    return json.loads(path.read_text())
+def _evaluate(settings, run, source):
+    """A result for each protocol, measured unless that has been done."""
+    evaluator, results = None, []
+    for protocol in settings.protocols:
+        path = run.results / f"{protocol}.json"
+        if not (path.exists() and _is_current(path, settings, run)):
+            if evaluator is None:
+                scorer = SiameseScorer(load_model(run.model))
+                evaluator = Evaluator(scorer, source)
+            result = evaluator.evaluate(
+                protocol,
+                num_trials=settings.num_trials,
+                ways=settings.ways,
+                shots=settings.shots,
+                seed=settings.seed,
+            )
+            result |= {"model": str(run.model)} | run.describe_training()
+            run.write_result(protocol, result)
+        results.append(json.loads(path.read_text()))
+    return results
 
 
-def _answers(path, settings, run):
+def _is_current(path, settings, run):
     """Whether a result is of these settings, and of the finished training."""
     if settings.dataset == "folder":  # which one, and as it was when?
         return False
     result = json.loads(path.read_text())
-    asked = run.origin()
-    if result["protocol"] != "lake":
+    asked = run.describe_training()
+    protocol = PROTOCOLS[result["protocol"]]
+    if not protocol.fixed:
         asked |= {"dataset": settings.dataset, "split": "test"}
-        asked |= {"num_trials": settings.num_trials, "seed": settings.seed}
-    if result["protocol"] in ("within_alphabet", "cross_alphabet"):
-        asked |= {"ways": settings.ways, "shots": settings.shots}
+    asked |= {name: getattr(settings, name) for name in protocol.options}
     return asked.items() <= result.items()
 
 
-def _train_and_inspect(settings, run, source, strategy):
+def _train_and_finalize(settings, run, source, strategy):
     """All that comes before the evaluation, unless it has been done."""
     if run.thresholds.exists():  # the last file that is written here
         _, state = load_state(settings, run, source)
         if is_finished(settings, state):
-            loading.load_model(run.model)  # or it tells what is broken
+            load_model(run.model)  # or it says what is broken
             return
     _check_protocols(settings, source)
     validation = make_validation(settings, source)
     train(settings, run, source, validation, strategy=strategy)
-    inspect(run, *validation, ways=settings.ways, seed=settings.seed)
+    finalize(run, *validation, ways=settings.ways, seed=settings.seed)
 
 
 def make_validation(
@@ -169,8 +150,7 @@ def make_validation(
     characters = source.load("validation")
     drawers = np.unique(characters.drawer)[:NUM_VALIDATION_DRAWERS]
     characters = characters.of_drawers(drawers)
-    trials = make_trials(
-        "within_alphabet",
+    trials = PROTOCOLS["within_alphabet"].sample(
         characters,
         num_trials=settings.validation_trials,
         ways=settings.ways,
@@ -211,7 +191,9 @@ def train(
         keras.utils.set_random_seed(settings.seed)
         siamese, trainer = _build_or_load(settings, checkpoint, strategy)
         validation = validation or make_validation(settings, source)
-        callback = RunState(run, state, settings, siamese, *validation)
+        callback = CheckpointCallback(
+            run, state, settings, siamese, *validation
+        )
         _fit(settings, run, source, trainer, state, [callback, *callbacks])
     figures.save_figure(
         charts.draw_learning_curves(state["history"]),
@@ -259,17 +241,16 @@ def _load_training(settings, source):
 
 
 def _check_protocols(settings, source):
-    """Tells before the training what the evaluation would fail by."""
-    for protocol in {"within_alphabet", "cross_alphabet"}.intersection(
-        settings.protocols
-    ):
-        make_trials(
-            protocol,
-            source.load("test"),
-            num_trials=1,
-            ways=settings.ways,
-            shots=settings.shots,
-        )
+    """Says before the training what the evaluation would fail with."""
+    for name in settings.protocols:
+        protocol = PROTOCOLS[name]
+        if not protocol.fixed:
+            protocol.sample(
+                source.load("test"),
+                num_trials=2,
+                ways=settings.ways,
+                shots=settings.shots,
+            )
 
 
 def _build_or_load(settings, checkpoint, strategy):
@@ -278,11 +259,11 @@ def _build_or_load(settings, checkpoint, strategy):
         if checkpoint:
             path, state = checkpoint
             print(
-                f"Going on after epoch {state['epoch']} of {settings.epochs}."
+                f"Resuming after epoch {state['epoch']} of {settings.epochs}."
             )
             trainer = keras.models.load_model(path)
             siamese = build_siamese(get_embedding(trainer), get_head(trainer))
         else:
             siamese = builders.build_model(settings)
             trainer = builders.build_trainer(settings, siamese)
-    return kept_models.build_validated(settings, siamese), trainer
+    return builders.build_evaluation_model(settings, siamese), trainer

@@ -24,7 +24,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
     where `mu_j(t)` rises linearly from 0.5 to `mu_j` within `ramp_epochs`. (As
     printed, the paper's update lets L2 grow the weights, a typo.) Biases have
     no L2. The schedule is a pure function of `iterations`, so that a restored
-    optimizer goes on where it stood.
+    optimizer resumes where it stood.
 
     Args:
         learning_rates: eta_j, one for each layer with weights, in the order in
@@ -69,7 +69,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         is_kernel = [x.path.endswith("kernel") for x in variables]
         place = [order[layer] for layer in layers]
         self._eta, self._mu, self._lambda = (
-            [spread(name, values, len(order))[i] for i in place]
+            [broadcast_to_layers(name, values, len(order))[i] for i in place]
             for name, values in (
                 ("learning_rates", self.learning_rates),
                 ("momentums", self.momentums),
@@ -110,7 +110,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         }
 
 
-def spread(
+def broadcast_to_layers(
     name: str, values: Sequence[float], num_layers: int
 ) -> Sequence[float]:
     """A value for each layer, of one for all or one for each.

@@ -10,7 +10,7 @@ from typing import Protocol
 from koch_siamese.errors import InputError
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
-from koch_siamese.training.optimizers import spread
+from koch_siamese.training.optimizers import broadcast_to_layers
 
 LEARNING_RATES = (1e-4, 1e-1)
 MOMENTUMS = (0.0, 1.0)
@@ -101,7 +101,7 @@ def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
     point = {
         f"{name}_{i}": min(max(value, low), high)
         for name, values, (low, high) in searched
-        for i, value in enumerate(spread(name, values, num_layers))
+        for i, value in enumerate(broadcast_to_layers(name, values, num_layers))
     }
     if search_network:
         filters, kernel_sizes, units = builders.get_layer_sizes(settings)

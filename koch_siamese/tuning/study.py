@@ -19,15 +19,17 @@ from koch_siamese.reporting import charts
 from koch_siamese.reporting.figures import save_figure
 from koch_siamese.reporting.text import format_table
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import write_result, write_whole
 from koch_siamese.runs.settings import Settings
+from koch_siamese.training.checkpoints import load_checkpoint
 from koch_siamese.training.loop import make_validation, train
 from koch_siamese.tuning.space import suggest_settings, to_point
 
 STUDY = "koch_siamese"
 HEARTBEAT_SECONDS = 10  # a process that is silent for twice as long is dead
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
-RUN = "run"  # the number of the directory in which a trial goes on
+RUN = "run"  # the number of the directory in which a trial resumes
 
 
 class Search:
@@ -74,7 +76,7 @@ class Search:
             database = optuna.storages.RDBStorage(
                 storage or f"sqlite:///{self._workdir / 'search.db'}",
                 heartbeat_interval=HEARTBEAT_SECONDS,
-                heartbeat_stale_trial_callback=_take_up_again,
+                heartbeat_stale_trial_callback=_enqueue_again,
             )
         except (OSError, ImportError, RuntimeError, SQLAlchemyError) as error:
             raise InputError(
@@ -92,13 +94,13 @@ class Search:
         )
 
     def _require_same_settings(self):
-        asked = self._settings.to_flags()
+        asked = format_flags(self._settings)
         known = self._study.user_attrs.get("settings")
         if known is None:
             self._study.set_user_attr("settings", asked)
             self._study.set_user_attr("search_network", self._search_network)
         elif (
-            Settings.from_flags(known) != self._settings
+            parse_flags(known) != self._settings
             or self._study.user_attrs["search_network"] != self._search_network
         ):
             was = set(known.splitlines()) - set(asked.splitlines())
@@ -152,13 +154,13 @@ class Search:
         try:
             with run.lock():
                 run.claim(settings)
-                self._go_on(trial, run, settings, source, validation)
+                self._resume(trial, run, settings, source, validation)
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
         except optuna.TrialPruned:
             raise
         except BaseException:
-            _take_up_again(self._study, trial)
+            _enqueue_again(self._study, trial)
             raise
         finally:
             state = _read_state(run)
@@ -166,9 +168,9 @@ class Search:
                 trial.set_user_attr(name, value)
         return state["accuracy"]
 
-    def _go_on(self, trial, run, settings, source, validation):
+    def _resume(self, trial, run, settings, source, validation):
         """Trains a run from where it stands, and reports each epoch."""
-        _, state = run.load_checkpoint() or (None, None)
+        _, state = load_checkpoint(run) or (None, None)
         before = state["history"]["accuracy"] if state else []
         for epoch, accuracy in enumerate(before):
             trial.report(accuracy, epoch)
@@ -233,7 +235,7 @@ class Search:
         runs = self.describe_runs()
         best = max(runs, key=lambda run: run["accuracy"])
         report = {"best": best["run"], "seed": self._settings.seed}
-        report |= {"settings": self._settings.to_flags(), "runs": runs}
+        report |= {"settings": format_flags(self._settings), "runs": runs}
         write_result(self._workdir / "search.json", report)
         settings = suggest_settings(
             FixedTrial(best["parameters"]), self._settings, self._search_network
@@ -243,7 +245,7 @@ class Search:
             f"# Run {best['run']}, the best of {len(runs)} of a search: "
             f"{best['accuracy']:.2%} one-shot\n# accuracy on "
             f"{settings.validation_trials} validation trials after "
-            f"{best['epochs']} epochs at most.\n{settings.to_flags()}",
+            f"{best['epochs']} epochs at most.\n{format_flags(settings)}",
         )
         save_figure(charts.draw_search(runs), self._workdir / "search.png")
 
@@ -253,7 +255,7 @@ _STATE = ("accuracy", "epochs", "seconds")
 
 def _read_state(run: Run) -> dict[str, float]:
     """How far a run got, if it had an epoch."""
-    _, state = run.load_checkpoint() or (None, None)
+    _, state = load_checkpoint(run) or (None, None)
     if state is None:
         return {}
     values = (
@@ -264,8 +266,8 @@ def _read_state(run: Run) -> dict[str, float]:
     return dict(zip(_STATE, values, strict=True))
 
 
-def _take_up_again(study, trial):
-    """Lets a trial that was cut short go on in its run's directory."""
+def _enqueue_again(study, trial):
+    """Lets a trial that was cut short resume in its run's directory."""
     study.enqueue_trial(trial.params, user_attrs={RUN: _number(trial)})
 
 

@@ -1,6 +1,8 @@
 """The commands as a user calls them: flags, one-line answers, exit codes."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +16,9 @@ from conftest import (
     find_imported,
 )
 from drawing import draw, save
+
+from koch_siamese.runs.flagfiles import format_flags
+from koch_siamese.runs.settings import Settings
 
 TINY_FLAGS = REPOSITORY / "tests" / "tiny.flags"
 
@@ -31,7 +36,7 @@ def run(glyphs_dir, tmp_path_factory):
 def test_train_prints_a_table_and_where_all_is(run):
     workdir, answer = run
     assert "95 % interval" in answer.stdout
-    assert "nearest neighbour" in answer.stdout
+    assert "nearest neighbor" in answer.stdout
     assert str(workdir) in answer.stdout
     result = json.loads((workdir / "results/within_alphabet.json").read_text())
     history = json.loads((workdir / "history.json").read_text())
@@ -160,10 +165,10 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("train", ["--batch_size=-1"], "--batch_size is -1"),
         ("train", ["--batch_size=many"], "batch_size"),
         ("train", ["--filters=64,x"], "--filters is '64,x'"),
-        ("train", ["--colour=red"], "colour"),
+        ("train", ["--color=red"], "color"),
         ("train", ["workdir=x"], "'workdir=x' is not a flag"),
         ("train", ["--flagfile=absent.flags"], "--flagfile cannot be"),
-        ("train", [f"--flagfile={TINY_MODEL}"], "--flagfile is no text"),
+        ("train", [f"--flagfile={TINY_MODEL}"], "--flagfile is not text"),
         ("train", ["--crop=maybe"], "maybe: Non-boolean"),
         ("train", ["--learning_rate=inf"], "--learning_rate is inf"),
         ("train", ["--num_trials=100000000"], "at most 10000000"),
@@ -172,7 +177,7 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("evaluate", [], "--workdir"),
         ("evaluate", ["--ways=0", "--model=hausdorff"], "ways"),
         ("evaluate", ["--protocol=all"], "protocol"),
-        ("evaluate", ["--protocol=lake", "--ways=5"], "fixed (ways: 20)"),
+        ("evaluate", ["--protocol=lake", "--ways=5"], "always has 20"),
         ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
         ("evaluate", ["--workdir=absent"], "holds no run"),
         ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
@@ -228,27 +233,41 @@ def test_no_data_and_no_network_end_soon_in_one_line(tmp_path):
 
 
 def test_without_flags_train_is_the_quickstart():
-    from koch_siamese.runs.settings import Settings
-
     text = (REPOSITORY / "experiments/quickstart.flags").read_text()
     lines = [line for line in text.splitlines() if line.startswith("--")]
     workdir = "--workdir=runs/quickstart"
     assert workdir in lines
     lines.remove(workdir)
-    assert sorted(lines) == sorted(Settings().to_flags().split())
+    assert sorted(lines) == sorted(format_flags(Settings()).split())
 
 
 def test_help_has_the_settings_and_the_shared_flags():
     answer = call("train", "--help")
     assert answer.returncode == 0
-    for name in ("learning_rate", "workdir", "data_dir"):
-        assert f"--{name}:" in answer.stdout or f"--[no]{name}:" in (
-            answer.stdout
-        )
+    for field in dataclasses.fields(Settings):
+        name = field.name if field.type is not bool else f"[no]{field.name}"
+        assert answer.stdout.count(f"  --{name}:") == 1
+    assert answer.stdout.count("  --workdir:") == 1
+    titles = re.findall(r"^(\w[\w ]+):$", answer.stdout, re.MULTILINE)
+    assert titles == [
+        "Data",
+        "Network",
+        "Batches",
+        "Loss and optimizer",
+        "Evaluation",
+        "Run",
+    ]
+
+
+def test_help_of_a_command_without_settings():
+    answer = call("classify", "--help")
+    assert answer.returncode == 0
+    for name in ("support", "model", "data_dir"):
+        assert answer.stdout.count(f"  --{name}:") == 1
 
 
 def test_flags_are_read_without_tensorflow():
-    heavy = ("tensorflow", "keras", "numpy")
+    heavy = ("tensorflow", "keras", "matplotlib")
     assert find_imported("koch_siamese.train", heavy) == []
 
 

@@ -11,10 +11,9 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, assert_one_line, call
 
-from koch_siamese.evaluation.calibration import Thresholds, compute_probability
-from koch_siamese.inference import endpoints, exporters
+from koch_siamese.images import fit_by_products
+from koch_siamese.inference import exporters
 from koch_siamese.models import views
-from koch_siamese.models.distortions import DISTORTIONS
 from koch_siamese.models.siamese import (
     Preprocessing,
     build_fast_siamese,
@@ -23,6 +22,8 @@ from koch_siamese.models.siamese import (
     get_thresholds,
     set_thresholds,
 )
+from koch_siamese.models.thresholds import Thresholds, compute_probability
+from koch_siamese.sampling.distortions import DISTORTIONS
 
 HAS_ONNX = all(
     importlib.util.find_spec(name)
@@ -197,7 +198,7 @@ def test_portable_fit_is_that_of_preprocessing(shape):
     images = draw_images(2, *shape)
     preprocessing = Preprocessing(16)
     np.testing.assert_allclose(
-        preprocessing(endpoints.fit_images(images, 16)),
+        preprocessing(fit_by_products(images, 16)),
         preprocessing(images),
         atol=1e-6,
     )

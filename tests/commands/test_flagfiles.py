@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, call
 
-from koch_siamese.cli import read_flagfile
 from koch_siamese.data.sources import load_characters
+from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.training import builders
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))

@@ -252,7 +252,7 @@ def run(place):
         Settings(epochs=3, seed=7, num_trials=400, max_minutes=9.0),
         "experiments/one.flags",
     )
-    run.write_result("lake", RESULT | run.origin())
+    run.write_result("lake", RESULT | run.describe_training())
     run.write_result("lake_hausdorff", RESULT | {"flagfile": None})
     run.write_result("thresholds", {"same": 1})
     return run
@@ -268,7 +268,7 @@ def test_add_names_results_by_recipe_and_seed(place, run):
         "one_seed7_thresholds.json",
     }
     assert (
-        "lake_hausdorff.json: it is of runs/one/model.keras, without"
+        "lake_hausdorff.json is a result of runs/one/model.keras, without"
         in answer.stdout
     )
     added = (results / "one_seed7_lake.json").read_bytes()

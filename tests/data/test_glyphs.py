@@ -151,8 +151,8 @@ def test_no_two_drawings_are_equal(ink):
     )
 
 
-def test_pixels_alone_recognise_some_but_not_most(ink):
-    # Cosine nearest neighbour, 20-way one-shot within an alphabet: chance is
+def test_pixels_alone_recognize_some_but_not_most(ink):
+    # Cosine nearest neighbor, 20-way one-shot within an alphabet: chance is
     # 5 %, Omniglot gives about 20 %.
     images, alphabets, labels, drawers = ink
     flat = images.reshape(len(images), -1).astype(np.float32)

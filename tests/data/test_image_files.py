@@ -14,7 +14,7 @@ from koch_siamese.errors import InputError
 def variants():
     drawing = draw()
     grey = np.asarray(drawing)
-    colours = drawing.convert("RGB")
+    colors = drawing.convert("RGB")
     alpha = Image.fromarray(255 - grey)
     clear = {"black": Image.new("RGB", (105, 105), "black")}
     clear["white"] = Image.new("RGB", (105, 105), "white")
@@ -27,8 +27,8 @@ def variants():
         "clean.bmp": drawing,
         "one_bit.png": drawing.convert("1"),
         "inverted.png": Image.fromarray(255 - grey),
-        "colours.png": colours,
-        "palette.png": colours.quantize(8),
+        "colors.png": colors,
+        "palette.png": colors.quantize(8),
         "yellow.png": Image.merge(
             "RGB", [clear["white"].split()[0]] * 2 + [drawing]
         ),
@@ -151,9 +151,9 @@ def photograph(image, paper=200, ink=60):
     blurred = image.filter(ImageFilter.GaussianBlur(1))
     light = np.linspace(0.6, 1, image.width)
     grey = (ink + (paper - ink) / 255 * np.asarray(blurred)) * light
-    colours = grey[..., np.newaxis] * [1.1, 1, 0.8]
-    colours += rng.normal(0, 6, colours.shape)
-    return Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+    colors = grey[..., np.newaxis] * [1.1, 1, 0.8]
+    colors += rng.normal(0, 6, colors.shape)
+    return Image.fromarray(colors.clip(0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("crop", [False, True])

@@ -34,7 +34,7 @@ def test_labels_become_characters_on_light_paper(data_dir):
     np.testing.assert_array_equal(ink, np.repeat([4, 9, 16, 25, 36], 4))
 
 
-def test_colour_and_sizes_are_fitted_to_a_square(data_dir):
+def test_color_and_sizes_are_fitted_to_a_square(data_dir):
     pictures = load_characters("tiny_photographs", "test", data_dir=data_dir)
     assert pictures.images.shape == (2, 105, 105)
     # 20 x 40 becomes 52 x 105; the rest is paper of the image's own grey.

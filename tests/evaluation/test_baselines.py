@@ -9,8 +9,8 @@ from koch_siamese.evaluation.baselines import (
     PixelsEuclidean,
     modified_hausdorff_distance,
 )
-from koch_siamese.evaluation.protocols import make_trials
-from koch_siamese.evaluation.scoring import evaluate_trials
+from koch_siamese.evaluation.protocols import PROTOCOLS
+from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 
 INK, PAPER = 0, 255
 
@@ -88,8 +88,10 @@ def test_modified_hausdorff_refuses_blank_drawings():
 def test_official_trials_give_the_known_figures(
     omniglot_test_split, scorer, accuracy
 ):
-    trials = make_trials("lake", omniglot_test_split)
-    result = evaluate_trials(scorer, omniglot_test_split.images, trials)
+    trials = PROTOCOLS["lake"].sample(omniglot_test_split)
+    result = evaluate_trials(
+        EmbeddedDrawings(scorer, omniglot_test_split.images), trials
+    )
     assert result["accuracy"] == accuracy
     assert result["num_trials"] == 400
 

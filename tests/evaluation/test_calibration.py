@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 
 from koch_siamese.evaluation.calibration import (
-    Thresholds,
     compute_absence_thresholds,
-    compute_probability,
     compute_same_threshold,
     compute_slope,
 )
+from koch_siamese.models.thresholds import Thresholds, compute_probability
 
 
 def test_same_threshold_by_hand():

@@ -4,10 +4,10 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.evaluation.scoring import (
-    SiameseScorer,
+    EmbeddedDrawings,
     evaluate_trials,
-    score_trials,
 )
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_fast_siamese
 from koch_siamese.sampling.trials import sample_trials
 
@@ -47,7 +47,9 @@ class Scorer:
 
 
 def test_oracle_is_always_right():
-    result = evaluate_trials(Scorer(), CHARACTERS.images, TRIALS)
+    result = evaluate_trials(
+        EmbeddedDrawings(Scorer(), CHARACTERS.images), TRIALS
+    )
     assert result["accuracy"] == 1.0
     assert result["ci95"][1] == 1.0
     assert (result["num_trials"], result["ways"], result["shots"]) == (
@@ -59,25 +61,31 @@ def test_oracle_is_always_right():
 
 @pytest.mark.parametrize("answer", [0.0, -3.5, 1e30])
 def test_constant_scorer_gets_exactly_one_in_twenty(answer):
-    result = evaluate_trials(Scorer(answer), CHARACTERS.images, TRIALS)
+    result = evaluate_trials(
+        EmbeddedDrawings(Scorer(answer), CHARACTERS.images), TRIALS
+    )
     assert result["accuracy"] == 0.05
 
 
 def test_nan_is_an_error():
     with pytest.raises(ValueError, match="NaN"):
-        evaluate_trials(Scorer(np.nan), CHARACTERS.images, TRIALS)
+        evaluate_trials(
+            EmbeddedDrawings(Scorer(np.nan), CHARACTERS.images), TRIALS
+        )
 
 
 def test_every_drawing_is_embedded_once():
     scorer = Scorer()
-    score_trials(scorer, CHARACTERS.images, TRIALS)
+    EmbeddedDrawings(scorer, CHARACTERS.images).score_trials(TRIALS)
     assert scorer.embedded <= len(CHARACTERS)
 
 
 def test_scores_are_the_mean_logit_over_shots():
     keras.utils.set_random_seed(0)
     model = build_fast_siamese(16, (4,))
-    scores = score_trials(SiameseScorer(model), CHARACTERS.images, TRIALS)
+    scores = EmbeddedDrawings(
+        SiameseScorer(model), CHARACTERS.images
+    ).score_trials(TRIALS)
     for trial in (0, 699):
         for way in (0, 19):
             support = CHARACTERS.images[TRIALS.support[trial, way]]

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.calibration import Thresholds, compute_probability
 from koch_siamese.inference.gallery import (
     Gallery,
     answer_queries,
     score_characters,
 )
+from koch_siamese.models.thresholds import Thresholds, compute_probability
 
 GALLERY = Gallery(
     ("b", "a", "b"),

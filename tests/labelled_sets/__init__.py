@@ -31,7 +31,7 @@ class TinyDigits(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyPhotographs(TinyDigits):
-    """Dark on light, in colour, of different sizes."""
+    """Dark on light, in color, of different sizes."""
 
     def _info(self):
         features = {

@@ -7,7 +7,7 @@ from koch_siamese.models.normalization import GroupNormalization
 
 
 def make_layers(groups, shape):
-    """Ours and Keras' own, of the same weights, and something to normalise."""
+    """Ours and Keras' own, of the same weights, and something to normalize."""
     rng = np.random.default_rng(0)
     layers = [
         kind(groups)
@@ -111,7 +111,7 @@ def test_gradients_that_would_be_wrong_are_refused():
 
 def test_layers_share_what_is_compiled():
     one, other = GroupNormalization(2), GroupNormalization(4)
-    assert one._normalise is other._normalise
+    assert one._normalize is other._normalize
 
 
 def test_it_is_saved_and_loaded(tmp_path):

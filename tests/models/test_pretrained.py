@@ -12,14 +12,14 @@ from PIL import Image
 
 import koch_siamese
 from koch_siamese.data.sources import load_characters
-from koch_siamese.evaluation.calibration import compute_probability
-from koch_siamese.evaluation.protocols import make_trials
+from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.evaluation.scoring import (
-    SiameseScorer,
+    EmbeddedDrawings,
     evaluate_trials,
-    score_pairs,
 )
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import get_image_size, get_thresholds
+from koch_siamese.models.thresholds import compute_probability
 from koch_siamese.sampling.lake import load_lake_runs
 from koch_siamese.sampling.pairs import CharacterIndex, sample_pairs
 
@@ -56,7 +56,7 @@ def model():
 def lake(omniglot_dir):
     """Omniglot's test characters, and the official trials."""
     characters = load_characters("omniglot", "test", data_dir=omniglot_dir)
-    return characters, make_trials("lake", characters)
+    return characters, PROTOCOLS["lake"].sample(characters)
 
 
 def test_pretrained_model_is_small_and_has_thresholds(model):
@@ -70,7 +70,9 @@ def test_pretrained_model_is_small_and_has_thresholds(model):
 
 def test_pretrained_model_keeps_its_stated_accuracy(model, lake):
     characters, trials = lake
-    result = evaluate_trials(SiameseScorer(model), characters.images, trials)
+    result = evaluate_trials(
+        EmbeddedDrawings(SiameseScorer(model), characters.images), trials
+    )
     stated = json.loads(RESULT.read_text())["accuracy"]
     assert result["accuracy"] == pytest.approx(stated, abs=0.005)
 
@@ -82,7 +84,9 @@ def test_probabilities_are_as_often_right_as_they_say(model, lake):
     )
     rng = np.random.default_rng(0)
     first, second, same = sample_pairs(index, 10_000, rng)
-    scores = score_pairs(SiameseScorer(model), characters.images, first, second)
+    scores = EmbeddedDrawings(
+        SiameseScorer(model), characters.images
+    ).score_pairs(first, second)
     said = compute_probability(scores, get_thresholds(model))
     tenth = np.minimum(10 * said, 9).astype(int)
     off = [
@@ -95,7 +99,9 @@ def test_probabilities_are_as_often_right_as_they_say(model, lake):
 
 def test_saved_model_of_a_client_is_as_right_as_evaluate(model, lake, tmp_path):
     characters, trials = lake
-    expected = evaluate_trials(SiameseScorer(model), characters.images, trials)
+    expected = evaluate_trials(
+        EmbeddedDrawings(SiameseScorer(model), characters.images), trials
+    )
 
     def save(drawings):
         for drawing in drawings:

@@ -9,7 +9,6 @@ from conftest import TINY_MODEL
 
 import koch_siamese
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.calibration import Thresholds
 from koch_siamese.models import embeddings
 from koch_siamese.models.normalization import GroupNormalization
 from koch_siamese.models.siamese import (
@@ -25,6 +24,7 @@ from koch_siamese.models.siamese import (
     get_thresholds,
     set_thresholds,
 )
+from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.training import builders
 
 
@@ -98,7 +98,7 @@ def test_reduced_network_by_hand():
     )
 
 
-def test_initial_weights_before_a_batch_normalisation():
+def test_initial_weights_before_a_batch_normalization():
     embedding = embeddings.build_paper_embedding(
         35, (64, 32), (6, 4), (100,), batch_norm=True
     )
@@ -108,7 +108,7 @@ def test_initial_weights_before_a_batch_normalisation():
         assert np.std(kernel) == pytest.approx(stddev, rel=0.05)
 
 
-def test_batch_normalisation_is_folded_into_weights():
+def test_batch_normalization_is_folded_into_weights():
     keras.utils.set_random_seed(0)
     sizes = (16, (4, 6), (3, 2), (5, 7))
     trained = embeddings.build_paper_embedding(*sizes, batch_norm=True)
@@ -129,7 +129,7 @@ def test_batch_normalisation_is_folded_into_weights():
     np.testing.assert_allclose(trained(images), plain(images), atol=1e-5)
 
 
-def test_batch_normalisation_of_one_unit_by_hand():
+def test_batch_normalization_of_one_unit_by_hand():
     embedding = embeddings.build_paper_embedding(
         1, (), (), (1,), batch_norm=True
     )
@@ -163,7 +163,7 @@ def test_each_convolution_needs_a_kernel_size():
 def test_deeper_blocks_add_to_what_their_first_convolution_sees():
     deep = embeddings.build_fast_embedding(16, (4, 8), depth=2)
     # Convolutions of 36, 144 and 288 weights, two for each filter of a group
-    # normalisation, four for each of the batch normalisation.
+    # normalization, four for each of the batch normalization.
     assert deep.count_params() == 36 + 8 + 144 + 8 + 288 + 32
     plain = embeddings.build_fast_embedding(16, (4, 8))
     weights = deep.get_weights()
@@ -311,7 +311,7 @@ def test_model_of_an_earlier_version_still_loads(size, logits):
     assert get_image_size(model) == 24
 
 
-def test_older_model_trains_with_our_normalisation(monkeypatch):
+def test_older_model_trains_with_our_normalization(monkeypatch):
     keras_own = keras.layers.GroupNormalization
     with monkeypatch.context() as patch:
         patch.setattr(embeddings, "GroupNormalization", keras_own)

@@ -4,8 +4,7 @@ import pytest
 
 from koch_siamese.errors import InputError
 from koch_siamese.models import loading, views
-from koch_siamese.models.distortions import DISTORTIONS, warp, warp_in_all_ways
-from koch_siamese.models.layers import EuclideanDistance
+from koch_siamese.models.heads import EuclideanDistance
 from koch_siamese.models.siamese import (
     build_fast_siamese,
     build_siamese,
@@ -16,6 +15,8 @@ from koch_siamese.models.siamese import (
     get_head,
     get_image_size,
 )
+from koch_siamese.models.warp import warp, warp_in_all_ways
+from koch_siamese.sampling.distortions import DISTORTIONS
 
 RANGES = DISTORTIONS["elastic"]
 

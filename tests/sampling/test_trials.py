@@ -3,13 +3,15 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.metrics import (
+    compute_credit,
+    compute_margins,
+    wilson_interval,
+)
 from koch_siamese.sampling.trials import (
     TrialIndex,
     build_drawing_table,
-    compute_credit,
-    compute_margins,
     sample_trials,
-    wilson_interval,
 )
 
 CHARACTERS = make_characters((4, 6, 5), num_drawers=4)
@@ -119,7 +121,7 @@ def test_nan_is_an_error_and_infinite_is_not():
 
 
 def test_wilson_interval_against_known_values():
-    # By hand: centre (0.92 + 3.8415 / 800) / 1.0096 = 0.9160, spread 0.0268.
+    # By hand: center (0.92 + 3.8415 / 800) / 1.0096 = 0.9160, spread 0.0268.
     assert wilson_interval(368, 400) == pytest.approx(
         (0.8892, 0.9428), abs=1e-4
     )

@@ -6,7 +6,7 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.errors import InputError
-from koch_siamese.models.distortions import DISTORTIONS, AffineRanges
+from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
 from koch_siamese.training.batches import make_groups, make_pairs
 
 CHARACTERS = make_characters((3, 4, 5), num_drawers=3)

@@ -10,7 +10,7 @@ from experiments.robustness import distributed
 from koch_siamese.errors import InputError
 from koch_siamese.training import distribution
 
-# The paper's pairs, without batch normalisation: batches divide evenly.
+# The paper's pairs, without batch normalization: batches divide evenly.
 FLAGS = (
     "--dataset=glyphs/tiny",
     "--network=paper",
@@ -58,7 +58,7 @@ def test_two_devices_learn_as_one(alone, glyphs_dir, tmp_path):
 
 
 def test_two_devices_train_the_fast_network(glyphs_dir, tmp_path):
-    """Its normalisation has gradients of its own, which XLA compiles."""
+    """Its normalization has gradients of its own, which XLA compiles."""
     flags = [
         *("--dataset=glyphs/tiny", "--image_size=16", "--filters=8,8"),
         *("--group_characters=10", "--steps_per_epoch=10", "--epochs=2"),
@@ -91,7 +91,7 @@ def test_workers_learn_as_one_and_survive_a_killed_one(
         for each in workers:
             output, errors = each.communicate(timeout=240)
             assert each.returncode == 0, errors
-            assert "Going on after epoch" in output
+            assert "Resuming after epoch" in output
     loss, accuracy = read_history(tmp_path)
     assert len(loss) == 6
     np.testing.assert_allclose(loss[:3], alone[0], rtol=1e-6)

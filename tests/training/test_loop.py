@@ -10,8 +10,10 @@ from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import get_embedding, get_head
 from koch_siamese.runs import directory
+from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, checkpoints, kept_models
+from koch_siamese.training import builders, checkpoints
+from koch_siamese.training.checkpoints import load_checkpoint
 from koch_siamese.training.loop import train_and_evaluate
 
 TINY = Settings(
@@ -37,7 +39,7 @@ def train_in_two(settings, workdir, glyphs_dir):
     train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
     run = directory.Run(workdir)
     settings = dataclasses.replace(settings, epochs=2)
-    run.flags.write_text(settings.to_flags())
+    run.flags.write_text(format_flags(settings))
     run.thresholds.unlink()
     train(settings, workdir, glyphs_dir)
     return run
@@ -129,13 +131,13 @@ def test_evaluation_that_cannot_be_is_told_before_the_training(
     settings = dataclasses.replace(TINY, shots=50)
     with pytest.raises(InputError, match="50 shots"):
         train(settings, tmp_path, glyphs_dir)
-    assert directory.Run(tmp_path).load_checkpoint() is None
+    assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
 def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
-    # Without batch normalisation two runs on a CPU agree to the last bit.
+    # Without batch normalization two runs on a CPU agree to the last bit.
     def build_plain(image_size, filters, depth):
         images, x = embeddings.begin(image_size)
         x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
@@ -145,25 +147,22 @@ def test_killed_training_goes_on_from_its_last_epoch(
     monkeypatch.setattr(embeddings, "build_fast_embedding", build_plain)
     train(TINY, tmp_path / "whole", glyphs_dir)
 
-    original = directory.Run.save_checkpoint
+    original = checkpoints.save_checkpoint
 
-    def save_then_die(self, epoch, *arguments):
-        original(self, epoch, *arguments)
+    def save_then_die(run, epoch, *arguments):
+        original(run, epoch, *arguments)
         if epoch == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(directory.Run, "save_checkpoint", save_then_die)
+        patch.setattr(checkpoints, "save_checkpoint", save_then_die)
         with pytest.raises(KeyboardInterrupt):
             train(TINY, tmp_path / "killed", glyphs_dir)
     epochs = []
     monkeypatch.setattr(
-        directory.Run,
+        checkpoints,
         "save_checkpoint",
-        lambda self, epoch, *a: (
-            epochs.append(epoch),
-            original(self, epoch, *a),
-        ),
+        lambda run, epoch, *a: (epochs.append(epoch), original(run, epoch, *a)),
     )
     train(TINY, tmp_path / "killed", glyphs_dir)
     assert epochs == [3]
@@ -171,7 +170,7 @@ def test_killed_training_goes_on_from_its_last_epoch(
     whole, killed = (
         directory.Run(tmp_path / name) for name in ("whole", "killed")
     )
-    one, other = (run.load_checkpoint() for run in (whole, killed))
+    one, other = (load_checkpoint(run) for run in (whole, killed))
     assert one[1]["history"]["loss"] == other[1]["history"]["loss"]
     assert one[1]["best_epoch"] == other[1]["best_epoch"]
     one, other = (keras.models.load_model(x[0]) for x in (one, other))
@@ -189,7 +188,7 @@ def test_best_epoch_is_kept_and_patience_ends_training(
     _patch_accuracies(monkeypatch, [0.4, 0.6, 0.5, 0.6, 0.9])
     settings = dataclasses.replace(TINY, epochs=5, patience=2)
     train(settings, tmp_path, glyphs_dir)
-    _, state = directory.Run(tmp_path).load_checkpoint()
+    _, state = load_checkpoint(directory.Run(tmp_path))
     assert (state["epoch"], state["best_epoch"]) == (4, 2)
     assert state["history"]["accuracy"] == [0.4, 0.6, 0.5, 0.6]
 
@@ -208,7 +207,7 @@ def _patch_accuracies(monkeypatch, accuracies):
 def test_minutes_end_training(glyphs_dir, tmp_path):
     settings = dataclasses.replace(TINY, max_minutes=1e-6, protocols=())
     assert train(settings, tmp_path, glyphs_dir) == []
-    _, state = directory.Run(tmp_path).load_checkpoint()
+    _, state = load_checkpoint(directory.Run(tmp_path))
     assert state["epoch"] == 1
 
 
@@ -232,7 +231,7 @@ def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
     )
     run = train_in_two(settings, tmp_path, glyphs_dir)
 
-    path, state = run.load_checkpoint()
+    path, state = load_checkpoint(run)
     assert state["epoch"] == 2
     trainer = keras.models.load_model(path)
     model = koch_siamese.load_model(run.model)
@@ -245,7 +244,7 @@ def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
     again = dataclasses.replace(TINY, init=str(run.model), filters=(), views=2)
     plain = builders.build_model(again)
     assert get_embedding(plain).output.shape[1] == thirds.shape[1]
-    kept = kept_models.build_kept(again, plain)
+    kept = builders.build_final_model(again, plain)
     assert get_embedding(kept).output.shape[1] == 2 * thirds.shape[1]
 
 
@@ -262,14 +261,14 @@ PAPER = dataclasses.replace(
         {"objective": "contrastive", "sampling": "pairs"},
     ],
 )
-def test_batch_normalisation_is_not_kept(
+def test_batch_normalization_is_not_kept(
     glyphs_dir, tmp_path, monkeypatch, changes
 ):
     _patch_accuracies(monkeypatch, [0.4, 0.6])
     settings = dataclasses.replace(PAPER, batch_norm=True, epochs=1, **changes)
     run = train_in_two(settings, tmp_path, glyphs_dir)
 
-    path, state = run.load_checkpoint()
+    path, state = load_checkpoint(run)
     assert state["best_epoch"] == 2
     trained = get_embedding(keras.models.load_model(path))
     embedding = get_embedding(koch_siamese.load_model(run.model))
@@ -300,7 +299,7 @@ def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
     )
     with pytest.raises(InputError, match="lower rates than --learning_rate=1e"):
         train(settings, tmp_path, glyphs_dir)
-    assert directory.Run(tmp_path).load_checkpoint() is None
+    assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
 def test_scores_that_are_no_numbers_end_training(
@@ -313,7 +312,7 @@ def test_scores_that_are_no_numbers_end_training(
     monkeypatch.setattr(checkpoints, "SiameseScorer", Broken)
     with pytest.raises(DivergedError, match="Scores became NaN in epoch 1"):
         train(TINY, tmp_path, glyphs_dir)
-    assert directory.Run(tmp_path).load_checkpoint() is None
+    assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
 def test_wrong_number_of_layers_is_told(glyphs_dir, tmp_path):

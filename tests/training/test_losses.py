@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from koch_siamese.models.layers import EuclideanDistance
+from koch_siamese.models.heads import EuclideanDistance
 from koch_siamese.training.losses import AllPairsLoss, ContrastiveLoss, PairLoss
 
 LN2 = np.log(2.0)

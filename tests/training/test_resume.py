@@ -12,7 +12,7 @@ from conftest import assert_one_line, call
 
 import koch_siamese
 
-# Batch normalisation included: the hard case for equal bits.
+# Batch normalization included: the hard case for equal bits.
 FLAGS = (
     "--dataset=glyphs/tiny",
     "--image_size=16",
@@ -76,13 +76,13 @@ def test_killed_twice_it_ends_with_the_same_bits(whole, glyphs_dir, tmp_path):
     process.send_signal(signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    line = "error: interrupted; give the same command again, and it goes on.\n"
+    line = "error: interrupted; give the same command again to resume.\n"
     assert errors == line
 
     process = start(tmp_path, glyphs_dir)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert "Going on after epoch" in output
+    assert "Resuming after epoch" in output
     one, two = (
         koch_siamese.load_model(path / "model.keras").get_weights()
         for path in (whole, tmp_path)

@@ -7,7 +7,9 @@ import pytest
 from conftest import assert_one_line, call
 
 from koch_siamese.errors import DivergedError, InputError
+from koch_siamese.runs.flagfiles import parse_flags
 from koch_siamese.runs.settings import Settings
+from koch_siamese.training.checkpoints import save_checkpoint
 from koch_siamese.tuning import study
 from koch_siamese.tuning.space import (
     require_searchable,
@@ -131,7 +133,8 @@ def trained(monkeypatch, request):
             raise DivergedError("nan")
         history = {"loss": [1], "accuracy": [momentum], "seconds": [2.0]}
         state = {"epoch": 1, "best_epoch": 1, "best_accuracy": momentum}
-        run.save_checkpoint(
+        save_checkpoint(
+            run,
             1,
             state | {"history": history},
             lambda path: zipfile.ZipFile(path, "w").close(),
@@ -171,7 +174,7 @@ def test_search_goes_on_where_it_was_interrupted(trained, tmp_path):
     }
     best = (tmp_path / "best.flags").read_text()
     lines = [line for line in best.splitlines() if line.startswith("--")]
-    found = Settings.from_flags("\n".join(lines))
+    found = parse_flags("\n".join(lines))
     assert found.layer_momentums[0] == max(tried.values())
     assert not list(tmp_path.glob("run_*/checkpoints"))
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,131 @@
+"""What an image is: grey values, its usual size, and fitting to a square.
+
+Drawings are uint8 with 0 = ink and 255 = white. An image is fitted to a square
+with its aspect kept: padded with white, then resized bilinearly and
+antialiased. There is one function for each place that needs it, as Pillow,
+Keras, TensorFlow's pipelines and portable exports resize by different code.
+"""
+
+import numpy as np
+from PIL import Image
+
+WHITE = 255  # grey value of what is not ink
+IMAGE_SIZE = 105  # side of Omniglot's drawings in pixels
+
+
+def pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
+    """Centers an image, uint8 `[height, width]`, on white of `side` pixels."""
+    missing = np.array([side, side]) - image.shape
+    before = missing // 2
+    return np.pad(
+        image,
+        list(zip(before, missing - before, strict=True)),
+        constant_values=WHITE,
+    )
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resizes a Pillow image to (width, height), antialiased."""
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def fit_to_square(
+    image: np.ndarray, size: int, side: int | None = None
+) -> np.ndarray:
+    """Fits an image to a square with Pillow.
+
+    Args:
+        image: uint8 `[height, width]`.
+        size: side of the result in pixels.
+        side: side of the square that the image is centered on first; by
+            default the image's longer side.
+
+    Returns:
+        uint8 `[size, size]`.
+    """
+    square = pad_to_square(image, side or max(image.shape))
+    return np.asarray(resize(Image.fromarray(square), (size, size)))
+
+
+def fit_ink_to_square(ink, size: int):
+    """Fits ink to a square with Keras, within a model.
+
+    Args:
+        ink: float `[batch, height, width, 1]`, 0 = white, which it is padded
+            with.
+        size: side of the result in pixels.
+
+    Returns:
+        float `[batch, size, size, 1]`.
+    """
+    from keras import ops
+
+    return ops.image.resize(
+        ink,
+        (size, size),
+        antialias=True,
+        pad_to_aspect_ratio=True,
+        data_format="channels_last",
+    )
+
+
+def fit_in_pipeline(image, size: int):
+    """Fits an image to a square within a tf.data pipeline.
+
+    Args:
+        image: uint8 `[height, width, 1]`, padded with the value of its first
+            corner: here it is not known yet which value is white.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 `[size, size, 1]`.
+    """
+    import tensorflow as tf
+
+    corner = tf.cast(image[0, 0, 0], tf.float32)
+    # Padded with zeros: the corner's value is shifted there and back.
+    fitted = tf.image.resize_with_pad(
+        tf.cast(image, tf.float32) - corner, size, size, antialias=True
+    )
+    return tf.cast(tf.round(fitted + corner), tf.uint8)
+
+
+def fit_by_products(images, size: int):
+    """Fits images to a square in operations that ONNX and LiteRT have, too.
+
+    They cannot resize antialiased; two products of matrices do the same.
+
+    Args:
+        images: `[batch, height, width, 1]`, 255 = white.
+        size: side of the result in pixels.
+
+    Returns:
+        float32 `[batch, size, size, 1]`, as dark as `images`.
+    """
+    import tensorflow as tf
+
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    longest = tf.maximum(height, width)
+    ink = WHITE - tf.cast(images[..., 0], tf.float32)
+    ink = tf.matmul(_compute_weights(height, longest, size), ink)
+    columns = _compute_weights(width, longest, size)
+    ink = tf.matmul(ink, columns, transpose_b=True)
+    return tf.reshape(WHITE - ink, (-1, size, size, 1))
+
+
+def _compute_weights(num, longest, size):
+    """What each of `num` pixels adds to each of `size`.
+
+    A triangle around each place, as wide as the image shrinks.
+    """
+    import tensorflow as tf
+
+    margin = (longest - num) // 2
+    padded = num + 2 * margin
+    step = tf.cast(padded, tf.float32) / size
+    centers = (tf.range(size, dtype=tf.float32) + 0.5) * step
+    places = tf.cast(tf.range(padded), tf.float32) + 0.5
+    distance = tf.abs(places - centers[:, tf.newaxis])
+    weights = tf.nn.relu(1 - distance / tf.maximum(step, 1.0))
+    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+    return weights[:, margin : margin + num]

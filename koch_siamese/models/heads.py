@@ -1,0 +1,120 @@
+"""Heads: the last layer of a siamese model, which scores two embeddings."""
+
+import keras
+from keras import ops
+
+from koch_siamese.backend import compile_with_xla
+from koch_siamese.models.layers import (
+    KOCH_BIAS_MEAN,
+    KOCH_BIAS_STDDEV,
+    KOCH_DENSE_STDDEV,
+    normal,
+)
+
+
+class Head(keras.layers.Layer):
+    """What scores two embeddings: the last layer of a siamese model.
+
+    Args:
+        thresholds: the fields of the `Thresholds` of a finished model, which
+            are stored with it; see
+            `siamese.get_thresholds`.
+
+    Call arguments:
+        first, second: embeddings `[..., dim]`.
+
+    Output shape: `[...]`; the higher, the more alike.
+    """
+
+    def __init__(self, thresholds: dict | None = None, **kwargs):
+        """Makes the layer."""
+        super().__init__(**kwargs)
+        self.thresholds = thresholds
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        return super().get_config() | {"thresholds": self.thresholds}
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class EuclideanDistance(Head):
+    """The distance of two embeddings, negative: -||h1 - h2||.
+
+    The score of the contrastive loss (Hadsell et al. 2006), of which see
+    `losses.ContrastiveLoss`. It has no weights.
+    """
+
+    def call(self, first, second):
+        """The score of each pair, at most 0."""
+        squares = ops.sum(ops.square(first - second), axis=-1)
+        # The root's slope at 0 is no number.
+        return -ops.sqrt(ops.maximum(squares, keras.config.epsilon()))
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class WeightedL1(Head):
+    """The paper's similarity as a logit: sum_j alpha_j |h1_j - h2_j| + b.
+
+    Koch et al. 2015, section 3.1, without the final sigmoid: logits still rank
+    where probabilities have become 1. Leading dimensions broadcast, so
+    `[queries, 1, dim]` and `[1, supports, dim]` give all pairs.
+
+    Args:
+        kernel_initializer: for alpha; the paper's dense N(0, 0.2) by default.
+        bias_initializer: for b; the paper's N(0.5, 0.01) by default.
+    """
+
+    def __init__(
+        self, kernel_initializer=None, bias_initializer=None, **kwargs
+    ):
+        """Makes the layer; weights are created with the first embeddings."""
+        super().__init__(**kwargs)
+        self.kernel_initializer = keras.initializers.get(
+            kernel_initializer or normal(0.0, KOCH_DENSE_STDDEV)
+        )
+        self.bias_initializer = keras.initializers.get(
+            bias_initializer or normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
+        )
+        self._compute_many = compile_with_xla(_weighted_l1_of_many)
+
+    def build(self, first_shape, second_shape):
+        """Creates alpha `[dim]` and the bias `[]`."""
+        self.kernel = self.add_weight(
+            shape=(first_shape[-1],),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(), initializer=self.bias_initializer, name="bias"
+        )
+
+    def call(self, first, second, training=False):
+        """The logit of each pair."""
+        # Elsewhere every new number of pairs would be compiled anew.
+        compute = self._compute_many if training else _weighted_l1
+        return compute(first, second, self.kernel.value) + self.bias
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        serialize = keras.initializers.serialize
+        return super().get_config() | {
+            "kernel_initializer": serialize(self.kernel_initializer),
+            "bias_initializer": serialize(self.bias_initializer),
+        }
+
+
+def _weighted_l1(first, second, kernel):
+    """sum_j kernel_j |first_j - second_j|, `[...]` of `[..., dim]`."""
+    return ops.sum(ops.abs(first - second) * kernel, axis=-1)
+
+
+def _weighted_l1_of_many(first, second, kernel):
+    """The same as a product of matrices, in fewer passes when compiled.
+
+    All pairs of a batch are a tensor of batch x batch x dim. Its rounding
+    depends on how many they are, so that it is for training alone.
+    """
+    distances = ops.abs(first - second)
+    flat = ops.reshape(distances, (-1, distances.shape[-1]))
+    score = ops.matmul(flat, ops.expand_dims(kernel, -1))
+    return ops.reshape(score, ops.shape(distances)[:-1])

@@ -1,0 +1,69 @@
+"""What scores drawings: a siamese model, embedding each drawing once."""
+
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from koch_siamese.models.siamese import (
+    get_embedding,
+    get_head,
+    get_thresholds,
+)
+from koch_siamese.models.views import count_views
+
+
+class Scorer(Protocol):
+    """What can take part in trials: a trained model, or a baseline.
+
+    Attributes:
+        same_threshold: from which score a pair counts as the same, or None if
+            that is still to be chosen on validation.
+    """
+
+    same_threshold: float | None
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Scores pairs of embeddings `[num, dim]`; higher is more alike."""
+
+
+class SiameseScorer:
+    """Scores by the logits of a siamese model."""
+
+    def __init__(self, model: keras.Model, batch_size: int = 128):
+        """Takes the embedding and head out of a siamese model.
+
+        Args:
+            model: a siamese model.
+            batch_size: drawings in a batch, each view of one being one more.
+        """
+        self._embedding = get_embedding(model)
+        self._head = get_head(model)
+        self._batch_size = max(1, batch_size // count_views(model))
+        thresholds = get_thresholds(model)
+        self.same_threshold = thresholds and thresholds.same
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self._embedding.output.shape[-1]
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
+        # Not `predict`, which reads by tf.data: its tuner, for which an end
+        # has to wait, made some calls take twice their time.
+        size = self._batch_size
+        embeddings = [
+            self._embedding.predict_on_batch(
+                images[start : start + size, ..., np.newaxis]
+            )
+            for start in range(0, len(images), size)
+        ]
+        return np.concatenate(embeddings)
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
+        return keras.ops.convert_to_numpy(self._head(first, second))

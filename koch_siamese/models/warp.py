@@ -1,0 +1,127 @@
+"""Warps images by given matrices, wherever the model runs.
+
+The matrices are drawn by `sampling.distortions`: nothing here is random.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from koch_siamese.backend import compile_with_xla
+from koch_siamese.images import WHITE
+from koch_siamese.sampling.distortions import WAVES
+
+
+def warp(images, matrices, fill_value=float(WHITE)):
+    """Warps images by affine matrices with bilinear interpolation.
+
+    Args:
+        images: `[batch, height, width, 1]`, any number type; each side has at
+            least two pixels.
+        matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
+        fill_value: the grey value outside of an image.
+
+    Returns:
+        float32 `[batch, height, width, 1]`.
+    """
+    return _warp(images, matrices, fill_value, ops.take_along_axis)
+
+
+def warp_in_all_ways(images, matrices, fill_value=float(WHITE)):
+    """Warps every image by every matrix, as `warp` does.
+
+    Args:
+        images: `[batch, height, width, 1]`, any number type; each side has at
+            least two pixels.
+        matrices: float32 `[num, 2, columns]`, see `sample_affine_matrices`.
+        fill_value: the grey value outside of an image.
+
+    Returns:
+        float32 `[batch * num, height, width, 1]`; those of an image are
+        neighbors.
+    """
+    return _warp(images, matrices, fill_value, ops.take)
+
+
+def _warp(images, matrices, fill_value, take):
+    """Interpolates between what `take` finds at places in flat images."""
+    height, width = images.shape[1:3]
+    flat = ops.reshape(images, (-1, height * width))
+    x, y = _source_places(matrices, height, width)
+    left = ops.clip(ops.floor(x), 0, width - 2)
+    top = ops.clip(ops.floor(y), 0, height - 2)
+    corner = ops.cast(top * width + left, "int32")
+
+    def at(offset):
+        # Relative to the fill, which is what lies outside.
+        return ops.cast(take(flat, corner + offset, 1), "float32") - fill_value
+
+    # A pixel counts within one pixel of its place: outside of the image, none
+    # does. So it needs no frame of fill, which XLA would compute four times.
+    def share(distance):
+        return ops.maximum(1.0 - ops.abs(distance), 0.0)
+
+    left_share, right_share = share(x - left), share(x - left - 1.0)
+    upper = left_share * at(0) + right_share * at(1)
+    lower = left_share * at(width) + right_share * at(width + 1)
+    warped = share(y - top) * upper + share(y - top - 1.0) * lower + fill_value
+    return ops.reshape(warped, (-1, height, width, 1))
+
+
+def _source_places(matrices, height, width):
+    """Column and row, `[batch, height * width]`, where each pixel is from."""
+    column, row = np.meshgrid(np.arange(width), np.arange(height))
+    x, y = column - (width - 1) / 2, row - (height - 1) / 2
+    shapes = [np.ones_like(x)]
+    if matrices.shape[-1] > 3:
+        shapes += [
+            np.cos(np.pi * across * (column + 0.5) / width)
+            * np.cos(np.pi * down * (row + 0.5) / height)
+            for across, down in WAVES
+        ]
+
+    def place(axis, side):
+        # Pixels, not sides, so that the identity is exact; a sum of products,
+        # as a matrix product would be rounded on some devices.
+        terms = np.stack([x, y, *(side * shape for shape in shapes)])
+        terms = terms.reshape(len(terms), -1).astype(np.float32)
+        coefficients = ops.expand_dims(matrices[:, axis], -1)
+        return ops.sum(coefficients * terms, axis=1) + (side - 1) / 2
+
+    return place(0, width), place(1, height)
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class AffineWarp(keras.layers.Layer):
+    """Distorts images by given affine matrices, compiled by XLA.
+
+    Stock Random* layers do not compile under XLA; this gather does, on every
+    device, whether or not the step around it is compiled.
+
+    Args:
+        fill_value: the grey value outside of an image, by default white.
+
+    Call arguments:
+        images: `[batch, height, width, 1]`, a known height and width.
+        matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
+
+    Output shape: float32 `[batch, height, width, 1]`.
+    """
+
+    def __init__(self, fill_value: float = float(WHITE), **kwargs):
+        """Makes the layer; it has no weights."""
+        super().__init__(**kwargs)
+        self.fill_value = fill_value
+        self._warp = compile_with_xla(warp)
+
+    def call(self, images, matrices):
+        """Warps each image by its matrix."""
+        return self._warp(images, matrices, self.fill_value)
+
+    def compute_output_shape(self, images_shape, matrices_shape):
+        """The images keep their shape."""
+        return images_shape
+
+    def get_config(self):
+        """What the layer is rebuilt from."""
+        return super().get_config() | {"fill_value": self.fill_value}

@@ -1,0 +1,118 @@
+"""Where a number is from: version, commit, machine."""
+
+import collections
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from koch_siamese.version import __version__
+
+# What measuring itself writes in the project, on which no number depends.
+WRITTEN_PATHS = ("experiments/results", "*.md")
+
+
+def describe_origin() -> dict[str, object]:
+    """Describes what a reported number carries: version, commit, machine."""
+    origin = {
+        "version": __version__,
+        "commit": _commit(),
+        "machine": _machine(),
+        "tensorflow": _version("tensorflow", "tensorflow-cpu"),
+    }
+    return origin | ({"jax": _version("jax")} if _backend() == "jax" else {})
+
+
+def _version(*packages):
+    """Without importing it, of whichever package is installed."""
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(package)
+    return None
+
+
+def _backend():
+    """What Keras computes by, where anything has imported it."""
+    # What only writes a file shall not import a backend for it.
+    keras = sys.modules.get("keras")
+    return keras and keras.backend.backend()
+
+
+def _commit():
+    """The commit of the checkout that the package runs from, if it does.
+
+    With `-dirty` where files differ from it, but for `WRITTEN_PATHS`.
+    """
+    here = Path(__file__)
+
+    def ask(*arguments):
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        # Installed below another project, it is none of that one's files.
+        ask("ls-files", "--error-unmatch", here.name)
+        commit = ask("rev-parse", "--short=12", "HEAD")
+        changed = ask(
+            *("status", "--porcelain", "--untracked-files=no", "--"),
+            *(":/", *(f":(top,exclude){path}" for path in WRITTEN_PATHS)),
+        )
+        return f"{commit}-dirty" if changed else commit
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _machine():
+    """Processors, and the accelerators that Keras computes on."""
+    machine = f"{os.cpu_count()} x {_processor()}"
+    return ", ".join([machine, *_accelerators()])
+
+
+def _accelerators():
+    """The devices beside the processor, by the names of the backend in use."""
+    names = []
+    if _backend() == "jax":
+        names = _jax_devices()
+    elif _backend() == "tensorflow":
+        names = _tensorflow_devices()
+    return [
+        name if number == 1 else f"{number} x {name}"
+        for name, number in collections.Counter(names).items()
+    ]
+
+
+def _jax_devices():
+    import jax
+
+    return [
+        f"{device.device_kind} (JAX {jax.__version__})"
+        for device in jax.devices()
+        if device.platform != "cpu"
+    ]
+
+
+def _tensorflow_devices():
+    import tensorflow as tf
+
+    details = map(
+        tf.config.experimental.get_device_details,
+        tf.config.list_physical_devices("GPU"),
+    )
+    return [detail.get("device_name", "GPU") for detail in details]
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line for line in lines if line.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()

@@ -1,0 +1,133 @@
+"""Ranges of the affine distortions, and the random matrices within them.
+
+Matrices are drawn in the input pipeline, or once for the views of a model;
+`models.warp` applies them.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class AffineRanges:
+    """How far a drawing may be distorted; each component is drawn uniformly.
+
+    Attributes:
+        rotation_degrees: rotation within plus and minus this angle.
+        shear: horizontal and vertical shear within plus and minus this slope.
+        scale: lowest and highest horizontal and vertical factor.
+        translation: horizontal and vertical shift within plus and minus this
+            share of the image's side.
+        probability: that a component is applied, each on its own.
+        wave: standard deviation, as a share of the image's side, of the
+            longest of the smooth waves that bend the image; see `WAVES`.
+    """
+
+    rotation_degrees: float = 0.0
+    shear: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    translation: float = 0.0
+    probability: float = 1.0
+    wave: float = 0.0
+
+
+# Half waves across and down the image of each term that bends it: cosines, of
+# which short ones are the weaker.
+WAVES = tuple(
+    (across, down)
+    for across in range(4)
+    for down in range(4)
+    if 1 <= across**2 + down**2 <= 9
+)
+
+DISTORTIONS = {
+    "none": AffineRanges(),
+    # Section 4.1: 2 pixels of 105.
+    "paper": AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5),
+    "strong": AffineRanges(15.0, 0.3, (0.7, 1.2), 0.06, probability=0.8),
+    # Hands differ in more than affine ways.
+    "elastic": AffineRanges(
+        10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5, wave=0.03
+    ),
+    # So far that another character may come of it.
+    "metamorphic": AffineRanges(
+        0.0, 0.3, (0.7, 1.3), probability=0.75, wave=0.04
+    ),
+    # The tutorial's listing: rotation alone, always.
+    "rotation": AffineRanges(rotation_degrees=15.0),
+}
+
+
+def sample_affine_matrices(
+    ranges: AffineRanges, num: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws the matrices of `num` affine distortions (section 4.1).
+
+    A matrix maps a place of the distorted image to the place of the original
+    whose grey value it takes. Places are measured from the image's center in
+    sides of the image, x to the right and y downwards, so that one matrix fits
+    every image size. Where the ranges have waves, a matrix has a column more
+    for each of `WAVES`: the map is no longer affine, but as smooth as they are.
+
+    Returns:
+        float32 `[num, 2, 3]` or `[num, 2, 3 + len(WAVES)]`; the rows give x
+        and y from (x, y, 1) and the waves at (x, y).
+    """
+
+    def draw(low, high, neutral):
+        values = rng.uniform(low, high, num)
+        applied = rng.random(num) < ranges.probability
+        return np.where(applied, values, neutral)
+
+    def draw_within(limit):
+        return draw(-limit, limit, 0.0)
+
+    angle = np.deg2rad(draw_within(ranges.rotation_degrees))
+    shear_x, shear_y = draw_within(ranges.shear), draw_within(ranges.shear)
+    scale_x, scale_y = draw(*ranges.scale, 1.0), draw(*ranges.scale, 1.0)
+    shift_x = draw_within(ranges.translation)
+    shift_y = draw_within(ranges.translation)
+
+    cos, sin, one = np.cos(angle), np.sin(angle), np.ones(num)
+    linear = (
+        _stack_2x2(cos, -sin, sin, cos)
+        @ _stack_2x2(one, shear_x, shear_y, one)
+        @ _stack_2x2(1 / scale_x, 0 * one, 0 * one, 1 / scale_y)
+    )
+    shift = np.stack([shift_x, shift_y], axis=-1)[..., np.newaxis]
+    columns = [linear, -linear @ shift]
+    if ranges.wave:
+        columns.append(_sample_waves(ranges, num, rng))
+    return np.concatenate(columns, axis=-1).astype(np.float32)
+
+
+def _sample_waves(ranges, num, rng):
+    """Columns of `WAVES`, `[num, 2, len(WAVES)]`; all of an image, or none."""
+    strength = ranges.wave / np.linalg.norm(WAVES, axis=1)
+    applied = rng.random((num, 1, 1)) < ranges.probability
+    return applied * strength * rng.normal(size=(num, 2, len(WAVES)))
+
+
+def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The distortions by `first`, and of what comes of it by `second`.
+
+    Exact for affine ones; waves of `first` bend along the image that `second`
+    leaves, not the one that it is given.
+
+    Args:
+        first, second: `[num, 2, columns]`, see `sample_affine_matrices`.
+
+    Returns:
+        float32 `[num, 2, columns]`, the more columns of the two.
+    """
+    # A place goes the other way: from the last image to the original.
+    composed = np.zeros(max(first.shape, second.shape), np.float32)
+    composed[..., : first.shape[-1]] = first
+    composed[..., :2] = 0.0
+    composed[..., : second.shape[-1]] += first[..., :2] @ second
+    return composed
+
+
+def _stack_2x2(a, b, c, d):
+    return np.stack([a, b, c, d], axis=-1).reshape(-1, 2, 2)

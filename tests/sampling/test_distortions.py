@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from koch_siamese.models.views import IDENTITY
+from koch_siamese.models.warp import warp
+from koch_siamese.sampling.distortions import (
+    DISTORTIONS,
+    WAVES,
+    AffineRanges,
+    compose,
+    sample_affine_matrices,
+)
+
+
+def test_matrices_stay_within_the_papers_ranges():
+    paper = DISTORTIONS["paper"]
+    assert paper == AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, 0.5)
+    rotation = AffineRanges(rotation_degrees=10.0, probability=0.5)
+    matrices = sample_affine_matrices(rotation, 4000, np.random.default_rng(0))
+    angle = np.rad2deg(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    assert 9.8 < np.abs(angle).max() <= 10.0
+    assert 0.46 < (angle == 0).mean() < 0.54
+    scale = AffineRanges(scale=(0.8, 1.2))
+    matrices = sample_affine_matrices(scale, 4000, np.random.default_rng(0))
+    factors = 1 / matrices[:, [0, 1], [0, 1]]
+    assert 0.8 <= factors.min() < 0.81
+    assert 1.19 < factors.max() <= 1.2 + 1e-6
+    # Horizontal and vertical scale are drawn on their own.
+    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.05
+    shift = AffineRanges(translation=2 / 105)
+    matrices = sample_affine_matrices(shift, 4000, np.random.default_rng(0))
+    assert 1.95 < 105 * np.abs(matrices[:, :, 2]).max() <= 2 + 1e-5
+
+
+def test_waves_bend_all_of_an_image_or_none():
+    ranges = AffineRanges(probability=0.5, wave=0.03)
+    matrices = sample_affine_matrices(ranges, 4000, np.random.default_rng(0))
+    assert matrices.shape == (4000, 2, 3 + len(WAVES))
+    np.testing.assert_array_equal(
+        matrices[..., :3], np.repeat(IDENTITY, 4000, axis=0)
+    )
+    waves = matrices[..., 3:]
+    bent = (waves != 0).all(axis=(1, 2))
+    assert bent.mean() == pytest.approx(0.5, abs=0.03)
+    assert not waves[~bent].any()
+    # The longest waves, a half of one across or down, have the full strength.
+    longest = waves[bent][:, :, WAVES.index((0, 1))]
+    assert longest.std() == pytest.approx(0.03, rel=0.05)
+
+
+def test_composed_distortion_is_one_after_the_other():
+    # Turned by a right angle, then moved two pixels of eight to the right.
+    turn = np.array([[[0, 1, 0], [-1, 0, 0]]], np.float32)
+    move = np.array([[[1, 0, -2 / 8], [0, 1, 0]]], np.float32)
+    image = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
+    one_by_one = warp(warp(image, turn), move)
+    np.testing.assert_array_equal(warp(image, compose(turn, move)), one_by_one)
+    other_way = warp(warp(image, move), turn)
+    assert not np.array_equal(one_by_one, other_way)
+    np.testing.assert_array_equal(warp(image, compose(move, turn)), other_way)
+
+
+def test_composed_waves_add_up():
+    bend = np.zeros((1, 2, 5), np.float32)
+    bend[0] = [[2, 0, 0, 0.5, 0], [0, 1, 0, 0, 0.25]]
+    np.testing.assert_array_equal(compose(IDENTITY, bend), bend)
+    np.testing.assert_array_equal(compose(bend, IDENTITY), bend)
+    twice = [[4, 0, 0, 1.5, 0], [0, 1, 0, 0, 0.5]]
+    np.testing.assert_array_equal(compose(bend, bend)[0], twice)
+
+
+def test_same_seed_same_matrices():
+    def draw(seed):
+        rng = np.random.default_rng(seed)
+        return sample_affine_matrices(DISTORTIONS["paper"], 5, rng)
+
+    np.testing.assert_array_equal(draw(1), draw(1))
+    assert not np.array_equal(draw(1), draw(2))

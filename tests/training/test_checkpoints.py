@@ -1,0 +1,92 @@
+import zipfile
+
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.runs.directory import Run
+from koch_siamese.training.checkpoints import load_checkpoint, save_checkpoint
+
+
+def save(run, epoch, text="weights"):
+    """A checkpoint as Keras writes it: a zip file."""
+
+    def save_model(path):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("model.weights.h5", text)
+
+    save_checkpoint(run, epoch, {"epoch": epoch}, save_model)
+
+
+def test_newest_checkpoint_counts_and_older_ones_go(tmp_path):
+    run = Run(tmp_path)
+    assert load_checkpoint(run) is None
+    for epoch in (8, 9, 10):
+        save(run, epoch)
+    path, state = load_checkpoint(run)
+    assert state == {"epoch": 10}
+    assert path == run.checkpoints / "epoch_0010" / "trainer.keras"
+    names = sorted(folder.name for folder in run.checkpoints.iterdir())
+    assert names == ["epoch_0009", "epoch_0010"]
+
+
+def test_a_save_that_is_cut_off_leaves_the_one_before(tmp_path):
+    run = Run(tmp_path)
+    save(run, 1)
+
+    def die(path):
+        path.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(run, 2, {"epoch": 2}, die)
+    assert load_checkpoint(run)[1] == {"epoch": 1}
+    save(run, 2)
+    assert load_checkpoint(run)[1] == {"epoch": 2}
+
+
+def flip_a_byte(folder):
+    path = folder / "trainer.keras"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"weights") + 30] ^= 1
+    path.write_bytes(content)
+
+
+def name_another_compression(folder):
+    path = folder / "trainer.keras"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 10] = 99
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_byte,
+        name_another_compression,
+        lambda folder: (folder / "trainer.keras").unlink(),
+        lambda folder: (folder / "trainer.keras").write_bytes(b"PK half"),
+        lambda folder: (folder / "state.json").write_text('{"epoch"'),
+        lambda folder: (folder / "state.json").write_text(""),
+    ],
+)
+def test_damaged_checkpoint_is_told_and_the_one_before_used(
+    tmp_path, damage, capsys
+):
+    run = Run(tmp_path)
+    for epoch in (1, 2):
+        save(run, epoch, "weights " + "x" * 100)
+    damage(run.checkpoints / "epoch_0002")
+    assert load_checkpoint(run)[1] == {"epoch": 1}
+    assert "epoch_0002 is damaged" in capsys.readouterr().out
+    damage(run.checkpoints / "epoch_0001")
+    with pytest.raises(InputError, match="All checkpoints"):
+        load_checkpoint(run)
+
+
+def test_checkpoints_are_in_order_beyond_four_digits(tmp_path):
+    run = Run(tmp_path)
+    for epoch in (9998, 9999, 10_000, 10_001):
+        save(run, epoch)
+    assert load_checkpoint(run)[1] == {"epoch": 10_001}
+    names = {folder.name for folder in run.checkpoints.iterdir()}
+    assert names == {"epoch_10000", "epoch_10001"}
