@@ -1,4 +1,4 @@
-r"""Recognizes drawings, given a drawing or more of each character.
+r"""Recognizes drawings, given one or more drawings of each character.
 
     python -m koch_siamese.classify --model=FILE --support=DIR --query=DIR
 
@@ -121,36 +121,17 @@ def _to_json(path, answer):
     return json.dumps(fields)
 
 
-def _refuse(answer):
-    needed = f"{answer.threshold:.2f} needed"
-    return f"none of these (best: {answer.best}, {needed})"
-
-
-def _to_row(path, answer):
-    runner_up = "-"
-    if answer.runner_up:
-        runner_up = f"{answer.runner_up} ({answer.runner_up_score:.2f})"
-    return (
-        str(path),
-        answer.character or _refuse(answer),
-        f"{answer.score:.2f}",
-        f"{answer.probability:.0%}",
-        runner_up,
-    )
-
-
 def _print_answers(answers, complaints):
     """A line for each query: JSON, or a row of a table."""
-    from koch_siamese.reporting.text import format_table
-
     if JSON.value:
         for path, answer in answers.items():
             print(_to_json(path, answer))
         for path, error in complaints.items():
             print(json.dumps({"query": str(path), "error": str(error)}))
     else:
-        header = ("query", "answer", "score", "probability", "runner-up")
-        print(format_table([header, *map(_to_row, answers, answers.values())]))
+        from koch_siamese.reporting.text import format_answers
+
+        print(format_answers(answers))
 
 
 def main():
@@ -166,12 +147,11 @@ def main():
     import numpy as np
 
     from koch_siamese.inference.gallery import answer_queries, score_characters
-    from koch_siamese.models import loading
+    from koch_siamese.models.loading import load_model
     from koch_siamese.models.scorer import SiameseScorer
     from koch_siamese.models.siamese import compute_fingerprint, get_thresholds
-    from koch_siamese.reporting import figures
 
-    model = loading.load_model(model_path)
+    model = load_model(model_path)
     scorer = SiameseScorer(model)
     fingerprint = compute_fingerprint(model)
     gallery = _build_gallery(scorer, fingerprint, images, names)
@@ -184,6 +164,8 @@ def main():
     answers = answer_queries(scores, gallery.characters, thresholds)
     _print_answers(dict(zip(queries, answers, strict=True)), complaints)
     if FIGURE.value:
+        from koch_siamese.reporting import figures
+
         picture = figures.draw_answers(
             drawings, images, names, answers, [path.name for path in queries]
         )

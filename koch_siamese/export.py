@@ -82,26 +82,24 @@ def _make_folder_beside(output):
     )
 
 
-def _format_exports(output, differences):
+def _describe_exports(output, differences):
+    """What is known of each file, those of one format together."""
     from koch_siamese.inference.exporters import ONNX_OPSET
-    from koch_siamese.reporting.text import format_table
 
     kinds = {
         "": "SavedModel",
         ".tflite": "LiteRT, builtin operations",
         ".onnx": f"ONNX, opset {ONNX_OPSET}",
     }
-    rows = [("format", "file", "size", "max difference")]
-    for path in sorted(map(output.joinpath, differences), key=_suffix_first):
+    names = sorted(differences, key=lambda name: (Path(name).suffix, name))
+    for path in map(output.joinpath, names):
         files = path.rglob("*") if path.is_dir() else [path]
-        size = sum(file.stat().st_size for file in files if file.is_file())
-        cells = (f"{size / 1e6:.2f} MB", f"{differences[path.name]:.1e}")
-        rows.append((kinds[path.suffix], f"{OUTPUT.value}/{path.name}", *cells))
-    return format_table(rows)
-
-
-def _suffix_first(path):
-    return path.suffix, path.name
+        yield {
+            "kind": kinds[path.suffix],
+            "path": Path(OUTPUT.value, path.name),
+            "size": sum(x.stat().st_size for x in files if x.is_file()),
+            "difference": differences[path.name],
+        }
 
 
 def main():
@@ -115,6 +113,7 @@ def main():
 
     from koch_siamese.inference import exporters
     from koch_siamese.models.loading import load_model
+    from koch_siamese.reporting.text import format_exports
 
     model = load_model(path)
     try:
@@ -130,7 +129,7 @@ def main():
         raise InputError(
             f"--output={OUTPUT.value} cannot be written: {reason}."
         ) from error
-    print(_format_exports(output, differences))
+    print(format_exports(_describe_exports(output, differences)))
     print("Images: uint8 [batch, height, width, 1], any batch and any size.")
 
 

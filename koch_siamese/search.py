@@ -58,6 +58,7 @@ def main():
     _require_optuna()
     import_tensorflow()
     from koch_siamese.backend import make_deterministic
+    from koch_siamese.reporting.text import format_runs
     from koch_siamese.training.loop import make_source
     from koch_siamese.tuning.space import require_searchable
     from koch_siamese.tuning.study import Search
@@ -69,7 +70,7 @@ def main():
     search = Search(settings, workdir, SEARCH_NETWORK.value, STORAGE.value)
     source = make_source(settings, cli.DATA_DIR.value, cli.MANUAL_DIR.value)
     search.run(NUM_RUNS.value, source)
-    print(search.format_runs())
+    print(format_runs(search.describe_runs()))
     print(f"The best run's settings are in {workdir / 'best.flags'}")
 
 

@@ -49,11 +49,9 @@ def main():
     if JSON.value:
         print(json.dumps(verdict))
         return
-    print(
-        f"{'same' if verdict['same'] else 'different'}: "
-        f"{verdict['probability']:.0%} probable to be the same; scores "
-        f"{score:.2f}, same from {threshold:.2f}"
-    )
+    from koch_siamese.reporting.text import format_verdict
+
+    print(format_verdict(verdict))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from koch_siamese.inference.gallery import Answer
+
 FEW_CHARACTERS = 20  # fewer to validate on do not say much
 
 
@@ -113,3 +115,69 @@ def format_thresholds(report: Mapping) -> str:
             "characters: too few to rely on, above all for none of these."
         )
     return "\n".join(lines)
+
+
+def format_answers(answers: Mapping[str, Answer]) -> str:
+    """Formats the answers to queries as a table, a line each."""
+    rows = [("query", "answer", "score", "probability", "runner-up")]
+    for query, answer in answers.items():
+        runner_up = "-"
+        if answer.runner_up:
+            runner_up = f"{answer.runner_up} ({answer.runner_up_score:.2f})"
+        rows.append(
+            (
+                str(query),
+                answer.character
+                or f"none of these (best: {answer.best}, "
+                f"{answer.threshold:.2f} needed)",
+                f"{answer.score:.2f}",
+                f"{answer.probability:.0%}",
+                runner_up,
+            )
+        )
+    return format_table(rows)
+
+
+def format_verdict(verdict: Mapping) -> str:
+    """Formats what `verify` found as a sentence."""
+    return (
+        f"{'same' if verdict['same'] else 'different'}: "
+        f"{verdict['probability']:.0%} probable to be the same; score "
+        f"{verdict['score']:.2f}, same from {verdict['threshold']:.2f}"
+    )
+
+
+def format_runs(runs: Sequence[Mapping]) -> str:
+    """Formats the runs of a search as a table, best first."""
+    rows = [("run", "accuracy", "epochs", "seconds", "")]
+    for run in sorted(runs, key=lambda x: -x["accuracy"]):
+        rows.append(
+            (
+                str(run["run"]),
+                f"{run['accuracy']:.2%}",
+                str(run["epochs"]),
+                f"{run['seconds']:.0f}",
+                "" if run["finished"] else "given up",
+            )
+        )
+    return format_table(rows)
+
+
+def format_exports(exports: Sequence[Mapping]) -> str:
+    """Formats exported files as a table, a line each.
+
+    Args:
+        exports: `kind`, `path`, `size` in bytes, and `difference`, the largest
+            one from the model.
+    """
+    rows = [("format", "file", "size", "max difference")]
+    for export in exports:
+        rows.append(
+            (
+                export["kind"],
+                str(export["path"]),
+                f"{export['size'] / 1e6:.2f} MB",
+                f"{export['difference']:.1e}",
+            )
+        )
+    return format_table(rows)

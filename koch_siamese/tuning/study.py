@@ -17,7 +17,6 @@ from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.reporting import charts
 from koch_siamese.reporting.figures import save_figure
-from koch_siamese.reporting.text import format_table
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import write_result, write_whole
@@ -214,21 +213,6 @@ class Search:
             for trial in self._study.get_trials(states=OVER)
             if "accuracy" in trial.user_attrs
         ]
-
-    def format_runs(self) -> str:
-        """A table of the runs, best first."""
-        rows = [("run", "accuracy", "epochs", "seconds", "")]
-        for run in sorted(self.describe_runs(), key=lambda x: -x["accuracy"]):
-            rows.append(
-                (
-                    str(run["run"]),
-                    f"{run['accuracy']:.2%}",
-                    str(run["epochs"]),
-                    f"{run['seconds']:.0f}",
-                    "" if run["finished"] else "given up",
-                )
-            )
-        return format_table(rows)
 
     def write(self):
         """Writes what is known: `search.json`, `best.flags`, a picture."""
