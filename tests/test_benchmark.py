@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -13,18 +15,9 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, assert_one_line
 
-from experiments.benchmark import (
-    data,
-    levers,
-    measuring,
-    ours,
-    plain,
-    profiling,
-    trainings,
-)
-from experiments.benchmark.counting import count_multiply_adds
-from experiments.benchmark.options import LEVERS, QUICK, Options
-from experiments.benchmark.rows import ROWS
+from experiments.benchmark import measuring, ours, profiling, steps
+from experiments.benchmark.options import LEVERS, QUICK, ROWS, Options
+from experiments.benchmark.profiling import count_multiply_adds
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import build_fast_siamese
 from koch_siamese.reporting import benchmark_table
@@ -130,29 +123,24 @@ def test_medians_ranges_and_ratios_by_hand():
     assert measuring.make_details(["a"], values) == {"ours: b": 3}
 
 
-class Numbered(contextlib.AbstractContextManager):
-    """A worker whose values count from ten times the number of its process."""
+@contextlib.contextmanager
+def numbered_process(numbers, side):
+    """A process whose values count from ten times its number."""
+    number = next(numbers)
+    values = itertools.count(10 * number + 1)
 
-    num = 0
+    def call(function, row, options):
+        assert (function, options.side) == (measuring.measure, side)
+        return {row: next(values)}, ["as ever", f"process {number}"]
 
-    def __init__(self, side, workload, options):
-        type(self).num += 1
-        self.value = 10 * self.num
-        self.notes = ["as ever", f"process {self.num}"]
-
-    def measure(self):
-        self.value += 1
-        return {"a": self.value}
-
-    def __exit__(self, *_):
-        pass
+    yield call
 
 
 def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(Numbered, "num", 0)
-    monkeypatch.setattr(measuring, "Worker", Numbered)
+    process = functools.partial(numbered_process, itertools.count(1))
+    monkeypatch.setattr(measuring, "new_process", process)
     values, notes = measuring.alternate(
-        "any", ("ours", "rival"), Options(), processes=2, rounds=2
+        "a", ("ours", "rival"), 2 * [Options()], rounds=2
     )
     # Without the first of each process.
     assert values == {
@@ -167,13 +155,6 @@ def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
         "ours: process 3",
         "rival: process 4",
     ]
-
-
-def test_seconds_to_a_target():
-    history = {"accuracy": [0.1, 0.6, 0.5, 0.8], "seconds": [3, 4, 5, 6]}
-    assert trainings.seconds_to(0.5, history) == 7
-    assert trainings.seconds_to(0.7, history) == 18
-    assert trainings.seconds_to(0.9, history) == 18
 
 
 def summary(middle):
@@ -252,45 +233,43 @@ def test_headings_of_a_table_that_has_other_columns():
 @pytest.fixture(scope="module")
 def quick(glyphs_dir, tmp_path_factory):
     """Options of --quick, with their data written."""
-    options = Options(
-        folder=str(tmp_path_factory.mktemp("benchmark")),
-        dataset="glyphs/tiny",
-        data_dir=glyphs_dir,
-        **QUICK,
-    )
-    (measure,) = data.prepare(options)
-    assert measure()["drawings"] == len(options.read()["images"])
+    folder = str(tmp_path_factory.mktemp("benchmark"))
+    options = Options(**QUICK | {"folder": folder, "data_dir": glyphs_dir})
+    options.prepare()
     return options
 
 
+def measure(workloads, row, options, **changes):
+    values, _ = next(workloads[row](dataclasses.replace(options, **changes)))
+    assert all(np.isfinite(value) for value in values.values())
+    return values
+
+
 @pytest.mark.parametrize(
-    ("workload", "names"),
+    ("row", "names"),
     [
         (
-            ours.train_step,
+            "train_step",
             {
                 "train_step",
                 "train_step_roofline",
                 "train_step: gradients of filters",
             },
         ),
-        (ours.train_step_groups_bfloat16, {"train_step_groups_bfloat16"}),
-        (ours.input, {"input"}),
-        (ours.evaluation, {"evaluation", "images/s"}),
-        (ours.serving, {"serving_20", "serving_100000"}),
+        ("train_step_groups_bfloat16", {"train_step_groups_bfloat16"}),
+        ("input", {"input"}),
+        ("evaluation", {"evaluation", "images/s"}),
+        ("serving", {"serving_20", "serving_100000"}),
     ],
 )
-def test_rows_of_ours(quick, workload, names):
-    measure, *_ = workload(quick)
-    values = measure()
-    assert names <= values.keys()
-    assert all(np.isfinite(value) for value in values.values())
+def test_rows_of_ours(quick, row, names):
+    values = measure(ours.WORKLOADS, row, quick)
     assert all(values[name] > 0 for name in names)
 
 
-# One of each kind: a patch, an attribute of the training, another network.
+# One of each kind: a patch, an argument of `compile`, another network.
 @pytest.mark.parametrize(
-    "name",
+    "row",
     [
         "lever_distances_as_product",
         "lever_normalisation",
@@ -300,20 +279,20 @@ def test_rows_of_ours(quick, workload, names):
         "lever_first_convolution",
     ],
 )
-def test_levers_put_the_other_way(quick, name):
+def test_levers_put_the_other_way(quick, row):
     # Enough steps for several in a call.
-    options = dataclasses.replace(quick, otherwise=True, group_steps=10)
-    measure, *_ = getattr(levers, name)(options)
-    assert measure()[name] > 0
+    changes = {"side": "otherwise", "group_steps": 10}
+    assert measure(ours.WORKLOADS, row, quick, **changes)[row] > 0
 
 
-def test_every_lever_has_a_function():
-    assert all(callable(getattr(levers, name)) for name in LEVERS)
+def test_every_row_has_a_workload():
+    assert set(ours.WORKLOADS) == set(ROWS)
+    assert tuple(steps.LEVERS) == LEVERS
 
 
 def test_convolution_of_patches_is_a_convolution():
     plain = keras.layers.Conv2D(3, (2, 4), activation="relu")
-    patches = levers.PatchConvolution(3, (2, 4), activation="relu")
+    patches = steps.PatchConvolution(3, (2, 4), activation="relu")
     images = np.random.default_rng(0).random((2, 6, 7, 1), np.float32)
     expected = plain(images)
     patches.build(images.shape)
@@ -322,10 +301,9 @@ def test_convolution_of_patches_is_a_convolution():
 
 
 def test_growth_of_sampling(quick, monkeypatch):
-    monkeypatch.setattr(plain, "_measure_memory", lambda _: {})
-    small = dataclasses.replace(quick, num_characters=(60, 600))
-    (measure,) = plain.growth(small)
-    values = measure()
+    monkeypatch.setattr(ours, "_measure_memory", lambda _: {})
+    small = {"num_characters": (60, 600)}
+    values = measure(ours.WORKLOADS, "growth", quick, **small)
     assert 0 < values["growth_trials"] < 10
     assert values["growth_groups, 600 characters, ms"] > 0
 
@@ -360,28 +338,28 @@ def test_mistakes_get_one_line():
 
 @needs_torch
 def test_rivals_networks_are_ours():
-    from experiments.benchmark import rival_networks
+    from experiments.benchmark import rival
 
     def count(network):
         return sum(x.numel() for x in network.parameters())
 
-    paper = rival_networks.build_paper_embedding((64, 128, 128, 256), 4096)
-    assert count(rival_networks.Siamese(paper, 4096)) == 38_951_745
+    paper = rival.build_paper_network((64, 128, 128, 256), 4096)
+    assert count(paper) == 38_951_745
     fast = build_fast_siamese(32, embeddings.FAST_FILTERS)
-    assert count(
-        rival_networks.Siamese(rival_networks.build_fast_embedding(), 256)
-    ) == sum(np.prod(x.shape) for x in fast.trainable_weights)
+    assert count(rival.build_fast_network()) == sum(
+        np.prod(x.shape) for x in fast.trainable_weights
+    )
 
 
 @needs_torch
-@pytest.mark.parametrize("best", [False, True])
-def test_rows_of_the_rival(quick, best):
+@pytest.mark.parametrize("side", ["rival", "rival_best"])
+def test_rows_of_the_rival(quick, side):
     from experiments.benchmark import rival
 
-    options = dataclasses.replace(quick, best=best, galleries=(20, 100, 1000))
-    for name in ("train_step", "train_step_groups", "evaluation", "serving"):
-        measure, *_ = getattr(rival, name)(options)
-        assert all(value > 0 for value in measure().values())
+    changes = {"side": side, "galleries": (20, 100, 1000)}
+    for row in ("train_step", "train_step_groups", "evaluation", "serving"):
+        values = measure(rival.WORKLOADS, row, quick, **changes)
+        assert all(value > 0 for value in values.values())
 
 
 @needs_torch
@@ -395,12 +373,12 @@ def test_a_compiler_that_fails_is_told_and_left_out(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile)
     step, note = find_best(
-        lambda network, images: lambda: network(*images),
+        lambda network: network,
         torch.nn.Conv2d(1, 2, 3),
         [torch.ones(1, 1, 8, 8)],
         may_compile=True,
     )
-    assert step().shape == (1, 2, 6, 6)
+    assert step(torch.ones(1, 1, 8, 8)).shape == (1, 2, 6, 6)
     assert "torch.compile does not work here: no compiler;" in note
 
 
@@ -415,11 +393,11 @@ class Counted:
         self.fails = fails
         self.calls = []
 
-    def __call__(self, network, images):
+    def __call__(self, network):
         number = len(self.calls)
         self.calls.append(0)
 
-        def step():
+        def step(*images):
             self.calls[number] += 1
             if self.calls[number] > 1 and self.fails(*images):
                 raise RuntimeError("out of memory")

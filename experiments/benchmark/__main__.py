@@ -15,21 +15,22 @@ import importlib.util
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from absl import flags
 
-from experiments.benchmark import rows
-from experiments.benchmark.options import LEVERS, QUICK, Options
+from experiments.benchmark import measuring
+from experiments.benchmark import options as o
 from koch_siamese import cli
 from koch_siamese.errors import InputError
-from koch_siamese.reporting import benchmark_table
-from koch_siamese.runs.results import provenance, write_text
+from koch_siamese.reporting.benchmark_table import Comparison
+from koch_siamese.runs.results import provenance, write_whole
 
 ROWS = flags.DEFINE_list(
     "rows",
-    rows.DEFAULT_ROWS,
-    f"What to measure, of: {', '.join(rows.ROWS)}; levers: all of those.",
+    o.DEFAULT_ROWS,
+    f"What to measure, of: {', '.join(o.ROWS)}; levers: all of those.",
 )
 PROCESSES = flags.DEFINE_integer(
     "processes", 3, "Of each side of a row, one after the other.", lower_bound=1
@@ -38,7 +39,7 @@ ROUNDS = flags.DEFINE_integer(
     "rounds", 2, "Of each process, after one to warm up.", lower_bound=1
 )
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of whole trainings.")
-QUICK_MODE = flags.DEFINE_bool(
+QUICK = flags.DEFINE_bool(
     "quick", False, "Tiny sizes, to see that all works; keeps no result."
 )
 TARGET = flags.DEFINE_float(
@@ -56,94 +57,113 @@ OUTPUT = flags.DEFINE_string(
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/benchmark", "Where time_to_accuracy keeps its runs."
 )
-ALIASES = {"levers": LEVERS}
 TABLES = Path("experiments/tables.json")
 
 
-def _find_dataset():
-    """Omniglot where it is prepared, else the glyphs."""
-    if QUICK_MODE.value:
-        return "glyphs/tiny"
-    place = cli.DATA_DIR.value or "~/tensorflow_datasets"
-    is_there = (Path(place).expanduser() / "omniglot").is_dir()
-    return "omniglot" if is_there else "glyphs"
+def _read_rows():
+    aliases = {"levers": o.LEVERS}
+    rows = [row for name in ROWS.value for row in aliases.get(name, [name])]
+    for row in rows:
+        if row not in o.ROWS:
+            raise InputError(
+                f"--rows has {row!r}; expected of {', '.join(o.ROWS)}."
+            )
+    return rows
 
 
 def _make_options(folder):
-    options = Options(
+    # Omniglot where it is prepared, else the glyphs.
+    place = cli.DATA_DIR.value or "~/tensorflow_datasets"
+    has_omniglot = (Path(place).expanduser() / "omniglot").is_dir()
+    options = o.Options(
         folder=folder,
-        dataset=_find_dataset(),
+        dataset="omniglot" if has_omniglot else "glyphs",
         data_dir=cli.DATA_DIR.value,
-        threads=THREADS.value or os.cpu_count(),
         target=TARGET.value,
+        workdir=WORKDIR.value,
     )
-    if QUICK_MODE.value:
-        options = dataclasses.replace(options, **QUICK)
-    return options
+    return dataclasses.replace(options, **o.QUICK if QUICK.value else {})
 
 
-def _origin(options):
-    """What every line carries: machine, versions, threads, data, date."""
-    torch = None
-    if importlib.util.find_spec("torch"):
-        torch = importlib.metadata.version("torch")
-    now = datetime.datetime.now(datetime.UTC)
-    return provenance() | {
-        "torch": torch,
-        "threads": options.threads,
-        "dataset": options.dataset,
-        "quick": QUICK_MODE.value,
-        "date": now.isoformat(timespec="minutes"),
+def _limit_threads():
+    """Limits those of TensorFlow and PyTorch in all processes to come."""
+    threads = THREADS.value or os.cpu_count()
+    for name in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+        os.environ[f"{name}_THREADS"] = str(threads)
+    return threads
+
+
+def _measure(row, options, table_rows, has_rival):
+    """Measures a row, and prints what is not in the table; its lines by key."""
+    begin = time.perf_counter()
+    if row in o.TRAININGS:
+        processes = [
+            dataclasses.replace(options, seed=int(seed)) for seed in SEEDS.value
+        ]
+        rounds, warm_up = 1, 0
+    else:
+        processes, rounds, warm_up = (
+            [options] * PROCESSES.value,
+            ROUNDS.value,
+            1,
+        )
+    sides = [x for x in o.ROWS[row] if has_rival or x not in o.RIVALS]
+    values, notes = measuring.alternate(row, sides, processes, rounds, warm_up)
+    lines = {
+        x.line: measuring.make_line(x.line, x.higher, values)
+        for x in table_rows
+        if x.row == row and x.line in values["ours"][0]
     }
+    details = measuring.make_details(lines, values)
+    print(f"{row}: {time.perf_counter() - begin:.0f} s")
+    for note in (*notes, *(f"{k}: {v:.4g}" for k, v in details.items())):
+        print(f"    {note}")
+    about = {"notes": notes, "details": details}
+    return {key: line | about for key, line in lines.items()}
 
 
 def _keep(path, lines):
-    """Puts lines into the result file, beside what is there of others."""
+    """Puts lines into the result file, beside those of other rows."""
     before = json.loads(path.read_text())["benchmark"] if path.exists() else {}
     text = json.dumps({"benchmark": before | lines}, indent=2) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
+    write_whole(path, text)
 
 
 def main():
     """Measures the rows, prints the table, and writes the lines."""
-    names = [x for name in ROWS.value for x in ALIASES.get(name, (name,))]
-    unknown = [name for name in names if name not in rows.ROWS]
-    if unknown or not TABLES.exists():
-        raise InputError(
-            f"--rows has {unknown[0]!r}; expected of {', '.join(rows.ROWS)}."
-            if unknown
-            else f"{TABLES} is not there: run this in the repository's root."
-        )
+    rows = _read_rows()
     tables = [
-        benchmark_table.Comparison.load(TABLES, name)
+        Comparison.load(TABLES, name)
         for name in ("benchmark", "profile", "levers")
     ]
-    path = OUTPUT.value or (None if QUICK_MODE.value else tables[0].path)
+    path = OUTPUT.value or (None if QUICK.value else tables[0].path)
+    torch = None
+    if importlib.util.find_spec("torch"):
+        torch = importlib.metadata.version("torch")
+    else:
+        print("PyTorch is not installed: no rival; see extra benchmark.")
+    lines = {}
     with tempfile.TemporaryDirectory() as folder:
         options = _make_options(folder)
-        origin = _origin(options)
-        print(f"Drawings: {options.dataset}. Threads: {options.threads}.")
-        if not origin["torch"]:
-            print("PyTorch is not installed: no rival; see extra benchmark.")
-        rows.prepare(options, names)
-        done = {}
-        for name in names:
-            lines = rows.measure(
-                name,
-                options,
-                [row for table in tables for row in table.rows],
-                processes=PROCESSES.value,
-                rounds=ROUNDS.value,
-                seeds=[int(seed) for seed in SEEDS.value],
-                workdir=WORKDIR.value,
-                has_rival=origin["torch"] is not None,
-                quick=QUICK_MODE.value,
-            )
-            done |= {key: line | origin for key, line in lines.items()}
+        now = datetime.datetime.now(datetime.UTC)
+        origin = provenance() | {
+            "torch": torch,
+            "threads": _limit_threads(),
+            "dataset": options.dataset,
+            "quick": options.quick,
+            "date": now.isoformat(timespec="minutes"),
+        }
+        print(f"Drawings: {options.dataset}. Threads: {origin['threads']}.")
+        if set(rows) - set(o.NO_DATA):
+            with measuring.new_process() as call:
+                call(options.prepare)
+        for row in rows:
+            table_rows = [x for table in tables for x in table.rows]
+            measured = _measure(row, options, table_rows, torch is not None)
+            lines |= {key: line | origin for key, line in measured.items()}
             if path:  # after each row, lest an interruption costs them all
-                _keep(Path(path), done)
-    print(*filter(None, (table.to_text(done) for table in tables)), sep="\n")
+                _keep(Path(path), lines)
+    print(*filter(None, (table.to_text(lines) for table in tables)), sep="\n")
     if path:
         print(f"Written to {path}")
 

@@ -1,171 +1,42 @@
-"""Workloads of ours: each is set up once, and then measured when asked."""
+"""Workloads of ours: generators of rounds, each its values and notes."""
 
-import statistics
+import functools
+import gc
+import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from experiments.benchmark.counting import count_multiply_adds
-from experiments.benchmark.data import to_characters
-from experiments.benchmark.options import Options
-from experiments.benchmark.profiling import profile
+from experiments.benchmark import steps, trainings
+from experiments.benchmark.measuring import new_process, time_calls
+from experiments.benchmark.options import STEPS, Options
+from koch_siamese.data.characters import Characters
 from koch_siamese.evaluation.scoring import SiameseScorer, evaluate_trials
 from koch_siamese.inference import exporters
-from koch_siamese.models import embeddings
-from koch_siamese.models.distortions import DISTORTIONS, AffineWarp
+from koch_siamese.models.distortions import AffineWarp
 from koch_siamese.models.layers import Preprocessing
-from koch_siamese.models.siamese import (
-    build_fast_siamese,
-    build_siamese,
-    get_embedding,
-)
-from koch_siamese.runs.settings import Settings
-from koch_siamese.sampling.trials import Trials
+from koch_siamese.sampling import pairs
+from koch_siamese.sampling.trials import TrialIndex
 from koch_siamese.training import builders
-from koch_siamese.training.batches import make_pairs
 
-IMAGE_SIZE = 105
-FAST_IMAGE_SIZE = 32
 DRAINED = 8  # batches that were made while the other side worked
+NUM_DRAWERS = 20
+CHARACTERS_PER_ALPHABET = 30
+DRAWS = 100  # of a sampler in a round
 
 
-def train_step(options: Options):
-    """The tutorial's training: the paper's network, pairs, Adam."""
-    return _train_on_pairs("train_step", options)
-
-
-def train_step_bfloat16(options: Options):
-    """The same with convolutions in bfloat16."""
-    return _train_on_pairs("train_step_bfloat16", options, "bfloat16")
-
-
-def train_step_groups(options: Options):
-    """The fast network on groups, all pairs of a batch."""
-    return _train_on_groups("train_step_groups", options)
-
-
-def train_step_groups_bfloat16(options: Options):
-    """The same with convolutions in bfloat16."""
-    return _train_on_groups("train_step_groups_bfloat16", options, "bfloat16")
-
-
-def _train_on_pairs(name, options, precision="float32"):
-    settings = make_pair_settings(options, precision)
-    images = 2 * options.batch_size
-    return _make_training(name, settings, options, images, options.pair_steps)
-
-
-def _train_on_groups(name, options, precision="float32"):
-    settings = make_group_settings(options, precision)
-    images = options.group[0] * options.group[1]
-    return _make_training(name, settings, options, images, options.group_steps)
-
-
-def make_pair_settings(options: Options, precision: str) -> Settings:
-    """The tutorial's training of the paper's network."""
-    return Settings(
-        network="paper",
-        image_size=IMAGE_SIZE,
-        filters=options.filters,
-        units=(options.units,),
-        sampling="pairs",
-        batch_size=options.batch_size,
-        distortion="rotation",
-        learning_rate=6e-5,
-        schedule="constant",
-        precision=precision,
-    )
-
-
-def make_group_settings(options: Options, precision: str) -> Settings:
-    """The fast network's training on groups."""
-    return Settings(
-        group_characters=options.group[0],
-        group_drawings=options.group[1],
-        distortion="rotation",
-        schedule="constant",
-        precision=precision,
-    )
-
-
-def _make_training(name, settings, options, images, steps):
-    """Steps of `fit` on one batch: forward, backward, update and the warp."""
-    siamese = builders.build_model(settings)
-    trainer = builders.build_trainer(settings, siamese)
-    train = make_steps(trainer, settings, options, steps)
-    embedding = get_embedding(siamese)
-    operations = 2 * images * count_multiply_adds(embedding, training=True)
-    items = images if settings.sampling == "groups" else images // 2
-
-    def measure():
-        peak = _measure_product(options.side, settings.precision)
-        begin = time.perf_counter()
-        train()
-        seconds = (time.perf_counter() - begin) / steps
-        rate = operations / seconds
-        shares = profile(train)
-        return {
-            name: items / seconds,
-            f"{name}_roofline": 100 * rate / peak,
-            "GFLOP in a step": operations / 1e9,
-            "GFLOP/s of a step": rate / 1e9,
-            "GFLOP/s of a matrix product": peak / 1e9,
-        } | {f"{name}: {kind}": share for kind, share in shares.items()}
-
-    train()
-    return (measure,)
-
-
-def make_steps(
-    trainer: keras.Model, settings: Settings, options: Options, steps: int
-) -> Callable[[], object]:
-    """A function that trains for some steps, all on the same batch."""
-    characters = to_characters(options.read()).resized(settings.image_size)
-    batches = builders.make_batches(settings, characters)
-    batch = next(iter(batches))
-    batches = (
-        tf.data.Dataset.from_tensors(batch)
-        .repeat()
-        .with_options(batches.options())
-    )
-    return lambda: trainer.fit(
-        batches, steps_per_epoch=steps, shuffle=False, verbose=0
-    )
-
-
-def _measure_product(side, precision, repeats=3):
-    """Operations a second of a product of square matrices."""
-    matrix = tf.random.stateless_normal((side, side), (0, 0))
-    matrix = tf.cast(matrix, precision)
-    _wait(tf.matmul(matrix, matrix))
-    begin = time.perf_counter()
-    for _ in range(repeats):
-        product = tf.matmul(matrix, matrix)
-    _wait(product)
-    return repeats * 2 * side**3 / (time.perf_counter() - begin)
-
-
-def _wait(tensor):
-    """Waits for what a device has still to do."""
-    return tf.reshape(tensor, (-1,))[0].numpy()
-
-
-def input(options: Options):
+def make_input(options: Options):
     """Distorted pairs as the first convolution takes them."""
-    batches = make_pairs(
-        to_characters(options.read()),
-        batch_size=options.batch_size,
-        seed=0,
-        ranges=DISTORTIONS["rotation"],
-    )
-    iterator = iter(batches.prefetch(4))
-    warp, preprocessing = AffineWarp(), Preprocessing(IMAGE_SIZE)
+    characters, *_ = options.load()
+    settings = steps.make_settings(options, "pairs")
+    batches = iter(builders.make_batches(settings, characters))
+    warp, preprocessing = AffineWarp(), Preprocessing(settings.image_size)
 
     @tf.function
     def distort(inputs):
@@ -175,44 +46,35 @@ def input(options: Options):
         )
         return preprocessing(warp(images, matrices))
 
-    def measure():
+    while True:
         for _ in range(DRAINED):
-            distort(next(iterator)[0])
+            distort(next(batches)[0])
         begin = time.perf_counter()
         for _ in range(options.input_batches):
-            images = distort(next(iterator)[0])
-        _wait(images)
+            images = distort(next(batches)[0])
+        steps.wait(images)
         seconds = time.perf_counter() - begin
-        return {"input": options.input_batches * options.batch_size / seconds}
+        rate = options.input_batches * options.batch_size / seconds
+        yield {"input": rate}, []
 
-    return (measure,)
 
-
-def evaluation(options: Options):
-    """Trials by the paper's network: every drawing embedded once."""
-    data = options.read()
-    trials = Trials(data["query"], data["support"], data["answer"])
-    scorer = SiameseScorer(
-        build_siamese(
-            embeddings.build_paper_embedding(
-                IMAGE_SIZE, options.filters, units=(options.units,)
-            )
-        )
-    )
-    images = len(np.unique(np.r_[trials.query, trials.support.ravel()]))
-
-    def measure():
+def evaluate(options: Options):
+    """Trials by the paper's network, which embeds every drawing once."""
+    _, images, trials = options.load()
+    settings = steps.make_settings(options, "pairs")
+    scorer = SiameseScorer(builders.build_model(settings))
+    num_images = len(np.unique(np.r_[trials.query, trials.support.ravel()]))
+    notes = [f"{len(trials)} trials, {num_images} images"]
+    while True:
         begin = time.perf_counter()
-        evaluate_trials(scorer, data["test_images"], trials)
+        evaluate_trials(scorer, images, trials)
         seconds = time.perf_counter() - begin
-        return {"evaluation": seconds, "images/s": images / seconds}
-
-    return measure, f"{len(trials)} trials, {images} images"
+        yield {"evaluation": seconds, "images/s": num_images / seconds}, notes
 
 
-def serving(options: Options):
+def serve(options: Options):
     """One query against stored embeddings, by the exported SavedModel."""
-    siamese = build_fast_siamese(FAST_IMAGE_SIZE, embeddings.FAST_FILTERS)
+    siamese = builders.build_model(steps.make_settings(options))
     with tempfile.TemporaryDirectory() as folder:
         exporters.save_saved_model(siamese, Path(folder))
         served = tf.saved_model.load(str(Path(folder, "saved_model")))
@@ -223,25 +85,118 @@ def serving(options: Options):
         for num in (1, *options.galleries)
     )
 
-    def measure_one(gallery):
-        times = []
-        for _ in range(options.calls):
-            begin = time.perf_counter()
-            answer = served.match(
-                query_embedding=query, support_embedding=gallery
-            )
-            answer["prediction"].numpy()
-            times.append(time.perf_counter() - begin)
-        return 1e3 * statistics.median(times)
+    def match(gallery):
+        answer = served.match(query_embedding=query, support_embedding=gallery)
+        return answer["prediction"].numpy()
 
-    def measure():
-        times = [measure_one(gallery) for gallery in galleries]
-        values = {
-            f"serving_{num}": milliseconds
-            for num, milliseconds in zip(options.galleries, times, strict=True)
-        }
+    while True:
+        times = [
+            1e3 * time_calls(functools.partial(match, gallery), options.calls)
+            for gallery in galleries
+        ]
+        names = [f"serving_{num}" for num in options.galleries]
+        values = dict(zip(names, times, strict=True))
         slopes = np.diff(times) / np.diff(options.galleries)
         values["serving_slope"] = 1e6 * slopes[-1]
-        return values
+        yield values, [f"{dim} dimensions"]
 
-    return measure, f"{dim} dimensions"
+
+def start(options: Options):
+    """Seconds of fresh processes."""
+    starts = {
+        "start_help": ("-m", "koch_siamese.train", "--help"),
+        "start_bad_flag": ("-m", "koch_siamese.train", "--nonsense=1"),
+        "start_import": ("-c", "import koch_siamese"),
+    }
+
+    def run(arguments):
+        subprocess.run([sys.executable, *arguments], capture_output=True)
+
+    while True:
+        values = {
+            name: time_calls(functools.partial(run, arguments), 1)
+            for name, arguments in starts.items()
+        }
+        yield values, []
+
+
+def grow(options: Options):
+    """How sampling a batch, and memory, grow with the number of characters."""
+    samplers = {num: _make_samplers(num) for num in options.num_characters}
+    first, *_, last = samplers
+    while True:
+        values = _measure_memory(options.num_drawings)
+        for name in samplers[first]:
+            times = {x: time_calls(samplers[x][name], DRAWS) for x in samplers}
+            values[name] = times[last] / times[first]
+            for num, seconds in times.items():
+                values[f"{name}, {num} characters, ms"] = 1e3 * seconds
+        yield values, []
+
+
+def _make_samplers(num_characters):
+    """A function for each thing that is sampled."""
+    character, alphabet, drawer = _make_labels(num_characters)
+    index = pairs.CharacterIndex.from_labels(character, alphabet)
+    within = TrialIndex.from_labels(character, alphabet, drawer, 20, 1)
+    across = TrialIndex.from_labels(character, 0 * alphabet, drawer, 20, 1)
+    rng = np.random.default_rng(0)
+    return {
+        "growth_pairs": lambda: pairs.sample_pairs(index, 128, rng, 0.75),
+        "growth_groups": lambda: pairs.sample_group(index, 40, 4, rng, 0.75),
+        "growth_trials": lambda: within.sample(20, rng),
+        "growth_trials_across": lambda: across.sample(20, rng),
+    }
+
+
+def _make_labels(num_characters):
+    character = np.repeat(np.arange(num_characters), NUM_DRAWERS)
+    drawer = np.tile(np.arange(NUM_DRAWERS), num_characters)
+    return character, character // CHARACTERS_PER_ALPHABET, drawer
+
+
+def _measure_memory(num_drawings):
+    """Kilobytes that a pipeline holds for a drawing more."""
+    used = []
+    for num in num_drawings:
+        with new_process() as call:  # an old one has memory left over
+            used.append(call(hold, num) / 1e3)
+    slopes = np.diff(used) / np.diff(num_drawings)
+    whole = (used[-1] - used[0]) / (num_drawings[-1] - num_drawings[0])
+    return {
+        "growth_memory": whole,
+        "growth_memory, last slope by first": slopes[-1] / slopes[0],
+    }
+
+
+def hold(num_drawings: int) -> int:
+    """Bytes of this process while so many drawings give batches."""
+    character, alphabet, drawer = _make_labels(num_drawings // NUM_DRAWERS)
+    characters = Characters(
+        images=np.full((num_drawings, 105, 105), 255, np.uint8),
+        character=character,
+        number=character,
+        alphabet=alphabet,
+        drawer=drawer,
+        alphabet_names=tuple(map(str, range(alphabet.max() + 1))),
+    )
+    settings = steps.make_settings(Options(batch_size=16), "pairs")
+    batches = iter(builders.make_batches(settings, characters))
+    for _ in range(4):
+        next(batches)
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+WORKLOADS = {
+    **{row: functools.partial(steps.measure_step, row) for row in STEPS},
+    **{row: functools.partial(steps.pull_lever, row) for row in steps.LEVERS},
+    "input": make_input,
+    "evaluation": evaluate,
+    "serving": serve,
+    "start": start,
+    "growth": grow,
+    "learning": trainings.learn,
+    "time_to_accuracy": trainings.train_in_minutes,
+}

@@ -1,11 +1,13 @@
-"""Where the time of a training step goes, by TensorFlow's own profiler."""
+"""The arithmetic of a training step, and where its time goes."""
 
 import collections
+import math
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -30,27 +32,37 @@ COMPILED_RUN = re.compile(r"\w+Executable::ExecuteAsyncOnStream")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall", "If", "While")
 
 
-def profile(run: Callable[[], object]) -> dict[str, float]:
-    """Profiles operations on the CPU, or a host's part of them.
+def count_multiply_adds(model: keras.Model, *, training: bool = False) -> int:
+    """Multiply-adds of convolutions and dense layers in a row, for one image.
 
-    Args:
-        run: what to profile, warmed up.
-
-    Returns:
-        The share of each of `ALL_KINDS` in the time of all operations, in %.
+    Training adds the backward pass: two products of the size of the forward
+    one for each layer, one for the gradient of its weights and one for that of
+    its input, which the first layer does not need.
     """
+    counts = [
+        math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+        for layer in model.layers
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense))
+    ]
+    return 3 * sum(counts) - counts[0] if training else sum(counts)
+
+
+def profile(run: Callable[[], object]) -> dict[str, float]:
+    """Shares of `ALL_KINDS` in the time of operations on the CPU, in %."""
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
             run()
         (path,) = Path(folder).glob("**/*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(path.read_bytes())
-    seconds = collections.Counter()
-    for name, duration in _events(space):
-        kind = classify(name)
-        if kind:
-            seconds[kind] += duration
-    total = seconds.total()
-    return {kind: 100 * seconds[kind] / total for kind in ALL_KINDS}
+    times = collections.Counter()
+    for plane in space.planes:
+        if plane.name.startswith("/host:CPU"):
+            for line in plane.lines:
+                for event in line.events:
+                    name = plane.event_metadata[event.metadata_id].name
+                    times[classify(name)] += event.duration_ps
+    del times[None]
+    return {kind: 100 * times[kind] / times.total() for kind in ALL_KINDS}
 
 
 def classify(event: str) -> str | None:
@@ -61,13 +73,3 @@ def classify(event: str) -> str | None:
     if not found or found[1] in CALLS:
         return None
     return next((KINDS[x] for x in KINDS if x in found[1]), REST)
-
-
-def _events(space):
-    """Names and durations of all events of the host."""
-    for plane in space.planes:
-        if plane.name.startswith("/host:CPU"):
-            names = {key: x.name for key, x in plane.event_metadata.items()}
-            for line in plane.lines:
-                for event in line.events:
-                    yield names[event.metadata_id], event.duration_ps

@@ -1,87 +1,92 @@
-"""Workloads of whole trainings, which have switches of their own."""
+"""Whole trainings: to a target accuracy, and within budgets of minutes."""
 
-import itertools
+import dataclasses
 import tempfile
 
 import keras
 
-from experiments.benchmark.options import QUICK, Options
+from experiments.benchmark.options import Options
+from koch_siamese import cli
 from koch_siamese.data.sources import DataSource
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import provenance
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training.loop import train
+from koch_siamese.training.loop import train, train_and_evaluate
 
-# The same network, drawings in a step and rates for both samplings.
-LEARNING = {
-    "mirror_images": True,
-    "quarter_turns": True,
-    "distortion": "paper",
-    "learning_rate": 2e-3,
-    "schedule": "constant",
-    "steps_per_epoch": 50,
-    "epochs": 10_000,
-    "patience": 10_000,
+QUICK = {"filters": (8, 8), "image_size": 16, "max_minutes": 0.1}
+
+# By minutes: as many steps as fill nine tenths of them on 2 CPU cores, lest the
+# last epoch ends after them.
+BUDGETS = {
+    2: {"steps_per_epoch": 500, "epochs": 3},
+    8: {"epochs": 7},
+    20: {"epochs": 17},
 }
 
 
-class StopAt(keras.callbacks.Callback):
-    """Ends a training at the first epoch that validates well enough."""
+def learn(options: Options):
+    """Seconds of training and validation to the target accuracy.
 
-    def __init__(self, target: float):
-        """Keeps the target accuracy."""
-        super().__init__()
-        self._target = target
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Looks at the epoch."""
-        if logs["one_shot_accuracy"] >= self._target:
-            self.model.stop_training = True
-
-
-def learning(options: Options):
-    """Seconds of training, validation included, to the target accuracy."""
-    changes = {}
-    if options.batch_size == QUICK["batch_size"]:
-        changes = {"filters": (8, 8), "image_size": 16, "steps_per_epoch": 20}
+    Ours learns from groups; otherwise from pairs. Both have the same network,
+    drawings in a step and rates.
+    """
     characters, drawings = options.group
     settings = Settings(
-        **LEARNING | changes,
         dataset=options.dataset,
-        sampling=options.sampling,
+        mirror_images=True,
+        quarter_turns=True,
+        sampling="groups" if options.side == "ours" else "pairs",
         group_characters=characters,
         group_drawings=drawings,
         batch_size=characters * drawings // 2,
-        max_minutes=options.max_minutes,
+        schedule="constant",
+        steps_per_epoch=50,
+        epochs=10_000,
+        patience=10_000,
+        max_minutes=30.0,
         seed=options.seed,
     )
+    if options.quick:
+        settings = dataclasses.replace(settings, **QUICK)
     source = DataSource(options.dataset, data_dir=options.data_dir)
 
-    def measure():
-        with tempfile.TemporaryDirectory() as folder:
-            run = Run(folder)
-            run.claim(settings)
-            state = train(
-                settings, run, source, callbacks=[StopAt(options.target)]
-            )
-        history = state["history"]
-        reached = max(history["accuracy"]) >= options.target
-        return {
-            "learning": seconds_to(options.target, history),
-            "reached": float(reached),
-            "best validation accuracy": max(history["accuracy"]),
-        }
+    def stop_at_target(epoch, logs):
+        if logs["one_shot_accuracy"] >= options.target:
+            callback.model.stop_training = True
 
-    return (measure,)
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=stop_at_target)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(folder)
+        run.claim(settings)
+        state = train(settings, run, source, callbacks=[callback])
+    values = {
+        "learning": sum(state["history"]["seconds"]),
+        "reached": float(state["best_accuracy"] >= options.target),
+        "best validation accuracy": state["best_accuracy"],
+    }
+    yield values, []
 
 
-def seconds_to(target: float, history: dict[str, list[float]]) -> float:
-    """Seconds until an epoch reached the target, or of all that did not."""
-    epochs = zip(
-        history["accuracy"],
-        itertools.accumulate(history["seconds"]),
-        strict=True,
-    )
-    return next(
-        (seconds for accuracy, seconds in epochs if accuracy >= target),
-        sum(history["seconds"]),
-    )
+def train_in_minutes(options: Options):
+    """Accuracy in % after budgets of minutes that were fixed beforehand.
+
+    Runs are kept in `workdir`, so that an interrupted measurement goes on.
+    """
+    recipe = "tests/tiny" if options.quick else "experiments/compact"
+    recipe, _ = cli.read_flagfile(f"{recipe}.flags")
+    # Runs of another commit are not taken for this one's.
+    commit = "quick" if options.quick else provenance()["commit"]
+    values = {}
+    for minutes, steps in BUDGETS.items():
+        settings = dataclasses.replace(
+            recipe,
+            seed=options.seed,
+            max_minutes=minutes,
+            **{} if options.quick else steps,
+        )
+        run = f"{options.workdir}/{commit}/{minutes}min_seed{options.seed}"
+        (result,) = train_and_evaluate(settings, run, data_dir=options.data_dir)
+        values[f"accuracy_{minutes}"] = 100 * result["accuracy"]
+        seconds = result["training_seconds"]
+        values[f"minutes of the budget of {minutes}"] = seconds / 60
+    yield values, []
