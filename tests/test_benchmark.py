@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, assert_one_line
 
-from experiments.benchmark import measuring, ours, profiling, steps
+from experiments.benchmark import measuring, ours, plain, steps
 from experiments.benchmark.options import LEVERS, QUICK, ROWS, Options
-from experiments.benchmark.profiling import count_multiply_adds
+from experiments.benchmark.steps import count_multiply_adds
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import build_fast_siamese
 from koch_siamese.reporting import benchmark_table
@@ -62,7 +62,7 @@ def test_multiply_adds_of_the_papers_network():
 def test_operations_of_a_profile_by_kind():
     scope = "StatefulPartitionedCall/gradient_tape/embedding/conv2d/"
     assert [
-        profiling.classify(event)
+        steps.classify(event)
         for event in (
             f"{scope}Conv2DBackpropFilter:_MklNativeConv2DBackpropFilter",
             f"{scope}Conv2DBackpropInput:Conv2DBackpropInput",
@@ -77,17 +77,17 @@ def test_operations_of_a_profile_by_kind():
         "gradients of filters",
         "gradients of inputs",
         "convolutions",
-        profiling.REST,
+        steps.REST,
         None,
         None,
         None,
-        profiling.COMPILED,
+        steps.COMPILED,
     ]
 
 
 @pytest.mark.parametrize(
     ("compiled", "kind"),
-    [(False, "dense layers"), (True, profiling.COMPILED)],
+    [(False, "dense layers"), (True, steps.COMPILED)],
 )
 def test_profile_sees_the_product_of_matrices(compiled, kind):
     matrix = tf.ones((1500, 1500))
@@ -95,7 +95,7 @@ def test_profile_sees_the_product_of_matrices(compiled, kind):
         lambda: tf.reduce_sum(matrix @ matrix), jit_compile=compiled
     )
     multiply()
-    shares = profiling.profile(multiply)
+    shares = steps.profile(multiply)
     assert sum(shares.values()) == pytest.approx(100)
     assert max(shares, key=shares.get) == kind
 
@@ -124,14 +124,13 @@ def test_medians_ranges_and_ratios_by_hand():
 
 
 @contextlib.contextmanager
-def numbered_process(numbers, side):
+def numbered_process(numbers):
     """A process whose values count from ten times its number."""
     number = next(numbers)
     values = itertools.count(10 * number + 1)
 
     def call(function, row, options):
-        assert (function, options.side) == (measuring.measure, side)
-        return {row: next(values)}, ["as ever", f"process {number}"]
+        return {row: next(values)}, ["as ever", f"{number} is {options.side}"]
 
     yield call
 
@@ -140,7 +139,7 @@ def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
     process = functools.partial(numbered_process, itertools.count(1))
     monkeypatch.setattr(measuring, "new_process", process)
     values, notes = measuring.alternate(
-        "a", ("ours", "rival"), 2 * [Options()], rounds=2
+        "a", ("ours", "rival"), Options(), seeds=(0, 0), rounds=2
     )
     # Without the first of each process.
     assert values == {
@@ -149,11 +148,11 @@ def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
     }
     assert notes == [
         "ours: as ever",
-        "ours: process 1",
+        "ours: 1 is ours",
         "rival: as ever",
-        "rival: process 2",
-        "ours: process 3",
-        "rival: process 4",
+        "rival: 2 is rival",
+        "ours: 3 is ours",
+        "rival: 4 is rival",
     ]
 
 
@@ -210,7 +209,7 @@ def test_table_of_the_repository_has_all_rows():
     assert {row.row for table in tables for row in table.rows} == set(ROWS)
     assert [row.row for row in tables[2].rows] == list(LEVERS)
     assert {row.line.partition(": ")[2] for row in tables[1].rows} == set(
-        profiling.ALL_KINDS
+        steps.ALL_KINDS
     )
 
 
@@ -267,26 +266,38 @@ def test_rows_of_ours(quick, row, names):
     assert all(values[name] > 0 for name in names)
 
 
-# One of each kind: a patch, an argument of `compile`, another network.
-@pytest.mark.parametrize(
-    "row",
-    [
-        "lever_distances_as_product",
-        "lever_normalisation",
-        "lever_steps_per_execution",
-        "lever_muon",
-        "lever_no_tuning",
-        "lever_first_convolution",
-    ],
-)
-def test_levers_put_the_other_way(quick, row):
+def test_levers_put_the_other_way(quick, monkeypatch):
+    # All at once, but for another network and a step that XLA compiles.
+    *levers, _ = [x for x in LEVERS if x != "lever_whole_step_by_xla"]
+    patches = {k: v for x in levers for k, v in steps.LEVERS[x].items()}
+    monkeypatch.setitem(steps.LEVERS, "all", patches)
+    monkeypatch.setitem(steps.SETTINGS, "all", steps.SETTINGS["lever_muon"])
     # Enough steps for several in a call.
     changes = {"side": "otherwise", "group_steps": 10}
-    assert measure(ours.WORKLOADS, row, quick, **changes)[row] > 0
+    workloads = {"all": functools.partial(steps.pull_lever, "all")}
+    assert measure(workloads, "all", quick, **changes)["all"] > 0
+
+
+def test_first_convolution_put_the_other_way(quick):
+    row = "lever_first_convolution"
+    assert measure(ours.WORKLOADS, row, quick, side="otherwise")[row] > 0
+
+
+@pytest.mark.parametrize(
+    ("row", "attribute", "value"),
+    [
+        ("lever_whole_step_by_xla", "jit_compile", True),
+        ("lever_steps_per_execution", "steps_per_execution", 10),
+    ],
+)
+def test_levers_of_compile(quick, row, attribute, value):
+    with steps.choose_otherwise(row):
+        trainer, _ = steps.make_training(quick, steps.make_settings(quick))
+    assert getattr(trainer, attribute) == value
 
 
 def test_every_row_has_a_workload():
-    assert set(ours.WORKLOADS) == set(ROWS)
+    assert {*ours.WORKLOADS, *plain.WORKLOADS} == set(ROWS)
     assert tuple(steps.LEVERS) == LEVERS
 
 
@@ -301,9 +312,9 @@ def test_convolution_of_patches_is_a_convolution():
 
 
 def test_growth_of_sampling(quick, monkeypatch):
-    monkeypatch.setattr(ours, "_measure_memory", lambda _: {})
+    monkeypatch.setattr(plain, "_measure_memory", lambda _: {})
     small = {"num_characters": (60, 600)}
-    values = measure(ours.WORKLOADS, "growth", quick, **small)
+    values = measure(plain.WORKLOADS, "growth", quick, **small)
     assert 0 < values["growth_trials"] < 10
     assert values["growth_groups, 600 characters, ms"] > 0
 
@@ -366,13 +377,13 @@ def test_rows_of_the_rival(quick, side):
 def test_a_compiler_that_fails_is_told_and_left_out(monkeypatch):
     import torch
 
-    from experiments.benchmark.rival_settings import find_best
+    from experiments.benchmark.rival import find_best
 
     def compile(network):
         raise RuntimeError("no compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", compile)
-    step, note = find_best(
+    step, (note,) = find_best(
         lambda network: network,
         torch.nn.Conv2d(1, 2, 3),
         [torch.ones(1, 1, 8, 8)],
@@ -408,11 +419,11 @@ class Counted:
 def find_best_of_counted(monkeypatch, fails):
     import torch
 
-    from experiments.benchmark import rival_settings
+    from experiments.benchmark import rival
 
-    monkeypatch.setattr(rival_settings, "TURN_SECONDS", 0)  # a step is longer
+    monkeypatch.setattr(rival, "TURN_SECONDS", 0)  # a step is longer
     steps = Counted(fails)
-    _, note = rival_settings.find_best(
+    _, (note,) = rival.find_best(
         steps, torch.nn.Identity(), [torch.ones(1, 2, 8, 8)], False
     )
     return steps.calls, note

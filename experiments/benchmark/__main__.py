@@ -65,9 +65,8 @@ def _read_rows():
     rows = [row for name in ROWS.value for row in aliases.get(name, [name])]
     for row in rows:
         if row not in o.ROWS:
-            raise InputError(
-                f"--rows has {row!r}; expected of {', '.join(o.ROWS)}."
-            )
+            known = ", ".join(o.ROWS)
+            raise InputError(f"--rows has {row!r}; expected of {known}.")
     return rows
 
 
@@ -93,25 +92,22 @@ def _limit_threads():
     return threads
 
 
-def _measure(row, options, table_rows, has_rival):
+def _measure(row, options, tables, has_rival):
     """Measures a row, and prints what is not in the table; its lines by key."""
     begin = time.perf_counter()
-    if row in o.TRAININGS:
-        processes = [
-            dataclasses.replace(options, seed=int(seed)) for seed in SEEDS.value
-        ]
-        rounds, warm_up = 1, 0
-    else:
-        processes, rounds, warm_up = (
-            [options] * PROCESSES.value,
-            ROUNDS.value,
-            1,
-        )
-    sides = [x for x in o.ROWS[row] if has_rival or x not in o.RIVALS]
-    values, notes = measuring.alternate(row, sides, processes, rounds, warm_up)
+    whole = row in o.TRAININGS
+    values, notes = measuring.alternate(
+        row,
+        [x for x in o.ROWS[row] if has_rival or x not in o.RIVALS],
+        options,
+        seeds=SEEDS.value if whole else PROCESSES.value * [0],
+        rounds=1 if whole else ROUNDS.value,
+        warm_up=0 if whole else 1,
+    )
     lines = {
         x.line: measuring.make_line(x.line, x.higher, values)
-        for x in table_rows
+        for table in tables
+        for x in table.rows
         if x.row == row and x.line in values["ours"][0]
     }
     details = measuring.make_details(lines, values)
@@ -132,10 +128,8 @@ def _keep(path, lines):
 def main():
     """Measures the rows, prints the table, and writes the lines."""
     rows = _read_rows()
-    tables = [
-        Comparison.load(TABLES, name)
-        for name in ("benchmark", "profile", "levers")
-    ]
+    names = ("benchmark", "profile", "levers")
+    tables = [Comparison.load(TABLES, name) for name in names]
     path = OUTPUT.value or (None if QUICK.value else tables[0].path)
     torch = None
     if importlib.util.find_spec("torch"):
@@ -158,8 +152,7 @@ def main():
             with measuring.new_process() as call:
                 call(options.prepare)
         for row in rows:
-            table_rows = [x for table in tables for x in table.rows]
-            measured = _measure(row, options, table_rows, torch is not None)
+            measured = _measure(row, options, tables, torch is not None)
             lines |= {key: line | origin for key, line in measured.items()}
             if path:  # after each row, lest an interruption costs them all
                 _keep(Path(path), lines)

@@ -18,27 +18,25 @@ import timeit
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from experiments.benchmark.options import RIVALS, Options
+from experiments.benchmark.options import PLAIN, RIVALS, Options
 from koch_siamese import cli
 
 Rounds = dict[str, list[dict[str, float]]]  # the values of each, by side
 
 
 @contextlib.contextmanager
-def new_process(side: str = "ours"):
-    """A process of a side, as a function that calls another one in it."""
+def new_process():
+    """A process, as a function that calls another one in it."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, _begin, (side,)) as pool:
+    with ProcessPoolExecutor(1, spawn, initializer=_begin) as pool:
         yield lambda function, *args: pool.submit(function, *args).result()
 
 
-def _begin(side):
+def _begin():
     # A pipeline that still works in threads can hang the end of Python.
     atexit.register(os._exit, 0)
     # Progress bars do not belong in the table.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if side not in RIVALS:
-        cli.import_tensorflow()  # without its messages
 
 
 def measure(row: str, options: Options) -> tuple[dict[str, float], list[str]]:
@@ -51,7 +49,11 @@ def measure(row: str, options: Options) -> tuple[dict[str, float], list[str]]:
 
 @functools.cache
 def _set_up(row, options):
-    module = "rival" if options.side in RIVALS else "ours"
+    module = "plain" if row in PLAIN else "ours"
+    if options.side in RIVALS:
+        module = "rival"
+    if module == "ours":
+        cli.import_tensorflow()  # without its messages
     module = importlib.import_module(f"experiments.benchmark.{module}")
     return module.WORKLOADS[row](options)
 
@@ -59,29 +61,30 @@ def _set_up(row, options):
 def alternate(
     row: str,
     sides: Sequence[str],
-    processes: Sequence[Options],
+    options: Options,
+    seeds: Sequence[int],
     rounds: int,
     warm_up: int = 1,
 ) -> tuple[Rounds, list[str]]:
     """Measures the sides of a row in turns.
 
     Args:
-        row, sides: what to measure.
-        processes: the options of each process of a side, one after the other.
-        rounds: rounds of each process that count.
-        warm_up: rounds before them.
+        row, sides, options: what to measure.
+        seeds: of the processes of a side, one after the other.
+        rounds, warm_up: rounds of each that count, and those before them.
 
     Returns:
-        The values of each round, and notes of the sides.
+        The values of each round, and notes.
     """
     values, notes = {side: [] for side in sides}, {}
-    for options in processes:
+    for seed in seeds:
         with contextlib.ExitStack() as stack:
-            calls = {x: stack.enter_context(new_process(x)) for x in sides}
+            calls = {x: stack.enter_context(new_process()) for x in sides}
             for number in range(warm_up + rounds):
                 for side, call in calls.items():
+                    changes = {"side": side, "seed": int(seed)}
                     value, new_notes = call(
-                        measure, row, dataclasses.replace(options, side=side)
+                        measure, row, dataclasses.replace(options, **changes)
                     )
                     notes |= {f"{side}: {note}": None for note in new_notes}
                     if number >= warm_up:
@@ -105,16 +108,10 @@ def summarise(values: Sequence[float]) -> dict[str, float]:
 
 
 def make_line(name: str, higher: bool, values: Rounds) -> dict[str, object]:
-    """A line of the table.
+    """A line of the table: a summary of each side that has such values.
 
-    Args:
-        name: the key of the line among the values.
-        higher: whether more is better, as of a rate; else less, as of a time.
-        values: see `alternate`.
-
-    Returns:
-        A summary of each side that has such values; as `ratio_SIDE` how many
-        times better ours is, round by round; and the number of `rounds`.
+    `ratio_SIDE` is how many times better ours is, round by round: higher, as of
+    a rate, or lower, as of a time.
     """
     found = {
         side: [value[name] for value in rounds]

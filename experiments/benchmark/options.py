@@ -5,6 +5,8 @@ import math
 import pickle
 from pathlib import Path
 
+from koch_siamese import cli
+
 RIVALS = ("rival", "rival_best")
 STEPS = {  # of which sampling, and in which precision
     "train_step": ("pairs", "float32"),
@@ -23,19 +25,20 @@ LEVERS = (
     "lever_steps_per_execution",
     "lever_first_convolution",
 )
+PLAIN = ("start", "growth")  # without TensorFlow
 TRAININGS = ("learning", "time_to_accuracy")  # whole ones, of several seeds
 
 # The sides of each row.
 ROWS = {
     **dict.fromkeys(STEPS, ("ours", *RIVALS)),
     **dict.fromkeys(("input", "evaluation", "serving"), ("ours", *RIVALS)),
-    **dict.fromkeys(("start", "growth"), ("ours",)),
+    **dict.fromkeys(PLAIN, ("ours",)),
     **dict.fromkeys((*LEVERS, "learning"), ("ours", "otherwise")),
     "time_to_accuracy": ("ours",),
 }
 # The others take minutes or hours.
 DEFAULT_ROWS = [row for row in ROWS if row not in (*LEVERS, *TRAININGS)]
-NO_DATA = ("serving", "start", "growth", *TRAININGS)
+NO_DATA = ("serving", *PLAIN, *TRAININGS)
 
 
 def size(full, quick):
@@ -83,6 +86,7 @@ class Options:
 
     def prepare(self):
         """Writes the drawings and trials that all sides use."""
+        cli.import_tensorflow()
         from koch_siamese.data.sources import DataSource
         from koch_siamese.evaluation.protocols import make_trials
 

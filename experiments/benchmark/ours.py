@@ -1,34 +1,39 @@
 """Workloads of ours: generators of rounds, each its values and notes."""
 
+import dataclasses
 import functools
-import gc
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from experiments.benchmark import steps, trainings
-from experiments.benchmark.measuring import new_process, time_calls
+from experiments.benchmark import steps
+from experiments.benchmark.measuring import time_calls
 from experiments.benchmark.options import STEPS, Options
-from koch_siamese.data.characters import Characters
+from koch_siamese import cli
+from koch_siamese.data.sources import DataSource
 from koch_siamese.evaluation.scoring import SiameseScorer, evaluate_trials
 from koch_siamese.inference import exporters
 from koch_siamese.models.distortions import AffineWarp
 from koch_siamese.models.layers import Preprocessing
-from koch_siamese.sampling import pairs
-from koch_siamese.sampling.trials import TrialIndex
-from koch_siamese.training import builders
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import provenance
+from koch_siamese.runs.settings import Settings
+from koch_siamese.training import builders, loop
 
 DRAINED = 8  # batches that were made while the other side worked
-NUM_DRAWERS = 20
-CHARACTERS_PER_ALPHABET = 30
-DRAWS = 100  # of a sampler in a round
+
+# By minutes: as many steps as fill nine tenths of them on 2 CPU cores, lest the
+# last epoch ends after them.
+BUDGETS = {
+    2: {"steps_per_epoch": 500, "epochs": 3},
+    8: {"epochs": 7},
+    20: {"epochs": 17},
+}
 
 
 def make_input(options: Options):
@@ -101,92 +106,69 @@ def serve(options: Options):
         yield values, [f"{dim} dimensions"]
 
 
-def start(options: Options):
-    """Seconds of fresh processes."""
-    starts = {
-        "start_help": ("-m", "koch_siamese.train", "--help"),
-        "start_bad_flag": ("-m", "koch_siamese.train", "--nonsense=1"),
-        "start_import": ("-c", "import koch_siamese"),
-    }
+def learn(options: Options):
+    """Seconds of training and validation to the target accuracy.
 
-    def run(arguments):
-        subprocess.run([sys.executable, *arguments], capture_output=True)
-
-    while True:
-        values = {
-            name: time_calls(functools.partial(run, arguments), 1)
-            for name, arguments in starts.items()
-        }
-        yield values, []
-
-
-def grow(options: Options):
-    """How sampling a batch, and memory, grow with the number of characters."""
-    samplers = {num: _make_samplers(num) for num in options.num_characters}
-    first, *_, last = samplers
-    while True:
-        values = _measure_memory(options.num_drawings)
-        for name in samplers[first]:
-            times = {x: time_calls(samplers[x][name], DRAWS) for x in samplers}
-            values[name] = times[last] / times[first]
-            for num, seconds in times.items():
-                values[f"{name}, {num} characters, ms"] = 1e3 * seconds
-        yield values, []
-
-
-def _make_samplers(num_characters):
-    """A function for each thing that is sampled."""
-    character, alphabet, drawer = _make_labels(num_characters)
-    index = pairs.CharacterIndex.from_labels(character, alphabet)
-    within = TrialIndex.from_labels(character, alphabet, drawer, 20, 1)
-    across = TrialIndex.from_labels(character, 0 * alphabet, drawer, 20, 1)
-    rng = np.random.default_rng(0)
-    return {
-        "growth_pairs": lambda: pairs.sample_pairs(index, 128, rng, 0.75),
-        "growth_groups": lambda: pairs.sample_group(index, 40, 4, rng, 0.75),
-        "growth_trials": lambda: within.sample(20, rng),
-        "growth_trials_across": lambda: across.sample(20, rng),
-    }
-
-
-def _make_labels(num_characters):
-    character = np.repeat(np.arange(num_characters), NUM_DRAWERS)
-    drawer = np.tile(np.arange(NUM_DRAWERS), num_characters)
-    return character, character // CHARACTERS_PER_ALPHABET, drawer
-
-
-def _measure_memory(num_drawings):
-    """Kilobytes that a pipeline holds for a drawing more."""
-    used = []
-    for num in num_drawings:
-        with new_process() as call:  # an old one has memory left over
-            used.append(call(hold, num) / 1e3)
-    slopes = np.diff(used) / np.diff(num_drawings)
-    whole = (used[-1] - used[0]) / (num_drawings[-1] - num_drawings[0])
-    return {
-        "growth_memory": whole,
-        "growth_memory, last slope by first": slopes[-1] / slopes[0],
-    }
-
-
-def hold(num_drawings: int) -> int:
-    """Bytes of this process while so many drawings give batches."""
-    character, alphabet, drawer = _make_labels(num_drawings // NUM_DRAWERS)
-    characters = Characters(
-        images=np.full((num_drawings, 105, 105), 255, np.uint8),
-        character=character,
-        number=character,
-        alphabet=alphabet,
-        drawer=drawer,
-        alphabet_names=tuple(map(str, range(alphabet.max() + 1))),
+    Ours learns from groups; otherwise from pairs. Both have the same network,
+    drawings in a step and rates.
+    """
+    characters, drawings = options.group
+    settings = Settings(
+        dataset=options.dataset,
+        mirror_images=True,
+        quarter_turns=True,
+        sampling="groups" if options.side == "ours" else "pairs",
+        group_characters=characters,
+        group_drawings=drawings,
+        batch_size=characters * drawings // 2,
+        schedule="constant",
+        steps_per_epoch=50,
+        epochs=10_000,
+        patience=10_000,
+        max_minutes=0.1 if options.quick else 30,
+        seed=options.seed,
     )
-    settings = steps.make_settings(Options(batch_size=16), "pairs")
-    batches = iter(builders.make_batches(settings, characters))
-    for _ in range(4):
-        next(batches)
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    source = DataSource(options.dataset, data_dir=options.data_dir)
+
+    def stop_at_target(epoch, logs):
+        if logs["one_shot_accuracy"] >= options.target:
+            callback.model.stop_training = True
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=stop_at_target)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(folder)
+        run.claim(settings)
+        state = loop.train(settings, run, source, callbacks=[callback])
+    values = {
+        "learning": sum(state["history"]["seconds"]),
+        "reached": float(state["best_accuracy"] >= options.target),
+        "best validation accuracy": state["best_accuracy"],
+    }
+    yield values, []
+
+
+def train_in_minutes(options: Options):
+    """Accuracy in % after budgets of minutes that were fixed beforehand.
+
+    Runs are kept in `workdir`, so that an interrupted measurement continues.
+    """
+    recipe = "tests/tiny" if options.quick else "experiments/compact"
+    settings, _ = cli.read_flagfile(f"{recipe}.flags")
+    # Runs of another commit are not taken for those of this one.
+    commit = "quick" if options.quick else provenance()["commit"]
+    values = {}
+    for minutes, budget in BUDGETS.items():
+        changes = {"seed": options.seed, "max_minutes": minutes}
+        changes |= {} if options.quick else budget
+        (result,) = loop.train_and_evaluate(
+            dataclasses.replace(settings, **changes),
+            f"{options.workdir}/{commit}/{minutes}min_seed{options.seed}",
+            data_dir=options.data_dir,
+        )
+        values[f"accuracy_{minutes}"] = 100 * result["accuracy"]
+        seconds = result["training_seconds"]
+        values[f"minutes of the budget of {minutes}"] = seconds / 60
+    yield values, []
 
 
 WORKLOADS = {
@@ -195,8 +177,6 @@ WORKLOADS = {
     "input": make_input,
     "evaluation": evaluate,
     "serving": serve,
-    "start": start,
-    "growth": grow,
-    "learning": trainings.learn,
-    "time_to_accuracy": trainings.train_in_minutes,
+    "learning": learn,
+    "time_to_accuracy": train_in_minutes,
 }
