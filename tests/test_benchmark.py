@@ -268,8 +268,10 @@ def test_rows_of_ours(quick, row, names):
 
 def test_levers_put_the_other_way(quick, monkeypatch):
     # All at once, but for another network and a step that XLA compiles.
-    *levers, _ = [x for x in LEVERS if x != "lever_whole_step_by_xla"]
-    patches = {k: v for x in levers for k, v in steps.LEVERS[x].items()}
+    others = ("lever_first_convolution", "lever_whole_step_by_xla")
+    patches = {}
+    for row in set(LEVERS) - set(others):
+        patches |= steps.LEVERS[row]
     monkeypatch.setitem(steps.LEVERS, "all", patches)
     monkeypatch.setitem(steps.SETTINGS, "all", steps.SETTINGS["lever_muon"])
     # Enough steps for several in a call.
@@ -284,16 +286,25 @@ def test_first_convolution_put_the_other_way(quick):
 
 
 @pytest.mark.parametrize(
-    ("row", "attribute", "value"),
+    ("row", "expected"),
     [
-        ("lever_whole_step_by_xla", "jit_compile", True),
-        ("lever_steps_per_execution", "steps_per_execution", 10),
+        ("lever_bfloat16", (False, 1, "float32")),
+        ("lever_whole_step_by_xla", (True, 1, "bfloat16")),
+        ("lever_steps_per_execution", (False, 10, "bfloat16")),
     ],
 )
-def test_levers_of_compile(quick, row, attribute, value):
+def test_what_levers_change(quick, row, expected):
+    settings = steps.make_settings(quick, precision="bfloat16")
     with steps.choose_otherwise(row):
-        trainer, _ = steps.make_training(quick, steps.make_settings(quick))
-    assert getattr(trainer, attribute) == value
+        trainer, _ = steps.make_training(quick, settings)
+    layers = trainer.get_layer("embedding").layers
+    precision = {
+        layer.compute_dtype
+        for layer in layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    found = (trainer.jit_compile, trainer.steps_per_execution, *precision)
+    assert found == expected
 
 
 def test_every_row_has_a_workload():

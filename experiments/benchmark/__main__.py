@@ -21,16 +21,25 @@ from pathlib import Path
 from absl import flags
 
 from experiments.benchmark import measuring
-from experiments.benchmark import options as o
+from experiments.benchmark.options import (
+    DEFAULT_ROWS,
+    LEVERS,
+    NO_DATA,
+    QUICK,
+    RIVALS,
+    ROWS,
+    TRAININGS,
+    Options,
+)
 from koch_siamese import cli
 from koch_siamese.errors import InputError
 from koch_siamese.reporting.benchmark_table import Comparison
 from koch_siamese.runs.results import provenance, write_whole
 
-ROWS = flags.DEFINE_list(
+ROW_NAMES = flags.DEFINE_list(
     "rows",
-    o.DEFAULT_ROWS,
-    f"What to measure, of: {', '.join(o.ROWS)}; levers: all of those.",
+    DEFAULT_ROWS,
+    f"What to measure, of: {', '.join(ROWS)}; levers: all of those.",
 )
 PROCESSES = flags.DEFINE_integer(
     "processes", 3, "Of each side of a row, one after the other.", lower_bound=1
@@ -39,7 +48,7 @@ ROUNDS = flags.DEFINE_integer(
     "rounds", 2, "Of each process, after one to warm up.", lower_bound=1
 )
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of whole trainings.")
-QUICK = flags.DEFINE_bool(
+QUICK_MODE = flags.DEFINE_bool(
     "quick", False, "Tiny sizes, to see that all works; keeps no result."
 )
 TARGET = flags.DEFINE_float(
@@ -61,11 +70,13 @@ TABLES = Path("experiments/tables.json")
 
 
 def _read_rows():
-    aliases = {"levers": o.LEVERS}
-    rows = [row for name in ROWS.value for row in aliases.get(name, [name])]
+    aliases = {"levers": LEVERS}
+    rows = [
+        row for name in ROW_NAMES.value for row in aliases.get(name, [name])
+    ]
     for row in rows:
-        if row not in o.ROWS:
-            known = ", ".join(o.ROWS)
+        if row not in ROWS:
+            known = ", ".join(ROWS)
             raise InputError(f"--rows has {row!r}; expected of {known}.")
     return rows
 
@@ -74,31 +85,23 @@ def _make_options(folder):
     # Omniglot where it is prepared, else the glyphs.
     place = cli.DATA_DIR.value or "~/tensorflow_datasets"
     has_omniglot = (Path(place).expanduser() / "omniglot").is_dir()
-    options = o.Options(
+    options = Options(
         folder=folder,
         dataset="omniglot" if has_omniglot else "glyphs",
         data_dir=cli.DATA_DIR.value,
         target=TARGET.value,
         workdir=WORKDIR.value,
     )
-    return dataclasses.replace(options, **o.QUICK if QUICK.value else {})
-
-
-def _limit_threads():
-    """Limits those of TensorFlow and PyTorch in all processes to come."""
-    threads = THREADS.value or os.cpu_count()
-    for name in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
-        os.environ[f"{name}_THREADS"] = str(threads)
-    return threads
+    return dataclasses.replace(options, **QUICK if QUICK_MODE.value else {})
 
 
 def _measure(row, options, tables, has_rival):
     """Measures a row, and prints what is not in the table; its lines by key."""
     begin = time.perf_counter()
-    whole = row in o.TRAININGS
+    whole = row in TRAININGS
     values, notes = measuring.alternate(
         row,
-        [x for x in o.ROWS[row] if has_rival or x not in o.RIVALS],
+        [x for x in ROWS[row] if has_rival or x not in RIVALS],
         options,
         seeds=SEEDS.value if whole else PROCESSES.value * [0],
         rounds=1 if whole else ROUNDS.value,
@@ -118,45 +121,45 @@ def _measure(row, options, tables, has_rival):
     return {key: line | about for key, line in lines.items()}
 
 
-def _keep(path, lines):
-    """Puts lines into the result file, beside those of other rows."""
-    before = json.loads(path.read_text())["benchmark"] if path.exists() else {}
-    text = json.dumps({"benchmark": before | lines}, indent=2) + "\n"
-    write_whole(path, text)
-
-
 def main():
     """Measures the rows, prints the table, and writes the lines."""
     rows = _read_rows()
     names = ("benchmark", "profile", "levers")
     tables = [Comparison.load(TABLES, name) for name in names]
-    path = OUTPUT.value or (None if QUICK.value else tables[0].path)
+    path = OUTPUT.value or (None if QUICK_MODE.value else tables[0].path)
+    path = path and Path(path)
+    done = {}
+    threads = THREADS.value or os.cpu_count()
+    for name in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+        os.environ[f"{name}_THREADS"] = str(threads)  # of all processes
     torch = None
     if importlib.util.find_spec("torch"):
         torch = importlib.metadata.version("torch")
     else:
         print("PyTorch is not installed: no rival; see extra benchmark.")
-    lines = {}
     with tempfile.TemporaryDirectory() as folder:
         options = _make_options(folder)
         now = datetime.datetime.now(datetime.UTC)
         origin = provenance() | {
             "torch": torch,
-            "threads": _limit_threads(),
+            "threads": threads,
             "dataset": options.dataset,
             "quick": options.quick,
             "date": now.isoformat(timespec="minutes"),
         }
-        print(f"Drawings: {options.dataset}. Threads: {origin['threads']}.")
-        if set(rows) - set(o.NO_DATA):
+        print(f"Drawings: {options.dataset}. Threads: {threads}.")
+        if set(rows) - set(NO_DATA):
             with measuring.new_process() as call:
                 call(options.prepare)
         for row in rows:
             measured = _measure(row, options, tables, torch is not None)
-            lines |= {key: line | origin for key, line in measured.items()}
+            done |= {key: line | origin for key, line in measured.items()}
             if path:  # after each row, lest an interruption costs them all
-                _keep(Path(path), lines)
-    print(*filter(None, (table.to_text(lines) for table in tables)), sep="\n")
+                file = json.loads(path.read_text()) if path.exists() else {}
+                lines = file.get("benchmark", {}) | done
+                text = json.dumps({"benchmark": lines}, indent=2)
+                write_whole(path, text + "\n")
+    print(*filter(None, (table.to_text(done) for table in tables)), sep="\n")
     if path:
         print(f"Written to {path}")
 

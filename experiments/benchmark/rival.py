@@ -11,6 +11,7 @@ import functools
 import random
 import statistics
 import time
+import timeit
 from collections.abc import Callable
 
 import numpy as np
@@ -188,10 +189,8 @@ def train(row: str, options: Options):
 
     step, notes = _settle(make_step, network, images, options)
     while True:
-        begin = time.perf_counter()
-        for _ in range(steps):
-            step(*images)
-        yield {row: items * steps / (time.perf_counter() - begin)}, notes
+        seconds = timeit.timeit(lambda: step(*images), number=steps)
+        yield {row: items * steps / seconds}, notes
 
 
 @dataclasses.dataclass
@@ -244,10 +243,8 @@ def make_input(options: Options):
     def measure_rate(batches, num):
         for _ in range(DRAINED):
             next(batches)
-        begin = time.perf_counter()
-        for _ in range(num):
-            next(batches)
-        return num * options.batch_size / (time.perf_counter() - begin)
+        seconds = timeit.timeit(lambda: next(batches), number=num)
+        return num * options.batch_size / seconds
 
     best, notes = "as written", []
     if options.side == "rival_best":
