@@ -385,7 +385,7 @@ def test_rows_of_the_rival(quick, side):
 
 
 @needs_torch
-def test_a_compiler_that_fails_is_told_and_left_out(monkeypatch):
+def test_a_compiler_that_fails_is_noted_and_left_out(monkeypatch):
     import torch
 
     from experiments.benchmark.rival import find_best
@@ -447,7 +447,7 @@ def test_long_steps_are_timed_twice(monkeypatch):
 
 
 @needs_torch
-def test_settings_that_fail_when_timed_are_told_and_left_out(monkeypatch):
+def test_settings_that_fail_when_timed_are_noted_and_left_out(monkeypatch):
     calls, note = find_best_of_counted(
         monkeypatch, lambda images: not images.is_contiguous()
     )

@@ -154,7 +154,7 @@ def main():
         for row in rows:
             measured = _measure(row, options, tables, torch is not None)
             done |= {key: line | origin for key, line in measured.items()}
-            if path:  # after each row, lest an interruption costs them all
+            if path:  # after each row, as an interruption can come
                 file = json.loads(path.read_text()) if path.exists() else {}
                 lines = file.get("benchmark", {}) | done
                 text = json.dumps({"benchmark": lines}, indent=2)

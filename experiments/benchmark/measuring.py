@@ -2,8 +2,8 @@
 
 Each side has a process of its own, which sleeps while the other one works: in
 one process the threads of TensorFlow and PyTorch get in each other's way. More
-processes follow, as two that do the same differ, by a quarter at times. (pyperf
-runs all processes of one side before the other's, and measures one number.)
+processes follow, as two of the same side can differ by a quarter. (pyperf runs
+all processes of one side before those of the other, and measures one number.)
 """
 
 import atexit

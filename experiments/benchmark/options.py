@@ -65,7 +65,9 @@ class Options:
     # Of the paper's network.
     filters: tuple[int, ...] = size((64, 128, 128, 256), quick=(8, 8, 8, 8))
     units: int = size(4096, quick=64)
-    matrix: int = size(4096, quick=512)  # rows of those the machine multiplies
+    matrix: int = size(
+        4096, quick=512
+    )  # its rows, to measure the machine's rate
     input_batches: int = size(40, quick=4)  # in a round
     num_trials: int = size(400, quick=20)
     rival_trials: int = size(20, quick=2)  # from which it is extrapolated

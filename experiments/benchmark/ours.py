@@ -27,8 +27,8 @@ from koch_siamese.training import builders, loop
 
 DRAINED = 8  # batches that were made while the other side worked
 
-# By minutes: as many steps as fill nine tenths of them on 2 CPU cores, lest the
-# last epoch ends after them.
+# By minutes: the steps take nine tenths of them on 2 CPU cores, so that they
+# include the last epoch.
 BUDGETS = {
     2: {"steps_per_epoch": 500, "epochs": 3},
     8: {"epochs": 7},

@@ -207,7 +207,7 @@ def _make_tuned(*arguments, make_batches=builders.make_batches):
     return make_batches(*arguments).with_options(options)
 
 
-# What is otherwise on the other side: objects in place of the package's.
+# What the other side has in place of the package's objects, by their names.
 LEVERS = {
     "lever_bfloat16": {"models.siamese.POLICIES": {"bfloat16": "float32"}},
     "lever_parts_by_xla": {
@@ -256,7 +256,7 @@ def pull_lever(row: str, options: Options):
 
 @contextlib.contextmanager
 def choose_otherwise(row: str):
-    """Has the package choose otherwise."""
+    """Makes the choice of a lever otherwise, within a `with` block."""
     with contextlib.ExitStack() as stack:
         for name, patch in LEVERS[row].items():
             stack.enter_context(mock.patch(f"koch_siamese.{name}", patch))
