@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -13,18 +15,9 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, assert_one_line
 
-from experiments.benchmark import (
-    data,
-    levers,
-    measuring,
-    ours,
-    plain,
-    profiling,
-    trainings,
-)
-from experiments.benchmark.counting import count_multiply_adds
-from experiments.benchmark.options import LEVERS, QUICK, Options
-from experiments.benchmark.rows import ROWS
+from experiments.benchmark import measuring, ours, plain, steps
+from experiments.benchmark.options import LEVERS, QUICK, ROWS, Options
+from experiments.benchmark.steps import count_multiply_adds
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import build_fast_siamese
 from koch_siamese.reporting import benchmark_table
@@ -69,7 +62,7 @@ def test_multiply_adds_of_the_papers_network():
 def test_operations_of_a_profile_by_kind():
     scope = "StatefulPartitionedCall/gradient_tape/embedding/conv2d/"
     assert [
-        profiling.classify(event)
+        steps.classify(event)
         for event in (
             f"{scope}Conv2DBackpropFilter:_MklNativeConv2DBackpropFilter",
             f"{scope}Conv2DBackpropInput:Conv2DBackpropInput",
@@ -84,17 +77,17 @@ def test_operations_of_a_profile_by_kind():
         "gradients of filters",
         "gradients of inputs",
         "convolutions",
-        profiling.REST,
+        steps.REST,
         None,
         None,
         None,
-        profiling.COMPILED,
+        steps.COMPILED,
     ]
 
 
 @pytest.mark.parametrize(
     ("compiled", "kind"),
-    [(False, "dense layers"), (True, profiling.COMPILED)],
+    [(False, "dense layers"), (True, steps.COMPILED)],
 )
 def test_profile_sees_the_product_of_matrices(compiled, kind):
     matrix = tf.ones((1500, 1500))
@@ -102,7 +95,7 @@ def test_profile_sees_the_product_of_matrices(compiled, kind):
         lambda: tf.reduce_sum(matrix @ matrix), jit_compile=compiled
     )
     multiply()
-    shares = profiling.profile(multiply)
+    shares = steps.profile(multiply)
     assert sum(shares.values()) == pytest.approx(100)
     assert max(shares, key=shares.get) == kind
 
@@ -130,29 +123,23 @@ def test_medians_ranges_and_ratios_by_hand():
     assert measuring.make_details(["a"], values) == {"ours: b": 3}
 
 
-class Numbered(contextlib.AbstractContextManager):
-    """A worker whose values count from ten times the number of its process."""
+@contextlib.contextmanager
+def numbered_process(numbers):
+    """A process whose values count from ten times its number."""
+    number = next(numbers)
+    values = itertools.count(10 * number + 1)
 
-    num = 0
+    def call(function, row, options):
+        return {row: next(values)}, ["as ever", f"{number} is {options.side}"]
 
-    def __init__(self, side, workload, options):
-        type(self).num += 1
-        self.value = 10 * self.num
-        self.notes = ["as ever", f"process {self.num}"]
-
-    def measure(self):
-        self.value += 1
-        return {"a": self.value}
-
-    def __exit__(self, *_):
-        pass
+    yield call
 
 
 def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(Numbered, "num", 0)
-    monkeypatch.setattr(measuring, "Worker", Numbered)
+    process = functools.partial(numbered_process, itertools.count(1))
+    monkeypatch.setattr(measuring, "new_process", process)
     values, notes = measuring.alternate(
-        "any", ("ours", "rival"), Options(), processes=2, rounds=2
+        "a", ("ours", "rival"), Options(), seeds=(0, 0), rounds=2
     )
     # Without the first of each process.
     assert values == {
@@ -161,19 +148,12 @@ def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
     }
     assert notes == [
         "ours: as ever",
-        "ours: process 1",
+        "ours: 1 is ours",
         "rival: as ever",
-        "rival: process 2",
-        "ours: process 3",
-        "rival: process 4",
+        "rival: 2 is rival",
+        "ours: 3 is ours",
+        "rival: 4 is rival",
     ]
-
-
-def test_seconds_to_a_target():
-    history = {"accuracy": [0.1, 0.6, 0.5, 0.8], "seconds": [3, 4, 5, 6]}
-    assert trainings.seconds_to(0.5, history) == 7
-    assert trainings.seconds_to(0.7, history) == 18
-    assert trainings.seconds_to(0.9, history) == 18
 
 
 def summary(middle):
@@ -229,7 +209,7 @@ def test_table_of_the_repository_has_all_rows():
     assert {row.row for table in tables for row in table.rows} == set(ROWS)
     assert [row.row for row in tables[2].rows] == list(LEVERS)
     assert {row.line.partition(": ")[2] for row in tables[1].rows} == set(
-        profiling.ALL_KINDS
+        steps.ALL_KINDS
     )
 
 
@@ -252,68 +232,89 @@ def test_headings_of_a_table_that_has_other_columns():
 @pytest.fixture(scope="module")
 def quick(glyphs_dir, tmp_path_factory):
     """Options of --quick, with their data written."""
-    options = Options(
-        folder=str(tmp_path_factory.mktemp("benchmark")),
-        dataset="glyphs/tiny",
-        data_dir=glyphs_dir,
-        **QUICK,
-    )
-    (measure,) = data.prepare(options)
-    assert measure()["drawings"] == len(options.read()["images"])
+    folder = str(tmp_path_factory.mktemp("benchmark"))
+    options = Options(**QUICK | {"folder": folder, "data_dir": glyphs_dir})
+    options.prepare()
     return options
 
 
+def measure(workloads, row, options, **changes):
+    values, _ = next(workloads[row](dataclasses.replace(options, **changes)))
+    assert all(np.isfinite(value) for value in values.values())
+    return values
+
+
 @pytest.mark.parametrize(
-    ("workload", "names"),
+    ("row", "names"),
     [
         (
-            ours.train_step,
+            "train_step",
             {
                 "train_step",
                 "train_step_roofline",
                 "train_step: gradients of filters",
             },
         ),
-        (ours.train_step_groups_bfloat16, {"train_step_groups_bfloat16"}),
-        (ours.input, {"input"}),
-        (ours.evaluation, {"evaluation", "images/s"}),
-        (ours.serving, {"serving_20", "serving_100000"}),
+        ("train_step_groups_bfloat16", {"train_step_groups_bfloat16"}),
+        ("input", {"input"}),
+        ("evaluation", {"evaluation", "images/s"}),
+        ("serving", {"serving_20", "serving_100000"}),
     ],
 )
-def test_rows_of_ours(quick, workload, names):
-    measure, *_ = workload(quick)
-    values = measure()
-    assert names <= values.keys()
-    assert all(np.isfinite(value) for value in values.values())
+def test_rows_of_ours(quick, row, names):
+    values = measure(ours.WORKLOADS, row, quick)
     assert all(values[name] > 0 for name in names)
 
 
-# One of each kind: a patch, an attribute of the training, another network.
+def test_levers_put_the_other_way(quick, monkeypatch):
+    # All at once, but for another network and a step that XLA compiles.
+    others = ("lever_first_convolution", "lever_whole_step_by_xla")
+    patches = {}
+    for row in set(LEVERS) - set(others):
+        patches |= steps.LEVERS[row]
+    monkeypatch.setitem(steps.LEVERS, "all", patches)
+    monkeypatch.setitem(steps.SETTINGS, "all", steps.SETTINGS["lever_muon"])
+    # Enough steps for several in a call.
+    changes = {"side": "otherwise", "group_steps": 10}
+    workloads = {"all": functools.partial(steps.pull_lever, "all")}
+    assert measure(workloads, "all", quick, **changes)["all"] > 0
+
+
+def test_first_convolution_put_the_other_way(quick):
+    row = "lever_first_convolution"
+    assert measure(ours.WORKLOADS, row, quick, side="otherwise")[row] > 0
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("row", "expected"),
     [
-        "lever_distances_as_product",
-        "lever_normalization",
-        "lever_steps_per_execution",
-        "lever_muon",
-        "lever_no_tuning",
-        "lever_first_convolution",
+        ("lever_bfloat16", (False, 1, "float32")),
+        ("lever_whole_step_by_xla", (True, 1, "bfloat16")),
+        ("lever_steps_per_execution", (False, 10, "bfloat16")),
     ],
 )
-def test_levers_put_the_other_way(quick, name):
-    # Enough steps for several in a call.
-    options = dataclasses.replace(quick, otherwise=True, group_steps=10)
-    measure, *_ = getattr(levers, name)(options)
-    assert measure()[name] > 0
+def test_what_levers_change(quick, row, expected):
+    settings = steps.make_settings(quick, precision="bfloat16")
+    with steps.choose_otherwise(row):
+        trainer, _ = steps.make_training(quick, settings)
+    layers = trainer.get_layer("embedding").layers
+    precision = {
+        layer.compute_dtype
+        for layer in layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    found = (trainer.jit_compile, trainer.steps_per_execution, *precision)
+    assert found == expected
 
 
-def test_every_lever_has_a_function():
-    assert all(callable(getattr(levers, name)) for name in LEVERS)
+def test_every_row_has_a_workload():
+    assert {*ours.WORKLOADS, *plain.WORKLOADS} == set(ROWS)
+    assert tuple(steps.LEVERS) == LEVERS
 
 
 def test_convolution_of_patches_is_a_convolution():
     plain = keras.layers.Conv2D(3, (2, 4), activation="relu")
-    patches = levers.PatchConvolution(3, (2, 4), activation="relu")
+    patches = steps.PatchConvolution(3, (2, 4), activation="relu")
     images = np.random.default_rng(0).random((2, 6, 7, 1), np.float32)
     expected = plain(images)
     patches.build(images.shape)
@@ -323,9 +324,8 @@ def test_convolution_of_patches_is_a_convolution():
 
 def test_growth_of_sampling(quick, monkeypatch):
     monkeypatch.setattr(plain, "_measure_memory", lambda _: {})
-    small = dataclasses.replace(quick, num_characters=(60, 600))
-    (measure,) = plain.growth(small)
-    values = measure()
+    small = {"num_characters": (60, 600)}
+    values = measure(plain.WORKLOADS, "growth", quick, **small)
     assert 0 < values["growth_trials"] < 10
     assert values["growth_groups, 600 characters, ms"] > 0
 
@@ -360,47 +360,47 @@ def test_mistakes_get_one_line():
 
 @needs_torch
 def test_rivals_networks_are_ours():
-    from experiments.benchmark import rival_networks
+    from experiments.benchmark import rival
 
     def count(network):
         return sum(x.numel() for x in network.parameters())
 
-    paper = rival_networks.build_paper_embedding((64, 128, 128, 256), 4096)
-    assert count(rival_networks.Siamese(paper, 4096)) == 38_951_745
+    paper = rival.build_paper_network((64, 128, 128, 256), 4096)
+    assert count(paper) == 38_951_745
     fast = build_fast_siamese(32, embeddings.FAST_FILTERS)
-    assert count(
-        rival_networks.Siamese(rival_networks.build_fast_embedding(), 256)
-    ) == sum(np.prod(x.shape) for x in fast.trainable_weights)
+    assert count(rival.build_fast_network()) == sum(
+        np.prod(x.shape) for x in fast.trainable_weights
+    )
 
 
 @needs_torch
-@pytest.mark.parametrize("best", [False, True])
-def test_rows_of_the_rival(quick, best):
+@pytest.mark.parametrize("side", ["rival", "rival_best"])
+def test_rows_of_the_rival(quick, side):
     from experiments.benchmark import rival
 
-    options = dataclasses.replace(quick, best=best, galleries=(20, 100, 1000))
-    for name in ("train_step", "train_step_groups", "evaluation", "serving"):
-        measure, *_ = getattr(rival, name)(options)
-        assert all(value > 0 for value in measure().values())
+    changes = {"side": side, "galleries": (20, 100, 1000)}
+    for row in ("train_step", "train_step_groups", "evaluation", "serving"):
+        values = measure(rival.WORKLOADS, row, quick, **changes)
+        assert all(value > 0 for value in values.values())
 
 
 @needs_torch
-def test_a_compiler_that_fails_is_told_and_left_out(monkeypatch):
+def test_a_compiler_that_fails_is_noted_and_left_out(monkeypatch):
     import torch
 
-    from experiments.benchmark.rival_settings import find_best
+    from experiments.benchmark.rival import find_best
 
     def compile(network):
         raise RuntimeError("no compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", compile)
-    step, note = find_best(
-        lambda network, images: lambda: network(*images),
+    step, (note,) = find_best(
+        lambda network: network,
         torch.nn.Conv2d(1, 2, 3),
         [torch.ones(1, 1, 8, 8)],
         may_compile=True,
     )
-    assert step().shape == (1, 2, 6, 6)
+    assert step(torch.ones(1, 1, 8, 8)).shape == (1, 2, 6, 6)
     assert "torch.compile does not work here: no compiler;" in note
 
 
@@ -415,11 +415,11 @@ class Counted:
         self.fails = fails
         self.calls = []
 
-    def __call__(self, network, images):
+    def __call__(self, network):
         number = len(self.calls)
         self.calls.append(0)
 
-        def step():
+        def step(*images):
             self.calls[number] += 1
             if self.calls[number] > 1 and self.fails(*images):
                 raise RuntimeError("out of memory")
@@ -430,11 +430,11 @@ class Counted:
 def find_best_of_counted(monkeypatch, fails):
     import torch
 
-    from experiments.benchmark import rival_settings
+    from experiments.benchmark import rival
 
-    monkeypatch.setattr(rival_settings, "TURN_SECONDS", 0)  # a step is longer
+    monkeypatch.setattr(rival, "TURN_SECONDS", 0)  # a step is longer
     steps = Counted(fails)
-    _, note = rival_settings.find_best(
+    _, (note,) = rival.find_best(
         steps, torch.nn.Identity(), [torch.ones(1, 2, 8, 8)], False
     )
     return steps.calls, note
@@ -447,7 +447,7 @@ def test_long_steps_are_timed_twice(monkeypatch):
 
 
 @needs_torch
-def test_settings_that_fail_when_timed_are_told_and_left_out(monkeypatch):
+def test_settings_that_fail_when_timed_are_noted_and_left_out(monkeypatch):
     calls, note = find_best_of_counted(
         monkeypatch, lambda images: not images.is_contiguous()
     )

@@ -15,22 +15,32 @@ import importlib.util
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from absl import flags
 
-from experiments.benchmark import rows
-from experiments.benchmark.options import LEVERS, QUICK, Options
+from experiments.benchmark import measuring
+from experiments.benchmark.options import (
+    DEFAULT_ROWS,
+    LEVERS,
+    NO_DATA,
+    QUICK,
+    RIVALS,
+    ROWS,
+    TRAININGS,
+    Options,
+)
 from koch_siamese import cli
 from koch_siamese.errors import InputError
-from koch_siamese.reporting import benchmark_table
+from koch_siamese.reporting.benchmark_table import Comparison
 from koch_siamese.runs.provenance import describe_origin
-from koch_siamese.runs.results import write_text
+from koch_siamese.runs.results import write_whole
 
-ROWS = flags.DEFINE_list(
+ROW_NAMES = flags.DEFINE_list(
     "rows",
-    rows.DEFAULT_ROWS,
-    f"What to measure, of: {', '.join(rows.ROWS)}; levers: all of those.",
+    DEFAULT_ROWS,
+    f"What to measure, of: {', '.join(ROWS)}; levers: all of those.",
 )
 PROCESSES = flags.DEFINE_integer(
     "processes", 3, "Of each side of a row, one after the other.", lower_bound=1
@@ -57,93 +67,99 @@ OUTPUT = flags.DEFINE_string(
 WORKDIR = flags.DEFINE_string(
     "workdir", "runs/benchmark", "Where time_to_accuracy keeps its runs."
 )
-ALIASES = {"levers": LEVERS}
 TABLES = Path("experiments/tables.json")
 
 
-def _find_dataset():
-    """Omniglot where it is prepared, else the glyphs."""
-    if QUICK_MODE.value:
-        return "glyphs/tiny"
-    place = cli.DATA_DIR.value or "~/tensorflow_datasets"
-    is_there = (Path(place).expanduser() / "omniglot").is_dir()
-    return "omniglot" if is_there else "glyphs"
+def _read_rows():
+    aliases = {"levers": LEVERS}
+    rows = [
+        row for name in ROW_NAMES.value for row in aliases.get(name, [name])
+    ]
+    for row in rows:
+        if row not in ROWS:
+            known = ", ".join(ROWS)
+            raise InputError(f"--rows has {row!r}; expected of {known}.")
+    return rows
 
 
 def _make_options(folder):
+    # Omniglot where it is prepared, else the glyphs.
+    place = cli.DATA_DIR.value or "~/tensorflow_datasets"
+    has_omniglot = (Path(place).expanduser() / "omniglot").is_dir()
     options = Options(
         folder=folder,
-        dataset=_find_dataset(),
+        dataset="omniglot" if has_omniglot else "glyphs",
         data_dir=cli.DATA_DIR.value,
-        threads=THREADS.value or os.cpu_count(),
         target=TARGET.value,
+        workdir=WORKDIR.value,
     )
-    if QUICK_MODE.value:
-        options = dataclasses.replace(options, **QUICK)
-    return options
+    return dataclasses.replace(options, **QUICK if QUICK_MODE.value else {})
 
 
-def _origin(options):
-    """What every line carries: machine, versions, threads, data, date."""
-    torch = None
-    if importlib.util.find_spec("torch"):
-        torch = importlib.metadata.version("torch")
-    now = datetime.datetime.now(datetime.UTC)
-    return describe_origin() | {
-        "torch": torch,
-        "threads": options.threads,
-        "dataset": options.dataset,
-        "quick": QUICK_MODE.value,
-        "date": now.isoformat(timespec="minutes"),
+def _measure(row, options, tables, has_rival):
+    """Measures a row, and prints what is not in the table; its lines by key."""
+    begin = time.perf_counter()
+    whole = row in TRAININGS
+    values, notes = measuring.alternate(
+        row,
+        [x for x in ROWS[row] if has_rival or x not in RIVALS],
+        options,
+        seeds=SEEDS.value if whole else PROCESSES.value * [0],
+        rounds=1 if whole else ROUNDS.value,
+        warm_up=0 if whole else 1,
+    )
+    lines = {
+        x.line: measuring.make_line(x.line, x.higher, values)
+        for table in tables
+        for x in table.rows
+        if x.row == row and x.line in values["ours"][0]
     }
-
-
-def _keep(path, lines):
-    """Puts lines into the result file, beside what is there of others."""
-    before = json.loads(path.read_text())["benchmark"] if path.exists() else {}
-    text = json.dumps({"benchmark": before | lines}, indent=2) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
+    details = measuring.make_details(lines, values)
+    print(f"{row}: {time.perf_counter() - begin:.0f} s")
+    for note in (*notes, *(f"{k}: {v:.4g}" for k, v in details.items())):
+        print(f"    {note}")
+    about = {"notes": notes, "details": details}
+    return {key: line | about for key, line in lines.items()}
 
 
 def main():
     """Measures the rows, prints the table, and writes the lines."""
-    names = [x for name in ROWS.value for x in ALIASES.get(name, (name,))]
-    unknown = [name for name in names if name not in rows.ROWS]
-    if unknown or not TABLES.exists():
-        raise InputError(
-            f"--rows has {unknown[0]!r}; expected of {', '.join(rows.ROWS)}."
-            if unknown
-            else f"{TABLES} is not there: run this in the repository's root."
-        )
-    tables = [
-        benchmark_table.Comparison.load(TABLES, name)
-        for name in ("benchmark", "profile", "levers")
-    ]
+    rows = _read_rows()
+    names = ("benchmark", "profile", "levers")
+    tables = [Comparison.load(TABLES, name) for name in names]
     path = OUTPUT.value or (None if QUICK_MODE.value else tables[0].path)
+    path = path and Path(path)
+    done = {}
+    threads = THREADS.value or os.cpu_count()
+    for name in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+        os.environ[f"{name}_THREADS"] = str(threads)  # of all processes
+    torch = None
+    if importlib.util.find_spec("torch"):
+        torch = importlib.metadata.version("torch")
+    else:
+        print("PyTorch is not installed: no rival; see extra benchmark.")
     with tempfile.TemporaryDirectory() as folder:
         options = _make_options(folder)
-        origin = _origin(options)
-        print(f"Drawings: {options.dataset}. Threads: {options.threads}.")
-        if not origin["torch"]:
-            print("PyTorch is not installed: no rival; see extra benchmark.")
-        rows.prepare(options, names)
-        done = {}
-        for name in names:
-            lines = rows.measure(
-                name,
-                options,
-                [row for table in tables for row in table.rows],
-                processes=PROCESSES.value,
-                rounds=ROUNDS.value,
-                seeds=[int(seed) for seed in SEEDS.value],
-                workdir=WORKDIR.value,
-                has_rival=origin["torch"] is not None,
-                quick=QUICK_MODE.value,
-            )
-            done |= {key: line | origin for key, line in lines.items()}
-            if path:  # after each row, lest an interruption costs them all
-                _keep(Path(path), done)
+        now = datetime.datetime.now(datetime.UTC)
+        origin = describe_origin() | {
+            "torch": torch,
+            "threads": threads,
+            "dataset": options.dataset,
+            "quick": options.quick,
+            "date": now.isoformat(timespec="minutes"),
+        }
+        print(f"Drawings: {options.dataset}. Threads: {threads}.")
+        if set(rows) - set(NO_DATA):
+            with measuring.new_process() as call:
+                call(options.prepare)
+        for row in rows:
+            measured = _measure(row, options, tables, torch is not None)
+            done |= {key: line | origin for key, line in measured.items()}
+            if path:  # after each row, as an interruption can come
+                file = json.loads(path.read_text()) if path.exists() else {}
+                lines = file.get("benchmark", {}) | done
+                text = json.dumps({"benchmark": lines}, indent=2)
+                write_whole(path, text + "\n")
     print(*filter(None, (table.to_text(done) for table in tables)), sep="\n")
     if path:
         print(f"Written to {path}")

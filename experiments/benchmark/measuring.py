@@ -1,116 +1,100 @@
-"""Rounds in which ours and the rival take turns, and what they come to.
+"""Processes whose rounds take turns, and what the rounds come to.
 
 Each side has a process of its own, which sleeps while the other one works: in
-one process the threads of TensorFlow and PyTorch get in each other's way.
-Others follow it, as processes that do the same differ, by a quarter at times.
+one process the threads of TensorFlow and PyTorch get in each other's way. More
+processes follow, as two of the same side can differ by a quarter. (pyperf runs
+all processes of one side before those of the other, and measures one number.)
 """
 
+import atexit
 import contextlib
 import dataclasses
-import json
+import functools
+import importlib
+import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+import timeit
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 
-from experiments.benchmark.options import Options
+from experiments.benchmark.options import PLAIN, RIVALS, Options
+from koch_siamese.backend import import_tensorflow
 
-ROOT = Path(__file__).parents[2]
-
-
-class Worker(contextlib.AbstractContextManager):
-    """A process that sets a workload up and measures it when asked."""
-
-    def __init__(self, side: str, workload: str, options: Options):
-        """Starts the process and waits until the workload is set up.
-
-        Args:
-            side: `ours`, `otherwise`, `rival` or `rival_best`.
-            workload: a function of the side's modules.
-            options: what it is told; threads are also set in its environment.
-        """
-        options = dataclasses.replace(
-            options, best=side == "rival_best", otherwise=side == "otherwise"
-        )
-        self._what = f"{workload} of {side}"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.benchmark.worker", side],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=make_environment(options.threads),
-        )
-        request = {"workload": workload}
-        request |= {"options": dataclasses.asdict(options)}
-        self.notes = self._ask(request)["notes"]
-
-    def measure(self) -> dict[str, float]:
-        """Measures once; a value for each thing that the workload measures."""
-        return self._ask({})["values"]
-
-    def _ask(self, request):
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self._what} failed; see above.")
-        return json.loads(answer)
-
-    def __exit__(self, *_):
-        """Ends the process."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+Rounds = dict[str, list[dict[str, float]]]  # the values of each, by side
 
 
-def make_environment(threads: int) -> dict[str, str]:
-    """The environment of a process that works on so many threads."""
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    names += ("TF_NUM_INTEROP_THREADS",)
-    return {
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        **os.environ,
-        **dict.fromkeys(names, str(threads)),
-    }
+@contextlib.contextmanager
+def new_process():
+    """A process, as a function that calls another one in it."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=_begin) as pool:
+        yield lambda function, *args: pool.submit(function, *args).result()
+
+
+def _begin():
+    # A pipeline that still works in threads can hang the end of Python.
+    atexit.register(os._exit, 0)
+    # Progress bars do not belong in the table.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def measure(row: str, options: Options) -> tuple[dict[str, float], list[str]]:
+    """Measures a round in this process: values by what they are of, and notes.
+
+    A row is set up before its first round.
+    """
+    return next(_set_up(row, options))
+
+
+@functools.cache
+def _set_up(row, options):
+    module = "plain" if row in PLAIN else "ours"
+    if options.side in RIVALS:
+        module = "rival"
+    if module == "ours":
+        import_tensorflow()  # without its messages
+    module = importlib.import_module(f"experiments.benchmark.{module}")
+    return module.WORKLOADS[row](options)
 
 
 def alternate(
-    workload: str,
+    row: str,
     sides: Sequence[str],
     options: Options,
-    *,
-    processes: int,
+    seeds: Sequence[int],
     rounds: int,
-) -> tuple[dict[str, list[dict[str, float]]], list[str]]:
-    """Measures the sides in turns.
+    warm_up: int = 1,
+) -> tuple[Rounds, list[str]]:
+    """Measures the sides of a row in turns.
 
     Args:
-        workload, options: see `Worker`.
-        sides: of the workload.
-        processes: of each side, one after the other.
-        rounds: of each process, after one that does not count.
+        row, sides, options: what to measure.
+        seeds: of the processes of a side, one after the other.
+        rounds, warm_up: rounds of each that count, and those before them.
 
     Returns:
-        The values of each round by side, and what the workers had to say.
+        The values of each round, and notes.
     """
-    values, notes = {side: [] for side in sides}, []
-    for _ in range(processes):
+    values, notes = {side: [] for side in sides}, {}
+    for seed in seeds:
         with contextlib.ExitStack() as stack:
-            workers = {
-                side: stack.enter_context(Worker(side, workload, options))
-                for side in sides
-            }
-            for side, worker in workers.items():
-                notes += [f"{side}: {note}" for note in worker.notes]
-            for number in range(rounds + 1):
-                for side, worker in workers.items():
-                    value = worker.measure()
-                    if number:
+            calls = {x: stack.enter_context(new_process()) for x in sides}
+            for number in range(warm_up + rounds):
+                for side, call in calls.items():
+                    changes = {"side": side, "seed": int(seed)}
+                    value, new_notes = call(
+                        measure, row, dataclasses.replace(options, **changes)
+                    )
+                    notes |= {f"{side}: {note}": None for note in new_notes}
+                    if number >= warm_up:
                         values[side].append(value)
-    return values, list(dict.fromkeys(notes))
+    return values, list(notes)
+
+
+def time_calls(function: Callable[[], object], num: int) -> float:
+    """Median seconds of some calls."""
+    return statistics.median(timeit.repeat(function, number=1, repeat=num))
 
 
 def summarise(values: Sequence[float]) -> dict[str, float]:
@@ -123,47 +107,27 @@ def summarise(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def compare(
-    ours: Sequence[float], rival: Sequence[float], higher: bool
-) -> dict[str, float]:
-    """How many times better ours is, round by round.
+def make_line(name: str, higher: bool, values: Rounds) -> dict[str, object]:
+    """A line of the table: a summary of each side that has such values.
 
-    Args:
-        ours, rival: a value for each round.
-        higher: whether more is better, as of a rate; else less, as of a time.
-    """
-    rounds = zip(ours, rival, strict=True)
-    return summarise([a / b if higher else b / a for a, b in rounds])
-
-
-def make_line(
-    name: str, higher: bool, values: dict[str, list[dict[str, float]]]
-) -> dict[str, object]:
-    """A line of the table.
-
-    Args:
-        name: the key of the line among the values.
-        higher: see `compare`.
-        values: as of `alternate`.
-
-    Returns:
-        For each side that has a value of that name its summary, for each
-        rival `ratio_SIDE`, and the number of `rounds`.
+    `ratio_SIDE` is how many times better ours is, round by round: higher, as of
+    a rate, or lower, as of a time.
     """
     found = {
         side: [value[name] for value in rounds]
         for side, rounds in values.items()
-        if rounds and name in rounds[0]
+        if name in rounds[0]
     }
     line = {side: summarise(rounds) for side, rounds in found.items()}
-    for side in found.keys() - {"ours"}:
-        line[f"ratio_{side}"] = compare(found["ours"], found[side], higher)
-    return line | {"rounds": len(found["ours"])}
+    ours = found.pop("ours")
+    for side, rounds in found.items():
+        pairs = zip(ours, rounds, strict=True)
+        ratios = [a / b if higher else b / a for a, b in pairs]
+        line[f"ratio_{side}"] = summarise(ratios)
+    return line | {"rounds": len(ours)}
 
 
-def make_details(
-    names: Sequence[str], values: dict[str, list[dict[str, float]]]
-) -> dict[str, float]:
+def make_details(names: Sequence[str], values: Rounds) -> dict[str, float]:
     """The medians of what was measured beside the lines of `names`."""
     return {
         f"{side}: {key}": statistics.median(value[key] for value in rounds)

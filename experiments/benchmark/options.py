@@ -1,10 +1,19 @@
-"""What every process of the benchmark is told: data, threads and sizes."""
+"""The rows of the benchmark, and what every process of it is given."""
 
 import dataclasses
+import math
+import pickle
 from pathlib import Path
 
-import numpy as np
+from koch_siamese.backend import import_tensorflow
 
+RIVALS = ("rival", "rival_best")
+STEPS = {  # of which sampling, and in which precision
+    "train_step": ("pairs", "float32"),
+    "train_step_bfloat16": ("pairs", "bfloat16"),
+    "train_step_groups": ("groups", "float32"),
+    "train_step_groups_bfloat16": ("groups", "bfloat16"),
+}
 LEVERS = (
     "lever_bfloat16",
     "lever_parts_by_xla",
@@ -16,88 +25,87 @@ LEVERS = (
     "lever_steps_per_execution",
     "lever_first_convolution",
 )
+PLAIN = ("start", "growth")  # without TensorFlow
+TRAININGS = ("learning", "time_to_accuracy")  # whole ones, of several seeds
+
+# The sides of each row.
+ROWS = {
+    **dict.fromkeys(STEPS, ("ours", *RIVALS)),
+    **dict.fromkeys(("input", "evaluation", "serving"), ("ours", *RIVALS)),
+    **dict.fromkeys(PLAIN, ("ours",)),
+    **dict.fromkeys((*LEVERS, "learning"), ("ours", "otherwise")),
+    "time_to_accuracy": ("ours",),
+}
+# The others take minutes or hours.
+DEFAULT_ROWS = [row for row in ROWS if row not in (*LEVERS, *TRAININGS)]
+NO_DATA = ("serving", *PLAIN, *TRAININGS)
+
+
+def size(full, quick):
+    """A field: the size of the table, and that of --quick."""
+    return dataclasses.field(default=full, metadata={"quick": quick})
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The sizes of the full table by default, those of --quick by `quick`.
+    """What a workload is given."""
 
-    Attributes:
-        folder: where `data.npz` is, the drawings that all sides use.
-        dataset, data_dir: where the drawings, and those of trainings, are from.
-        threads: of every side.
-        best: whether the rival may use its best settings.
-        otherwise: whether a lever is put the other way.
-        batch_size: pairs in a batch.
-        filters, units: of the paper's network.
-        pair_steps, group_steps: steps in a round.
-        group: characters in a group, and drawings of each.
-        side: of the square matrices whose product is the machine's rate.
-        input_batches: batches of the input pipeline in a round.
-        num_trials: trials of a round of ours.
-        rival_trials: trials that the rival's time is extrapolated from.
-        galleries: stored embeddings to match with.
-        calls: of `match` in a round.
-        num_characters: for which the growth of sampling is measured.
-        num_drawings: for which the growth of memory is.
-        compile: whether the rival tries torch.compile.
-        sampling, seed: of a training.
-        target: the validation accuracy that a training is timed to.
-        max_minutes: after which such a training is given up.
-    """
-
-    folder: str = ""
-    dataset: str = "glyphs"
+    side: str = "ours"  # or otherwise, rival, rival_best
+    seed: int = 0  # of a whole training
+    quick: bool = size(False, quick=True)
+    dataset: str = size("glyphs", quick="glyphs/tiny")
     data_dir: str | None = None
-    threads: int = 1
-    best: bool = False
-    otherwise: bool = False
-    batch_size: int = 128
-    filters: tuple[int, ...] = (64, 128, 128, 256)
-    units: int = 4096
-    pair_steps: int = 1
-    group_steps: int = 20
-    group: tuple[int, int] = (40, 4)
-    side: int = 4096
-    input_batches: int = 40
-    num_trials: int = 400
-    rival_trials: int = 20
-    galleries: tuple[int, ...] = (20, 1_000, 100_000)
-    calls: int = 30
-    num_characters: tuple[int, ...] = (1_000, 10_000, 100_000)
-    num_drawings: tuple[int, ...] = (5_000, 20_000, 40_000)
-    compile: bool = True
-    sampling: str = "groups"
-    seed: int = 0
-    target: float = 0.8
-    max_minutes: float = 30.0
+    folder: str = ""  # of the drawings that all sides use
+    workdir: str = ""  # of the runs of time_to_accuracy
+    target: float = size(0.8, quick=0.2)  # accuracy that learning is timed to
+    batch_size: int = size(128, quick=8)  # pairs in a batch
+    group: tuple[int, int] = size((40, 4), quick=(8, 2))  # characters, drawings
+    pair_steps: int = 1  # steps in a round
+    group_steps: int = size(20, quick=2)
+    # Of the paper's network.
+    filters: tuple[int, ...] = size((64, 128, 128, 256), quick=(8, 8, 8, 8))
+    units: int = size(4096, quick=64)
+    matrix: int = size(
+        4096, quick=512
+    )  # its rows, to measure the machine's rate
+    input_batches: int = size(40, quick=4)  # in a round
+    num_trials: int = size(400, quick=20)
+    rival_trials: int = size(20, quick=2)  # from which it is extrapolated
+    galleries: tuple[int, ...] = (20, 1_000, 100_000)  # stored embeddings
+    calls: int = size(30, quick=3)  # for each gallery in a round
+    num_characters: tuple[int, ...] = size(
+        (1_000, 10_000, 100_000), quick=(1_000, 10_000)
+    )
+    num_drawings: tuple[int, ...] = size(
+        (5_000, 20_000, 40_000), quick=(2_000, 6_000, 10_000)
+    )
 
-    def __post_init__(self):
-        """Makes tuples of what JSON has as lists."""
-        for name, value in vars(self).items():
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+    def get_sizes(self, sampling: str) -> tuple[int, int]:
+        """Items in a batch, pairs or drawings, and steps in a round."""
+        if sampling == "pairs":
+            return self.batch_size, self.pair_steps
+        return math.prod(self.group), self.group_steps
 
-    def read(self) -> dict[str, np.ndarray]:
-        """The drawings, labels and trials that `data.prepare` wrote."""
-        with np.load(Path(self.folder, "data.npz")) as file:
-            return dict(file)
+    def prepare(self):
+        """Writes the drawings and trials that all sides use."""
+        import_tensorflow()
+        from koch_siamese.data.sources import DataSource
+        from koch_siamese.evaluation.protocols import PROTOCOLS
+
+        source = DataSource(self.dataset, data_dir=self.data_dir)
+        test = source.load("test")
+        protocol = "lake" if self.dataset == "omniglot" else "within_alphabet"
+        trials = PROTOCOLS[protocol].sample(test, num_trials=self.num_trials)
+        with Path(self.folder, "data.pickle").open("wb") as file:
+            pickle.dump((source.load("training"), test.images, trials), file)
+
+    def load(self):
+        """Training drawings, test images and trials, as prepared."""
+        return pickle.loads(Path(self.folder, "data.pickle").read_bytes())
 
 
 QUICK = {
-    "batch_size": 8,
-    "filters": (8, 8, 8, 8),
-    "units": 64,
-    "group_steps": 2,
-    "group": (8, 2),
-    "side": 512,
-    "input_batches": 4,
-    "num_trials": 20,
-    "rival_trials": 2,
-    "calls": 3,
-    "num_characters": (1_000, 10_000),
-    "num_drawings": (2_000, 6_000, 10_000),
-    "compile": False,
-    "target": 0.2,
-    "max_minutes": 0.1,
+    field.name: field.metadata["quick"]
+    for field in dataclasses.fields(Options)
+    if field.metadata
 }

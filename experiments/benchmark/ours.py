@@ -1,9 +1,9 @@
-"""Workloads of ours: each is set up once, and then measured when asked."""
+"""Workloads of ours: generators of rounds, each its values and notes."""
 
-import statistics
+import dataclasses
+import functools
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -11,163 +11,38 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from experiments.benchmark.counting import count_multiply_adds
-from experiments.benchmark.data import to_characters
-from experiments.benchmark.options import Options
-from experiments.benchmark.profiling import profile
-from koch_siamese.evaluation.scoring import evaluate_trials
+from experiments.benchmark import steps
+from experiments.benchmark.measuring import time_calls
+from experiments.benchmark.options import STEPS, Options
+from koch_siamese import cli
+from koch_siamese.data.sources import DataSource
+from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.inference import exporters
-from koch_siamese.models import embeddings
 from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.scorer import SiameseScorer
-from koch_siamese.models.siamese import (
-    build_fast_siamese,
-    build_siamese,
-    get_embedding,
-)
 from koch_siamese.models.warp import AffineWarp
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.provenance import describe_origin
 from koch_siamese.runs.settings import Settings
-from koch_siamese.sampling.distortions import DISTORTIONS
-from koch_siamese.sampling.trials import Trials
-from koch_siamese.training import builders
-from koch_siamese.training.batches import make_pairs
+from koch_siamese.training import builders, loop
 
-IMAGE_SIZE = 105
-FAST_IMAGE_SIZE = 32
 DRAINED = 8  # batches that were made while the other side worked
 
-
-def train_step(options: Options):
-    """The tutorial's training: the paper's network, pairs, Adam."""
-    return _train_on_pairs("train_step", options)
-
-
-def train_step_bfloat16(options: Options):
-    """The same with convolutions in bfloat16."""
-    return _train_on_pairs("train_step_bfloat16", options, "bfloat16")
+# By minutes: the steps take nine tenths of them on 2 CPU cores, so that they
+# include the last epoch.
+BUDGETS = {
+    2: {"steps_per_epoch": 500, "epochs": 3},
+    8: {"epochs": 7},
+    20: {"epochs": 17},
+}
 
 
-def train_step_groups(options: Options):
-    """The fast network on groups, all pairs of a batch."""
-    return _train_on_groups("train_step_groups", options)
-
-
-def train_step_groups_bfloat16(options: Options):
-    """The same with convolutions in bfloat16."""
-    return _train_on_groups("train_step_groups_bfloat16", options, "bfloat16")
-
-
-def _train_on_pairs(name, options, precision="float32"):
-    settings = make_pair_settings(options, precision)
-    images = 2 * options.batch_size
-    return _make_training(name, settings, options, images, options.pair_steps)
-
-
-def _train_on_groups(name, options, precision="float32"):
-    settings = make_group_settings(options, precision)
-    images = options.group[0] * options.group[1]
-    return _make_training(name, settings, options, images, options.group_steps)
-
-
-def make_pair_settings(options: Options, precision: str) -> Settings:
-    """The tutorial's training of the paper's network."""
-    return Settings(
-        network="paper",
-        image_size=IMAGE_SIZE,
-        filters=options.filters,
-        units=(options.units,),
-        sampling="pairs",
-        batch_size=options.batch_size,
-        distortion="rotation",
-        learning_rate=6e-5,
-        schedule="constant",
-        precision=precision,
-    )
-
-
-def make_group_settings(options: Options, precision: str) -> Settings:
-    """The fast network's training on groups."""
-    return Settings(
-        group_characters=options.group[0],
-        group_drawings=options.group[1],
-        distortion="rotation",
-        schedule="constant",
-        precision=precision,
-    )
-
-
-def _make_training(name, settings, options, images, steps):
-    """Steps of `fit` on one batch: forward, backward, update and the warp."""
-    siamese = builders.build_model(settings)
-    trainer = builders.build_trainer(settings, siamese)
-    train = make_steps(trainer, settings, options, steps)
-    embedding = get_embedding(siamese)
-    operations = 2 * images * count_multiply_adds(embedding, training=True)
-    items = images if settings.sampling == "groups" else images // 2
-
-    def measure():
-        peak = _measure_product(options.side, settings.precision)
-        begin = time.perf_counter()
-        train()
-        seconds = (time.perf_counter() - begin) / steps
-        rate = operations / seconds
-        shares = profile(train)
-        return {
-            name: items / seconds,
-            f"{name}_roofline": 100 * rate / peak,
-            "GFLOP in a step": operations / 1e9,
-            "GFLOP/s of a step": rate / 1e9,
-            "GFLOP/s of a matrix product": peak / 1e9,
-        } | {f"{name}: {kind}": share for kind, share in shares.items()}
-
-    train()
-    return (measure,)
-
-
-def make_steps(
-    trainer: keras.Model, settings: Settings, options: Options, steps: int
-) -> Callable[[], object]:
-    """A function that trains for some steps, all on the same batch."""
-    characters = to_characters(options.read()).resized(settings.image_size)
-    batches = builders.make_batches(settings, characters)
-    batch = next(iter(batches))
-    batches = (
-        tf.data.Dataset.from_tensors(batch)
-        .repeat()
-        .with_options(batches.options())
-    )
-    return lambda: trainer.fit(
-        batches, steps_per_epoch=steps, shuffle=False, verbose=0
-    )
-
-
-def _measure_product(side, precision, repeats=3):
-    """Operations a second of a product of square matrices."""
-    matrix = tf.random.stateless_normal((side, side), (0, 0))
-    matrix = tf.cast(matrix, precision)
-    _wait(tf.matmul(matrix, matrix))
-    begin = time.perf_counter()
-    for _ in range(repeats):
-        product = tf.matmul(matrix, matrix)
-    _wait(product)
-    return repeats * 2 * side**3 / (time.perf_counter() - begin)
-
-
-def _wait(tensor):
-    """Waits for what a device has still to do."""
-    return tf.reshape(tensor, (-1,))[0].numpy()
-
-
-def input(options: Options):
+def make_input(options: Options):
     """Distorted pairs as the first convolution takes them."""
-    batches = make_pairs(
-        to_characters(options.read()),
-        batch_size=options.batch_size,
-        seed=0,
-        ranges=DISTORTIONS["rotation"],
-    )
-    iterator = iter(batches.prefetch(4))
-    warp, preprocessing = AffineWarp(), Preprocessing(IMAGE_SIZE)
+    characters, *_ = options.load()
+    settings = steps.make_settings(options, "pairs")
+    batches = iter(builders.make_batches(settings, characters))
+    warp, preprocessing = AffineWarp(), Preprocessing(settings.image_size)
 
     @tf.function
     def distort(inputs):
@@ -177,44 +52,35 @@ def input(options: Options):
         )
         return preprocessing(warp(images, matrices))
 
-    def measure():
+    while True:
         for _ in range(DRAINED):
-            distort(next(iterator)[0])
+            distort(next(batches)[0])
         begin = time.perf_counter()
         for _ in range(options.input_batches):
-            images = distort(next(iterator)[0])
-        _wait(images)
+            images = distort(next(batches)[0])
+        steps.wait(images)
         seconds = time.perf_counter() - begin
-        return {"input": options.input_batches * options.batch_size / seconds}
+        rate = options.input_batches * options.batch_size / seconds
+        yield {"input": rate}, []
 
-    return (measure,)
 
-
-def evaluation(options: Options):
-    """Trials by the paper's network: every drawing embedded once."""
-    data = options.read()
-    trials = Trials(data["query"], data["support"], data["answer"])
-    scorer = SiameseScorer(
-        build_siamese(
-            embeddings.build_paper_embedding(
-                IMAGE_SIZE, options.filters, units=(options.units,)
-            )
-        )
-    )
-    images = len(np.unique(np.r_[trials.query, trials.support.ravel()]))
-
-    def measure():
+def evaluate(options: Options):
+    """Trials by the paper's network, which embeds every drawing once."""
+    _, images, trials = options.load()
+    settings = steps.make_settings(options, "pairs")
+    scorer = SiameseScorer(builders.build_model(settings))
+    num_images = len(np.unique(np.r_[trials.query, trials.support.ravel()]))
+    notes = [f"{len(trials)} trials, {num_images} images"]
+    while True:
         begin = time.perf_counter()
-        evaluate_trials(scorer, data["test_images"], trials)
+        evaluate_trials(EmbeddedDrawings(scorer, images), trials)
         seconds = time.perf_counter() - begin
-        return {"evaluation": seconds, "images/s": images / seconds}
-
-    return measure, f"{len(trials)} trials, {images} images"
+        yield {"evaluation": seconds, "images/s": num_images / seconds}, notes
 
 
-def serving(options: Options):
+def serve(options: Options):
     """One query against stored embeddings, by the exported SavedModel."""
-    siamese = build_fast_siamese(FAST_IMAGE_SIZE, embeddings.FAST_FILTERS)
+    siamese = builders.build_model(steps.make_settings(options))
     with tempfile.TemporaryDirectory() as folder:
         exporters.save_saved_model(siamese, Path(folder))
         served = tf.saved_model.load(str(Path(folder, "saved_model")))
@@ -225,25 +91,93 @@ def serving(options: Options):
         for num in (1, *options.galleries)
     )
 
-    def measure_one(gallery):
-        times = []
-        for _ in range(options.calls):
-            begin = time.perf_counter()
-            answer = served.match(
-                query_embedding=query, support_embedding=gallery
-            )
-            answer["prediction"].numpy()
-            times.append(time.perf_counter() - begin)
-        return 1e3 * statistics.median(times)
+    def match(gallery):
+        answer = served.match(query_embedding=query, support_embedding=gallery)
+        return answer["prediction"].numpy()
 
-    def measure():
-        times = [measure_one(gallery) for gallery in galleries]
-        values = {
-            f"serving_{num}": milliseconds
-            for num, milliseconds in zip(options.galleries, times, strict=True)
-        }
+    while True:
+        times = [
+            1e3 * time_calls(functools.partial(match, gallery), options.calls)
+            for gallery in galleries
+        ]
+        names = [f"serving_{num}" for num in options.galleries]
+        values = dict(zip(names, times, strict=True))
         slopes = np.diff(times) / np.diff(options.galleries)
         values["serving_slope"] = 1e6 * slopes[-1]
-        return values
+        yield values, [f"{dim} dimensions"]
 
-    return measure, f"{dim} dimensions"
+
+def learn(options: Options):
+    """Seconds of training and validation to the target accuracy.
+
+    Ours learns from groups; otherwise from pairs. Both have the same network,
+    drawings in a step and rates.
+    """
+    characters, drawings = options.group
+    settings = Settings(
+        dataset=options.dataset,
+        mirror_images=True,
+        quarter_turns=True,
+        sampling="groups" if options.side == "ours" else "pairs",
+        group_characters=characters,
+        group_drawings=drawings,
+        batch_size=characters * drawings // 2,
+        schedule="constant",
+        steps_per_epoch=50,
+        epochs=10_000,
+        patience=10_000,
+        max_minutes=0.1 if options.quick else 30,
+        seed=options.seed,
+    )
+    source = DataSource(options.dataset, data_dir=options.data_dir)
+
+    def stop_at_target(epoch, logs):
+        if logs["one_shot_accuracy"] >= options.target:
+            callback.model.stop_training = True
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=stop_at_target)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(folder)
+        run.claim(settings)
+        state = loop.train(settings, run, source, callbacks=[callback])
+    values = {
+        "learning": sum(state["history"]["seconds"]),
+        "reached": float(state["best_accuracy"] >= options.target),
+        "best validation accuracy": state["best_accuracy"],
+    }
+    yield values, []
+
+
+def train_in_minutes(options: Options):
+    """Accuracy in % after budgets of minutes that were fixed beforehand.
+
+    Runs are kept in `workdir`, so that an interrupted measurement continues.
+    """
+    recipe = "tests/tiny" if options.quick else "experiments/compact"
+    settings, _ = cli.read_flagfile(f"{recipe}.flags")
+    # Runs of another commit are not taken for those of this one.
+    commit = "quick" if options.quick else describe_origin()["commit"]
+    values = {}
+    for minutes, budget in BUDGETS.items():
+        changes = {"seed": options.seed, "max_minutes": minutes}
+        changes |= {} if options.quick else budget
+        (result,) = loop.train_and_evaluate(
+            dataclasses.replace(settings, **changes),
+            f"{options.workdir}/{commit}/{minutes}min_seed{options.seed}",
+            data_dir=options.data_dir,
+        )
+        values[f"accuracy_{minutes}"] = 100 * result["accuracy"]
+        seconds = result["training_seconds"]
+        values[f"minutes of the budget of {minutes}"] = seconds / 60
+    yield values, []
+
+
+WORKLOADS = {
+    **{row: functools.partial(steps.measure_step, row) for row in STEPS},
+    **{row: functools.partial(steps.pull_lever, row) for row in steps.LEVERS},
+    "input": make_input,
+    "evaluation": evaluate,
+    "serving": serve,
+    "learning": learn,
+    "time_to_accuracy": train_in_minutes,
+}

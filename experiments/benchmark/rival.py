@@ -1,96 +1,184 @@
 """The rival: what the tutorial describes, in PyTorch.
 
 Images are kept as PIL, rotated one by one in a DataLoader, and a trial is
-twenty image pairs. With `options.best` the same at the best settings found.
+twenty image pairs. The side `rival_best` does the same at its best settings.
 """
 
+import collections
 import copy
+import dataclasses
+import functools
+import random
+import statistics
 import time
+import timeit
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
-from experiments.benchmark import rival_networks as networks
-from experiments.benchmark.options import Options
-from experiments.benchmark.rival_loader import Pairs, make_loader
-from experiments.benchmark.rival_settings import find_best, to_channels_last
+from experiments.benchmark.measuring import time_calls
+from experiments.benchmark.options import STEPS, Options
 
-LEARNING_RATE = 6e-5
-FAST_IMAGE_SIZE = 32
 DRAINED = 12  # batches that were made while the other side worked
+TURNS = 3  # of each of the settings, alternately
+LONG_TURNS = 2  # of settings whose step takes longer than a turn
+TURN_SECONDS = 1  # in a turn, which has a whole step at least
+
+SETTINGS = {  # whether to compile, and the order of images in memory
+    "as written": (False, torch.contiguous_format),
+    "channels_last": (False, torch.channels_last),
+    "torch.compile": (True, torch.contiguous_format),
+    "torch.compile and channels_last": (True, torch.channels_last),
+}
+LOADERS = {  # batches that each worker makes ahead, and whether in bytes
+    "as written": (2, False),
+    "more batches ahead": (4, False),
+    "bytes, made floats by the batch": (4, True),
+}
 
 
-def _begin(options):
-    torch.manual_seed(0)
-    torch.set_num_threads(options.threads)
+class Siamese(nn.Module):
+    """One embedding for both images, and a logit of their distance."""
+
+    def __init__(self, embedding: nn.Module, dim: int):
+        """Adds the dense unit that weighs the distances."""
+        super().__init__()
+        self.embedding = embedding
+        self.head = nn.Linear(dim, 1)
+
+    def forward(self, first, second=None):
+        """Logits `[batch, 1]` of pairs, or of all pairs `[batch, batch, 1]`."""
+        first = self.embedding(first)
+        if second is None:
+            first, second = first[:, None], first
+        else:
+            second = self.embedding(second)
+        return self.head(torch.abs(first - second))
 
 
-def _build_paper_network(options):
-    embedding = networks.build_paper_embedding(
-        tuple(options.filters), options.units
-    )
-    return networks.Siamese(embedding, options.units)
+def build_paper_network(filters: tuple[int, ...], units: int) -> Siamese:
+    """The paper's network for images of 105 pixels."""
+    layers, channels = [], 1
+    for width, kernel_size in zip(filters, (10, 7, 4, 4), strict=True):
+        layers += [nn.Conv2d(channels, width, kernel_size), nn.ReLU()]
+        layers.append(nn.MaxPool2d(2))
+        channels = width
+    # The last convolution is not pooled, and leaves 6 x 6 places.
+    layers[-1:] = [nn.Flatten(), nn.Linear(36 * channels, units), nn.Sigmoid()]
+    return Siamese(nn.Sequential(*layers), units)
+
+
+def build_fast_network() -> Siamese:
+    """Our fast network for images of 32 pixels."""
+    layers, channels = [], 1
+    for width in (32, 64, 128, 128, 256):
+        layers += [
+            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.GroupNorm(8, width),
+            nn.ReLU(),
+        ]
+        channels = width
+    # The last block is normalised over the batch, and ends in a sigmoid.
+    layers[-2:] = [nn.BatchNorm2d(channels), nn.Flatten(), nn.Sigmoid()]
+    return Siamese(nn.Sequential(*layers), channels)
 
 
 def _random_images(num, side):
     return torch.rand(num, 1, side, side)
 
 
-def train_step(options: Options):
-    """The paper's network on pairs: forward, backward and update by Adam."""
-    return _train_on_pairs("train_step", options)
+def find_best(
+    make_step: Callable, network: nn.Module, images: list, may_compile: bool
+) -> tuple[Callable, list[str]]:
+    """Tries channels_last and torch.compile; the fastest step, and notes.
+
+    The settings take turns, or other work of the machine would favour one.
+    Each has a copy of the network, and `make_step` its function of images.
+
+    Raises:
+        RuntimeError: no setting works.
+    """
+    steps, notes = {}, []
+    seconds = {
+        name: []
+        for name, (compiled, _) in SETTINGS.items()
+        if may_compile or not compiled
+    }
+    for turn in range(TURNS + 1):
+        for name, times in tuple(seconds.items()):
+            try:
+                if turn == 0:
+                    steps[name] = _make(make_step, network, *SETTINGS[name])
+                    steps[name](*images)  # compiles the step
+                elif turn <= LONG_TURNS or times[0] <= TURN_SECONDS:
+                    times.append(_time(steps[name], images))
+            except Exception as error:  # whatever a machine's compiler lacks
+                reason = str(error).strip().partition("\n")[0]
+                notes.append(f"{name} does not work here: {reason}")
+                del seconds[name]
+    if not seconds:
+        raise RuntimeError("; ".join(notes))
+    medians = {x: statistics.median(times) for x, times in seconds.items()}
+    notes += [f"{name}: {1e3 * x:.0f} ms a step" for name, x in medians.items()]
+    if not may_compile:
+        notes.append("torch.compile was not tried")
+    best = min(medians, key=medians.get)
+    # One note, as that of another process may say the same of a setting.
+    return steps[best], ["; ".join([*notes, f"best: {best}"])]
 
 
-def train_step_bfloat16(options: Options):
-    """The same under autocast to bfloat16."""
-    return _train_on_pairs("train_step_bfloat16", options, True)
+def _make(make_step, network, compiled, memory_format):
+    network = copy.deepcopy(network).to(memory_format=memory_format)
+    step = make_step(torch.compile(network) if compiled else network)
+    return lambda *images: step(
+        *(x.contiguous(memory_format=memory_format) for x in images)
+    )
 
 
-def train_step_groups(options: Options):
-    """The fast network on groups, cross-entropy of all pairs of a batch."""
-    return _train_on_groups("train_step_groups", options)
+def _time(step, images):
+    """Seconds of a step, the mean of those of a turn."""
+    begin, num = time.perf_counter(), 0
+    while not num or time.perf_counter() - begin < TURN_SECONDS:
+        step(*images)
+        num += 1
+    return (time.perf_counter() - begin) / num
 
 
-def train_step_groups_bfloat16(options: Options):
-    """The same under autocast to bfloat16."""
-    return _train_on_groups("train_step_groups_bfloat16", options, True)
+def _settle(make_step, network, images, options):
+    """The step as it is written, or at the fastest settings, and notes."""
+    if options.side == "rival":
+        return make_step(network), []
+    return find_best(make_step, network, images, not options.quick)
 
 
-def _train_on_pairs(name, options, autocast=False):
-    _begin(options)
-    images = [_random_images(options.batch_size, 105) for _ in range(2)]
-    same = (torch.arange(options.batch_size) % 2).float()[:, None]
-    make_step = _make_step_maker(same, autocast)
-    network = _build_paper_network(options)
-    step, *notes = _settle(make_step, network, images, options)
-    items, steps = options.batch_size, options.pair_steps
-    return _measure_steps(name, step, items, steps), *notes
-
-
-def _train_on_groups(name, options, autocast=False):
-    _begin(options)
-    characters, drawings = options.group
-    character = torch.arange(characters).repeat_interleave(drawings)
-    same = (character[:, None] == character[None]).float()
-    network = networks.AllPairs(networks.build_fast_embedding(), 256)
-    images = [_random_images(len(character), FAST_IMAGE_SIZE)]
-    make_step = _make_step_maker(same, autocast)
-    step, *notes = _settle(make_step, network, images, options)
-    items, steps = len(character), options.group_steps
-    return _measure_steps(name, step, items, steps), *notes
-
-
-def _make_step_maker(same, autocast):
-    """What makes of a network and its images a step of its training."""
+def train(row: str, options: Options):
+    """Forward, backward and update by Adam; in bfloat16 under autocast."""
+    sampling, precision = STEPS[row]
+    items, steps = options.get_sizes(sampling)
+    if sampling == "pairs":
+        network = build_paper_network(options.filters, options.units)
+        images = [_random_images(items, 105) for _ in range(2)]
+        same = torch.arange(items) % 2
+    else:
+        network = build_fast_network()
+        images = [_random_images(items, 32)]
+        character = torch.arange(items) // options.group[1]
+        same = character[:, None] == character
+    same = same.float()[..., None]
     loss_of = nn.BCEWithLogitsLoss()
 
-    def make_step(network, images):
+    def make_step(network):
         network.train()
-        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+        optimizer = torch.optim.Adam(network.parameters(), lr=6e-5)
 
-        def step():
+        def step(*images):
             optimizer.zero_grad()
+            autocast = precision == "bfloat16"
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 loss = loss_of(network(*images), same)
             loss.backward()
@@ -99,162 +187,137 @@ def _make_step_maker(same, autocast):
 
         return step
 
-    return make_step
+    step, notes = _settle(make_step, network, images, options)
+    while True:
+        seconds = timeit.timeit(lambda: step(*images), number=steps)
+        yield {row: items * steps / seconds}, notes
 
 
-def _measure_steps(name, step, items, steps):
-    def measure():
-        begin = time.perf_counter()
-        for _ in range(steps):
-            step()
-        return {name: items * steps / (time.perf_counter() - begin)}
+@dataclasses.dataclass
+class Pairs(Dataset):
+    """Endless pairs: of odd number the same character, of even two others."""
 
-    return measure
+    drawings: list[list[Image.Image]]  # of each character
+    in_bytes: bool
 
+    def __len__(self):
+        """More than is ever asked for."""
+        return 1 << 30
 
-def _settle(make_step, network, images, options):
-    """The step as it is written, or at the fastest settings and which."""
-    if options.best:
-        return find_best(make_step, network, images, options.compile)
-    return (make_step(network, images),)
+    def __getitem__(self, number):
+        """Two images `[1, 105, 105]` and whether they are the same."""
+        first, second = random.sample(self.drawings, 2)
+        same = number % 2
+        return (
+            self._load(random.choice(first)),
+            self._load(random.choice(first if same else second)),
+            np.float32([same]),
+        )
 
-
-def input(options: Options):
-    """Distorted pairs of the loader, as float tensors."""
-    _begin(options)
-    loaders = {"as written": (2, False)}
-    if options.best:
-        loaders["more batches ahead"] = (4, False)
-        loaders["bytes, made floats by the batch"] = (4, True)
-    pairs = Pairs(options)
-    rates, notes = {}, []
-    for name, settings in loaders.items():
-        if options.best:
-            batches = _load(pairs, options, *settings)
-            rates[name] = options.batch_size / _time_batches(batches, DRAINED)
-            notes.append(f"{name}: {rates[name]:.0f} pairs/s")
-    best = max(rates, key=rates.get) if rates else "as written"
-    batches = _load(pairs, options, *loaders[best])
-
-    def measure():
-        seconds = _time_batches(batches, options.input_batches)
-        return {"input": options.batch_size / seconds}
-
-    return measure, *notes
+    def _load(self, image):
+        rotated = image.rotate(random.uniform(-15, 15), fillcolor=255)
+        pixels = torch.from_numpy(np.array(rotated))[None]
+        return pixels if self.in_bytes else pixels.float().div(255)
 
 
-def _load(pairs, options, ahead, in_bytes):
-    """Batches without end, of float tensors."""
-    pairs = copy.copy(pairs)
-    pairs.in_bytes = in_bytes
-    for first, second, _ in make_loader(pairs, options.batch_size, ahead):
-        if in_bytes:
-            first, second = (x.float().div_(255) for x in (first, second))
-        yield first, second
+def make_input(options: Options):
+    """Distorted pairs of a loader with two workers, as float tensors."""
+    characters, *_ = options.load()
+    drawings = collections.defaultdict(list)
+    for image, character in zip(
+        characters.images, characters.character, strict=True
+    ):
+        drawings[character].append(Image.fromarray(image))
+    drawings = list(drawings.values())
+
+    def load(loader):
+        ahead, in_bytes = LOADERS[loader]
+        for *images, _ in DataLoader(
+            Pairs(drawings, in_bytes),
+            batch_size=options.batch_size,
+            num_workers=2,
+            prefetch_factor=ahead,
+        ):
+            yield [x.float().div_(255) for x in images] if in_bytes else images
+
+    def measure_rate(batches, num):
+        for _ in range(DRAINED):
+            next(batches)
+        seconds = timeit.timeit(lambda: next(batches), number=num)
+        return num * options.batch_size / seconds
+
+    best, notes = "as written", []
+    if options.side == "rival_best":
+        rates = {name: measure_rate(load(name), DRAINED) for name in LOADERS}
+        notes = [f"{name}: {rate:.0f} pairs/s" for name, rate in rates.items()]
+        best = max(rates, key=rates.get)
+    batches = load(best)
+    while True:
+        yield {"input": measure_rate(batches, options.input_batches)}, notes
 
 
-def _time_batches(batches, num):
-    """Seconds of a batch, when those made ahead are used up."""
-    for _ in range(DRAINED):
-        next(batches)
-    begin = time.perf_counter()
-    for _ in range(num):
-        next(batches)
-    return (time.perf_counter() - begin) / num
-
-
-def evaluation(options: Options):
+def evaluate(options: Options):
     """Trials as pairs of the query and each candidate, all embedded anew."""
-    _begin(options)
-    data = options.read()
-    images = torch.from_numpy(data["test_images"])[:, None].float().div_(255)
-    network = _build_paper_network(options).eval()
-    query = data["query"][: options.rival_trials]
-    support = data["support"][: options.rival_trials, :, 0]
+    _, images, trials = options.load()
+    images = torch.from_numpy(images)[:, None].float().div_(255)
+    query = trials.query[: options.rival_trials]
+    support = trials.support[: options.rival_trials, :, 0]
 
-    def make_step(network, trial):
-        first, second = trial
-        return lambda: _score(network, first, second)
+    def make_score(network):
+        network.eval()
+        return torch.inference_mode()(lambda *pair: network(*pair)[:, 0])
 
-    notes = ()
-    channels_last = False
-    if options.best:
-        example = [images[support[0]], images[support[0]]]
-        with torch.inference_mode():
-            step, *notes = find_best(
-                make_step, network, example, options.compile
-            )
-        network, channels_last = step.network, step.channels_last
-
-    def measure():
+    network = build_paper_network(options.filters, options.units)
+    pair = 2 * [images[support[0]]]
+    score, notes = _settle(make_score, network, pair, options)
+    note = f"extrapolated from {len(query)} trials, 40 images each"
+    while True:
         begin = time.perf_counter()
         for number, candidates in zip(query, support, strict=True):
-            second = images[candidates]
             first = images[np.repeat(number, len(candidates))]
-            if channels_last:
-                first, second = map(to_channels_last, (first, second))
-            _score(network, first, second).argmax().item()
+            score(first, images[candidates]).argmax().item()
         seconds = time.perf_counter() - begin
-        whole = seconds * options.num_trials / len(query)
-        return {
-            "evaluation": whole,
+        values = {
+            "evaluation": seconds * len(trials) / len(query),
             "images/s": 2 * support.size / seconds,
         }
-
-    note = f"extrapolated from {len(query)} trials, 40 images each"
-    return measure, note, *notes
+        yield values, [note, *notes]
 
 
-def _score(network, first, second):
-    with torch.inference_mode():
-        return network(first, second)[:, 0]
-
-
-def serving(options: Options):
+def serve(options: Options):
     """One query against stored characters.
 
     As it is written, all candidates are embedded again for it, in pairs. At
     its best it keeps their embeddings, as ours does.
     """
-    _begin(options)
-    network = networks.Siamese(networks.build_fast_embedding(), 256).eval()
-    query = _random_images(1, FAST_IMAGE_SIZE)
-    stored = options.galleries if options.best else options.galleries[:2]
+    network = build_fast_network().eval()
+    keeps = options.side == "rival_best"
+    galleries = options.galleries if keeps else options.galleries[:2]
+    note = f"embeds every candidate again; beyond {galleries[-1]} extrapolated"
 
     def make_match(num):
-        if options.best:
-            embedding, supports = torch.rand(1, 256), torch.rand(num, 256)
-            return lambda: network.head(torch.abs(embedding - supports))
-        supports = _random_images(num, FAST_IMAGE_SIZE)
-        return lambda: network(query.expand(num, -1, -1, -1), supports)
+        if keeps:
+            query, stored = torch.rand(1, 256), torch.rand(num, 256)
+            return lambda: network.head((query - stored).abs()).argmax().item()
+        query, stored = _random_images(num, 32), _random_images(num, 32)
+        return lambda: network(query, stored).argmax().item()
 
-    matches = {num: make_match(num) for num in stored}
-
-    def measure():
-        values = {}
+    matches = {num: make_match(num) for num in galleries}
+    while True:
+        seconds = {}
         for num, match in matches.items():
-            calls = options.calls if options.best or num < 1000 else 3
-            values[f"serving_{num}"] = 1e3 * _time(match, calls)
-        for num in options.galleries[len(stored) :]:
-            largest = stored[-1]
-            whole = values[f"serving_{largest}"] * num / largest
-            values[f"serving_{num}"] = whole
-        return values
-
-    if options.best:
-        return measure, "keeps embeddings, as ours does"
-    return (
-        measure,
-        f"embeds every candidate again; beyond {stored[-1]} extrapolated",
-    )
+            calls = options.calls if keeps or num < 1000 else 3
+            with torch.inference_mode():
+                seconds[num] = time_calls(match, calls)
+        for num in options.galleries[len(galleries) :]:
+            seconds[num] = seconds[galleries[-1]] * num / galleries[-1]
+        values = {f"serving_{num}": 1e3 * x for num, x in seconds.items()}
+        yield values, ["keeps embeddings, as ours does" if keeps else note]
 
 
-def _time(call, calls):
-    """Median seconds of some calls, whose answer is the best candidate."""
-    times = []
-    with torch.inference_mode():
-        for _ in range(calls):
-            begin = time.perf_counter()
-            call().argmax().item()
-            times.append(time.perf_counter() - begin)
-    return float(np.median(times))
+WORKLOADS = {
+    **{row: functools.partial(train, row) for row in STEPS},
+    "input": make_input,
+    "evaluation": evaluate,
+    "serving": serve,
+}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from koch_siamese.errors import InputError
-from koch_siamese.models.scorer import Scorer
+from koch_siamese.evaluation.scoring import Scorer
 from koch_siamese.models.thresholds import Thresholds, compute_probability
 
 

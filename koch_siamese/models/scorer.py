@@ -1,6 +1,4 @@
-"""What scores drawings: a siamese model, embedding each drawing once."""
-
-from typing import Protocol
+"""Scores drawings by the logits of a siamese model."""
 
 import keras
 import numpy as np
@@ -11,23 +9,6 @@ from koch_siamese.models.siamese import (
     get_thresholds,
 )
 from koch_siamese.models.views import count_views
-
-
-class Scorer(Protocol):
-    """What can take part in trials: a trained model, or a baseline.
-
-    Attributes:
-        same_threshold: from which score a pair counts as the same, or None if
-            that is still to be chosen on validation.
-    """
-
-    same_threshold: float | None
-
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
-
-    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Scores pairs of embeddings `[num, dim]`; higher is more alike."""
 
 
 class SiameseScorer:
