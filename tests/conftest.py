@@ -14,6 +14,8 @@ import pytest
 from koch_siamese.data.characters import Characters
 
 REPOSITORY = Path(__file__).parents[1]
+# Commands run from this checkout, whatever folder they are called in.
+os.environ["PYTHONPATH"] = str(REPOSITORY)
 TINY_MODEL = REPOSITORY / "tests" / "fixtures" / "tiny_model.keras"
 
 
