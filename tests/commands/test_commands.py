@@ -11,6 +11,7 @@ from conftest import (
     TINY_MODEL,
     assert_one_line,
     call,
+    call_afresh,
     find_imported,
 )
 from drawing import draw, save
@@ -239,7 +240,7 @@ def test_without_flags_train_is_the_quickstart():
 
 
 def test_help_has_the_settings_and_the_shared_flags():
-    answer = call("train", "--help")
+    answer = call_afresh("train", "--help")
     assert answer.returncode == 0
     for name in ("learning_rate", "workdir", "data_dir"):
         assert f"--{name}:" in answer.stdout or f"--[no]{name}:" in (
