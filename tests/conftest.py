@@ -10,6 +10,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import numpy as np
 import pytest
+from commands_server import TIMEOUT_SECONDS, CommandsServer
 
 from koch_siamese.data.characters import Characters
 
@@ -17,16 +18,28 @@ REPOSITORY = Path(__file__).parents[1]
 # Commands run from this checkout, whatever folder they are called in.
 os.environ["PYTHONPATH"] = str(REPOSITORY)
 TINY_MODEL = REPOSITORY / "tests" / "fixtures" / "tiny_model.keras"
+_SERVER = CommandsServer()
 
 
 def call(command, *arguments, cwd=None):
-    """A command of the package as a user gives it."""
+    """A command of the package as a user gives it, but for TensorFlow's start.
+
+    It runs in a fork of a process that has imported TensorFlow. Where the
+    process is what is tested, or another backend, see `call_afresh`.
+    """
+    if sys.platform != "linux":  # no safe fork
+        return call_afresh(command, *arguments, cwd=cwd)
+    return _SERVER.run(command, *arguments, cwd=cwd)
+
+
+def call_afresh(command, *arguments, cwd=None):
+    """A command of the package in a process of its own, as a user gives it."""
     return subprocess.run(
         [sys.executable, "-m", f"koch_siamese.{command}", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=300,
+        timeout=TIMEOUT_SECONDS,
     )
 
 

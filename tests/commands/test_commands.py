@@ -13,6 +13,7 @@ from conftest import (
     TINY_MODEL,
     assert_one_line,
     call,
+    call_afresh,
     find_imported,
 )
 from drawing import draw, save
@@ -242,7 +243,7 @@ def test_without_flags_train_is_the_quickstart():
 
 
 def test_help_has_the_settings_and_the_shared_flags():
-    answer = call("train", "--help")
+    answer = call_afresh("train", "--help")
     assert answer.returncode == 0
     for field in dataclasses.fields(Settings):
         name = field.name if field.type is not bool else f"[no]{field.name}"

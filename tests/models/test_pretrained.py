@@ -59,6 +59,13 @@ def lake(omniglot_dir):
     return characters, PROTOCOLS["lake"].sample(characters)
 
 
+@pytest.fixture(scope="module")
+def drawings(model, lake):
+    """Those characters, which each test embeds but once: that takes long."""
+    characters, _ = lake
+    return EmbeddedDrawings(SiameseScorer(model), characters.images)
+
+
 def test_pretrained_model_is_small_and_has_thresholds(model):
     path = Path(koch_siamese.__file__).parent / "models" / "pretrained.keras"
     assert path.stat().st_size < 8_000_000
@@ -68,25 +75,21 @@ def test_pretrained_model_is_small_and_has_thresholds(model):
     assert list(thresholds.none_of_these) == sorted(thresholds.none_of_these)
 
 
-def test_pretrained_model_keeps_its_stated_accuracy(model, lake):
-    characters, trials = lake
-    result = evaluate_trials(
-        EmbeddedDrawings(SiameseScorer(model), characters.images), trials
-    )
+def test_pretrained_model_keeps_its_stated_accuracy(drawings, lake):
+    _, trials = lake
+    result = evaluate_trials(drawings, trials)
     stated = json.loads(RESULT.read_text())["accuracy"]
     assert result["accuracy"] == pytest.approx(stated, abs=0.005)
 
 
-def test_probabilities_are_as_often_right_as_they_say(model, lake):
+def test_probabilities_are_as_often_right_as_they_say(model, drawings, lake):
     characters, _ = lake
     index = CharacterIndex.from_labels(
         characters.character, characters.alphabet
     )
     rng = np.random.default_rng(0)
     first, second, same = sample_pairs(index, 10_000, rng)
-    scores = EmbeddedDrawings(
-        SiameseScorer(model), characters.images
-    ).score_pairs(first, second)
+    scores = drawings.score_pairs(first, second)
     said = compute_probability(scores, get_thresholds(model))
     tenth = np.minimum(10 * said, 9).astype(int)
     off = [
@@ -97,11 +100,11 @@ def test_probabilities_are_as_often_right_as_they_say(model, lake):
     assert sum(off) < 0.035
 
 
-def test_saved_model_of_a_client_is_as_right_as_evaluate(model, lake, tmp_path):
+def test_saved_model_of_a_client_is_as_right_as_evaluate(
+    drawings, lake, tmp_path
+):
     characters, trials = lake
-    expected = evaluate_trials(
-        EmbeddedDrawings(SiameseScorer(model), characters.images), trials
-    )
+    expected = evaluate_trials(drawings, trials)
 
     def save(drawings):
         for drawing in drawings:

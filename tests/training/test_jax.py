@@ -3,7 +3,7 @@
 import json
 
 import numpy as np
-from conftest import TINY_MODEL, assert_one_line, call
+from conftest import TINY_MODEL, assert_one_line, call_afresh
 
 TRAINING = (
     "--dataset=glyphs/tiny",
@@ -29,7 +29,7 @@ def test_training_is_that_of_tensorflow_and_is_exported(
         monkeypatch.setenv("KERAS_BACKEND", backend)
         run = tmp_path / backend
         where = (f"--workdir={run}", f"--data_dir={glyphs_dir}")
-        answer = call("train", *TRAINING, *where)
+        answer = call_afresh("train", *TRAINING, *where)
         assert answer.returncode == 0, answer.stderr
         histories.append(json.loads((run / "history.json").read_text()))
         result = (run / "results" / "within_alphabet.json").read_text()
@@ -42,7 +42,7 @@ def test_training_is_that_of_tensorflow_and_is_exported(
     assert results[1]["jax"]
 
     output = tmp_path / "exported"
-    answer = call("export", f"--workdir={run}", f"--output={output}")
+    answer = call_afresh("export", f"--workdir={run}", f"--output={output}")
     assert answer.returncode == 0, answer.stderr
     assert (output / "saved_model" / "saved_model.pb").exists()
 
@@ -50,10 +50,10 @@ def test_training_is_that_of_tensorflow_and_is_exported(
 def test_backends_that_do_not_fit(tmp_path, monkeypatch):
     where = f"--workdir={tmp_path}"
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    answer = call("train", "--distribute=mirrored", where)
+    answer = call_afresh("train", "--distribute=mirrored", where)
     assert_one_line(answer, "--distribute=mirrored", "KERAS_BACKEND is jax")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    answer = call("train", where)
+    answer = call_afresh("train", where)
     assert_one_line(answer, "'torch'", "expected tensorflow or jax")
 
 
@@ -61,5 +61,5 @@ def test_what_keras_is_told_elsewhere_has_no_say(tmp_path, monkeypatch):
     (tmp_path / "keras.json").write_text('{"backend": "torch"}')
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    answer = call("train", "--dataset=folder", f"--workdir={tmp_path}")
+    answer = call_afresh("train", "--dataset=folder", f"--workdir={tmp_path}")
     assert_one_line(answer, "--dataset=folder needs --data_dir")
