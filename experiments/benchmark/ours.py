@@ -161,7 +161,7 @@ def train_in_minutes(options: Options):
     commit = "quick" if options.quick else provenance()["commit"]
     values = {}
     for minutes, budget in BUDGETS.items():
-        changes = {"seed": options.seed, "max_minutes": minutes}
+        changes = {"seed": options.seed, "max_minutes": float(minutes)}
         changes |= {} if options.quick else budget
         train = functools.partial(
             loop.train_and_evaluate,
