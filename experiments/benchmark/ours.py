@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from experiments.benchmark import steps
-from experiments.benchmark.measuring import time_calls
+from experiments.benchmark.measuring import new_process, time_calls
 from experiments.benchmark.options import STEPS, Options
 from koch_siamese import cli
 from koch_siamese.data.sources import DataSource
@@ -126,9 +126,12 @@ def learn(options: Options):
         steps_per_epoch=50,
         epochs=10_000,
         patience=10_000,
-        max_minutes=0.1 if options.quick else 30,
+        max_minutes=30.0,
         seed=options.seed,
     )
+    if options.quick:
+        tiny = {"image_size": 16, "filters": (8, 8), "max_minutes": 0.1}
+        settings = dataclasses.replace(settings, steps_per_epoch=20, **tiny)
     source = DataSource(options.dataset, data_dir=options.data_dir)
 
     def stop_at_target(epoch, logs):
@@ -159,13 +162,17 @@ def train_in_minutes(options: Options):
     commit = "quick" if options.quick else describe_origin()["commit"]
     values = {}
     for minutes, budget in BUDGETS.items():
-        changes = {"seed": options.seed, "max_minutes": minutes}
+        changes = {"seed": options.seed, "max_minutes": float(minutes)}
         changes |= {} if options.quick else budget
-        (result,) = loop.train_and_evaluate(
+        train = functools.partial(
+            loop.train_and_evaluate,
             dataclasses.replace(settings, **changes),
             f"{options.workdir}/{commit}/{minutes}min_seed{options.seed}",
             data_dir=options.data_dir,
         )
+        with new_process() as call:
+            call(cli.import_tensorflow)  # without its messages
+            (result,) = call(train)
         values[f"accuracy_{minutes}"] = 100 * result["accuracy"]
         seconds = result["training_seconds"]
         values[f"minutes of the budget of {minutes}"] = seconds / 60
