@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 
@@ -9,9 +10,15 @@ import koch_siamese
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import get_embedding, get_head
+from koch_siamese.reporting import figures
 from koch_siamese.runs import directory
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, checkpoints, kept_models
+from koch_siamese.training import (
+    builders,
+    checkpoints,
+    finalize,
+    kept_models,
+)
 from koch_siamese.training.loop import train_and_evaluate
 
 TINY = Settings(
@@ -32,9 +39,28 @@ def train(settings, workdir, glyphs_dir):
     return train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
 
 
+@contextlib.contextmanager
+def no_pictures():
+    """Trains without drawing, which takes more than half of a tiny training.
+
+    For networks whose training with all its pictures is in another test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finalize, "draw_pictures", lambda *_: {})
+        patch.setattr(figures, "save_figure", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def without_pictures():
+    with no_pictures():
+        yield
+
+
 def train_in_two(settings, workdir, glyphs_dir):
     """An epoch, and a second that goes on from what the first has stored."""
-    train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
+    with no_pictures():  # the second draws them
+        train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
     run = directory.Run(workdir)
     settings = dataclasses.replace(settings, epochs=2)
     run.flags.write_text(settings.to_flags())
@@ -132,6 +158,7 @@ def test_evaluation_that_cannot_be_is_told_before_the_training(
     assert directory.Run(tmp_path).load_checkpoint() is None
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
@@ -183,6 +210,7 @@ def test_killed_training_goes_on_from_its_last_epoch(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_best_epoch_is_kept_and_patience_ends_training(
     glyphs_dir, tmp_path, monkeypatch
 ):
@@ -205,6 +233,7 @@ def _patch_accuracies(monkeypatch, accuracies):
     )
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_minutes_end_training(glyphs_dir, tmp_path):
     settings = dataclasses.replace(TINY, max_minutes=1e-6, protocols=())
     assert train(settings, tmp_path, glyphs_dir) == []
