@@ -20,6 +20,31 @@ os.environ["PYTHONPATH"] = str(REPOSITORY)
 TINY_MODEL = REPOSITORY / "tests" / "fixtures" / "tiny_model.keras"
 _SERVER = CommandsServer()
 
+# The modules that take longest, the longest first: one of these as the last
+# would keep one worker busy while the other has nothing left to do.
+LONGEST = (
+    "training/test_distribution",
+    "models/test_pretrained",
+    "training/test_jax",
+    "training/test_loop",
+    "commands/test_flagfiles",
+    "test_notebooks",
+    "training/test_resume",
+    "tuning/test_study",
+    "commands/test_export",
+    "commands/test_commands",
+    "test_benchmark",
+    "data/test_omniglot",
+    "commands/test_classify",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the longest modules first (see --no-loadscope-reorder)."""
+    folder = Path(__file__).parent
+    places = {folder / f"{name}.py": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 def call(command, *arguments, cwd=None):
     """A command of the package as a user gives it, but for TensorFlow's start.

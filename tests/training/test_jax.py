@@ -3,7 +3,7 @@
 import json
 
 import numpy as np
-from conftest import TINY_MODEL, assert_one_line, call_afresh
+from conftest import TINY_MODEL, assert_one_line, call, call_afresh
 
 TRAINING = (
     "--dataset=glyphs/tiny",
@@ -25,11 +25,11 @@ def test_training_is_that_of_tensorflow_and_is_exported(
     glyphs_dir, tmp_path, monkeypatch
 ):
     histories, results = [], []
-    for backend in ("tensorflow", "jax"):
+    for backend, train in (("tensorflow", call), ("jax", call_afresh)):
         monkeypatch.setenv("KERAS_BACKEND", backend)
         run = tmp_path / backend
         where = (f"--workdir={run}", f"--data_dir={glyphs_dir}")
-        answer = call_afresh("train", *TRAINING, *where)
+        answer = train("train", *TRAINING, *where)
         assert answer.returncode == 0, answer.stderr
         histories.append(json.loads((run / "history.json").read_text()))
         result = (run / "results" / "within_alphabet.json").read_text()

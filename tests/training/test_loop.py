@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 
@@ -9,10 +10,11 @@ import koch_siamese
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import get_embedding, get_head
+from koch_siamese.reporting import figures
 from koch_siamese.runs import directory
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, checkpoints
+from koch_siamese.training import builders, checkpoints, finalize
 from koch_siamese.training.checkpoints import load_checkpoint
 from koch_siamese.training.loop import train_and_evaluate
 
@@ -34,9 +36,28 @@ def train(settings, workdir, glyphs_dir):
     return train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
 
 
+@contextlib.contextmanager
+def no_figures():
+    """Trains without drawing, which takes more than half of a tiny training.
+
+    For networks whose training with all its figures is in another test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finalize, "draw_figures", lambda *_: {})
+        patch.setattr(figures, "save_figure", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def without_figures():
+    with no_figures():
+        yield
+
+
 def train_in_two(settings, workdir, glyphs_dir):
     """An epoch, and a second that goes on from what the first has stored."""
-    train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
+    with no_figures():  # the second draws them
+        train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
     run = directory.Run(workdir)
     settings = dataclasses.replace(settings, epochs=2)
     run.flags.write_text(format_flags(settings))
@@ -134,6 +155,7 @@ def test_evaluation_that_cannot_be_is_told_before_the_training(
     assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
@@ -182,6 +204,7 @@ def test_killed_training_goes_on_from_its_last_epoch(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_best_epoch_is_kept_and_patience_ends_training(
     glyphs_dir, tmp_path, monkeypatch
 ):
@@ -204,6 +227,7 @@ def _patch_accuracies(monkeypatch, accuracies):
     )
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_minutes_end_training(glyphs_dir, tmp_path):
     settings = dataclasses.replace(TINY, max_minutes=1e-6, protocols=())
     assert train(settings, tmp_path, glyphs_dir) == []
