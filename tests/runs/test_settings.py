@@ -4,20 +4,7 @@ import pytest
 
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.protocols import PROTOCOLS
-from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.settings import Settings
-
-
-def test_flags_text_and_back():
-    settings = Settings(
-        filters=(8, 16), quarter_turns=True, learning_rate=1e-4, protocols=()
-    )
-    text = format_flags(settings)
-    assert "--filters=8,16\n" in text
-    assert "--quarter_turns=true\n" in text
-    assert parse_flags(text) == settings
-    assert parse_flags("") == Settings()
-    assert parse_flags(f"# a recipe\n{text}") == settings
 
 
 @pytest.mark.parametrize(
@@ -115,12 +102,6 @@ def test_settings_that_do_not_go_together():
     ):
         Settings(num_pairs=100)
     Settings(max_minutes=1.0, distribute="mirrored")
-
-
-@pytest.mark.parametrize("line", ["--wasy=3", "--ways=few", "--filters=a,b"])
-def test_malformed_flags_are_refused(line):
-    with pytest.raises(InputError, match=r"ways|wasy|filters"):
-        parse_flags(line)
 
 
 def test_every_setting_says_what_it_means():

@@ -1,0 +1,62 @@
+import pytest
+
+from koch_siamese.errors import InputError
+from koch_siamese.runs.flagfiles import (
+    find_flagfiles,
+    format_flags,
+    parse_flags,
+    read_flagfile,
+)
+from koch_siamese.runs.settings import Settings
+
+
+def test_flags_text_and_back():
+    settings = Settings(
+        filters=(8, 16), quarter_turns=True, learning_rate=1e-4, protocols=()
+    )
+    text = format_flags(settings)
+    assert "--filters=8,16\n" in text
+    assert "--quarter_turns=true\n" in text
+    assert parse_flags(text) == settings
+    assert parse_flags("") == Settings()
+    assert parse_flags(f"# a recipe\n{text}") == settings
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--wasy=3", "wasy"),
+        ("--ways=few", "ways"),
+        ("--filters=a,b", "--filters is 'a,b'"),
+        ("ways=3", "'ways=3' is not a flag"),
+        ("--ways=1", "--ways is 1; expected at least 2"),
+    ],
+)
+def test_wrong_lines_are_refused_in_text_and_in_a_file(
+    line, expected, tmp_path
+):
+    with pytest.raises(InputError, match=expected):
+        parse_flags(line)
+    path = tmp_path / "wrong.flags"
+    path.write_text(f"--seed=1\n{line}\n")
+    with pytest.raises(InputError, match=expected):
+        read_flagfile(path)
+
+
+def test_a_flagfile_includes_another_and_changes_it(tmp_path):
+    (tmp_path / "base.flags").write_text(
+        "--ways=5\n--seed=3\n--workdir=runs/b\n"
+    )
+    path = tmp_path / "changed.flags"
+    path.write_text(f"# changed\n--flagfile={tmp_path}/base.flags\n--ways=7\n")
+    settings, workdir = read_flagfile(path)
+    assert settings == Settings(ways=7, seed=3)
+    assert workdir == "runs/b"
+    with pytest.raises(InputError, match=r"absent\.flags"):
+        read_flagfile(tmp_path / "absent.flags")
+
+
+def test_flagfiles_of_a_command_line():
+    assert find_flagfiles(["train", "--seed=1"]) is None
+    arguments = ["train", "--flagfile=a.flags", "--seed=1", "-flagfile", "b"]
+    assert find_flagfiles(arguments) == "a.flags,b"

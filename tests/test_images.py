@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from koch_siamese.images import (
+    WHITE,
+    fit_by_products,
+    fit_in_pipeline,
+    fit_ink_to_square,
+    fit_to_square,
+    pad_to_square,
+)
+
+
+def test_padding_is_white_and_centers():
+    padded = pad_to_square(np.zeros((1, 2), np.uint8), 4)
+    expected = np.full((4, 4), 255)
+    expected[1, 1:3] = 0
+    np.testing.assert_array_equal(padded, expected)
+
+
+def test_halving_takes_means_weighted_by_a_triangle():
+    # Antialiased by a triangle two pixels to each side: within the edge,
+    # weights of 3, 3, 1 of 7 for the first of two pixels out of four.
+    image = np.zeros((4, 4), np.uint8)
+    image[:, 2:] = WHITE
+    expected = np.array([[36, 219], [36, 219]])  # 255 / 7, 255 * 6 / 7
+    np.testing.assert_array_equal(fit_to_square(image, 2), expected)
+
+
+# Keras and the products pad both sides alike: where an odd number of pixels is
+# missing, theirs is not quite a square, which Pillow's is.
+@pytest.mark.parametrize("shape", [(40, 40), (30, 60), (60, 18), (10, 12)])
+def test_ways_to_fit_agree(shape):
+    rng = np.random.default_rng(0)
+    image = rng.integers(256, size=shape, dtype=np.uint8)
+    batch = image[np.newaxis, ..., np.newaxis]
+    pillow = fit_to_square(image, 16).astype(float)
+    keras = WHITE - WHITE * np.array(
+        fit_ink_to_square(1.0 - batch.astype("float32") / WHITE, 16)
+    )
+    products = np.array(fit_by_products(tf.constant(batch), 16))
+    np.testing.assert_allclose(keras, products, atol=1e-3)
+    assert np.abs(products[0, ..., 0] - pillow).max() <= 1.01  # rounds twice
+
+
+def test_pipelines_fit_a_square_alike_and_pad_with_the_corner():
+    rng = np.random.default_rng(0)
+    image = rng.integers(256, size=(40, 40, 1), dtype=np.uint8)
+    fitted = np.array(fit_in_pipeline(tf.constant(image), 16), float)
+    pillow = fit_to_square(image[..., 0], 16).astype(float)
+    assert np.abs(fitted[..., 0] - pillow).max() <= 1.01
+    wide = np.full((10, 20, 1), 7, np.uint8)
+    fitted = np.array(fit_in_pipeline(tf.constant(wide), 16))
+    assert fitted.shape == (16, 16, 1)
+    assert (fitted == 7).all()
