@@ -100,7 +100,7 @@ def fit_by_products(images, size: int):
         size: side of the result in pixels.
 
     Returns:
-        float32 `[batch, size, size, 1]`, as dark as `images`.
+        float32 `[batch, size, size, 1]`, on the grey scale of `images`.
     """
     import tensorflow as tf
 

@@ -75,7 +75,10 @@ def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
 
 
 def find_images(folder: str | Path) -> Iterator[Path]:
-    """Files in a folder, or up to two folders deeper, named as images are."""
+    """Finds image names in a folder, up to two folders deep.
+
+    A quick look, hidden files included; `list_images` reads a user's folder.
+    """
     for pattern in ("*", "*/*", "*/*/*"):
         for file in Path(folder).glob(pattern):
             if file.suffix.lower() in SUFFIXES:

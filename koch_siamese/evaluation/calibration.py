@@ -7,7 +7,10 @@ import numpy as np
 from koch_siamese.data.characters import Characters
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
 from koch_siamese.models.thresholds import Thresholds, compute_probability
-from koch_siamese.sampling.pairs import CharacterIndex, Pairs, sample_pairs
+from koch_siamese.sampling.pairs import (
+    CharacterIndex,
+    sample_verification_pairs,
+)
 from koch_siamese.sampling.trials import sample_trials
 
 NUM_PAIRS = 10_000  # section 4.2
@@ -47,7 +50,9 @@ def calibrate(
     Raises:
         InputError: there are not enough characters or drawings.
     """
-    pairs = sample_verification_pairs(characters, NUM_PAIRS, seed)
+    pairs = sample_verification_pairs(
+        characters.character, characters.alphabet, NUM_PAIRS, seed
+    )
     scores = drawings.score_pairs(pairs.first, pairs.second)
     absent, present = _score_absent_and_present(
         drawings, characters, ways, seed
@@ -66,29 +71,13 @@ def calibrate(
     return Calibration(thresholds, scores, pairs.same, report)
 
 
-def sample_verification_pairs(
-    characters: Characters, num_pairs: int, seed: int
-) -> Pairs:
-    """Draws the paper's pairs, half same and half different (section 4.2).
-
-    Every alphabet has an equal share; different pairs stay within one.
-
-    Raises:
-        InputError: there is one character, or one drawing of some.
-    """
-    index = CharacterIndex.from_labels(
-        characters.character, characters.alphabet
-    )
-    index.require(2, 2)
-    return sample_pairs(index, num_pairs, np.random.default_rng(seed))
-
-
 def _score_absent_and_present(drawings, characters, ways, seed):
     """Scores trials without the query's character, and with it.
 
     Returns:
         absent: `[num_trials, ways]`, other characters of the alphabet.
-        present: likewise; the query's own comes first, in place of the last.
+        present: likewise; the query's own character in column 0, then the
+            others but for the last one.
     """
     index = CharacterIndex.from_labels(
         characters.character, characters.alphabet
@@ -169,7 +158,9 @@ def compute_same_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     return _midway(ranked, cut)
 
 
-def compute_slope(scores: np.ndarray, same: np.ndarray, start: float) -> float:
+def compute_slope(
+    scores: np.ndarray, same: np.ndarray, threshold: float
+) -> float:
     """Fits how steeply the probability of `same` rises with the score.
 
     By maximum likelihood, a logistic curve through 1/2 at the threshold (Platt
@@ -178,12 +169,12 @@ def compute_slope(scores: np.ndarray, same: np.ndarray, start: float) -> float:
     Args:
         scores: float `[num_pairs]`.
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
-        start: the threshold.
+        threshold: of `same`.
 
     Returns:
         A positive number.
     """
-    margin = np.where(same.astype(bool), 1, -1) * (scores - start)
+    margin = np.where(same.astype(bool), 1, -1) * (scores - threshold)
     spread = np.abs(margin).mean() or 1.0
     low, high = np.log(1e-3 / spread), np.log(1e3 / spread)
     for _ in range(60):  # the likelihood's derivative falls with the slope
@@ -204,8 +195,9 @@ def compute_absence_thresholds(
             query's character is absent.
         false_accepts: the share of such queries, from 0 to below 1, of which
             the best candidate may reach the threshold.
-        min_ways: candidates that there shall be thresholds for; beyond `ways`
-            as if the best of so many was drawn anew for more of them.
+        min_ways: compute thresholds for at least this many candidates. Beyond
+            `ways` they are extrapolated, as if each further batch of `ways`
+            candidates had a best score of its own.
 
     Returns:
         A threshold for 1, 2, ..., up to `ways` or `min_ways` candidates; never

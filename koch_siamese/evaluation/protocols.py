@@ -8,10 +8,7 @@ import numpy as np
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
 from koch_siamese.evaluation.baselines import PixelsCosine
-from koch_siamese.evaluation.calibration import (
-    compute_same_threshold,
-    sample_verification_pairs,
-)
+from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     Scorer,
@@ -19,7 +16,7 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trials,
 )
 from koch_siamese.sampling.lake import make_lake_trials
-from koch_siamese.sampling.pairs import Pairs
+from koch_siamese.sampling.pairs import Pairs, sample_verification_pairs
 from koch_siamese.sampling.trials import Trials, sample_trials
 
 
@@ -31,8 +28,9 @@ class Protocol:
         name: as in `--protocol` and in result files.
         about: what it measures, for a list of protocols.
         options: the arguments of `sample` that matter.
-        fixed: what a data source, split and options are, whatever is asked.
-        defaults: what they are unless something else is asked.
+        fixed: values that override what is asked for (data set, background,
+            split, options).
+        defaults: values for what is not asked for.
     """
 
     name: str
@@ -111,14 +109,13 @@ class LakeProtocol(Protocol):
 
 
 class PairProtocol(Protocol):
-    """The paper's pairs, half same and half different (section 4.2).
-
-    Every alphabet has an equal share; different pairs stay within one.
-    """
+    """The paper's pairs, half same and half different (section 4.2)."""
 
     def sample(self, characters, *, num_trials=400, seed=0, **_) -> Pairs:
         """Draws `num_trials` pairs."""
-        return sample_verification_pairs(characters, num_trials, seed)
+        return sample_verification_pairs(
+            characters.character, characters.alphabet, num_trials, seed
+        )
 
 
 PROTOCOLS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_margins
@@ -32,6 +33,81 @@ WIDE_FONTS = (
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
 
 
+TITLE_INCHES = 0.22
+GAP_INCHES = 0.08
+
+
+class _Sheet:
+    """Framed images with titles in a grid, all in one axes.
+
+    An axes for each image would take most of the time of a short training.
+    """
+
+    def __init__(
+        self, shape, height, *, width=None, heading=None, has_titles=True
+    ):
+        """Makes an empty figure.
+
+        Args:
+            shape: rows and columns.
+            height, width: of an image in inches; by default it is a square.
+            heading: a line above all images.
+            has_titles: whether there is room for a title above each image.
+        """
+        rows, columns = shape
+        self._height, self._width = height, width or height
+        self._title_height = TITLE_INCHES if has_titles else GAP_INCHES
+        across = columns * (self._width + GAP_INCHES) + GAP_INCHES
+        down = rows * (height + self._title_height) + GAP_INCHES
+        top = 0.35 if heading else 0
+        self.figure = Figure(figsize=(across, down + top))
+        self._axis = self.figure.add_axes((0, 0, 1, down / (down + top)))
+        self._axis.set(xlim=(0, across), ylim=(down, 0), autoscale_on=False)
+        self._axis.axis("off")
+        if heading:
+            self.figure.suptitle(heading, y=1 - 0.08 / (down + top))
+
+    def show(self, row, column, image, frame, title="", caption="", **style):
+        """Shows an image in a frame of a color, with a title above it.
+
+        Args:
+            row, column: its place; a part of a column is a gap.
+            image: `[height, width]`; 0 is black, 255 white.
+            frame: its color.
+            title: above the image.
+            caption: at the image's lower edge.
+            style: of the title, for Matplotlib's `text`.
+        """
+        left = GAP_INCHES + column * (self._width + GAP_INCHES)
+        top = self._title_height + row * (self._height + self._title_height)
+        right, bottom = left + self._width, top + self._height
+        self._axis.imshow(
+            image,
+            cmap="gray",
+            vmin=0,
+            vmax=WHITE,
+            extent=(left, right, bottom, top),
+            aspect="auto",
+        )
+        self._axis.add_patch(
+            Rectangle(
+                (left, top),
+                self._width,
+                self._height,
+                fill=False,
+                edgecolor=frame,
+                linewidth=1 if frame == GREY else 2.5,
+            )
+        )
+        center = (left + right) / 2
+        style = {"ha": "center", "va": "bottom", "fontsize": 9} | style
+        if title:
+            self._axis.text(center, top - 0.04, title, **style)
+        if caption:
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            self._axis.text(center, bottom - 0.04, caption, bbox=box, **style)
+
+
 def draw_pairs(
     first: np.ndarray, second: np.ndarray, same: np.ndarray, columns: int = 8
 ) -> Figure:
@@ -42,22 +118,16 @@ def draw_pairs(
         same: `[num_pairs]`, 1 = same character, 0 = different.
         columns: pairs side by side.
     """
-    rows = -(-len(same) // columns)
-    figure = Figure(figsize=(columns * 1.0, rows * 2.3), layout="constrained")
-    axes = figure.subplots(rows * 2, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    sheet = _Sheet((-(-len(same) // columns) * 2, columns), 0.85)
     for pair, (upper, lower, label) in enumerate(
         zip(first, second, same, strict=True)
     ):
         row, column = divmod(pair, columns)
         color = BLUE if label else VERMILION
-        _show(axes[2 * row, column], upper, color)
-        _show(axes[2 * row + 1, column], lower, color)
-        axes[2 * row, column].set_title(
-            "same" if label else "different", color=color, fontsize=9
-        )
-    return figure
+        title = "same" if label else "different"
+        sheet.show(2 * row, column, upper, color, title, color=color)
+        sheet.show(2 * row + 1, column, lower, color)
+    return sheet.figure
 
 
 def draw_trials(
@@ -96,27 +166,25 @@ def draw_hardest_trials(
 
 
 def _draw_trials(images, trials, scores, chosen):
-    columns = min(trials.ways, 10) + 1
-    figure = Figure(
-        figsize=(columns * 0.9, len(chosen) * 1.15), layout="constrained"
-    )
-    axes = figure.subplots(len(chosen), columns, squeeze=False)
-    for row, trial in zip(axes, chosen, strict=True):
-        _show(row[0], images[trials.query[trial]], "black")
-        row[0].set_title("query", fontsize=9)
-        order = np.argsort(-scores[trial], kind="stable")[: columns - 1]
+    columns = min(trials.ways, 10)
+    sheet = _Sheet((len(chosen), columns + 1), 0.85)
+    for row, trial in enumerate(chosen):
+        sheet.show(row, 0, images[trials.query[trial]], "black", "query")
+        order = np.argsort(-scores[trial], kind="stable")[:columns]
         if trials.answer[trial] not in order:
             order[-1] = trials.answer[trial]  # always to be seen
-        for rank, (axis, way) in enumerate(zip(row[1:], order, strict=False)):
-            right = way == trials.answer[trial]
-            color = BLUE if right else VERMILION if rank == 0 else GREY
-            _show(axis, images[trials.support[trial, way, 0]], color)
-            axis.set_title(
+        for rank, way in enumerate(order):
+            correct = way == trials.answer[trial]
+            color = BLUE if correct else VERMILION if rank == 0 else GREY
+            sheet.show(
+                row,
+                rank + 1,
+                images[trials.support[trial, way, 0]],
+                color,
                 f"{scores[trial, way]:.1f}",
-                fontsize=9,
                 color="black" if color == GREY else color,
             )
-    return figure
+    return sheet.figure
 
 
 def draw_answers(
@@ -141,33 +209,30 @@ def draw_answers(
     titles = query_names or ["query"] * total
     columns = max(1, min(4, len(answers)))
     rows = max(1, -(-len(answers) // columns))
-    figure = Figure(figsize=(columns * 3.6, rows * 1.6), layout="constrained")
-    axes = figure.subplots(rows, 3 * columns, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    heading = f"the first {num} of {total} queries" if total > num else None
+    step = 3.3  # three images, and a gap between the answers
+    shape = rows, step * columns - 0.3
+    sheet = _Sheet(shape, 1.15, heading=heading)
     shown = dict(zip(reversed(names), images[::-1], strict=True))
-    if total > num:
-        figure.suptitle(f"the first {num} of {total} queries")
-    for triple, query, title, answer in zip(
-        axes.reshape(-1, 3), queries, titles, answers, strict=False
+    fonts = {"fontfamily": _find_families()}
+    for index, (query, title, answer) in enumerate(
+        zip(queries, titles, answers, strict=False)
     ):
-        _show(triple[0], query, "black")
-        _set_title(triple[0], _shorten(title))
-        if not answer.character:
-            triple[0].set_xlabel("none of these", fontsize=9)
-        for axis, name, score, color in (
-            (triple[1], answer.best, answer.score, BLUE),
-            (triple[2], answer.runner_up, answer.runner_up_score, GREY),
+        row, column = divmod(index, columns)
+        column *= step
+        caption = "" if answer.character else "none of these"
+        title = _shorten(title)
+        sheet.show(row, column, query, "black", title, caption, **fonts)
+        best_frame = BLUE if answer.character else GREY
+        for place, name, score, frame in (
+            (1, answer.best, answer.score, best_frame),
+            (2, answer.runner_up, answer.runner_up_score, GREY),
         ):
             if name in shown:
-                _show(axis, shown[name], color if answer.character else GREY)
-                _set_title(axis, f"{_shorten(name)} {score:.1f}")
-    return figure
-
-
-def _set_title(axis, text):
-    """A title of whatever a user calls things."""
-    axis.set_title(text, fontsize=9, fontfamily=_find_families())
+                title = f"{_shorten(name)} {score:.1f}"
+                image = shown[name]
+                sheet.show(row, column + place, image, frame, title, **fonts)
+    return sheet.figure
 
 
 @functools.cache
@@ -212,19 +277,17 @@ def draw_confusions(
     chosen = np.argsort(-count, kind="stable")[:num]
     columns = 6
     rows = max(1, -(-len(chosen) // columns))
-    figure = Figure(figsize=(columns * 1.9, rows * 1.35), layout="constrained")
-    figure.suptitle(
+    heading = (
         f"{wrong.sum()} of {len(trials)} answers on validation are wrong; most "
         "frequent confusions:"
     )
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, pair in zip(axes.flat, chosen, strict=False):
+    sheet = _Sheet((rows, columns), 0.9, width=1.8, heading=heading)
+    for index, pair in enumerate(chosen):
         side_by_side = np.concatenate(images[drawings[example[pair]]], axis=1)
-        _show(axis, side_by_side, GREY)
-        axis.set_title(f"{count[pair]} x", fontsize=9)
-    return figure
+        sheet.show(
+            *divmod(index, columns), side_by_side, GREY, f"{count[pair]} x"
+        )
+    return sheet.figure
 
 
 def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
@@ -236,25 +299,12 @@ def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
         columns: filters side by side.
     """
     num = filters.shape[-1]
-    rows = -(-num // columns)
-    figure = Figure(figsize=(columns * 0.5, rows * 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for index, axis in zip(range(num), axes.flat, strict=False):
-        limit = np.abs(filters[..., index]).max()
-        axis.imshow(filters[..., index], cmap="gray", vmin=-limit, vmax=limit)
-    return figure
-
-
-def _show(axis, image, color):
-    """Draws an image in a frame of a color."""
-    axis.axis("on")
-    axis.imshow(image, cmap="gray", vmin=0, vmax=WHITE)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-        spine.set(color=color, linewidth=1 if color == GREY else 2.5)
+    sheet = _Sheet((-(-num // columns), columns), 0.4, has_titles=False)
+    for index in range(num):
+        contrast = filters[..., index] / np.abs(filters[..., index]).max()
+        grey = WHITE * (contrast + 1) / 2
+        sheet.show(*divmod(index, columns), grey, GREY)
+    return sheet.figure
 
 
 def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):

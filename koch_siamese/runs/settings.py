@@ -107,9 +107,10 @@ class NetworkSettings:
     )
     batch_norm: bool = setting(
         False,
-        "Whether the paper's network, or the dense one, learns with batch "
-        "normalization, from He's initial weights and the fast network's for "
-        "the distances. In the final model it is folded into the weights.",
+        "Whether the paper's or the dense network trains with batch "
+        "normalization. Its layers then start from He's initial weights, and "
+        "the distances from the fast network's. In the final model it is "
+        "folded into the weights.",
     )
     views: int = setting(
         1,
@@ -316,7 +317,7 @@ class Settings(
     The defaults are those of the quickstart.
 
     Raises:
-        InputError: a value is out of its range, or has no effect with others.
+        InputError: a value is out of its range, or contradicts another one.
     """
 
     def __post_init__(self):
@@ -366,7 +367,7 @@ def _check_value(field, value):
         raise InputError(f"--{field.name} is {value}; expected {limits}.")
 
 
-def _refuse(settings, name, other):
+def _no_effect_error(settings, name, other):
     """The error of a flag that has no effect with another one."""
     value = format_value(getattr(settings, name))
     given = f"--{name}" if value == "true" else f"--{name}={value}"
@@ -390,7 +391,7 @@ def _check_network(settings):
         unused += ("network",) if settings.network != "fast" else ()
     for name in unused:
         if getattr(settings, name):
-            raise _refuse(settings, name, other)
+            raise _no_effect_error(settings, name, other)
     if settings.precision != "float32" and settings.network == "dense":
         raise InputError(
             f"--precision={settings.precision} concerns convolutions, and "
@@ -402,7 +403,9 @@ def _check_batches(settings):
     """Refuses pairs where there are groups, and the other way round."""
     if settings.sampling == "pairs":
         if settings.character_distortion != "none":
-            raise _refuse(settings, "character_distortion", "--sampling=pairs")
+            raise _no_effect_error(
+                settings, "character_distortion", "--sampling=pairs"
+            )
     elif settings.num_pairs:
         raise InputError(
             f"--num_pairs={settings.num_pairs} needs --sampling=pairs; got "

@@ -1,4 +1,4 @@
-"""Which drawings go together: pairs, groups and trials, as index arrays.
+"""What is drawn at random: pairs, groups, trials, and distortions.
 
-NumPy only: nothing here knows an image or a model.
+NumPy only: index arrays and matrices, and nothing that touches pixels.
 """

@@ -147,6 +147,26 @@ def sample_pairs(
     )
 
 
+def sample_verification_pairs(
+    character: np.ndarray, alphabet: np.ndarray, num_pairs: int, seed: int
+) -> Pairs:
+    """Draws pairs to test on, half same and half different (section 4.2).
+
+    Every alphabet has an equal share; different pairs stay within one.
+
+    Args:
+        character, alphabet: int `[num_drawings]`, the labels of drawings.
+        num_pairs: how many pairs.
+        seed: decides everything.
+
+    Raises:
+        InputError: there is one character, or one drawing of some character.
+    """
+    index = CharacterIndex.from_labels(character, alphabet)
+    index.require(2, 2)
+    return sample_pairs(index, num_pairs, np.random.default_rng(seed))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairSet:
     """A training set of so many pairs and their copies (section 4.1).

@@ -169,7 +169,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             InputError: the epoch cannot be stored.
         """
         if not math.isfinite(logs["loss"]):
-            raise self._diverged(f"The loss became {logs['loss']}", epoch)
+            raise self._diverged_error(f"The loss became {logs['loss']}", epoch)
         logs["one_shot_accuracy"] = self._validate(epoch)
         is_best = self._update_state(epoch, logs)
         try:
@@ -195,7 +195,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         try:
             return evaluate_trials(drawings, self._trials)["accuracy"]
         except NanScoreError as error:  # of the epoch's last update
-            raise self._diverged("Scores became NaN", epoch) from error
+            raise self._diverged_error("Scores became NaN", epoch) from error
 
     def _update_state(self, epoch, logs):
         """Counts the epoch; returns whether it is the best one so far."""
@@ -218,7 +218,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
         save_checkpoint(run, state["epoch"], state, self.model.save)
 
-    def _diverged(self, what, epoch):
+    def _diverged_error(self, what, epoch):
         return DivergedError(
             f"{what} in epoch {epoch + 1}: try lower rates than "
             f"{_format_rates(self._settings)} in a new --workdir."

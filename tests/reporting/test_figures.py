@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from matplotlib.colors import to_hex
 
 from koch_siamese.reporting import charts, figures
 from koch_siamese.sampling.trials import Trials
@@ -8,22 +10,38 @@ IMAGES = np.random.default_rng(0).integers(
 )
 
 
-def frame(axis):
-    return next(iter(axis.spines.values())).get_edgecolor()
+def read_sheet(figure):
+    """Images, colors of their frames, and texts, in the order of drawing."""
+    (axis,) = figure.axes
+    return (
+        [image.get_array() for image in axis.get_images()],
+        [to_hex(patch.get_edgecolor()) for patch in axis.patches],
+        [text.get_text() for text in axis.texts],
+    )
 
 
-def color(name):
-    from matplotlib.colors import to_rgba
-
-    return to_rgba(name)
+BLUE, VERMILION = (color.lower() for color in (figures.BLUE, figures.VERMILION))
 
 
 def test_pairs_are_named_and_framed_by_kind():
     figure = figures.draw_pairs(IMAGES[:5], IMAGES[5:10], [1, 0, 1, 0, 1], 3)
-    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    images, frames, titles = read_sheet(figure)
     assert titles == ["same", "different", "same", "different", "same"]
-    assert frame(figure.axes[0]) == color(figures.BLUE)
-    assert frame(figure.axes[1]) == color(figures.VERMILION)
+    assert frames[:4] == [BLUE, BLUE, VERMILION, VERMILION]
+    assert len(images) == 10
+    np.testing.assert_array_equal(images[3], IMAGES[6])
+
+
+def test_images_are_where_the_grid_has_them():
+    figure = figures.draw_pairs(IMAGES[:5], IMAGES[5:10], [1, 0, 1, 0, 1], 3)
+    places = [image.get_extent() for image in figure.axes[0].get_images()]
+    left = [place[0] for place in places]
+    upper = [place[3] for place in places]
+    # Three pairs side by side, a pair above the other, then two pairs.
+    assert left[0] == left[1] == left[6] < left[2] == left[8] < left[4]
+    assert upper[0] == upper[2] == upper[4] < upper[1] == upper[3] < upper[6]
+    for one, other, bottom, top in places:
+        assert other - one == pytest.approx(bottom - top)  # squares
 
 
 def test_trials_show_mistakes_and_successes():
@@ -31,20 +49,12 @@ def test_trials_show_mistakes_and_successes():
     trials = Trials(np.array([0, 1, 2]), support, np.array([0, 1, 3]))
     scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [0, 1, 2, 3]])
     figure = figures.draw_trials(IMAGES, trials, scores, num=2)
-    rows = np.array(figure.axes).reshape(2, 5)
-    # Trial 1 is wrong: it says way 0, the truth is way 1.
-    assert [axis.get_title() for axis in rows[0]] == [
-        "query",
-        "9.0",
-        "8.0",
-        "7.0",
-        "6.0",
-    ]
-    assert frame(rows[0, 1]) == color(figures.VERMILION)
-    assert frame(rows[0, 2]) == color(figures.BLUE)
-    assert frame(rows[1, 1]) == color(figures.BLUE)
-    shown = rows[1, 1].get_images()[0].get_array()
-    np.testing.assert_array_equal(shown, IMAGES[4])
+    images, frames, titles = read_sheet(figure)
+    # Trial 1 is wrong: its best is way 0, the truth is way 1.
+    assert titles[:5] == ["query", "9.0", "8.0", "7.0", "6.0"]
+    assert frames[1:3] == [VERMILION, BLUE]
+    assert frames[6] == BLUE
+    np.testing.assert_array_equal(images[6], IMAGES[4])
 
 
 def test_hardest_trials_come_by_how_much_they_are_lost():
@@ -52,10 +62,9 @@ def test_hardest_trials_come_by_how_much_they_are_lost():
     trials = Trials(np.array([0, 1, 2]), support, np.array([0, 1, 3]))
     scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [5, 1, 2, 3]])
     figure = figures.draw_hardest_trials(IMAGES, trials, scores, num=2)
-    queries = np.array(figure.axes).reshape(2, 5)[:, 0]
+    images, _, _ = read_sheet(figure)
     # Margins: 1, -1 and -2.
-    for axis, drawing in zip(queries, (2, 1), strict=True):
-        shown = axis.get_images()[0].get_array()
+    for shown, drawing in zip(images[::5], (2, 1), strict=True):
         np.testing.assert_array_equal(shown, IMAGES[drawing])
 
 
@@ -65,10 +74,18 @@ def test_an_answer_beyond_the_columns_is_shown_last():
     scores = -np.tile(np.arange(12.0), (2, 1))
     figure = figures.draw_hardest_trials(IMAGES, trials, scores)
     # Both are of one query: the harder one stands for it.
-    last = figure.axes[-1]
-    assert len(figure.axes) == 11
-    assert last.get_title() == "-11.0"
-    assert frame(last) == color(figures.BLUE)
+    images, frames, titles = read_sheet(figure)
+    assert len(images) == 11
+    assert titles[-1] == "-11.0"
+    assert frames[-1] == BLUE
+
+
+def test_filters_have_their_own_contrast():
+    filters = np.zeros((2, 2, 3))
+    filters[0, 0] = [0.5, -2.0, 1.0]
+    images, _, _ = read_sheet(figures.draw_filters(filters))
+    assert [image[0, 0] for image in images] == [255, 0, 255]
+    assert images[0][1, 1] == 127.5
 
 
 def test_curves_name_the_best_epoch(tmp_path):
