@@ -27,7 +27,7 @@ LONGEST = (
     "models/test_pretrained",
     "training/test_jax",
     "training/test_loop",
-    "commands/test_flagfiles",
+    "test_experiments",
     "test_notebooks",
     "training/test_resume",
     "tuning/test_study",
