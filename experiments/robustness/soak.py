@@ -1,4 +1,4 @@
-r"""Trains, kills and goes on, for hours: nothing may be lost but an epoch.
+r"""Trains, kills and resumes, for hours: nothing may be lost but an epoch.
 
     python experiments/robustness/soak.py --minutes=120
 
@@ -23,7 +23,7 @@ from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import write_result
 from koch_siamese.training.checkpoints import load_checkpoint
 
-MINUTES = flags.DEFINE_float("minutes", 120, "How long to go on.")
+MINUTES = flags.DEFINE_float("minutes", 120, "How long to train and kill.")
 SEED = flags.DEFINE_integer("seed", 0, "Decides the moments of the kills.")
 WORKDIR = flags.DEFINE_string("workdir", "runs/soak", "Where the runs go.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps data sets.")
@@ -34,7 +34,7 @@ OUTPUT = flags.DEFINE_string(
 LONGEST_LIFE_SECONDS = 40
 LONGEST_END_SECONDS = 120  # from a signal to the end; more is a hang
 # A training that is done all the same, or killed. SIGTERM is answered by exit 1
-# and a line that says how to go on, or kills while Python still starts.
+# and a line that says how to resume, or kills while Python still starts.
 EXPECTED_EXITS = {
     signal.SIGKILL: (0, -signal.SIGKILL),
     signal.SIGTERM: (0, 1, -signal.SIGTERM),
@@ -55,7 +55,7 @@ TRAINING = (
 
 
 def start(workdir):
-    """Starts or goes on with the training."""
+    """Starts or resumes the training."""
     arguments = [f"--workdir={workdir}"]
     if DATA_DIR.value:
         arguments.append(f"--data_dir={DATA_DIR.value}")
