@@ -136,3 +136,11 @@ def omniglot_dir():
     pytest.skip(
         "Omniglot is not prepared in $TFDS_DATA_DIR or ~/tensorflow_datasets."
     )
+
+
+@pytest.fixture(scope="session")
+def official_characters(omniglot_dir):
+    """Omniglot's ten official test alphabets, read once for all tests."""
+    from koch_siamese.data.sources import load_characters
+
+    return load_characters("omniglot", "test", data_dir=omniglot_dir)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from koch_siamese.data.omniglot import load_split
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import (
     ModifiedHausdorff,
@@ -86,19 +85,11 @@ def test_modified_hausdorff_refuses_blank_drawings():
     ],
 )
 def test_official_trials_give_the_known_figures(
-    omniglot_test_split, scorer, accuracy
+    official_characters, scorer, accuracy
 ):
-    trials = PROTOCOLS["lake"].sample(omniglot_test_split)
+    trials = PROTOCOLS["lake"].sample(official_characters)
     result = evaluate_trials(
-        EmbeddedDrawings(scorer, omniglot_test_split.images), trials
+        EmbeddedDrawings(scorer, official_characters.images), trials
     )
     assert result["accuracy"] == accuracy
     assert result["num_trials"] == 400
-
-
-@pytest.fixture(scope="module")
-def omniglot_test_split(omniglot_dir):
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder("omniglot", data_dir=omniglot_dir)
-    return load_split(builder, "test")

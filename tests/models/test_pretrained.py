@@ -11,7 +11,6 @@ from conftest import REPOSITORY, call
 from PIL import Image
 
 import koch_siamese
-from koch_siamese.data.sources import load_characters
 from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
@@ -53,10 +52,10 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def lake(omniglot_dir):
+def lake(official_characters):
     """Omniglot's test characters, and the official trials."""
-    characters = load_characters("omniglot", "test", data_dir=omniglot_dir)
-    return characters, PROTOCOLS["lake"].sample(characters)
+    trials = PROTOCOLS["lake"].sample(official_characters)
+    return official_characters, trials
 
 
 @pytest.fixture(scope="module")

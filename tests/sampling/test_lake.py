@@ -1,7 +1,6 @@
 import numpy as np
 
 from koch_siamese.data.omniglot import OFFICIAL_TEST_ALPHABETS
-from koch_siamese.data.sources import load_characters
 from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.sampling.lake import load_lake_runs
 
@@ -19,8 +18,8 @@ def test_lake_runs_are_twenty_of_twenty():
         assert run["support_drawer"] != run["query_drawer"]
 
 
-def test_lake_trials_are_the_official_ones(omniglot_dir):
-    test = load_characters("omniglot", "test", data_dir=omniglot_dir)
+def test_lake_trials_are_the_official_ones(official_characters):
+    test = official_characters
     trials = PROTOCOLS["lake"].sample(test)
     assert (len(trials), trials.ways, trials.shots) == (400, 20, 1)
     answers = trials.support[np.arange(400), trials.answer, 0]

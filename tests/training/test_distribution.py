@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import call
 
 from experiments.robustness import distributed
 from koch_siamese.errors import InputError
@@ -42,9 +43,9 @@ def training(mode, workdir, data_dir, *more):
 @pytest.fixture(scope="module")
 def alone(glyphs_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("alone")
-    with training("none", workdir, glyphs_dir) as (process,):
-        _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    where = (f"--workdir={workdir}", f"--data_dir={glyphs_dir}")
+    answer = call("train", *FLAGS, *where)
+    assert answer.returncode == 0, answer.stderr
     return read_history(workdir)
 
 
