@@ -77,6 +77,13 @@ def find_imported(module, candidates):
     return sorted(set(candidates) & set(answer.stdout.split()))
 
 
+def drop_logs(stderr):
+    """Standard error without what TensorFlow before 2.21 logs of XLA."""
+    logs = ("I0000 ", "WARNING: All log messages before absl")
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(logs))
+
+
 def assert_one_line(answer, *parts):
     """A user's mistake: exit 1, and one line with all parts in it."""
     assert answer.returncode == 1, answer.stderr
