@@ -21,7 +21,7 @@ class Gallery:
         names: the character of each drawing, `[num_drawings]`.
         embeddings: float32 `[num_drawings, dim]`.
         fingerprint: of the model that made them, see
-            `networks.compute_fingerprint`.
+            `siamese.compute_fingerprint`.
         crop: whether the drawings were cut to their ink, as their queries
             must then be.
     """

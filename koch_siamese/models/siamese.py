@@ -23,7 +23,7 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
     Args:
         embedding: `[batch, height, width, 1] -> [batch, dim]`.
-        head: a `layers.Head`; the paper's `WeightedL1` by default.
+        head: a `heads.Head`; the paper's `WeightedL1` by default.
 
     Returns:
         A model from `{"first": images, "second": images}`, each

@@ -96,7 +96,7 @@ def draw_search(runs: list[dict]) -> Figure:
 
     Args:
         runs: `run`, `accuracy` (0..1), `finished` and `parameters` of each,
-            see `searches.Search.describe_runs`.
+            see `study.Search.describe_runs`.
     """
     accuracy = 100 * np.array([run["accuracy"] for run in runs])
     kinds = {}  # a row for each, a column for each layer

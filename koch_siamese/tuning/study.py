@@ -42,7 +42,7 @@ class Search:
     Args:
         settings: all that is not searched; also where the search begins.
         workdir: the search's directory.
-        search_network: see `search_space.suggest_settings`.
+        search_network: see `space.suggest_settings`.
         storage: an Optuna storage's address, by default `search.db` in the
             directory.
 
