@@ -34,6 +34,13 @@ STORAGE = flags.DEFINE_string(
     None,
     "Address of an Optuna storage. Default: a file in the work directory.",
 )
+MIN_EPOCHS = flags.DEFINE_integer(
+    "min_epochs",
+    1,
+    "Epochs that a run has before it may be given up; runs that are the better "
+    "in the end may lag at first.",
+    lower_bound=1,
+)
 SEARCH_NETWORK = flags.DEFINE_bool(
     "search_network",
     False,
@@ -63,13 +70,19 @@ def main():
     from koch_siamese.tuning.space import require_searchable
     from koch_siamese.tuning.study import Search
 
-    require_searchable(settings)
+    require_searchable(settings, SEARCH_NETWORK.value)
     if settings.deterministic:
         make_deterministic()
     workdir = Path(WORKDIR.value)
-    search = Search(settings, workdir, SEARCH_NETWORK.value, STORAGE.value)
-    source = make_source(settings, cli.DATA_DIR.value, cli.MANUAL_DIR.value)
-    search.run(NUM_RUNS.value, source)
+    search = Search(
+        settings,
+        workdir,
+        make_source(settings, cli.DATA_DIR.value, cli.MANUAL_DIR.value),
+        search_network=SEARCH_NETWORK.value,
+        storage=STORAGE.value,
+        min_epochs=MIN_EPOCHS.value,
+    )
+    search.run(NUM_RUNS.value)
     print(format_runs(search.describe_runs()))
     print(f"The best run's settings are in {workdir / 'best.flags'}")
 

@@ -16,6 +16,7 @@ from koch_siamese.models.layers import (
     KOCH_DENSE_STDDEV,
     Preprocessing,
     normal,
+    uniform,
 )
 from koch_siamese.models.normalization import GroupNormalization
 
@@ -36,6 +37,9 @@ def build_paper_embedding(
     kernel_sizes: Sequence[int] = KOCH_KERNEL_SIZES,
     units: Sequence[int] = KOCH_UNITS,
     batch_norm: bool = False,
+    initial_values: str = "koch",
+    stddevs: Sequence[float] = (),
+    ink_value: int = 1,
 ) -> keras.Model:
     """The paper's embedding (section 3.1, figure 4).
 
@@ -53,19 +57,37 @@ def build_paper_embedding(
             and weights are He's (He et al. 2015) instead of the paper's
             (section 3.2). After training, `fold_batch_norm` gives the weights
             of the same embedding without it.
+        initial_values: `koch`, the paper's normal weights and biases, or
+            `uniform`, all within 1/sqrt(fan-in).
+        stddevs: of `koch`'s weights, one for each layer (more are not used);
+            by default the paper's.
+        ink_value: see `layers.Preprocessing`.
 
     Raises:
         InputError: these do not go together, or leave nothing of an image.
     """
     _check_convolutions(image_size, filters, kernel_sizes)
-    images, x = begin(image_size)
+    stddevs = stddevs or [
+        *len(filters) * [KOCH_CONVOLUTION_STDDEV],
+        *len(units) * [KOCH_DENSE_STDDEV],
+    ]
+
+    def get_arguments(layer, fan_in, activation):
+        if batch_norm:
+            return {"use_bias": False, "kernel_initializer": "he_normal"}
+        return {
+            "activation": activation,
+            **make_initializers(initial_values, fan_in, stddevs[layer]),
+        }
+
+    images, x = begin(image_size, ink_value)
     for layer, (num_filters, kernel_size) in enumerate(
         zip(filters, kernel_sizes, strict=True), start=1
     ):
         x = layers.Conv2D(
             num_filters,
             kernel_size,
-            **_layer_arguments(batch_norm, KOCH_CONVOLUTION_STDDEV, "relu"),
+            **get_arguments(layer - 1, kernel_size**2 * x.shape[-1], "relu"),
         )(x)
         if layer < len(filters):
             x = layers.MaxPooling2D()(x)
@@ -76,19 +98,29 @@ def build_paper_embedding(
         activation = "relu" if layer < len(units) else "sigmoid"
         x = layers.Dense(
             num_units,
-            **_layer_arguments(batch_norm, KOCH_DENSE_STDDEV, activation),
+            **get_arguments(len(filters) + layer - 1, x.shape[-1], activation),
         )(x)
         if batch_norm:
             x = _normalize_batch(x, activation)
     return keras.Model(images, x, name="embedding")
 
 
-def _layer_arguments(batch_norm, stddev, activation):
-    """Arguments of a layer: the paper's, or those before a normalization."""
-    if batch_norm:
-        return {"use_bias": False, "kernel_initializer": "he_normal"}
+def make_initializers(
+    initial_values: str, fan_in: int, stddev: float
+) -> dict[str, keras.initializers.Initializer]:
+    """Initial weights and biases of a layer, as its arguments.
+
+    Args:
+        initial_values: `koch` or `uniform`, see `build_paper_embedding`.
+        fan_in: inputs of a unit, for `uniform`.
+        stddev: of the weights, for `koch`.
+    """
+    if initial_values == "uniform":
+        return {
+            "kernel_initializer": uniform(fan_in),
+            "bias_initializer": uniform(fan_in),
+        }
     return {
-        "activation": activation,
         "kernel_initializer": normal(0.0, stddev),
         "bias_initializer": normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV),
     }
@@ -152,7 +184,10 @@ def _listed(values):
 
 
 def build_fast_embedding(
-    image_size: int, filters: Sequence[int], depth: int = 1
+    image_size: int,
+    filters: Sequence[int],
+    depth: int = 1,
+    ink_value: int = 1,
 ) -> keras.Model:
     """A few convolution blocks on small images, for training on a CPU.
 
@@ -169,13 +204,14 @@ def build_fast_embedding(
         filters: filters of each block.
         depth: convolutions of each block but the last one. Those after the
             first are on the pooled image, and add to it (He et al. 2016).
+        ink_value: see `layers.Preprocessing`.
     """
     if image_size >> len(filters) < 1:
         raise InputError(
             f"{len(filters)} blocks halve an image of {image_size} pixels to "
             f"nothing: use at least {1 << len(filters)} pixels or fewer blocks."
         )
-    images, x = begin(image_size)
+    images, x = begin(image_size, ink_value)
     for block, num_filters in enumerate(filters, start=1):
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
         # Pooled first, the rest has a quarter to do: a third off a step.
@@ -200,11 +236,11 @@ def _normalize(x):
     return GroupNormalization(groups)(x)
 
 
-def begin(image_size: int):
+def begin(image_size: int, ink_value: int = 1):
     """Where an embedding begins: images of any size, and their ink.
 
     Returns:
         The input, and what the convolutions see, both symbolic.
     """
     images = keras.Input((None, None, 1), name="images")
-    return images, Preprocessing(image_size)(images)
+    return images, Preprocessing(image_size, ink_value)(images)

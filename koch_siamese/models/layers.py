@@ -1,5 +1,7 @@
 """Layers at the start of an embedding, and the paper's initial values."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -12,6 +14,12 @@ KOCH_DENSE_STDDEV = 0.2
 KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV = 0.5, 0.01
 
 
+def uniform(fan_in: int) -> keras.initializers.Initializer:
+    """Uniform initial values within 1/sqrt(fan_in), PyTorch's default."""
+    limit = 1 / math.sqrt(fan_in)
+    return keras.initializers.RandomUniform(-limit, limit)
+
+
 def normal(mean: float, stddev: float) -> keras.initializers.Initializer:
     """The paper's initial values: normal ones."""
     return keras.initializers.RandomNormal(mean, stddev)
@@ -19,21 +27,22 @@ def normal(mean: float, stddev: float) -> keras.initializers.Initializer:
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class Preprocessing(keras.layers.Layer):
-    """Fits grey images to a square, undistorted, and makes ink 1, paper 0.
+    """Fits grey images to a square, undistorted, and scales them to 0..1.
 
     Resizing is antialiased; images of the right size are only rescaled.
 
     Args:
         image_size: side of the square in pixels.
+        ink_value: what ink becomes, 1 on paper of 0 or 0 on paper of 1.
 
     Input shape: `[batch, height, width, 1]`, 0 = ink, 255 = white.
-    Output shape: `[batch, image_size, image_size, 1]`, ink in 0..1.
+    Output shape: `[batch, image_size, image_size, 1]`, in 0..1.
     """
 
-    def __init__(self, image_size: int, **kwargs):
+    def __init__(self, image_size: int, ink_value: int = 1, **kwargs):
         """Makes the layer; it has no weights."""
         super().__init__(**kwargs)
-        self.image_size = image_size
+        self.image_size, self.ink_value = image_size, ink_value
 
     def call(self, images):
         """Fits and rescales the images."""
@@ -41,7 +50,7 @@ class Preprocessing(keras.layers.Layer):
         ink = 1.0 - ops.cast(images, self.compute_dtype) / WHITE
         if images.shape[1:3] != size:
             ink = fit_ink_to_square(ink, self.image_size)
-        return ink
+        return ink if self.ink_value else 1.0 - ink
 
     def compute_output_shape(self, input_shape):
         """Any size becomes the square."""
@@ -49,7 +58,8 @@ class Preprocessing(keras.layers.Layer):
 
     def get_config(self):
         """What the layer is rebuilt from."""
-        return super().get_config() | {"image_size": self.image_size}
+        own = {"image_size": self.image_size, "ink_value": self.ink_value}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")

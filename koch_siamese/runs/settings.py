@@ -112,6 +112,27 @@ class NetworkSettings:
         "the distances from the fast network's. In the final model it is "
         "folded into the weights.",
     )
+    initial_values: str = setting(
+        "koch",
+        "Initial weights of the paper's or the dense network. koch: the "
+        "paper's normal ones; uniform: within 1/sqrt(fan-in), biases too, as "
+        "the tutorial's source has them.",
+        choices=("koch", "uniform"),
+    )
+    layer_stddevs: tuple[float, ...] = setting(
+        (),
+        "koch: standard deviation of the initial weights of each layer, the "
+        "distances last. Default: the paper's, 0.01 of convolutions and 0.2 of "
+        "the others.",
+        low=0.0,
+        high=100.0,
+    )
+    ink_value: int = setting(
+        1,
+        "What the network sees of ink: 1, on paper of 0, or 0 on paper of 1.",
+        low=0,
+        high=1,
+    )
     views: int = setting(
         1,
         "Test-time augmentation: the final model averages the scores of this "
@@ -164,6 +185,12 @@ class BatchSettings:
         "character; rotation: up to 15 degrees, the tutorial's.",
         choices=tuple(DISTORTIONS),
     )
+    fill: str = setting(
+        "paper",
+        "What a distortion shows where it reaches beyond a drawing. ink: black "
+        "corners, as the tutorial's source has them.",
+        choices=("paper", "ink"),
+    )
     character_distortion: str = setting(
         "none",
         "A further distortion, the same for all drawings of a character in a "
@@ -199,6 +226,12 @@ class OptimizerSettings:
     layer_learning_rates: tuple[float, ...] = setting(
         (0.01,), "layerwise_sgd: of each layer, or one for all.", low=0.0
     )
+    relative_updates: bool = setting(
+        False,
+        "layerwise_sgd: whether --layer_learning_rates are relative updates, "
+        "rate * gradient / weight (root mean squares at the initial values), "
+        "which carry over to other sizes of image and network.",
+    )
     layer_momentums: tuple[float, ...] = setting(
         (0.9,), "layerwise_sgd: final momenta, likewise.", low=0.0, high=1.0
     )
@@ -207,6 +240,11 @@ class OptimizerSettings:
     )
     momentum_ramp_epochs: int = setting(
         20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
+    )
+    momentum_ramp_steps: int = setting(
+        0,
+        "layerwise_sgd: the same in steps; 0: in epochs.",
+        low=0,
     )
     learning_rate: float = setting(2e-3, "Of adam and muon.", low=1e-9)
     adam_lr_ratio: float = setting(
@@ -291,6 +329,9 @@ class RunSettings:
     )
 
 
+# Settings of initial weights, of networks that have the paper's.
+INITIAL_VALUES = ("initial_values", "layer_stddevs")
+
 # In the order of `--help` and of a run's flags.
 GROUPS = (
     DataSettings,
@@ -374,6 +415,14 @@ def _no_effect_error(settings, name, other):
     return InputError(f"{given} has no effect with {other}: remove it.")
 
 
+def _require_defaults(settings, names, other):
+    """Refuses values of settings that have no effect with another one."""
+    for field in dataclasses.fields(settings):
+        if field.name in names:
+            if getattr(settings, field.name) != field.default:
+                raise _no_effect_error(settings, field.name, other)
+
+
 def _check_network(settings):
     """Refuses layers that the network does not have."""
     other = f"--network={settings.network}"
@@ -383,15 +432,20 @@ def _check_network(settings):
         "dense": ("filters", "kernel_sizes"),
     }[settings.network]
     if settings.network != "fast":
-        unused += ("depth",) if settings.depth > 1 else ()
+        unused += ("depth",)
+    if settings.network == "fast":
+        unused += INITIAL_VALUES
     if settings.init:
         other = "--init"
-        unused = ("filters", "kernel_sizes", "units", "batch_norm")
-        unused += ("depth",) if settings.depth > 1 else ()
-        unused += ("network",) if settings.network != "fast" else ()
-    for name in unused:
-        if getattr(settings, name):
-            raise _no_effect_error(settings, name, other)
+        unused = ("network", "filters", "kernel_sizes", "units", "depth")
+        unused += ("batch_norm", "ink_value", *INITIAL_VALUES)
+    _require_defaults(settings, unused, other)
+    if settings.batch_norm:
+        _require_defaults(settings, INITIAL_VALUES, "--batch_norm")
+    if settings.initial_values != "koch":
+        _require_defaults(
+            settings, ("layer_stddevs",), "--initial_values=uniform"
+        )
     if settings.precision != "float32" and settings.network == "dense":
         raise InputError(
             f"--precision={settings.precision} concerns convolutions, and "
@@ -424,8 +478,13 @@ def _check_batches(settings):
 
 
 def _check_optimizer(settings):
-    """Refuses what the paper's SGD does not have."""
+    """Refuses what the paper's SGD does not have, and what only it has."""
     if settings.optimizer != "layerwise_sgd":
+        _require_defaults(
+            settings,
+            ("relative_updates", "momentum_ramp_steps"),
+            f"--optimizer={settings.optimizer}",
+        )
         return
     if settings.batch_norm:
         raise InputError(
@@ -454,6 +513,14 @@ def _check_views(settings):
         raise InputError(
             "--turned_views needs --views, more than one, and --quarter_turns "
             "or --mirror_images, so that the network learns such drawings."
+        )
+    if settings.views > 1 and (settings.ink_value, settings.fill) != (
+        1,
+        "paper",
+    ):
+        raise InputError(
+            f"--views={settings.views} are of ink as 1 on paper as 0: remove "
+            "--ink_value and --fill, or give --views=1."
         )
     if settings.views > 1 and settings.objective == "contrastive":
         raise InputError(

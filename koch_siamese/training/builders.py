@@ -8,8 +8,10 @@ from keras import ops
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
+from koch_siamese.images import WHITE
 from koch_siamese.models import embeddings, loading, views
 from koch_siamese.models.heads import EuclideanDistance, WeightedL1
+from koch_siamese.models.layers import KOCH_DENSE_STDDEV
 from koch_siamese.models.siamese import (
     build_fast_head,
     build_siamese,
@@ -24,7 +26,13 @@ from koch_siamese.models.warp import AffineWarp, warp
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.training import batches, losses
-from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
+from koch_siamese.training.optimizers import (
+    ConvolutionMuon,
+    LayerwiseSGD,
+    broadcast_to_layers,
+)
+
+NUM_MEASURED_PAIRS = 1024  # of which relative updates are measured
 
 
 def make_batches(settings: Settings, training: Characters, first_step: int = 0):
@@ -98,18 +106,26 @@ def get_layer_sizes(
 
 
 def _build_embedding(settings):
-    filters, kernel_sizes, units = get_layer_sizes(settings)
+    sizes = get_layer_sizes(settings)
     if settings.network == "fast":
         return embeddings.build_fast_embedding(
-            settings.image_size, filters, settings.depth
+            settings.image_size, sizes[0], settings.depth, settings.ink_value
         )
     return embeddings.build_paper_embedding(
         settings.image_size,
-        filters,
-        kernel_sizes,
-        units,
-        settings.batch_norm,
+        *sizes,
+        batch_norm=settings.batch_norm,
+        initial_values=settings.initial_values,
+        stddevs=_get_stddevs(settings),
+        ink_value=settings.ink_value,
     )
+
+
+def count_layers(settings: Settings) -> int:
+    """Counts the layers that have weights; the head is the last of them."""
+    filters, _, units = get_layer_sizes(settings)
+    has_weights = settings.objective != "contrastive"
+    return len(filters) + len(units) + has_weights
 
 
 def _build_head(settings, embedding):
@@ -117,7 +133,22 @@ def _build_head(settings, embedding):
         return EuclideanDistance(name="logit")
     if settings.network == "fast" or settings.batch_norm:
         return build_fast_head(embedding.output.shape[-1])
-    return WeightedL1(name="logit")
+    stddevs = _get_stddevs(settings)
+    initializers = embeddings.make_initializers(
+        settings.initial_values,
+        embedding.output.shape[-1],
+        stddevs[-1] if stddevs else KOCH_DENSE_STDDEV,
+    )
+    return WeightedL1(**initializers, name="logit")
+
+
+def _get_stddevs(settings):
+    """Standard deviations of each layer's initial weights; () by default."""
+    if not settings.layer_stddevs:
+        return ()
+    return broadcast_to_layers(
+        "layer_stddevs", settings.layer_stddevs, count_layers(settings)
+    )
 
 
 def _load_initial(settings):
@@ -141,21 +172,96 @@ def _load_initial(settings):
 
 def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
     """The compiled model that learns from `make_batches`."""
-    if settings.sampling == "pairs":
-        trainer = build_pair_model(siamese, settings.image_size)
-        loss = losses.PairLoss()
-        if settings.objective == "contrastive":
-            loss = losses.ContrastiveLoss(settings.margin)
-    else:
-        trainer = build_group_model(siamese, settings.image_size)
-        loss = losses.AllPairsLoss(settings.ranking_weight)
+    trainer = _build_uncompiled_trainer(settings, siamese)
     if settings.distribute == "multiworker":
         from koch_siamese.training.distribution import DistributedModel
 
         trainer = DistributedModel(trainer.input, trainer.output)
-    trainer.compile(_build_optimizer(settings), loss)
+    trainer.compile(_build_optimizer(settings), _build_loss(settings))
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
+
+
+def _build_uncompiled_trainer(settings, siamese):
+    build = (
+        build_pair_model if settings.sampling == "pairs" else build_group_model
+    )
+    return build(siamese, settings.image_size, get_fill_value(settings))
+
+
+def _build_loss(settings):
+    if settings.sampling == "groups":
+        return losses.AllPairsLoss(settings.ranking_weight)
+    if settings.objective == "contrastive":
+        return losses.ContrastiveLoss(settings.margin)
+    return losses.PairLoss()
+
+
+def get_fill_value(settings: Settings) -> float:
+    """What a distortion shows beyond a drawing: a grey value in 0..255."""
+    return 0.0 if settings.fill == "ink" else float(WHITE)
+
+
+def convert_relative_updates(
+    settings: Settings, siamese: keras.Model, training: Characters
+) -> Settings:
+    """Converts relative updates to learning rates (see `Settings`).
+
+    A gradient is of `NUM_MEASURED_PAIRS` pairs; a layer's is that of its
+    kernel.
+
+    Args:
+        settings: with `relative_updates`.
+        siamese: the model, with its initial values.
+        training: the characters to train on.
+    """
+    ratios = measure_gradients(settings, siamese, training)
+    updates = broadcast_to_layers(
+        "layer_learning_rates", settings.layer_learning_rates, len(ratios)
+    )
+    rates = (
+        float(f"{u / r:.4g}") for u, r in zip(updates, ratios, strict=True)
+    )
+    return dataclasses.replace(
+        settings, layer_learning_rates=tuple(rates), relative_updates=False
+    )
+
+
+def measure_gradients(
+    settings: Settings, siamese: keras.Model, training: Characters
+) -> list[float]:
+    """Measures each layer's gradient, relative to its weights.
+
+    Both are root mean squares, of the kernel; arguments are those of
+    `convert_relative_updates`.
+    """
+    num_batches = max(1, NUM_MEASURED_PAIRS // settings.batch_size)
+    before = siamese.get_weights()
+    trainer = _build_uncompiled_trainer(settings, siamese)
+    # Of a step at a rate of 1, the update is the gradient on all batches.
+    accumulation = {"gradient_accumulation_steps": num_batches}
+    trainer.compile(
+        keras.optimizers.SGD(1.0, **accumulation if num_batches > 1 else {}),
+        _build_loss(settings),
+    )
+    kernels = [
+        variable
+        for variable in trainer.trainable_variables
+        if variable.path.endswith("kernel")
+    ]
+    weights = [ops.convert_to_numpy(kernel) for kernel in kernels]
+    trainer.fit(
+        make_batches(settings, training),
+        steps_per_epoch=num_batches,
+        shuffle=False,
+        verbose=0,
+    )
+    ratios = [
+        float(np.linalg.norm(weight - kernel) / np.linalg.norm(weight))
+        for weight, kernel in zip(weights, kernels, strict=True)
+    ]
+    siamese.set_weights(before)
+    return ratios
 
 
 def _build_optimizer(settings):
@@ -166,6 +272,7 @@ def _build_optimizer(settings):
             settings.layer_l2,
             settings.steps_per_epoch,
             settings.momentum_ramp_epochs,
+            settings.momentum_ramp_steps,
         )
     learning_rate = settings.learning_rate
     if settings.schedule == "cosine":
@@ -182,7 +289,9 @@ def _build_optimizer(settings):
     )
 
 
-def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:
+def build_pair_model(
+    siamese: keras.Model, image_size: int, fill_value: float = float(WHITE)
+) -> keras.Model:
     """What `batches.make_pairs` trains: the siamese model behind a warp.
 
     Both twins pass the embedding as one batch: one set of convolutions, and
@@ -192,7 +301,7 @@ def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:
         A model from `{"first", "second", "first_matrices", "second_matrices"}`
         to logits `[batch]`.
     """
-    warp = AffineWarp()
+    warp = AffineWarp(fill_value)
     inputs = {
         name: keras.Input((image_size, image_size, 1), name=name)
         for name in ("first", "second")
@@ -209,7 +318,9 @@ def build_pair_model(siamese: keras.Model, image_size: int) -> keras.Model:
     return keras.Model(inputs, get_head(siamese)(first, second))
 
 
-def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
+def build_group_model(
+    siamese: keras.Model, image_size: int, fill_value: float = float(WHITE)
+) -> keras.Model:
     """What `batches.make_groups` trains: all pairs of warped drawings.
 
     Returns:
@@ -218,7 +329,8 @@ def build_group_model(siamese: keras.Model, image_size: int) -> keras.Model:
     """
     images = keras.Input((image_size, image_size, 1), name="images")
     matrices = keras.Input((2, None), name="matrices")
-    features = get_embedding(siamese)(AffineWarp()(images, matrices))
+    warp = AffineWarp(fill_value)
+    features = get_embedding(siamese)(warp(images, matrices))
     logits = get_head(siamese)(
         ops.expand_dims(features, 1), ops.expand_dims(features, 0)
     )
@@ -279,11 +391,14 @@ def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
     return views.add_views(siamese, matrices)
 
 
-def example_pairs(inputs: dict, labels, num_pairs: int = 24):
+def example_pairs(
+    inputs: dict, labels, fill_value: float = float(WHITE), num_pairs: int = 24
+):
     """Some pairs of a batch as the network sees them, distorted.
 
     Args:
         inputs, labels: a batch of `make_pairs` or `make_groups`.
+        fill_value: of the distortion.
         num_pairs: how many pairs at most.
 
     Returns:
@@ -291,7 +406,7 @@ def example_pairs(inputs: dict, labels, num_pairs: int = 24):
         same: `[num_pairs]`, 1 = same character, 0 = different.
     """
     if "images" in inputs:
-        images = warp(inputs["images"], inputs["matrices"])
+        images = warp(inputs["images"], inputs["matrices"], fill_value)
         # Neighbors in a group: drawings of a character, or where it changes.
         first, second = images[:-1], images[1:]
         same = np.equal(labels[:-1], labels[1:])
@@ -303,8 +418,10 @@ def example_pairs(inputs: dict, labels, num_pairs: int = 24):
             ]
         )
     else:
-        first = warp(inputs["first"], inputs["first_matrices"])
-        second = warp(inputs["second"], inputs["second_matrices"])
+        first, second = (
+            warp(inputs[name], inputs[f"{name}_matrices"], fill_value)
+            for name in ("first", "second")
+        )
         same = np.array(labels)
         chosen = np.arange(min(num_pairs, len(same)))
     return (

@@ -19,7 +19,7 @@ from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import writing_events
-from koch_siamese.runs.settings import Settings
+from koch_siamese.runs.settings import Settings, format_value
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders, distribution
 from koch_siamese.training.checkpoints import (
@@ -189,12 +189,15 @@ def train(
     checkpoint, state = load_state(settings, run, source)
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
-        siamese, trainer = _build_or_load(settings, checkpoint, strategy)
+        training = load_training(settings, source)
+        siamese, trainer = _build_or_load(
+            settings, checkpoint, training, strategy
+        )
         validation = validation or make_validation(settings, source)
         callback = CheckpointCallback(
             run, state, settings, siamese, *validation
         )
-        _fit(settings, run, source, trainer, state, [callback, *callbacks])
+        _fit(settings, run, training, trainer, state, [callback, *callbacks])
     figures.save_figure(
         charts.draw_learning_curves(state["history"]),
         run.figures / "learning_curves.png",
@@ -202,15 +205,16 @@ def train(
     return state
 
 
-def _fit(settings, run, source, trainer, state, callbacks):
+def _fit(settings, run, training, trainer, state, callbacks):
     """Runs the epochs that are missing; `state` counts them."""
     batches = builders.make_batches(
-        settings,
-        _load_training(settings, source),
-        state["epoch"] * settings.steps_per_epoch,
+        settings, training, state["epoch"] * settings.steps_per_epoch
+    )
+    examples = builders.example_pairs(
+        *next(iter(batches)), builders.get_fill_value(settings)
     )
     figures.save_figure(
-        figures.draw_pairs(*builders.example_pairs(*next(iter(batches)))),
+        figures.draw_pairs(*examples),
         run.figures / "pairs.png",
         run.tensorboard,
     )
@@ -230,8 +234,8 @@ def _fit(settings, run, source, trainer, state, callbacks):
         )
 
 
-def _load_training(settings, source):
-    """The characters to train on, ready for batches."""
+def load_training(settings: Settings, source: DataSource) -> Characters:
+    """Loads the characters to train on, ready for batches."""
     training = source.load("training").resized(settings.image_size)
     if settings.quarter_turns:
         training = training.with_quarter_turns()
@@ -253,7 +257,7 @@ def _check_protocols(settings, source):
             )
 
 
-def _build_or_load(settings, checkpoint, strategy):
+def _build_or_load(settings, checkpoint, training, strategy):
     """What validates and is stored, and its trainer, as of the last epoch."""
     with (strategy or tf.distribute.get_strategy()).scope():
         if checkpoint:
@@ -265,5 +269,11 @@ def _build_or_load(settings, checkpoint, strategy):
             siamese = build_siamese(get_embedding(trainer), get_head(trainer))
         else:
             siamese = builders.build_model(settings)
+            if settings.relative_updates:
+                settings = builders.convert_relative_updates(
+                    settings, siamese, training
+                )
+                rates = format_value(settings.layer_learning_rates)
+                print(f"--layer_learning_rates={rates} by relative updates.")
             trainer = builders.build_trainer(settings, siamese)
     return builders.build_evaluation_model(settings, siamese), trainer

@@ -21,10 +21,12 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
 
         v <- mu_j(t) v - eta_j 0.99^t (gradient + 2 lambda_j w);  w <- w + v
 
-    where `mu_j(t)` rises linearly from 0.5 to `mu_j` within `ramp_epochs`. (As
-    printed, the paper's update lets L2 grow the weights, a typo.) Biases have
-    no L2. The schedule is a pure function of `iterations`, so that a restored
-    optimizer resumes where it stood.
+    where `mu_j(t)` rises linearly from 0.5 to `mu_j` within `ramp_epochs` or
+    `ramp_steps`. (As printed, the paper's update lets L2 grow the weights, a
+    typo.) Biases have no L2. The schedule is a pure function of `iterations`,
+    so that a restored optimizer resumes where it stood.
+
+    The values of the layers are variables: one compiled step serves them all.
 
     Args:
         learning_rates: eta_j, one for each layer with weights, in the order in
@@ -32,7 +34,9 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         momentums: mu_j within 0..1, likewise.
         l2: lambda_j, likewise.
         steps_per_epoch: updates in an epoch.
-        ramp_epochs: epochs until momentum has its final value.
+        ramp_epochs: epochs until momentum has its final value, which it
+            takes at the beginning of each epoch.
+        ramp_steps: the same in steps, at each of which it rises; 0: in epochs.
         learning_rate: scales all of `learning_rates`.
     """
 
@@ -43,6 +47,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         l2: Sequence[float],
         steps_per_epoch: int,
         ramp_epochs: int,
+        ramp_steps: int = 0,
         learning_rate: float = 1.0,
         name: str = "layerwise_sgd",
         **kwargs,
@@ -54,6 +59,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         self.l2 = tuple(l2)
         self.steps_per_epoch = steps_per_epoch
         self.ramp_epochs = ramp_epochs
+        self.ramp_steps = ramp_steps
 
     def build(self, variables):
         """Creates a velocity for each variable, and finds its layer.
@@ -66,38 +72,58 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         super().build(variables)
         layers = [variable.path.rpartition("/")[0] for variable in variables]
         order = {layer: i for i, layer in enumerate(dict.fromkeys(layers))}
-        is_kernel = [x.path.endswith("kernel") for x in variables]
-        place = [order[layer] for layer in layers]
-        self._eta, self._mu, self._lambda = (
-            [broadcast_to_layers(name, values, len(order))[i] for i in place]
-            for name, values in (
-                ("learning_rates", self.learning_rates),
-                ("momentums", self.momentums),
-                ("l2", self.l2),
-            )
-        )
-        self._lambda = [
-            value if has_l2 else 0.0
-            for value, has_l2 in zip(self._lambda, is_kernel, strict=True)
-        ]
+        self._layer = [order[layer] for layer in layers]
+        self._has_l2 = [x.path.endswith("kernel") for x in variables]
         self.velocities = self.add_optimizer_variables(variables, "velocity")
+        # Last, as files of before they were variables end here.
+        self._eta, self._mu, self._lambda = (
+            self._add_values(name, getattr(self, name), len(order))
+            for name in ("learning_rates", "momentums", "l2")
+        )
+
+    def _add_values(self, name, values, num_layers):
+        """A variable `[num_layers]` with the values of the layers."""
+        values = broadcast_to_layers(name, values, num_layers)
+        return self.add_variable(
+            (num_layers,),
+            initializer=lambda shape, dtype: ops.convert_to_tensor(
+                values, dtype
+            ),
+            name=f"layer_{name}",
+        )
+
+    def load_own_variables(self, store):
+        """Loads what was saved; older files have no values of the layers."""
+        num_values = len((self._eta, self._mu, self._lambda))
+        older = self.variables[:-num_values]
+        if len(store.keys()) != len(older):
+            return super().load_own_variables(store)
+        for index, variable in enumerate(older):
+            variable.assign(store[str(index)])
 
     def update_step(self, gradient, variable, learning_rate):
         """Moves one variable."""
         index = self._get_variable_index(variable)
+        layer, velocity = self._layer[index], self.velocities[index]
         epoch = ops.cast(self.iterations // self.steps_per_epoch, "float32")
-        ramp = ops.minimum(epoch / self.ramp_epochs, 1.0)
+        ramp = ops.minimum(self._get_ramp(epoch), 1.0)
         momentum = (
-            INITIAL_MOMENTUM + (self._mu[index] - INITIAL_MOMENTUM) * ramp
+            INITIAL_MOMENTUM + (self._mu[layer] - INITIAL_MOMENTUM) * ramp
         )
-        rate = learning_rate * self._eta[index] * DECAY_PER_EPOCH**epoch
-        shrinking = 2 * self._lambda[index] * ops.convert_to_tensor(variable)
-        velocity = self.velocities[index]
+        rate = learning_rate * self._eta[layer] * DECAY_PER_EPOCH**epoch
+        if self._has_l2[index]:
+            gradient = gradient + 2 * self._lambda[layer] * variable
         step = ops.cast(momentum, velocity.dtype) * velocity - (
-            ops.cast(rate, velocity.dtype) * (gradient + shrinking)
+            ops.cast(rate, velocity.dtype) * gradient
         )
         self.assign(velocity, step)
         self.assign_add(variable, step)
+
+    def _get_ramp(self, epoch):
+        """How far momentum has risen, 1 for all the way."""
+        if self.ramp_steps:
+            return ops.cast(self.iterations, "float32") / self.ramp_steps
+        return epoch / self.ramp_epochs
 
     def get_config(self):
         """What the optimizer is rebuilt from."""
@@ -107,6 +133,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
             "l2": self.l2,
             "steps_per_epoch": self.steps_per_epoch,
             "ramp_epochs": self.ramp_epochs,
+            "ramp_steps": self.ramp_steps,
         }
 
 

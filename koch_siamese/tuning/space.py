@@ -5,6 +5,7 @@ A point of the space is a dict of parameters by name, such as
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 from koch_siamese.errors import InputError
@@ -33,7 +34,7 @@ class Suggestions(Protocol):
         """A whole number, likewise."""
 
 
-def require_searchable(settings: Settings):
+def require_searchable(settings: Settings, search_network: bool = False):
     """Checks that the paper's search is of these settings.
 
     Raises:
@@ -51,10 +52,18 @@ def require_searchable(settings: Settings):
             f"and --network={settings.network}: try "
             "--flagfile=experiments/mnist_35px.flags."
         )
+    if search_network and settings.relative_updates:
+        raise InputError(
+            "--relative_updates are of one network, and --search_network has "
+            "many: remove one of them."
+        )
 
 
 def suggest_settings(
-    trial: Suggestions, settings: Settings, search_network: bool
+    trial: Suggestions,
+    settings: Settings,
+    search_network: bool,
+    gradients: Sequence[float] = (),
 ) -> Settings:
     """Settings with what a trial suggests in place of what is searched.
 
@@ -63,15 +72,17 @@ def suggest_settings(
         settings: all that is not searched, and the number of layers.
         search_network: whether filters, kernel sizes and units are searched,
             too.
+        gradients: of each layer, relative to its weights, where rates are
+            relative updates; see `builders.measure_gradients`.
     """
     if search_network:
         settings = _suggest_network(trial, settings)
-    num_layers = _count_layers(settings)
+    num_layers = builders.count_layers(settings)
     return dataclasses.replace(
         settings,
         layer_learning_rates=tuple(
-            trial.suggest_float(f"learning_rate_{i}", *LEARNING_RATES, log=True)
-            for i in range(num_layers)
+            trial.suggest_float(f"learning_rate_{i}", *bounds, log=True)
+            for i, bounds in enumerate(_get_rates(num_layers, gradients))
         ),
         layer_momentums=tuple(
             trial.suggest_float(f"momentum_{i}", *MOMENTUMS)
@@ -84,7 +95,17 @@ def suggest_settings(
     )
 
 
-def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
+def _get_rates(num_layers, gradients):
+    """Each layer's range: of learning rates, or of relative updates."""
+    return [
+        tuple(gradient * rate for rate in LEARNING_RATES)
+        for gradient in gradients or [1.0] * num_layers
+    ]
+
+
+def to_point(
+    settings: Settings, search_network: bool, gradients: Sequence[float] = ()
+) -> dict[str, float]:
     """Where in the space settings stand; the inverse of `suggest_settings`.
 
     Values outside the ranges are moved to their edge, such as an L2 of 0.
@@ -92,16 +113,23 @@ def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
     Raises:
         InputError: there are neither one value nor as many as layers.
     """
-    num_layers = _count_layers(settings)
+    num_layers = builders.count_layers(settings)
+    rates = _get_rates(num_layers, gradients)
     searched = [
-        ("learning_rate", settings.layer_learning_rates, LEARNING_RATES),
-        ("momentum", settings.layer_momentums, MOMENTUMS),
-        ("l2", settings.layer_l2, L2),
+        ("learning_rate", settings.layer_learning_rates, rates),
+        ("momentum", settings.layer_momentums, num_layers * [MOMENTUMS]),
+        ("l2", settings.layer_l2, num_layers * [L2]),
     ]
     point = {
         f"{name}_{i}": min(max(value, low), high)
-        for name, values, (low, high) in searched
-        for i, value in enumerate(broadcast_to_layers(name, values, num_layers))
+        for name, values, ranges in searched
+        for i, (value, (low, high)) in enumerate(
+            zip(
+                broadcast_to_layers(name, values, num_layers),
+                ranges,
+                strict=True,
+            )
+        )
     }
     if search_network:
         filters, kernel_sizes, units = builders.get_layer_sizes(settings)
@@ -120,13 +148,6 @@ def to_point(settings: Settings, search_network: bool) -> dict[str, float]:
 def _to_range(value, low, high, step):
     """The nearest whole number of a range."""
     return min(max(low, low + round((value - low) / step) * step), high)
-
-
-def _count_layers(settings):
-    """Layers that have weights: each has its rates; the head is the last."""
-    filters, _, units = builders.get_layer_sizes(settings)
-    has_head = settings.objective != "contrastive"
-    return len(filters) + len(units) + has_head
 
 
 def _suggest_network(trial, settings):

@@ -21,8 +21,9 @@ from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import write_result, write_whole
 from koch_siamese.runs.settings import Settings
+from koch_siamese.training import builders
 from koch_siamese.training.checkpoints import load_checkpoint
-from koch_siamese.training.loop import make_validation, train
+from koch_siamese.training.loop import load_training, make_validation, train
 from koch_siamese.tuning.space import suggest_settings, to_point
 
 STUDY = "koch_siamese"
@@ -42,9 +43,11 @@ class Search:
     Args:
         settings: all that is not searched; also where the search begins.
         workdir: the search's directory.
+        source: where the characters are from.
         search_network: see `space.suggest_settings`.
         storage: an Optuna storage's address, by default `search.db` in the
             directory.
+        min_epochs: epochs that a run has before it may be given up.
 
     Raises:
         InputError: the storage holds a search from other settings, or cannot
@@ -55,18 +58,23 @@ class Search:
         self,
         settings: Settings,
         workdir: Path,
+        source: DataSource,
+        *,
         search_network: bool = False,
         storage: str | None = None,
+        min_epochs: int = 1,
     ):
         """Opens the study, or begins it with the settings as they are."""
-        self._settings, self._workdir = settings, workdir
-        self._search_network = search_network
+        self._settings, self._workdir, self._source = settings, workdir, source
+        self._search_network, self._min_epochs = search_network, min_epochs
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
         self._study = self._open(storage)
         self._require_same_settings()
+        self._gradients = self._measure_gradients()
         self._study.enqueue_trial(
-            to_point(settings, search_network), skip_if_exists=True
+            to_point(settings, search_network, self._gradients),
+            skip_if_exists=True,
         )
 
     def _open(self, storage):
@@ -88,7 +96,7 @@ class Search:
             direction="maximize",
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(
-                n_startup_trials=4, n_warmup_steps=1
+                n_startup_trials=4, n_warmup_steps=self._min_epochs
             ),
         )
 
@@ -109,19 +117,33 @@ class Search:
                 "repeat its flags, or give another --workdir."
             )
 
-    def run(self, num_runs: int, source: DataSource):
+    def _measure_gradients(self):
+        """Each layer's, by which a range of rates is one of updates."""
+        if not self._settings.relative_updates:
+            return ()
+        known = self._study.user_attrs.get("gradients")
+        if known is None:
+            keras.utils.set_random_seed(self._settings.seed)
+            known = builders.measure_gradients(
+                self._settings,
+                builders.build_model(self._settings),
+                load_training(self._settings, self._source),
+            )
+            self._study.set_user_attr("gradients", known)
+        return tuple(known)
+
+    def run(self, num_runs: int):
         """Trains until there are `num_runs` runs, earlier ones included.
 
         Args:
             num_runs: runs that have ended or have been given up.
-            source: where the characters are from.
 
         Raises:
             InputError: not one run got through an epoch, or a file cannot be
                 written.
         """
         if len(self._study.get_trials(states=OVER)) < num_runs:
-            self._train(num_runs, source)
+            self._train(num_runs)
         if not self.describe_runs():
             raise InputError(
                 "No run got through an epoch: their losses were no numbers. "
@@ -129,10 +151,10 @@ class Search:
             )
         self.write()
 
-    def _train(self, num_runs, source):
-        validation = make_validation(self._settings, source)
+    def _train(self, num_runs):
+        validation = make_validation(self._settings, self._source)
         self._study.optimize(
-            lambda trial: self._measure(trial, source, validation),
+            lambda trial: self._measure(trial, validation),
             callbacks=[
                 optuna.study.MaxTrialsCallback(num_runs, states=OVER),
                 lambda study, trial: self._conclude(trial),
@@ -142,18 +164,18 @@ class Search:
     def _run(self, trial) -> Run:
         return Run(self._workdir / f"run_{_number(trial):03d}")
 
-    def _measure(self, trial, source, validation) -> float:
+    def _measure(self, trial, validation) -> float:
         """The best accuracy of a run, unless it is given up."""
         # A seed of its own, or processes side by side would propose the same.
         self._study.sampler = optuna.samplers.TPESampler(
             seed=self._settings.seed + trial.number, n_startup_trials=6
         )
-        settings = suggest_settings(trial, self._settings, self._search_network)
+        settings = self._suggest(trial)
         run = self._run(trial)
         try:
             with run.lock():
                 run.claim(settings)
-                self._resume(trial, run, settings, source, validation)
+                self._resume(trial, run, settings, validation)
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
         except optuna.TrialPruned:
@@ -167,7 +189,12 @@ class Search:
                 trial.set_user_attr(name, value)
         return state["accuracy"]
 
-    def _resume(self, trial, run, settings, source, validation):
+    def _suggest(self, trial) -> Settings:
+        return suggest_settings(
+            trial, self._settings, self._search_network, self._gradients
+        )
+
+    def _resume(self, trial, run, settings, validation):
         """Trains a run from where it stands, and reports each epoch."""
         _, state = load_checkpoint(run) or (None, None)
         before = state["history"]["accuracy"] if state else []
@@ -181,7 +208,7 @@ class Search:
 
         keras.utils.clear_session()
         callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
-        train(settings, run, source, validation, callbacks=[callback])
+        train(settings, run, self._source, validation, callbacks=[callback])
 
     def _conclude(self, trial):
         # It is never taken up again, and optimizers are large.
@@ -220,10 +247,10 @@ class Search:
         best = max(runs, key=lambda run: run["accuracy"])
         report = {"best": best["run"], "seed": self._settings.seed}
         report |= {"settings": format_flags(self._settings), "runs": runs}
+        if self._gradients:
+            report["gradients"] = self._gradients
         write_result(self._workdir / "search.json", report)
-        settings = suggest_settings(
-            FixedTrial(best["parameters"]), self._settings, self._search_network
-        )
+        settings = self._suggest(FixedTrial(best["parameters"]))
         write_whole(
             self._workdir / "best.flags",
             f"# Run {best['run']}, the best of {len(runs)} of a search: "

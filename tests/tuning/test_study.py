@@ -153,14 +153,14 @@ def test_search_goes_on_where_it_was_interrupted(
         # Drawing takes longest; the last search below draws all runs.
         patch.setattr(study, "save_figure", lambda *_: None)
         with pytest.raises((KeyboardInterrupt, InputError)):
-            study.Search(PAPER, tmp_path).run(4, None)
-        study.Search(PAPER, tmp_path).run(4, None)
+            study.Search(PAPER, tmp_path, None).run(4)
+        study.Search(PAPER, tmp_path, None).run(4)
     # The flags as they are come first; what was cut short is taken up again.
     assert trained[0] == ("run_000", 0.9)
     assert trained[1] == trained[2]
     assert trained[2][0] == "run_001"
     assert len(trained) == 5  # 4 over, one of them diverged, 1 interrupted
-    study.Search(PAPER, tmp_path).run(4, None)
+    study.Search(PAPER, tmp_path, None).run(4)
     assert len(trained) == 5
 
     report = json.loads((tmp_path / "search.json").read_text())
@@ -186,14 +186,14 @@ def test_search_goes_on_where_it_was_interrupted(
 
 
 def test_other_flags_are_no_part_of_a_search(trained, tmp_path):
-    study.Search(PAPER, tmp_path).run(1, None)
+    study.Search(PAPER, tmp_path, None).run(1)
     with pytest.raises(InputError, match=r"search with --seed=0: repeat"):
-        study.Search(dataclasses.replace(PAPER, seed=1), tmp_path)
+        study.Search(dataclasses.replace(PAPER, seed=1), tmp_path, None)
 
 
 def test_storage_that_is_none_is_told(tmp_path):
     with pytest.raises(InputError, match="cannot be opened"):
-        study.Search(PAPER, tmp_path, storage="nothing")
+        study.Search(PAPER, tmp_path, None, storage="nothing")
 
 
 def test_search_from_the_command_line(glyphs_dir, tmp_path):
