@@ -47,6 +47,21 @@ def _check_backend():
     os.environ["KERAS_BACKEND"] = backend
 
 
+def has_accelerator() -> bool:
+    """Tells whether Keras computes on a GPU or TPU."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    import tensorflow as tf
+
+    return len(tf.config.list_logical_devices()) > len(
+        tf.config.list_logical_devices("CPU")
+    )
+
+
 def make_deterministic():
     """Makes TensorFlow add up in the same order in every run.
 

@@ -8,11 +8,22 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from koch_siamese.models.convolutions import (
+    SpectralConv2D,
+    is_faster_by_spectra,
+)
 from koch_siamese.models.embeddings import build_fast_embedding, fold_batch_norm
 from koch_siamese.models.heads import Head, WeightedL1
 from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.normalization import GroupNormalization
 from koch_siamese.models.thresholds import Thresholds
+
+# What a copy has in place of a layer. Keras' normalization, of older files,
+# trains more slowly than ours.
+PLAIN = {
+    SpectralConv2D: layers.Conv2D,
+    layers.GroupNormalization: GroupNormalization,
+}
 
 # Keras' names of how a layer computes whose weights are float32.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -58,7 +69,7 @@ def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
 
 
 def copy_siamese(
-    siamese: keras.Model, precision: str = "float32"
+    siamese: keras.Model, precision: str = "float32", spectral: bool = False
 ) -> keras.Model:
     """A siamese model of its own variables, with the same weights.
 
@@ -67,16 +78,18 @@ def copy_siamese(
         precision: in which the copy's convolutions compute, float32 or
             bfloat16, and what pools their features. Weights and all else are
             float32.
+        spectral: whether convolutions that are faster by spectra are computed
+            by them, in float32; see `SpectralConv2D`.
     """
 
     def copy_layer(layer):
         config = layer.get_config()
+        if spectral and is_faster_by_spectra(layer):
+            return SpectralConv2D.from_config(config | {"dtype": "float32"})
         if isinstance(layer, layers.Conv2D | layers.MaxPooling2D):
             config["dtype"] = POLICIES[precision]
-        if type(layer) is layers.GroupNormalization:
-            # Of older files, which train more slowly with it.
-            return GroupNormalization.from_config(config)
-        return type(layer).from_config(config)
+        kind = PLAIN.get(type(layer), type(layer))
+        return kind.from_config(config)
 
     head = get_head(siamese)
     copy = build_siamese(

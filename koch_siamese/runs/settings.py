@@ -313,6 +313,12 @@ class RunSettings:
         "or GPU has it; models are stored in float32.",
         choices=("float32", "bfloat16"),
     )
+    convolution: str = setting(
+        "auto",
+        "How the paper's network trains. auto: on a CPU, large convolutions "
+        "by Fourier transforms, which is several times faster; direct: none.",
+        choices=("auto", "direct"),
+    )
     distribute: str = setting(
         "none",
         "Devices to train on: one; all GPUs of this machine; or the machines "

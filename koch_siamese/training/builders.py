@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from koch_siamese.backend import has_accelerator
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
@@ -74,7 +75,7 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
 def build_model(settings: Settings) -> keras.Model:
     """The siamese model that the settings ask for: new, or as of `init`.
 
-    It computes in the precision of the training.
+    It computes as the training does: in its precision, and by spectra.
 
     Raises:
         InputError: `init` is no siamese model, or one for another image size.
@@ -85,9 +86,22 @@ def build_model(settings: Settings) -> keras.Model:
         embedding = _build_embedding(settings)
         head = _build_head(settings, embedding)
         siamese = build_siamese(embedding, head)
-        if settings.precision == "float32":
+        if _computes_plainly(settings):
             return siamese
-    return copy_siamese(siamese, settings.precision)
+    return copy_siamese(siamese, settings.precision, _is_spectral(settings))
+
+
+def _is_spectral(settings):
+    return (
+        settings.convolution == "auto"
+        and settings.network == "paper"
+        and not has_accelerator()
+    )
+
+
+def _computes_plainly(settings):
+    """Whether the model that trains is one as it is stored."""
+    return settings.precision == "float32" and not _is_spectral(settings)
 
 
 def get_layer_sizes(
@@ -349,10 +363,13 @@ def build_evaluation_model(
     """
     if settings.batch_norm:
         plain = dataclasses.replace(
-            settings, batch_norm=False, precision="float32"
+            settings,
+            batch_norm=False,
+            precision="float32",
+            convolution="direct",
         )
         return build_model(plain)
-    if settings.distribute != "none" or settings.precision != "float32":
+    if settings.distribute != "none" or not _computes_plainly(settings):
         return copy_siamese(siamese)
     return siamese
 

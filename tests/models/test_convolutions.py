@@ -1,0 +1,147 @@
+"""The convolution by spectra: that of Keras, but for rounding."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from koch_siamese.models.convolutions import (
+    SpectralConv2D,
+    compute_saving,
+    convolve,
+    is_faster_by_spectra,
+)
+from koch_siamese.models.embeddings import build_paper_embedding
+from koch_siamese.models.siamese import (
+    build_siamese,
+    copy_siamese,
+    get_embedding,
+)
+
+
+def differentiate(function, images, kernel, upstream):
+    """The result, and the gradients of images and kernel."""
+    images, kernel = tf.constant(images), tf.constant(kernel)
+    with tf.GradientTape() as tape:
+        tape.watch([images, kernel])
+        result = function(images, kernel)
+    gradients = tape.gradient(result, [images, kernel], upstream)
+    return [x.numpy() for x in (result, *gradients)]
+
+
+def direct(images, kernel):
+    return tf.nn.conv2d(images, kernel, 1, "VALID")
+
+
+def make_arrays(batch, side, size, channels, filters, dtype="float32"):
+    rng = np.random.default_rng(0)
+    places = side - size + 1
+    return (
+        np.maximum(rng.normal(0.5, 0.3, (batch, side, side, channels)), 0),
+        rng.normal(0, 0.01, (size, size, channels, filters)),
+        rng.normal(size=(batch, places, places, filters)),
+    )
+
+
+def test_a_kernel_by_hand():
+    images = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    kernel = np.float32([[1, 0], [0, 10]]).reshape(2, 2, 1, 1)
+    # An entry, and ten times the one to the right below it.
+    np.testing.assert_allclose(
+        np.squeeze(convolve(images, kernel)), [[40, 51], [73, 84]], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "sizes", [(2, 5, 1, 1, 2), (1, 6, 6, 2, 3), (3, 7, 2, 3, 1), (2, 8, 3, 2, 2)]
+)
+def test_result_and_gradients_are_those_of_a_convolution(sizes):
+    arrays = [x.astype(np.float32) for x in make_arrays(*sizes)]
+    for ours, theirs in zip(
+        differentiate(convolve, *arrays),
+        differentiate(direct, *arrays),
+        strict=True,
+    ):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_errors_are_below_those_of_the_direct_convolution():
+    # The paper's third convolution, of a batch that takes a second.
+    arrays = make_arrays(16, 21, 4, 128, 128)
+    exact = differentiate(direct, *arrays)
+    arrays = [x.astype(np.float32) for x in arrays]
+    errors = {
+        function: [
+            np.abs(result - truth).max() / truth.std()
+            for result, truth in zip(
+                differentiate(function, *arrays), exact, strict=True
+            )
+        ]
+        for function in (convolve, direct)
+    }
+    assert np.all(np.array(errors[convolve]) < 1e-5)
+    assert np.all(np.array(errors[convolve]) < errors[direct])
+
+
+def test_layers_that_are_faster_by_spectra():
+    # 42^2 places of 7^2 weights for each of 64 x 128 kernels; 48 x 25 products
+    # of complex numbers for each, and transforms of 64 and of 128 planes.
+    assert compute_saving(48, 7, 64, 128) == pytest.approx(
+        42**2 * 49 * 8192 / (4 * 48 * 25 * 8192 + 6 * 48**2 * 25 * 192)
+    )
+    # The paper's second, third and fourth; the second of mnist_35px.
+    embedding = build_paper_embedding()
+    assert [
+        is_faster_by_spectra(layer)
+        for layer in embedding.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ] == [False, True, True, True]
+    reduced = build_paper_embedding(35, (64, 128, 256), (6, 4, 3), (64,))
+    assert [
+        is_faster_by_spectra(layer)
+        for layer in reduced.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ] == [False, True, False]
+    assert not is_faster_by_spectra(embedding.layers[-1])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"padding": "same"}, {"strides": 2}, {"dilation_rate": 2}]
+)
+def test_layers_that_spectra_are_not_of(changes):
+    for arguments, expected in (({}, True), (changes, False)):
+        layer = keras.layers.Conv2D(64, 7, **arguments)
+        layer(keras.Input((48, 48, 64)))
+        assert is_faster_by_spectra(layer) == expected
+
+
+def test_a_copy_has_the_same_weights_and_results_and_back(tmp_path):
+    keras.utils.set_random_seed(0)
+    embedding = build_paper_embedding(24, (32, 64), (4, 5), (16,))
+    siamese = build_siamese(embedding)
+    spectral = copy_siamese(siamese, "bfloat16", spectral=True)
+    kinds = [
+        (type(layer), layer.compute_dtype)
+        for layer in get_embedding(spectral).layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert kinds == [
+        (keras.layers.Conv2D, "bfloat16"),
+        (SpectralConv2D, "float32"),
+    ]
+    spectral = copy_siamese(siamese, spectral=True)
+    images = np.random.default_rng(0).integers(
+        0, 256, (2, 24, 24, 1), dtype=np.uint8
+    )
+    pair = {"first": images[:1], "second": images[1:]}
+    np.testing.assert_allclose(spectral(pair), siamese(pair), atol=1e-5)
+    spectral.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(pair), spectral(pair))
+    plain = copy_siamese(loaded)
+    assert not any(
+        isinstance(layer, SpectralConv2D)
+        for layer in get_embedding(plain).layers
+    )
+    np.testing.assert_array_equal(plain(pair), siamese(pair))
