@@ -4,6 +4,7 @@ import numpy as np
 
 from koch_siamese.data.characters import Characters, read_examples
 from koch_siamese.errors import InputError
+from koch_siamese.sampling.lake import list_lake_drawers
 
 # Lake et al. 2015: the alphabets of the official 20 runs.
 OFFICIAL_TEST_ALPHABETS = (
@@ -106,6 +107,17 @@ def read_characters(builder, split: str) -> Characters:
         drawer=drawer,
         alphabet_names=names,
     )
+
+
+def select_lake_drawers(characters: Characters) -> Characters:
+    """The drawings of the official test by the drawers of its 20 runs."""
+    chosen = np.zeros(len(characters), bool)
+    for name, drawers in list_lake_drawers().items():
+        alphabet = characters.alphabet_names.index(name)
+        chosen |= (characters.alphabet == alphabet) & np.isin(
+            characters.drawer, drawers
+        )
+    return characters.select(chosen)
 
 
 def load_split(builder, split: str, background: str = "original") -> Characters:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from koch_siamese.data.characters import Characters
+from koch_siamese.data.omniglot import KOCH_DRAWERS, select_lake_drawers
 from koch_siamese.data.sources import DataSource
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
@@ -108,13 +109,30 @@ class LakeProtocol(Protocol):
         )
 
 
+# The probability that the two characters of a different pair are of one
+# alphabet, other than by chance.
+DIFFERENT_PAIRS = {"within_alphabet": 1.0, "anywhere": 0.0}
+
+
 class PairProtocol(Protocol):
     """The paper's pairs, half same and half different (section 4.2)."""
 
-    def sample(self, characters, *, num_trials=400, seed=0, **_) -> Pairs:
-        """Draws `num_trials` pairs."""
+    def sample(
+        self,
+        characters,
+        *,
+        num_trials=400,
+        seed=0,
+        different_pairs="within_alphabet",
+        **_,
+    ) -> Pairs:
+        """Draws `num_trials` pairs; `different_pairs` of `DIFFERENT_PAIRS`."""
         return sample_verification_pairs(
-            characters.character, characters.alphabet, num_trials, seed
+            characters.character,
+            characters.alphabet,
+            num_trials,
+            seed,
+            DIFFERENT_PAIRS[different_pairs],
         )
 
 
@@ -151,6 +169,10 @@ PROTOCOLS = {
         ),
     )
 }
+
+
+# Of a result, in each of its readings.
+READING_KEYS = ("accuracy", "ci95", "roc_auc", "equal_error_rate", "threshold")
 
 
 class Evaluator:
@@ -191,7 +213,8 @@ class Evaluator:
         Returns:
             What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
             `protocol`, `dataset`, `background`, `split`, `seed`, and
-            `nearest_neighbour`, the accuracy of `PixelsCosine`.
+            `nearest_neighbour`, the accuracy of `PixelsCosine`. Of pairs of
+            Omniglot's test also `readings`, see `_measure_readings`.
 
         Raises:
             InputError: data cannot be loaded, or are not enough.
@@ -220,14 +243,19 @@ class Evaluator:
                 return evaluate_trials(drawings, task)
             threshold = scorer.same_threshold
             if threshold is None:
-                validation = self._embed(scorer, source, "validation")
-                pairs = protocol.sample(
-                    self._load(source, "validation"), **options
+                threshold = self._choose_threshold(
+                    scorer, protocol, source, options
                 )
-                scores = validation.score_pairs(pairs.first, pairs.second)
-                threshold = compute_same_threshold(scores, pairs.same)
             return evaluate_pairs(drawings, task, threshold)
 
+        readings = {}
+        if isinstance(task, Pairs) and (source.dataset, split) == (
+            "omniglot",
+            "test",
+        ):
+            readings["readings"] = self._measure_readings(
+                protocol, source, options
+            )
         return {
             "protocol": protocol.name,
             "dataset": source.dataset,
@@ -237,7 +265,55 @@ class Evaluator:
             "seed": seed,
             **measure(self._scorer),
             "nearest_neighbour": measure(self._baseline)["accuracy"],
+            **readings,
         }
+
+    def _choose_threshold(self, scorer, protocol, source, options):
+        """The threshold by validation pairs that are drawn as the others."""
+        drawings = self._embed(scorer, source, "validation")
+        pairs = protocol.sample(self._load(source, "validation"), **options)
+        scores = drawings.score_pairs(pairs.first, pairs.second)
+        return compute_same_threshold(scores, pairs.same)
+
+    def _measure_readings(self, protocol, source, options):
+        """Measures what the paper's test of verification can have been.
+
+        Its drawers are those of Lake et al. (section 4.1), others than those of
+        `koch`; of how different pairs are drawn it says nothing.
+
+        Returns:
+            For each reading a dict with `drawers` (`lake`, or those of the
+            background), `different_pairs`, `accuracy`, `ci95`, `roc_auc`,
+            `equal_error_rate`, and `threshold`, chosen on validation pairs that
+            are drawn alike.
+        """
+        everyone = dataclasses.replace(source, background="original")
+        lake = select_lake_drawers(self._load(everyone, "test"))
+        own = "all"
+        if source.background == "koch":
+            drawers = KOCH_DRAWERS["test"]
+            own = f"{drawers[0]} to {drawers[-1]}"
+        tests = {
+            own: (
+                self._load(source, "test"),
+                self._embed(self._scorer, source, "test"),
+            ),
+            "lake": (lake, EmbeddedDrawings(self._scorer, lake.images)),
+        }
+        readings = []
+        for different_pairs in DIFFERENT_PAIRS:
+            options = options | {"different_pairs": different_pairs}
+            threshold = self._choose_threshold(
+                self._scorer, protocol, source, options
+            )
+            for name, (characters, drawings) in tests.items():
+                pairs = protocol.sample(characters, **options)
+                result = evaluate_pairs(drawings, pairs, threshold)
+                readings.append(
+                    {"drawers": name, "different_pairs": different_pairs}
+                    | {key: result[key] for key in READING_KEYS}
+                )
+        return readings
 
     def _load(self, source, split):
         key = source, split

@@ -165,7 +165,7 @@ def _make_matrices(side):
 
 
 def _join(spectra):
-    """Puts real and imaginary parts side by side: `[..., batch, 2 channels]`."""
+    """Makes real and imaginary parts channels: `[..., batch, 2 channels]`."""
     *places, _, parts, channels = spectra.shape
     return ops.reshape(spectra, (*places, -1, parts * channels))
 

@@ -25,6 +25,9 @@ COLUMNS = {
     "published": "published, %",
     "roc_auc": "ROC area",
     "equal_error_rate": "equal error rate, %",
+    "anywhere": "different pairs from anywhere, %",
+    "lake": "Lake's drawers, %",
+    "lake_anywhere": "Lake's drawers, different pairs from anywhere, %",
     "trials": "trials",
     "seeds": "seeds",
     "training": "training",
@@ -32,7 +35,15 @@ COLUMNS = {
     "commit": "commit",
     "command": "command",
 }
-RARE_COLUMNS = ("roc_auc", "equal_error_rate")  # of tables that ask for them
+# Columns of other readings of the paper's test: whether of Lake's drawers, and
+# how different pairs are drawn; see `protocols.Evaluator`.
+READINGS = {
+    "anywhere": (False, "anywhere"),
+    "lake": (True, "within_alphabet"),
+    "lake_anywhere": (True, "anywhere"),
+}
+# Of tables that ask for them.
+RARE_COLUMNS = ("roc_auc", "equal_error_rate", *READINGS)
 SHORT_COLUMNS = (
     "what",
     "ours",
@@ -237,12 +248,9 @@ def _measured(row, results):
     """What results say, together: as many trials of each."""
     shares = [result[row.measure] for result in results]
     num_trials = results[0]["num_trials"]
-    total = num_trials * len(results)
-    low, high = wilson_interval(num_trials * sum(shares), total)
     several = f"{len(results)} × " if len(results) > 1 else ""  # noqa: RUF001
     cells = {
-        "ours": f"**{format_percent(_mean(shares))}** "
-        f"({100 * low:.1f} to {100 * high:.1f})",
+        "ours": _format_share(shares, num_trials),
         "trials": f"{several}{num_trials}",
         "machine": _list(
             result.get("training_machine") or result["machine"]
@@ -257,11 +265,38 @@ def _measured(row, results):
         cells |= _of_seeds(shares, results)
     if row.measure == "accuracy" and "roc_auc" in results[0]:
         areas, rates = (
-            [result[key] for result in results] for key in RARE_COLUMNS
+            [result[key] for result in results] for key in RARE_COLUMNS[:2]
         )
         cells["roc_auc"] = f"{_mean(areas):.4f}"
         cells["equal_error_rate"] = format_percent(_mean(rates))
+        cells |= _read(results)
     return cells
+
+
+def _read(results):
+    """Accuracies by other readings, where all results have them."""
+    cells = {}
+    for column, (is_lake, different_pairs) in READINGS.items():
+        shares = [
+            reading["accuracy"]
+            for result in results
+            for reading in result.get("readings", ())
+            if (reading["drawers"] == "lake") == is_lake
+            and reading["different_pairs"] == different_pairs
+        ]
+        if len(shares) == len(results):
+            cells[column] = _format_share(shares, results[0]["num_trials"])
+    return cells
+
+
+def _format_share(shares, num_trials):
+    """The mean of shares, each of as many trials, and its interval."""
+    total = num_trials * len(shares)
+    low, high = wilson_interval(num_trials * sum(shares), total)
+    return (
+        f"**{format_percent(_mean(shares))}** "
+        f"({100 * low:.1f} to {100 * high:.1f})"
+    )
 
 
 def _of_seeds(shares, results):

@@ -94,6 +94,36 @@ def format_results(results: Sequence[Mapping]) -> str:
                 f"{result['nearest_neighbour']:.2%}",
             )
         )
+    readings = [x for result in results for x in result.get("readings", ())]
+    if not readings:
+        return format_table(rows)
+    return f"{format_table(rows)}\n\n{_format_readings(readings)}"
+
+
+def _format_readings(readings):
+    """A table of what the paper's test of verification can have been."""
+    rows = [
+        (
+            "drawers",
+            "different pairs",
+            "accuracy",
+            "95 % interval",
+            "ROC AUC",
+            "EER",
+        )
+    ]
+    for reading in readings:
+        low, high = reading["ci95"]
+        rows.append(
+            (
+                reading["drawers"],
+                reading["different_pairs"].replace("_", " "),
+                f"{reading['accuracy']:.2%}",
+                f"{low:.1%} to {high:.1%}",
+                f"{reading['roc_auc']:.4f}",
+                f"{reading['equal_error_rate']:.2%}",
+            )
+        )
     return format_table(rows)
 
 

@@ -424,9 +424,9 @@ def _no_effect_error(settings, name, other):
 def _require_defaults(settings, names, other):
     """Refuses values of settings that have no effect with another one."""
     for field in dataclasses.fields(settings):
-        if field.name in names:
-            if getattr(settings, field.name) != field.default:
-                raise _no_effect_error(settings, field.name, other)
+        is_given = getattr(settings, field.name) != field.default
+        if field.name in names and is_given:
+            raise _no_effect_error(settings, field.name, other)
 
 
 def _check_network(settings):

@@ -20,6 +20,23 @@ def load_lake_runs() -> list[dict]:
     return json.loads((package / "lake_runs.json").read_text())
 
 
+def list_lake_drawers() -> dict[str, tuple[int, ...]]:
+    """Lists the drawers of the official runs: four of each test alphabet.
+
+    "The same ones used in Lake et al." are those of the paper's test, too
+    (section 4.1).
+
+    Returns:
+        By the alphabet's name, in ascending order.
+    """
+    drawers = {}
+    for run in load_lake_runs():
+        drawers.setdefault(run["alphabet"], set()).update(
+            (run["support_drawer"], run["query_drawer"])
+        )
+    return {name: tuple(sorted(found)) for name, found in drawers.items()}
+
+
 def make_lake_trials(
     alphabet: np.ndarray,
     number: np.ndarray,

@@ -148,23 +148,29 @@ def sample_pairs(
 
 
 def sample_verification_pairs(
-    character: np.ndarray, alphabet: np.ndarray, num_pairs: int, seed: int
+    character: np.ndarray,
+    alphabet: np.ndarray,
+    num_pairs: int,
+    seed: int,
+    within_alphabet: float = 1.0,
 ) -> Pairs:
     """Draws pairs to test on, half same and half different (section 4.2).
 
-    Every alphabet has an equal share; different pairs stay within one.
+    Every alphabet has an equal share.
 
     Args:
         character, alphabet: int `[num_drawings]`, the labels of drawings.
         num_pairs: how many pairs.
         seed: decides everything.
+        within_alphabet: see `sample_pairs`.
 
     Raises:
         InputError: there is one character, or one drawing of some character.
     """
     index = CharacterIndex.from_labels(character, alphabet)
     index.require(2, 2)
-    return sample_pairs(index, num_pairs, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return sample_pairs(index, num_pairs, rng, within_alphabet)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

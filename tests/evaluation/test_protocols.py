@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from conftest import make_characters
 
+from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.protocols import (
     PROTOCOLS,
     Evaluator,
@@ -64,6 +66,51 @@ def test_each_split_is_loaded_and_each_drawing_embedded_once(source):
     counts = np.unique(scorer.embedded, return_counts=True)[1]
     # Twice at most: the test split and the validation split are the same here.
     assert counts.max() == 2
+
+
+def test_readings_of_the_papers_test(omniglot_dir):
+    source = DataSource("omniglot", "koch", omniglot_dir)
+    result = Evaluator(PixelsCosine(), source).evaluate(
+        "verification", num_trials=2000
+    )
+    names = [(x["drawers"], x["different_pairs"]) for x in result["readings"]]
+    assert names == [
+        ("17 to 20", "within_alphabet"),
+        ("lake", "within_alphabet"),
+        ("17 to 20", "anywhere"),
+        ("lake", "anywhere"),
+    ]
+    # The first is what is measured otherwise: here, too, the threshold is
+    # chosen on validation pairs.
+    for key, value in result["readings"][0].items():
+        assert result.get(key, value) == value
+    own, *others = (x["accuracy"] for x in result["readings"])
+    assert own not in others
+    lake = [x["threshold"] for x in result["readings"]]
+    assert lake[0] == lake[1] != lake[2] == lake[3]
+
+    source = DataSource("omniglot", "original", omniglot_dir)
+    result = Evaluator(PixelsCosine(), source).evaluate(
+        "verification", num_trials=50
+    )
+    assert result["readings"][0]["drawers"] == "all"
+    validation = Evaluator(PixelsCosine(), source).evaluate(
+        "verification", num_trials=50, split="validation"
+    )
+    assert "readings" not in validation
+
+
+def test_different_pairs_from_anywhere():
+    sample = PROTOCOLS["verification"].sample
+    pairs = sample(CHARACTERS, num_trials=4000, different_pairs="anywhere")
+    different = pairs.same == 0
+    within = (
+        CHARACTERS.alphabet[pairs.first[different]]
+        == CHARACTERS.alphabet[pairs.second[different]]
+    )
+    # Alphabets of 5, 6 and 7 take turns; of 17 others 4, 5 or 6 are of it.
+    expected = (4 + 5 + 6) / 3 / 17
+    assert abs(within.mean() - expected) < 0.03
 
 
 def test_the_same_seed_measures_the_same(source):

@@ -53,7 +53,8 @@ def test_a_kernel_by_hand():
 
 
 @pytest.mark.parametrize(
-    "sizes", [(2, 5, 1, 1, 2), (1, 6, 6, 2, 3), (3, 7, 2, 3, 1), (2, 8, 3, 2, 2)]
+    "sizes",
+    [(2, 5, 1, 1, 2), (1, 6, 6, 2, 3), (3, 7, 2, 3, 1), (2, 8, 3, 2, 2)],
 )
 def test_result_and_gradients_are_those_of_a_convolution(sizes):
     arrays = [x.astype(np.float32) for x in make_arrays(*sizes)]

@@ -1,8 +1,11 @@
 import numpy as np
 
-from koch_siamese.data.omniglot import OFFICIAL_TEST_ALPHABETS
+from koch_siamese.data.omniglot import (
+    OFFICIAL_TEST_ALPHABETS,
+    select_lake_drawers,
+)
 from koch_siamese.evaluation.protocols import PROTOCOLS
-from koch_siamese.sampling.lake import load_lake_runs
+from koch_siamese.sampling.lake import list_lake_drawers, load_lake_runs
 
 
 def test_lake_runs_are_twenty_of_twenty():
@@ -31,3 +34,15 @@ def test_lake_trials_are_the_official_ones(official_characters):
     assert set(test.drawer[trials.query[:20]]) == {8}
     assert test.number[trials.query[0]] == 9
     assert np.isin(test.drawer[trials.query], range(1, 9)).all()
+
+
+def test_lake_drawers_are_four_of_each_alphabet(official_characters):
+    drawers = list_lake_drawers()
+    assert set(drawers) == set(OFFICIAL_TEST_ALPHABETS)
+    assert all(len(found) == 4 for found in drawers.values())
+    assert drawers["Atlantean"] == (2, 3, 5, 8)
+    assert drawers["Ge_ez"] == (2, 3, 4, 7)
+    chosen = select_lake_drawers(official_characters)
+    assert len(chosen) == 4 * official_characters.num_characters
+    atlantean = chosen.of_alphabets(["Atlantean"])
+    assert set(atlantean.drawer) == {2, 3, 5, 8}
