@@ -47,9 +47,10 @@ BACKGROUND = flags.DEFINE_enum(
 )
 SPLIT = flags.DEFINE_enum(
     "split",
-    "test",
+    None,
     ["test", "validation", "evaluation", "all"],
-    "Which alphabets to test on; evaluation: Omniglot's test and validation "
+    "Which alphabets to test on. Default: test; of tutorial, evaluation. "
+    "evaluation: Omniglot's test and validation "
     "together; all: of a folder, all characters.",
 )
 CROP = flags.DEFINE_bool(

@@ -14,10 +14,11 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.errors import InputError
-from koch_siamese.reporting import result_tables
+from koch_siamese.reporting import charts, figures, result_tables
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, read_flagfile
 from koch_siamese.runs.results import write_whole
+from koch_siamese.runs.settings import get_end
 
 ADD = flags.DEFINE_multi_string(
     "add", [], "A run whose results to keep; may be given several times."
@@ -38,7 +39,7 @@ TABLES = flags.DEFINE_string(
 )
 
 # Settings in which a run may differ from its recipe.
-FREE_SETTINGS = ("seed", "protocols", "num_trials", "max_minutes")
+FREE_SETTINGS = ("seed", "protocols", "num_trials")
 
 
 def _require_there():
@@ -82,7 +83,10 @@ def _find_recipe(run):
 
 def _differences(settings, recipe):
     """The flags of settings that a recipe has otherwise, but for free ones."""
-    free = {name: getattr(settings, name) for name in FREE_SETTINGS}
+    free = {
+        name: getattr(settings, name)
+        for name in (*FREE_SETTINGS, *get_end(settings))
+    }
     recipe = format_flags(dataclasses.replace(recipe, **free)).splitlines()
     lines = format_flags(settings).splitlines()
     return " ".join(line for line in lines if line not in recipe)
@@ -150,6 +154,37 @@ def _print_tables(tables, results):
         print(f"In no table: {name}")
 
 
+def _draw_figures(tables, results):
+    """Draws accuracy by the number of training pairs, beside the paper's."""
+    recipes = Path(TABLES.value).parent
+    for table in tables.values():
+        if getattr(table, "figure", None):
+            figure = charts.draw_verification(
+                [
+                    _describe_pairs(table, row, recipes, results)
+                    for row in table.rows
+                    if row.flagfile and row.published
+                ]
+            )
+            figures.save_figure(figure, recipes / table.figure)
+
+
+def _describe_pairs(table, row, recipes, results):
+    """A row as `charts.draw_verification` has it."""
+    settings, _ = read_flagfile(recipes / f"{row.flagfile}.flags")
+    readings = []
+    for result in table.select(row, results).values():
+        # Older results have one reading.
+        own = {"drawers": "own", "different_pairs": "within_alphabet"}
+        readings += result.get("readings", [result | own])
+    return {
+        "pairs": settings.num_pairs,
+        "distorted": settings.num_copies > 0,
+        "published": row.published,
+        "readings": readings,
+    }
+
+
 def main():
     """Adds results, or writes tables from them."""
     _require_there()
@@ -161,6 +196,7 @@ def main():
     results = result_tables.load_results(Path(RESULTS.value))
     if not CHECK.value:
         _print_tables(tables, results)
+        _draw_figures(tables, results)
     _write_documents(tables, results)
 
 

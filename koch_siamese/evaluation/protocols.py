@@ -18,7 +18,11 @@ from koch_siamese.evaluation.scoring import (
 )
 from koch_siamese.sampling.lake import make_lake_trials
 from koch_siamese.sampling.pairs import Pairs, sample_verification_pairs
-from koch_siamese.sampling.trials import Trials, sample_trials
+from koch_siamese.sampling.trials import (
+    Trials,
+    sample_trials,
+    sample_tutorial_trials,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +100,21 @@ class PooledTrialProtocol(TrialProtocol):
         return np.zeros_like(characters.alphabet)
 
 
+class TutorialProtocol(Protocol):
+    """The trials of the tutorial's source, for its own figures alone."""
+
+    def sample(
+        self, characters, *, num_trials=400, ways=20, seed=0, **_
+    ) -> Trials:
+        """Draws trials; see `sampling.trials.sample_tutorial_trials`."""
+        return sample_tutorial_trials(
+            characters.character,
+            num_trials=num_trials,
+            ways=ways,
+            rng=np.random.default_rng(seed),
+        )
+
+
 class LakeProtocol(Protocol):
     """The official 400 trials, on all drawings of Omniglot's test split."""
 
@@ -160,6 +179,14 @@ PROTOCOLS = {
             "verification",
             "random pairs, same or different",
             options=("num_trials", "seed"),
+        ),
+        TutorialProtocol(
+            "tutorial",
+            "random trials across all alphabets as the tutorial's source draws "
+            "them, the query itself among the candidates at times: for its log "
+            "alone",
+            options=("num_trials", "ways", "seed"),
+            defaults={"split": "evaluation"},
         ),
         PooledTrialProtocol(
             "mnist",

@@ -1,5 +1,8 @@
 """Charts: learning curves, how scores separate, what a search found."""
 
+import itertools
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -89,6 +92,88 @@ def draw_roc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> Figure:
     )
     axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+DRAWERS = {"lake": "Lake's drawers", "own": "drawers 17 to 20"}
+
+
+def draw_verification(points: Sequence[Mapping]) -> Figure:
+    """Verification accuracy by the size of the training set (table 1).
+
+    Args:
+        points: for each row of the table `pairs`, those trained on;
+            `distorted`, whether there are distorted copies of them;
+            `published`, in %; and `readings`, of ours, as in a result of
+            `protocols.Evaluator`, empty if it was not run.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, distorted, title in zip(
+        axes,
+        (False, True),
+        ("without distortion", "with eight distorted copies"),
+        strict=True,
+    ):
+        rows = sorted(
+            (row for row in points if row["distorted"] == distorted),
+            key=lambda row: row["pairs"],
+        )
+        axis.plot(
+            [row["pairs"] for row in rows],
+            [row["published"] for row in rows],
+            "o--",
+            color=GREY,
+            label="Koch et al. 2015",
+        )
+        for place, (drawers, different_pairs) in enumerate(
+            itertools.product(("lake", "own"), ("anywhere", "within_alphabet"))
+        ):
+            _draw_reading(axis, rows, drawers, different_pairs, place)
+        axis.set(
+            xscale="log",
+            xlabel="training pairs",
+            title=title,
+            xticks=[row["pairs"] for row in rows],
+            xticklabels=[f"{row['pairs']:,}" for row in rows],
+        )
+        axis.minorticks_off()
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color=GREY, linewidth=0.5)
+    axes[0].set_ylabel("verification accuracy (%)")
+    handles = {}
+    for axis in axes:
+        artists, labels = axis.get_legend_handles_labels()
+        handles |= dict(zip(labels, artists, strict=True))
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=3
+    )
+    return figure
+
+
+def _draw_reading(axis, rows, drawers, different_pairs, place):
+    """One reading of ours, with intervals; readings stand side by side."""
+    found = [
+        (row["pairs"] * 1.03 ** (place - 1.5), reading)
+        for row in rows
+        for reading in row["readings"]
+        if (reading["drawers"] == "lake") == (drawers == "lake")
+        and reading["different_pairs"] == different_pairs
+    ]
+    if not found:
+        return
+    accuracy = 100 * np.array([reading["accuracy"] for _, reading in found])
+    bounds = 100 * np.array([reading["ci95"] for _, reading in found])
+    axis.errorbar(
+        [x for x, _ in found],
+        accuracy,
+        np.abs(bounds - accuracy[:, np.newaxis]).T,
+        fmt="o" if different_pairs == "anywhere" else "s",
+        color=BLUE,
+        markerfacecolor=BLUE if drawers == "lake" else "white",
+        capsize=2,
+        linestyle="none",
+        label=f"ours: {DRAWERS[drawers]}, {different_pairs.replace('_', ' ')}",
+    )
 
 
 def draw_search(runs: list[dict]) -> Figure:

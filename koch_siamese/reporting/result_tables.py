@@ -118,11 +118,13 @@ class Table:
         results: keys and values of a result, such as its protocol.
         rows: in their order.
         columns: which of `RARE_COLUMNS` it has.
+        figure: the file of a chart of its rows, if there is one.
     """
 
     results: Mapping[str, object]
     rows: tuple[Row, ...]
     columns: tuple[str, ...] = ()
+    figure: str | None = None
 
     def select(self, row: Row, results: Results) -> dict[str, dict]:
         """The results of a row, one for each seed, by their files' names.
@@ -197,6 +199,7 @@ def _make_table(table):
         table["results"],
         tuple(Row(**row) for row in table["rows"]),
         tuple(table.get("columns", ())),
+        table.get("figure"),
     )
 
 

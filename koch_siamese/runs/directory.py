@@ -1,6 +1,7 @@
 """A run's directory: its files, and which training it belongs to."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from koch_siamese.data.image_files import find_images
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import write_result, write_text
-from koch_siamese.runs.settings import Settings
+from koch_siamese.runs.settings import Settings, get_end
 
 
 class Run:
@@ -72,7 +73,9 @@ class Run:
         """Creates the directory, or checks that it is of the same training.
 
         A training that never finished an epoch may be started again with other
-        settings, such as after a mistake.
+        settings, such as after a mistake; one that did may be given more (or
+        fewer) epochs, patience or minutes, where its steps are the same with
+        them.
 
         Args:
             settings: of the training.
@@ -84,11 +87,13 @@ class Run:
         """
         text = format_flags(settings)
         recipe = self.read_recipe()
-        if self.flags.exists() and self.list_checkpoints():
+        resumes = self.flags.exists() and self.list_checkpoints()
+        if resumes:
             self._require_same(settings)
-            if recipe or not flagfile:
+            if self.read_settings() == settings and (recipe or not flagfile):
                 return
-        if not flagfile or Path(flagfile) != self.flags:
+        is_named = flagfile and Path(flagfile) == self.flags
+        if not (is_named or (resumes and recipe)):
             recipe = flagfile
         if recipe:
             text = f"# {recipe}\n{text}"
@@ -101,15 +106,23 @@ class Run:
 
     def _require_same(self, settings):
         # Flags that are newer than the run have their defaults there.
-        before = format_flags(self.read_settings()).splitlines()
+        before = self.read_settings()
+        free = {name: getattr(settings, name) for name in get_end(settings)}
+        before = format_flags(dataclasses.replace(before, **free)).splitlines()
         asked = format_flags(settings).splitlines()
         pairs = zip(before, asked, strict=True)
         changed = [(was, now) for was, now in pairs if was != now]
         if changed:
             was, now = (" ".join(lines) for lines in zip(*changed, strict=True))
+            advice = "Give another --workdir, or delete that one."
+            if now == f"--epochs={settings.epochs}":
+                advice = (
+                    "Its learning rate falls to 0 by then: to train on, give "
+                    f"another --workdir and --init={self.model}."
+                )
             raise InputError(
                 f"--workdir={self.path} holds a run with {was}; asked for "
-                f"{now}. Give another --workdir, or delete that one."
+                f"{now}. {advice}"
             )
 
     def _not_writable(self, error):

@@ -390,6 +390,13 @@ class Settings(
             )
 
 
+def get_end(settings: Settings) -> tuple[str, ...]:
+    """The settings that say when a training ends, and change no step of it."""
+    if settings.optimizer == "layerwise_sgd" or settings.schedule == "constant":
+        return ("epochs", "patience", "max_minutes")
+    return ("patience", "max_minutes")
+
+
 def format_value(value) -> str:
     """Formats the value of a setting as a flag has it."""
     if isinstance(value, tuple):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from koch_siamese.errors import InputError
+from koch_siamese.sampling.pairs import CharacterIndex
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,6 +146,44 @@ def sample_trials(
         )
     index = TrialIndex.from_labels(character, alphabet, drawer, ways, shots)
     return index.sample(num_trials, rng)
+
+
+def sample_tutorial_trials(
+    character: np.ndarray,
+    *,
+    num_trials: int,
+    ways: int,
+    rng: np.random.Generator,
+) -> Trials:
+    """Draws trials as the tutorial's source does, to compare with its log.
+
+    Not a test of recognition: both drawings of the query's character are drawn
+    with replacement, so that they may be the same one, and a wrong character
+    may occur twice.
+
+    Args:
+        character: int `[num_drawings]`, the labels of drawings.
+        num_trials: how many trials.
+        ways: candidates in each, at least 1.
+        rng: decides everything.
+
+    Raises:
+        InputError: there are fewer than two characters.
+    """
+    index = CharacterIndex.from_labels(character, np.zeros_like(character))
+    index.require(2, 1)
+    num_characters = len(index.num_drawings)
+    own = rng.integers(num_characters, size=(num_trials, 1))
+    others = rng.integers(1, num_characters, size=(num_trials, ways))
+    candidates = (own + others) % num_characters
+    answer = rng.integers(ways, size=num_trials)
+    candidates[np.arange(num_trials), answer] = own[:, 0]
+
+    def draw(characters):
+        offset = rng.integers(index.num_drawings[characters])
+        return index.drawings[index.first_drawing[characters] + offset]
+
+    return Trials(draw(own[:, 0]), draw(candidates)[..., np.newaxis], answer)
 
 
 def _tables_by_alphabet(character, alphabet, drawer):

@@ -96,3 +96,36 @@ def test_curves_name_the_best_epoch(tmp_path):
     figures.save_figure(figure, path, tmp_path / "tensorboard")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_verification_stands_beside_the_papers():
+    reading = {"accuracy": 0.9, "ci95": [0.89, 0.92]}
+    readings = [
+        reading | {"drawers": "lake", "different_pairs": "anywhere"},
+        reading
+        | {"drawers": "own", "different_pairs": "within_alphabet"}
+        | {"accuracy": 0.8, "ci95": [0.79, 0.81]},
+    ]
+    row = {"published": 90.61, "pairs": 30_000, "distorted": False}
+    figure = charts.draw_verification(
+        [
+            row | {"readings": readings},
+            row | {"pairs": 90_000, "published": 91.54, "readings": []},
+            row | {"distorted": True, "published": 91.9, "readings": []},
+        ]
+    )
+    left, right = figure.axes
+    paper, *ours = left.lines
+    np.testing.assert_array_equal(paper.get_ydata(), [90.61, 91.54])
+    assert 90 in [y for line in ours for y in line.get_ydata()]
+    bars = [path for x in left.collections for path in x.get_segments()]
+    np.testing.assert_allclose(
+        sorted(bar[:, 1].tolist() for bar in bars), [[79, 81], [89, 92]]
+    )
+    assert len(right.lines) == 1
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "Koch et al. 2015",
+        "ours: Lake's drawers, anywhere",
+        "ours: drawers 17 to 20, within alphabet",
+    ]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from koch_siamese.errors import InputError
 from koch_siamese.runs import results
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.settings import Settings
+from koch_siamese.runs.settings import Settings, get_end
 from koch_siamese.training.checkpoints import save_checkpoint
 
 
@@ -20,16 +21,37 @@ def test_directory_belongs_to_one_training(tmp_path):
         run.claim(Settings(seed=2))
 
 
+def test_a_training_may_be_given_another_end_that_changes_no_step(tmp_path):
+    run = Run(tmp_path)
+    settings = Settings(schedule="constant", epochs=3)
+    run.claim(settings, "experiments/some.flags")
+    save_checkpoint(run, 1, {}, lambda path: path.write_text("model"))
+    longer = dataclasses.replace(settings, epochs=5, patience=9)
+    run.claim(longer)
+    assert run.read_settings() == longer
+    assert run.read_recipe() == "experiments/some.flags"
+    with pytest.raises(InputError, match="with --seed=0; asked for --seed=1"):
+        run.claim(dataclasses.replace(longer, seed=1))
+    assert get_end(Settings(optimizer="layerwise_sgd")) == get_end(longer)
+
+    run = Run(tmp_path / "cosine")
+    run.claim(Settings(epochs=3))
+    save_checkpoint(run, 1, {}, lambda path: path.write_text("model"))
+    run.claim(Settings(epochs=3, max_minutes=2.0))
+    with pytest.raises(InputError, match=r"falls to 0 by then: .* --init="):
+        run.claim(Settings(epochs=4, max_minutes=2.0))
+
+
 def test_flags_that_came_later_have_their_defaults(tmp_path):
     run = Run(tmp_path)
     run.claim(Settings())
     save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
     lines = run.flags.read_text().splitlines()
-    older = [x for x in lines if not x.startswith("--max_minutes=")]
+    older = [x for x in lines if not x.startswith("--depth=")]
     run.flags.write_text("\n".join(older))
     run.claim(Settings())
-    with pytest.raises(InputError, match=r"with --max_minutes=0\.0; asked for"):
-        run.claim(Settings(max_minutes=1.0))
+    with pytest.raises(InputError, match="with --depth=1; asked for"):
+        run.claim(Settings(depth=2))
 
 
 def test_a_run_tells_its_recipe(tmp_path):

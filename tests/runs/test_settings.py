@@ -125,4 +125,4 @@ def test_distortions_of_characters_are_of_groups():
 
 def test_settings_offer_only_known_protocols():
     offered = Settings.__dataclass_fields__["protocols"].metadata["choices"]
-    assert set(offered) == set(PROTOCOLS) - {"mnist"}
+    assert set(offered) == set(PROTOCOLS) - {"mnist", "tutorial"}

@@ -12,6 +12,7 @@ from koch_siamese.sampling.trials import (
     TrialIndex,
     build_drawing_table,
     sample_trials,
+    sample_tutorial_trials,
 )
 
 CHARACTERS = make_characters((4, 6, 5), num_drawers=4)
@@ -158,3 +159,25 @@ def test_an_index_draws_what_searching_each_alphabet_did():
     )
     np.testing.assert_array_equal(trials.support, again.support)
     np.testing.assert_array_equal(trials.query, again.query)
+
+
+def test_trials_of_the_tutorial_may_show_the_query_itself():
+    character = np.repeat(np.arange(5), 2)
+    trials = sample_tutorial_trials(
+        character, num_trials=4000, ways=3, rng=np.random.default_rng(0)
+    )
+    assert trials.support.shape == (4000, 3, 1)
+    shown = character[trials.support[..., 0]]
+    own = character[trials.query][:, np.newaxis]
+    is_answer = np.arange(3) == trials.answer[:, np.newaxis]
+    np.testing.assert_array_equal(shown == own, is_answer)
+    # Of two drawings every second answer is the query itself, and two wrong
+    # characters of four are the same one in a quarter of trials.
+    answers = trials.support[..., 0][is_answer]
+    assert abs((answers == trials.query).mean() - 1 / 2) < 0.03
+    wrong = shown[~is_answer].reshape(-1, 2)
+    assert abs((wrong[:, 0] == wrong[:, 1]).mean() - 1 / 4) < 0.03
+    with pytest.raises(InputError, match="2 different characters"):
+        sample_tutorial_trials(
+            np.zeros(4, int), num_trials=1, ways=2, rng=np.random.default_rng(0)
+        )

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from koch_siamese.errors import InputError
 from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
@@ -177,3 +178,55 @@ def test_muon_is_the_same_after_saving_and_loading(tmp_path):
     np.testing.assert_array_equal(
         model.get_weights()[0], loaded.get_weights()[0]
     )
+
+
+def test_momentum_rises_by_steps():
+    model = build_two_layers()
+    optimizer = build_optimizer(
+        learning_rates=(0.0,), l2=(0.0,), momentums=(0.9,), ramp_steps=8
+    )
+    optimizer.build(model.trainable_variables)
+    for step, momentum in ((0, 0.5), (2, 0.6), (8, 0.9), (99, 0.9)):
+        for velocity in optimizer.velocities:
+            velocity.assign(np.ones(velocity.shape))
+        optimizer.iterations.assign(step)
+        before = [float(np.squeeze(x)) for x in model.get_weights()]
+        after = apply(optimizer, model, [1, 1, 1, 1])
+        assert np.subtract(after, before) == pytest.approx(
+            [momentum] * 4, abs=1e-6
+        )
+
+
+def test_values_of_layers_are_variables_that_a_compiled_step_follows():
+    model, optimizer = build_two_layers(), build_optimizer(momentums=(0.5,))
+    optimizer.build(model.trainable_variables)
+    gradients = [keras.ops.ones_like(x) for x in model.trainable_variables]
+
+    @tf.function
+    def step():
+        optimizer.apply(gradients, model.trainable_variables)
+
+    step()
+    traces = step.experimental_get_tracing_count()
+    rates = next(x for x in optimizer.variables if "learning_rates" in x.path)
+    rates.assign([0.0, 0.0])
+    for velocity in optimizer.velocities:
+        velocity.assign(np.zeros(velocity.shape))
+    before = model.get_weights()
+    step()
+    assert step.experimental_get_tracing_count() == traces
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_optimizers_of_before_the_values_were_variables_are_loaded():
+    model, optimizer = build_two_layers(), build_optimizer()
+    apply(optimizer, model, [1, 2, 3, 4])
+    store = {}
+    optimizer.save_own_variables(store)
+    older = {str(i): store[str(i)] for i in range(len(store) - 3)}
+    loaded = build_optimizer()
+    loaded.build(model.trainable_variables)
+    loaded.load_own_variables(older)
+    for one, other in zip(optimizer.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
