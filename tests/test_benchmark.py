@@ -88,7 +88,7 @@ def test_operations_of_a_profile_by_kind():
 @pytest.mark.parametrize(
     ("compiled", "kind"),
     [
-        (False, "dense layers"),
+        (False, "products of matrices (dense layers, spectra)"),
         pytest.param(
             True,
             steps.COMPILED,
@@ -290,8 +290,8 @@ def test_levers_put_the_other_way(quick, monkeypatch):
     assert measure(workloads, "all", quick, **changes)["all"] > 0
 
 
-def test_first_convolution_put_the_other_way(quick):
-    row = "lever_first_convolution"
+@pytest.mark.parametrize("row", ["lever_first_convolution", "lever_spectral"])
+def test_levers_of_the_papers_network_put_the_other_way(quick, row):
     assert measure(ours.WORKLOADS, row, quick, side="otherwise")[row] > 0
 
 

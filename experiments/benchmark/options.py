@@ -23,6 +23,7 @@ LEVERS = (
     "lever_muon",
     "lever_no_tuning",
     "lever_steps_per_execution",
+    "lever_spectral",
     "lever_first_convolution",
 )
 PLAIN = ("start", "growth")  # without TensorFlow

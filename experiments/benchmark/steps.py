@@ -28,7 +28,7 @@ KINDS = {
     "Conv2DBackpropFilter": "gradients of filters",
     "Conv2DBackpropInput": "gradients of inputs",
     "Conv2D": "convolutions",
-    "MatMul": "dense layers",
+    "MatMul": "products of matrices (dense layers, spectra)",
     "Pool": "pooling",
 }
 COMPILED = "compiled by XLA (warp, normalisation, distances)"
@@ -133,6 +133,8 @@ def wait(tensor):
 def count_multiply_adds(model: keras.Model, *, training: bool = False) -> int:
     """Multiply-adds of convolutions and dense layers in a row, for one image.
 
+    Of a convolution as it is defined, however it is computed.
+
     Training adds the backward pass: two products of the size of the forward
     one for each layer, one for the gradient of its weights and one for that of
     its input, which the first layer does not need.
@@ -230,12 +232,14 @@ LEVERS = {
     },
     "lever_no_tuning": {"training.builders.make_batches": _make_tuned},
     "lever_steps_per_execution": _compile_with(steps_per_execution=10),
+    "lever_spectral": {"training.builders._is_spectral": lambda _: False},
     "lever_first_convolution": {
         "models.embeddings.layers.Conv2D": PatchConvolution
     },
 }
 # Settings of both sides, where they are not groups in bfloat16.
 SETTINGS = {
+    "lever_spectral": {"sampling": "pairs"},
     "lever_whole_step_by_xla": {"precision": "float32"},
     "lever_muon": {"precision": "bfloat16", "optimizer": "muon"},
     "lever_first_convolution": {"sampling": "pairs"},

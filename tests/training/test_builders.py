@@ -113,7 +113,7 @@ def test_rates_by_relative_updates(glyphs_dir):
 
 
 def test_wrong_numbers_of_deviations_are_refused():
-    with pytest.raises(InputError, match="4 layers .* got 3 layer_stddevs"):
+    with pytest.raises(InputError, match=r"4 layers .* got 3 layer_stddevs"):
         build(layer_stddevs=(0.1, 0.2, 0.3))
 
 
