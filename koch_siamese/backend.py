@@ -14,12 +14,14 @@ def import_tensorflow():
 
     It writes them to the file of standard error, before any log level is in
     force. The import takes seconds: call this when the flags are known to be
-    right.
+    right. With JAX, TensorFlow need not be installed.
 
     Raises:
         InputError: `KERAS_BACKEND` is unknown or not installed.
     """
     _check_backend()
+    if not has_tensorflow():
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     standard_error = os.dup(2)
@@ -30,6 +32,11 @@ def import_tensorflow():
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
+
+
+def has_tensorflow() -> bool:
+    """Tells whether TensorFlow is installed; JAX can train without it."""
+    return importlib.util.find_spec("tensorflow") is not None
 
 
 def _check_backend():

@@ -56,7 +56,8 @@ def test_ablation_is_without_one_lever(name, levers):
 
 
 @pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
-def test_flagfile_trains(path, glyphs_dir):
+def test_flagfile_trains(path, glyphs_dir, monkeypatch):
+    monkeypatch.setattr(builders, "NUM_MEASURED_PAIRS", 8)
     settings, _ = read_flagfile(path)
     # Small batches and few units: the paper's network takes long for 128 pairs.
     *_, units = builders.get_layer_sizes(settings)
@@ -71,6 +72,10 @@ def test_flagfile_trains(path, glyphs_dir):
     characters = characters.resized(settings.image_size)
     keras.utils.clear_session()
     siamese = builders.build_model(settings)
+    if settings.relative_updates:
+        settings = builders.convert_relative_updates(
+            settings, siamese, characters
+        )
     trainer = builders.build_trainer(settings, siamese)
     before = [np.array(weight) for weight in siamese.trainable_weights]
     trainer.fit(

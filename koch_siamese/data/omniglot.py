@@ -1,10 +1,18 @@
 """Omniglot through TFDS: drawers recovered, and the known splits."""
 
+import dataclasses
+import os
+from collections.abc import Callable
+
 import numpy as np
 
 from koch_siamese.data.characters import Characters, read_examples
 from koch_siamese.errors import InputError
+from koch_siamese.images import IMAGE_SIZE, WHITE
 from koch_siamese.sampling.lake import list_lake_drawers
+
+# The name of a file of `pack_characters`, which --data_dir may have instead.
+PACKED = "omniglot.npz"
 
 # Lake et al. 2015: the alphabets of the official 20 runs.
 OFFICIAL_TEST_ALPHABETS = (
@@ -120,7 +128,44 @@ def select_lake_drawers(characters: Characters) -> Characters:
     return characters.select(chosen)
 
 
-def load_split(builder, split: str, background: str = "original") -> Characters:
+def pack_characters(characters: dict[str, Characters], path: str | os.PathLike):
+    """Writes Omniglot into one file, which `read_packed` reads.
+
+    Args:
+        characters: of `read_characters`, by the TFDS split.
+        path: of the file, `.npz`.
+    """
+    arrays = {}
+    for split, drawings in characters.items():
+        for field in dataclasses.fields(drawings):
+            arrays[f"{split}/{field.name}"] = getattr(drawings, field.name)
+        arrays[f"{split}/images"] = np.packbits(drawings.images > 0, axis=-1)
+    np.savez_compressed(path, **arrays)
+
+
+def read_packed(path: str | os.PathLike, split: str) -> Characters:
+    """Reads a split of a file of `pack_characters`; needs no TensorFlow.
+
+    Raises:
+        InputError: the file does not have the split.
+    """
+    with np.load(path) as arrays:
+        if f"{split}/images" not in arrays:
+            raise InputError(f"{path} does not have Omniglot's {split!r}.")
+        images = arrays[f"{split}/images"]
+        images = np.unpackbits(images, axis=-1, count=IMAGE_SIZE) * WHITE
+        labels = {
+            field.name: arrays[f"{split}/{field.name}"]
+            for field in dataclasses.fields(Characters)
+            if field.name != "images"
+        }
+    labels["alphabet_names"] = tuple(labels["alphabet_names"].tolist())
+    return Characters(images.astype(np.uint8), **labels)
+
+
+def load_split(
+    read: Callable[[str], Characters], split: str, background: str = "original"
+) -> Characters:
     """The characters to train on, to choose by, or to test on.
 
     Training is on background alphabets, testing on the official ten, and
@@ -128,7 +173,7 @@ def load_split(builder, split: str, background: str = "original") -> Characters:
     names none). Alphabets are found by name.
 
     Args:
-        builder: the official builder, prepared.
+        read: reads a TFDS split, such as `read_characters` of a builder.
         split: `training`, `validation` or `test`; or `evaluation`, validation
             and test together.
         background: `original` (30 alphabets), `small1` or `small2` (five each)
@@ -139,9 +184,9 @@ def load_split(builder, split: str, background: str = "original") -> Characters:
         InputError: the data are not the official ones.
     """
     if split == "training":
-        characters = read_characters(builder, BACKGROUNDS[background])
+        characters = read(BACKGROUNDS[background])
     else:
-        evaluation = read_characters(builder, "test")
+        evaluation = read("test")
         names = {evaluation.alphabet_names[i] for i in evaluation.alphabet}
         missing = sorted(set(OFFICIAL_TEST_ALPHABETS) - names)
         if missing:

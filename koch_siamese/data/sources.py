@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import numpy as np
 
@@ -57,8 +58,9 @@ class DataSource:
             return self._load_folder(split)
         self._refuse_images()
         if name == "omniglot":
-            builder = downloads.prepare_omniglot(self.data_dir, self.manual_dir)
-            return omniglot.load_split(builder, split, self.background)
+            return omniglot.load_split(
+                self._get_omniglot_reader(), split, self.background
+            )
         if name == "glyphs":
             builder = downloads.prepare_glyphs(
                 config or "default", self.data_dir
@@ -67,6 +69,13 @@ class DataSource:
             return _read_glyphs(builder, split)
         builder = downloads.prepare_labelled(self.dataset, self.data_dir)
         return tfds_images.load_labelled(builder, split)
+
+    def _get_omniglot_reader(self):
+        packed = Path(self.data_dir or ".", omniglot.PACKED)
+        if self.data_dir and packed.exists():
+            return functools.partial(omniglot.read_packed, packed)
+        builder = downloads.prepare_omniglot(self.data_dir, self.manual_dir)
+        return functools.partial(omniglot.read_characters, builder)
 
     def _refuse_images(self):
         """TFDS would write its files among them."""

@@ -10,6 +10,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from koch_siamese.backend import has_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_margins
 from koch_siamese.images import WHITE
@@ -321,7 +322,7 @@ def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
             figure.savefig(path, dpi=120)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}.") from error
-    if tensorboard:
+    if tensorboard and has_tensorflow():
         import tensorflow as tf
 
         writer = tf.summary.create_file_writer

@@ -12,7 +12,7 @@ from pathlib import Path
 from koch_siamese.version import __version__
 
 # What measuring itself writes in the project, on which no number depends.
-WRITTEN_PATHS = ("experiments/results", "*.md")
+WRITTEN_PATHS = ("experiments/results", "*.md", "*.png")
 
 
 def describe_origin() -> dict[str, object]:

@@ -266,6 +266,12 @@ class OptimizerSettings:
         choices=("cosine", "constant"),
     )
     steps_per_epoch: int = setting(200, "Batches in an epoch.", low=1)
+    steps_per_call: int = setting(
+        1,
+        "With KERAS_BACKEND=jax, for a GPU: steps that it runs in one call, "
+        "on drawings that it keeps. A divisor of --steps_per_epoch.",
+        low=1,
+    )
     epochs: int = setting(7, "The largest number of epochs.", low=1)
     patience: int = setting(
         20,
@@ -492,6 +498,11 @@ def _check_batches(settings):
 
 def _check_optimizer(settings):
     """Refuses what the paper's SGD does not have, and what only it has."""
+    if settings.steps_per_epoch % settings.steps_per_call:
+        raise InputError(
+            f"--steps_per_call={settings.steps_per_call} must divide "
+            f"--steps_per_epoch={settings.steps_per_epoch}."
+        )
     if settings.optimizer != "layerwise_sgd":
         _require_defaults(
             settings,

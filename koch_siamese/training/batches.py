@@ -1,13 +1,15 @@
-"""Endless tf.data streams of distorted pairs, and of groups.
+"""Endless streams of distorted pairs, and of groups.
 
-NumPy decides which drawings and which distortions; tf.data moves the pixels. A
-batch is a pure function of (seed, step): the same on any device, in a first or
-a resumed run.
+NumPy decides which drawings and which distortions, in a sampler; tf.data moves
+the pixels. A batch is a pure function of (seed, step): the same on any device,
+in a first or a resumed run.
 """
 
 import dataclasses
 import functools
 import weakref
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +28,26 @@ from koch_siamese.sampling.pairs import (
 )
 
 
-def make_pairs(
+class Batch(NamedTuple):
+    """What a sampler draws for a step.
+
+    Attributes:
+        drawings: int64 `[num]`, indices of drawings; of pairs the second half
+            are the partners of the first.
+        matrices: float32 `[num, 2, columns]`, their distortions.
+        labels: float32 `[num / 2]`, 1 = same, 0 = different, of pairs; int32
+            `[num]`, the character, of groups.
+    """
+
+    drawings: np.ndarray
+    matrices: np.ndarray
+    labels: np.ndarray
+
+
+Sampler = Callable[[int], Batch]  # from the step
+
+
+def build_pair_sampler(
     characters: Characters,
     *,
     batch_size: int,
@@ -35,9 +56,8 @@ def make_pairs(
     within_alphabet: float = 1.0,
     num_pairs: int = 0,
     num_copies: int = 0,
-    first_step: int = 0,
-):
-    """An endless tf.data.Dataset of batches of distorted pairs.
+) -> Sampler:
+    """Builds what draws batches of distorted pairs.
 
     Args:
         characters: drawings to sample from.
@@ -50,13 +70,6 @@ def make_pairs(
         num_copies: distorted copies of each pair of a fixed set, always the
             same ones (section 4.1 has 8); 48 bytes of memory for each, more
             if `ranges` has waves.
-        first_step: the step to begin with, when a training is resumed.
-
-    Returns:
-        A dataset of `(inputs, same)`: `inputs` has `first` and `second`, uint8
-        `[batch, height, width, 1]`, and `first_matrices` and
-        `second_matrices`, float32 `[batch, 2, columns]`; `same` is float32
-        `[batch]`.
 
     Raises:
         InputError: characters do not suffice, or a set not for a batch.
@@ -78,14 +91,38 @@ def make_pairs(
             index, batch_size, rng, within_alphabet
         )
         matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
-        return np.concatenate([first, second]), matrices, same
+        return Batch(np.concatenate([first, second]), matrices, same)
 
-    batches = _make_batches(characters.images, sample, first_step)
-    return batches.map(_part_twins)
+    return sample
 
 
-def _part_twins(images, matrices, same):
-    """Names the first and the second half of a batch."""
+def make_pairs(characters: Characters, *, first_step: int = 0, **arguments):
+    """An endless tf.data.Dataset of batches of distorted pairs.
+
+    Args:
+        characters: drawings to sample from.
+        first_step: the step to begin with, when a training is resumed.
+        **arguments: of `build_pair_sampler`.
+
+    Returns:
+        A dataset of `(inputs, same)`, see `name_pairs`; images are uint8
+        `[batch, height, width, 1]`.
+    """
+    sampler = build_pair_sampler(characters, **arguments)
+    return make_dataset(characters.images, sampler, name_pairs, first_step)
+
+
+def name_pairs(images, matrices, same):
+    """Names the parts of a batch of pairs for the model that trains.
+
+    Args:
+        images: `[2 * batch, ...]`, images, or indices of drawings.
+        matrices, same: as in `Batch`.
+
+    Returns:
+        inputs: `first`, `second`, `first_matrices` and `second_matrices`.
+        same: as it is.
+    """
     half = same.shape[0]
     inputs = {
         "first": images[:half],
@@ -102,7 +139,7 @@ def _take_pairs(pair_set, step, batch_size, ranges):
     matrices = _sample_copies(
         ranges, len(pair_set.same), pair_set.num_copies, pair_set.seed
     )[copy, pair]
-    return (
+    return Batch(
         np.concatenate([pair_set.first[pair], pair_set.second[pair]]),
         np.concatenate([matrices[:, 0], matrices[:, 1]]),
         pair_set.same[pair],
@@ -125,7 +162,7 @@ def _sample_copies(ranges, num_pairs, num_copies, seed):
     return np.reshape(copies, (1 + num_copies, num_pairs, 2, 2, -1))
 
 
-def make_groups(
+def build_group_sampler(
     characters: Characters,
     *,
     num_characters: int,
@@ -134,21 +171,14 @@ def make_groups(
     ranges: AffineRanges,
     character_ranges: AffineRanges = DISTORTIONS["none"],
     within_alphabet: float = 1.0,
-    first_step: int = 0,
-):
-    """An endless tf.data.Dataset of groups of distorted drawings.
+) -> Sampler:
+    """Builds what draws groups of distorted drawings.
 
-    Arguments are those of `sample_group` and `make_pairs`, but for
+    Arguments are those of `sample_group` and `build_pair_sampler`, but for
 
     Args:
         character_ranges: further distortions, of which all drawings of a
             character in a group have the same: together another character.
-
-    Returns:
-        A dataset of `(inputs, character)`: `inputs` has `images`, uint8
-        `[batch, height, width, 1]`, and `matrices`, float32 `[batch, 2,
-        columns]`; `character` is int32 `[batch]`, with a batch of
-        `num_characters * num_drawings`.
     """
     index = _build_index(characters, num_characters, num_drawings)
 
@@ -160,12 +190,14 @@ def make_groups(
         matrices = sample_affine_matrices(ranges, len(drawings), rng)
         shared = sample_affine_matrices(character_ranges, num_characters, rng)
         matrices = compose(np.repeat(shared, num_drawings, 0), matrices)
-        return drawings, matrices, character
+        return Batch(drawings, matrices, character)
 
-    def arrange(images, matrices, character):
-        return {"images": images, "matrices": matrices}, character
+    return sample
 
-    return _make_batches(characters.images, sample, first_step).map(arrange)
+
+def name_groups(images, matrices, character):
+    """Names the parts of a group, `images` and `matrices`; see `name_pairs`."""
+    return {"images": images, "matrices": matrices}, character
 
 
 def _build_index(characters, num_characters, num_drawings):
@@ -176,10 +208,20 @@ def _build_index(characters, num_characters, num_drawings):
     return index
 
 
-def _make_batches(images, sample, first_step):
-    """Endless (images, matrices, labels), a pure function of the step.
+def make_dataset(
+    images: np.ndarray, sample: Sampler, name: Callable, first_step: int = 0
+):
+    """An endless tf.data.Dataset of the batches of a sampler.
 
-    `sample(step)` returns drawings, matrices and labels, all of fixed shapes.
+    Args:
+        images: uint8 `[num_drawings, height, width]`.
+        sample: of `build_pair_sampler` or `build_group_sampler`.
+        name: `name_pairs` or `name_groups`.
+        first_step: the step to begin with, when a training is resumed.
+
+    Returns:
+        A dataset of what `name` returns, of uint8 images `[num, height, width,
+        1]`.
     """
     import tensorflow as tf
 
@@ -214,7 +256,8 @@ def _make_batches(images, sample, first_step):
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     # What is made of a dataset holds it, as does an iterator.
     steps.images = holder
-    return steps.map(make_batch, num_parallel_calls=2).with_options(options)
+    batches = steps.map(make_batch, num_parallel_calls=2)
+    return batches.with_options(options).map(name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

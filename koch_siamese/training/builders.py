@@ -1,6 +1,8 @@
 """Builds the batches, the models and the trainer that Settings ask for."""
 
 import dataclasses
+import itertools
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -26,7 +28,7 @@ from koch_siamese.models.siamese import (
 from koch_siamese.models.warp import AffineWarp, warp
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.distortions import DISTORTIONS
-from koch_siamese.training import batches, losses
+from koch_siamese.training import batches, chunks, losses
 from koch_siamese.training.optimizers import (
     ConvolutionMuon,
     LayerwiseSGD,
@@ -37,39 +39,61 @@ NUM_MEASURED_PAIRS = 1024  # of which relative updates are measured
 
 
 def make_batches(settings: Settings, training: Characters, first_step: int = 0):
-    """The batches of a training, as an endless tf.data.Dataset.
+    """The batches of a training, an endless stream.
 
     Groups are smaller than asked for where there are not as many characters,
     or drawings of each.
+
+    Returns:
+        A tf.data.Dataset; with several steps per call, a generator of chunks,
+        see `chunks.make_chunks`.
     """
+    sampler = build_sampler(settings, training)
+    name = NAMES[settings.sampling]
+    if settings.steps_per_call > 1:
+        return chunks.make_chunks(
+            sampler, name, first_step, settings.steps_per_call
+        )
+    return batches.make_dataset(
+        training.images, sampler, name, first_step
+    ).prefetch(4)
+
+
+NAMES = {"pairs": batches.name_pairs, "groups": batches.name_groups}
+
+
+def sample_batches(settings: Settings, training: Characters):
+    """The same without end as NumPy arrays, a step at a time."""
+    sampler = build_sampler(settings, training)
+    for step in itertools.count():
+        drawings, matrices, labels = sampler(step)
+        images = training.images[drawings][..., np.newaxis]
+        yield NAMES[settings.sampling](images, matrices, labels)
+
+
+def build_sampler(settings: Settings, training: Characters) -> batches.Sampler:
+    """Builds what draws the batches of a training."""
     arguments = {
         "seed": settings.seed,
         "ranges": DISTORTIONS[settings.distortion],
         "within_alphabet": settings.within_alphabet,
-        "first_step": first_step,
     }
     if settings.sampling == "pairs":
-        dataset = batches.make_pairs(
+        return batches.build_pair_sampler(
             training,
             batch_size=settings.batch_size,
             num_pairs=settings.num_pairs,
             num_copies=settings.num_copies,
             **arguments,
         )
-    else:
-        dataset = batches.make_groups(
-            training,
-            num_characters=min(
-                settings.group_characters, training.num_characters
-            ),
-            num_drawings=min(
-                settings.group_drawings,
-                np.unique(training.character, return_counts=True)[1].min(),
-            ),
-            character_ranges=DISTORTIONS[settings.character_distortion],
-            **arguments,
-        )
-    return dataset.prefetch(4)
+    counts = np.unique(training.character, return_counts=True)[1]
+    return batches.build_group_sampler(
+        training,
+        num_characters=min(settings.group_characters, len(counts)),
+        num_drawings=min(settings.group_drawings, counts.min()),
+        character_ranges=DISTORTIONS[settings.character_distortion],
+        **arguments,
+    )
 
 
 def build_model(settings: Settings) -> keras.Model:
@@ -184,9 +208,30 @@ def _load_initial(settings):
     return model
 
 
-def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
-    """The compiled model that learns from `make_batches`."""
-    trainer = _build_uncompiled_trainer(settings, siamese)
+def build_trainer(
+    settings: Settings,
+    siamese: keras.Model,
+    training: Characters | None = None,
+) -> keras.Model:
+    """The compiled model that learns from `make_batches`.
+
+    Args:
+        settings: of the training.
+        siamese: the model to train.
+        training: the characters to train on, which a model of several steps
+            per call keeps.
+    """
+    if settings.steps_per_call > 1:
+        if keras.backend.backend() != "jax":
+            raise InputError(
+                f"--steps_per_call={settings.steps_per_call} needs "
+                f"KERAS_BACKEND=jax; it is {keras.backend.backend()}."
+            )
+        drawings = chunks.ResidentDrawings.of(training.images)
+        trainer = _build_uncompiled_trainer(settings, siamese, drawings)
+        trainer = chunks.ChunkedModel(trainer.input, trainer.output)
+    else:
+        trainer = _build_uncompiled_trainer(settings, siamese)
     if settings.distribute == "multiworker":
         from koch_siamese.training.distribution import DistributedModel
 
@@ -196,11 +241,25 @@ def build_trainer(settings: Settings, siamese: keras.Model) -> keras.Model:
     return trainer
 
 
-def _build_uncompiled_trainer(settings, siamese):
-    build = (
-        build_pair_model if settings.sampling == "pairs" else build_group_model
+def load_trainer(path: Path, training: Characters) -> keras.Model:
+    """Loads a trainer as of a checkpoint, with its optimizer.
+
+    Args:
+        path: of its `.keras` file.
+        training: the characters to train on.
+    """
+    trainer = keras.models.load_model(path)
+    for layer in trainer.layers:
+        if isinstance(layer, chunks.ResidentDrawings):
+            layer.place(training.images)
+    return trainer
+
+
+def _build_uncompiled_trainer(settings, siamese, drawings=None):
+    build = {"pairs": build_pair_model, "groups": build_group_model}
+    return build[settings.sampling](
+        siamese, settings.image_size, get_fill_value(settings), drawings
     )
-    return build(siamese, settings.image_size, get_fill_value(settings))
 
 
 def _build_loss(settings):
@@ -265,7 +324,7 @@ def measure_gradients(
     ]
     weights = [ops.convert_to_numpy(kernel) for kernel in kernels]
     trainer.fit(
-        make_batches(settings, training),
+        sample_batches(settings, training),
         steps_per_epoch=num_batches,
         shuffle=False,
         verbose=0,
@@ -304,12 +363,21 @@ def _build_optimizer(settings):
 
 
 def build_pair_model(
-    siamese: keras.Model, image_size: int, fill_value: float = float(WHITE)
+    siamese: keras.Model,
+    image_size: int,
+    fill_value: float = float(WHITE),
+    drawings: keras.Layer | None = None,
 ) -> keras.Model:
-    """What `batches.make_pairs` trains: the siamese model behind a warp.
+    """What learns from batches of pairs: the siamese model behind a warp.
 
     Both twins pass the embedding as one batch: one set of convolutions, and
     one set of batch statistics.
+
+    Args:
+        siamese: the model to train.
+        image_size: side of the images in pixels.
+        fill_value: of the warp, see `AffineWarp`.
+        drawings: a layer from indices to images, if inputs are indices.
 
     Returns:
         A model from `{"first", "second", "first_matrices", "second_matrices"}`
@@ -317,13 +385,15 @@ def build_pair_model(
     """
     warp = AffineWarp(fill_value)
     inputs = {
-        name: keras.Input((image_size, image_size, 1), name=name)
+        name: _make_input(name, image_size, drawings)
         for name in ("first", "second")
     } | {
         name: keras.Input((2, None), name=name)
         for name in ("first_matrices", "second_matrices")
     }
     images = ops.concatenate([inputs["first"], inputs["second"]])
+    if drawings:
+        images = drawings(images)
     matrices = ops.concatenate(
         [inputs["first_matrices"], inputs["second_matrices"]]
     )
@@ -332,19 +402,33 @@ def build_pair_model(
     return keras.Model(inputs, get_head(siamese)(first, second))
 
 
+def _make_input(name, image_size, drawings):
+    """Of images, or of indices of drawings."""
+    if drawings:
+        return keras.Input((), dtype="int32", name=name)
+    return keras.Input((image_size, image_size, 1), name=name)
+
+
 def build_group_model(
-    siamese: keras.Model, image_size: int, fill_value: float = float(WHITE)
+    siamese: keras.Model,
+    image_size: int,
+    fill_value: float = float(WHITE),
+    drawings: keras.Layer | None = None,
 ) -> keras.Model:
-    """What `batches.make_groups` trains: all pairs of warped drawings.
+    """What learns from groups: all pairs of warped drawings.
+
+    Arguments are those of `build_pair_model`.
 
     Returns:
         A model from `{"images", "matrices"}` to the logits of all pairs of
         the batch, `[batch, batch]`.
     """
-    images = keras.Input((image_size, image_size, 1), name="images")
+    images = _make_input("images", image_size, drawings)
     matrices = keras.Input((2, None), name="matrices")
-    warp = AffineWarp(fill_value)
-    features = get_embedding(siamese)(warp(images, matrices))
+    warped = AffineWarp(fill_value)(
+        drawings(images) if drawings else images, matrices
+    )
+    features = get_embedding(siamese)(warped)
     logits = get_head(siamese)(
         ops.expand_dims(features, 1), ops.expand_dims(features, 0)
     )
@@ -409,14 +493,14 @@ def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
 
 
 def example_pairs(
-    inputs: dict, labels, fill_value: float = float(WHITE), num_pairs: int = 24
+    inputs: dict, labels, num_pairs: int = 24, fill_value: float = float(WHITE)
 ):
     """Some pairs of a batch as the network sees them, distorted.
 
     Args:
-        inputs, labels: a batch of `make_pairs` or `make_groups`.
-        fill_value: of the distortion.
+        inputs, labels: a batch of `make_batches`.
         num_pairs: how many pairs at most.
+        fill_value: of the distortion, see `AffineWarp`.
 
     Returns:
         first, second: float32 `[num_pairs, height, width]`.

@@ -3,20 +3,27 @@
 import contextlib
 import json
 import os
+import sys
+import typing
 
 import keras
-import tensorflow as tf
 
 from koch_siamese.errors import InputError
 
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+
+def make_strategy(name: str) -> "tf.distribute.Strategy | None":
     """The strategy that a training runs under.
 
     Args:
         name: `none`; `mirrored`, all GPUs of this machine, or all its logical
             CPU devices; `multiworker`, the machines of `TF_CONFIG`, of which
             each runs the same command.
+
+    Returns:
+        None for `none`.
 
     Raises:
         InputError: `multiworker` without a usable `TF_CONFIG`; Keras computes
@@ -27,12 +34,14 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             f"--distribute={name} is TensorFlow's, and KERAS_BACKEND is "
             f"{keras.backend.backend()}: leave one of them out."
         )
+    if name == "none":
+        return None
+    import tensorflow as tf
+
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
-    if name == "multiworker":
-        _check_cluster()
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.get_strategy()
+    _check_cluster()
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _check_cluster():
@@ -60,9 +69,9 @@ def _check_cluster():
         )
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
+def is_chief(strategy: "tf.distribute.Strategy | None") -> bool:
     """Whether this process is the one that writes files."""
-    resolver = strategy.cluster_resolver
+    resolver = strategy and strategy.cluster_resolver
     return resolver is None or not resolver.task_id
 
 
@@ -75,16 +84,22 @@ def other_workers():
     """
     try:
         yield
-    except (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-    ) as error:
+    except Exception as error:
+        if not _is_end_of_another(error):
+            raise
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"Another worker has stopped ({reason}): give the same commands "
             "again on all of them to resume."
         ) from error
+
+
+def _is_end_of_another(error):
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return errors is not None and isinstance(
+        error,
+        errors.UnavailableError | errors.AbortedError | errors.CancelledError,
+    )
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
@@ -102,6 +117,8 @@ class DistributedModel(keras.Model):
 
     def _make_function(self, step_function):
         """One step on every device; the logs are their mean."""
+        import tensorflow as tf
+
         strategy = self.distribute_strategy
 
         @tf.function(reduce_retracing=True)

@@ -1,15 +1,16 @@
 """Training: the one callable behind the command line, notebooks and tests."""
 
+import contextlib
 import json
 import os
 import sys
+import typing
 from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from koch_siamese.backend import make_deterministic
+from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
 from koch_siamese.evaluation.protocols import PROTOCOLS, Evaluator
@@ -28,6 +29,9 @@ from koch_siamese.training.checkpoints import (
     load_state,
 )
 from koch_siamese.training.finalize import finalize
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
 
 # Section 4.2 validates on four drawers; embedding all 20 after each epoch
 # would cost a CPU more than it tells.
@@ -166,7 +170,7 @@ def train(
     validation: tuple[Characters, Trials] | None = None,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    strategy: tf.distribute.Strategy | None = None,
+    strategy: "tf.distribute.Strategy | None" = None,
 ) -> dict:
     """Trains up to the end, from wherever a run stands.
 
@@ -177,7 +181,7 @@ def train(
         validation: of `make_validation`, if that has been made.
         callbacks: called after an epoch is stored; `logs` has
             `one_shot_accuracy`.
-        strategy: of `distribution.make_strategy`, if not the default one.
+        strategy: of `distribution.make_strategy`.
 
     Returns:
         The state of the run: `epoch`, the epochs trained; `best_epoch` and
@@ -211,7 +215,8 @@ def _fit(settings, run, training, trainer, state, callbacks):
         settings, training, state["epoch"] * settings.steps_per_epoch
     )
     examples = builders.example_pairs(
-        *next(iter(batches)), builders.get_fill_value(settings)
+        *next(builders.sample_batches(settings, training)),
+        fill_value=builders.get_fill_value(settings),
     )
     figures.save_figure(
         figures.draw_pairs(*examples),
@@ -224,14 +229,17 @@ def _fit(settings, run, training, trainer, state, callbacks):
             epochs=settings.epochs,
             initial_epoch=state["epoch"],
             shuffle=False,  # the batches are; Keras would warn
-            steps_per_epoch=settings.steps_per_epoch,
+            steps_per_epoch=settings.steps_per_epoch // settings.steps_per_call,
             verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                *callbacks,
-                keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-                keras.callbacks.TerminateOnNaN(),
-            ],
+            callbacks=[*callbacks, *_make_callbacks(run)],
         )
+
+
+def _make_callbacks(run):
+    """Keras' own callbacks, of which TensorBoard's needs TensorFlow."""
+    yield keras.callbacks.TerminateOnNaN()
+    if has_tensorflow():
+        yield keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)
 
 
 def load_training(settings: Settings, source: DataSource) -> Characters:
@@ -259,13 +267,13 @@ def _check_protocols(settings, source):
 
 def _build_or_load(settings, checkpoint, training, strategy):
     """What validates and is stored, and its trainer, as of the last epoch."""
-    with (strategy or tf.distribute.get_strategy()).scope():
+    with strategy.scope() if strategy else contextlib.nullcontext():
         if checkpoint:
             path, state = checkpoint
             print(
                 f"Resuming after epoch {state['epoch']} of {settings.epochs}."
             )
-            trainer = keras.models.load_model(path)
+            trainer = builders.load_trainer(path, training)
             siamese = build_siamese(get_embedding(trainer), get_head(trainer))
         else:
             siamese = builders.build_model(settings)
@@ -275,5 +283,5 @@ def _build_or_load(settings, checkpoint, training, strategy):
                 )
                 rates = format_value(settings.layer_learning_rates)
                 print(f"--layer_learning_rates={rates} by relative updates.")
-            trainer = builders.build_trainer(settings, siamese)
+            trainer = builders.build_trainer(settings, siamese, training)
     return builders.build_evaluation_model(settings, siamese), trainer

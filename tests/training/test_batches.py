@@ -7,7 +7,8 @@ from conftest import make_characters
 
 from koch_siamese.errors import InputError
 from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
-from koch_siamese.training.batches import make_groups, make_pairs
+from koch_siamese.training import batches
+from koch_siamese.training.batches import make_pairs
 
 CHARACTERS = make_characters((3, 4, 5), num_drawers=3)
 
@@ -16,8 +17,12 @@ def make(kind, **changes):
     arguments = {"seed": 3, "ranges": DISTORTIONS["paper"]} | changes
     if kind == "pairs":
         return make_pairs(CHARACTERS, batch_size=6, **arguments)
-    return make_groups(
+    first_step = arguments.pop("first_step", 0)
+    sampler = batches.build_group_sampler(
         CHARACTERS, num_characters=3, num_drawings=2, **arguments
+    )
+    return batches.make_dataset(
+        CHARACTERS.images, sampler, batches.name_groups, first_step
     )
 
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import zipfile
 
+import numpy as np
 import optuna
 import pytest
 from conftest import assert_one_line, call, drop_logs
@@ -71,6 +72,24 @@ def test_ranges_are_the_papers():
     assert high.filters == (256, 256, 256)
     # 35 - 19 = 16, 8 - 2 = 6, 3 - 2 = 1: a first kernel of 20 leaves just 3s.
     assert high.kernel_sizes == (20, 3, 3)
+
+
+def test_ranges_of_relative_updates_are_those_of_the_rates():
+    gradients = (1.0, 0.25, 0.25, 2e-4, 4e-3)
+    settings = dataclasses.replace(
+        PAPER, relative_updates=True, layer_learning_rates=(0.01,)
+    )
+    for is_high, rate in ((False, 1e-4), (True, 1e-1)):
+        found = suggest_settings(Edge(is_high), settings, False, gradients)
+        np.testing.assert_allclose(
+            np.divide(found.layer_learning_rates, gradients), rate, rtol=1e-12
+        )
+    # An update of 0.01 is a rate of 50 in the dense layer: beyond its range.
+    point = to_point(settings, False, gradients)
+    rates = [point[f"learning_rate_{i}"] for i in range(5)]
+    np.testing.assert_allclose(rates, (0.01, 0.01, 0.01, 2e-5, 4e-4))
+    with pytest.raises(InputError, match="--relative_updates are of one"):
+        require_searchable(settings, search_network=True)
 
 
 def test_images_that_are_too_small_are_told():
