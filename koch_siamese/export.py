@@ -19,6 +19,7 @@ from absl import flags
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
+from koch_siamese.runs.path_flags import define_path
 
 # The formats, and what must be installed for them beyond the package's needs.
 FORMATS = {
@@ -27,7 +28,7 @@ FORMATS = {
     "onnx": ("onnx", "onnxruntime", "tf2onnx"),
 }
 
-OUTPUT = flags.DEFINE_string(
+OUTPUT = define_path(
     "output", None, "The folder to write; a new one, or an empty one."
 )
 FORMATS_WANTED = flags.DEFINE_list(

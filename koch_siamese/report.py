@@ -17,6 +17,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.reporting import charts, figures, result_tables
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, read_flagfile
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_whole
 from koch_siamese.runs.settings import get_end
 
@@ -26,7 +27,7 @@ ADD = flags.DEFINE_multi_string(
 CHECK = flags.DEFINE_bool(
     "check", False, "Write nothing; fail if a document is not up to date."
 )
-RESULTS = flags.DEFINE_string(
+RESULTS = define_path(
     "results", "experiments/results", "The folder of result files."
 )
 DOCUMENTS = flags.DEFINE_list(
@@ -34,7 +35,7 @@ DOCUMENTS = flags.DEFINE_list(
     ["README.md", "experiments/README.md", "koch_siamese/models/pretrained.md"],
     "Markdown files with <!-- report: TABLE --> and <!-- end of report -->.",
 )
-TABLES = flags.DEFINE_string(
+TABLES = define_path(
     "tables", "experiments/tables.json", "What the tables hold."
 )
 
@@ -189,7 +190,7 @@ def main():
     """Adds results, or writes tables from them."""
     _require_there()
     if ADD.value:
-        for path in ADD.value:
+        for path in map(Path.expanduser, map(Path, ADD.value)):
             _add(path)
         return
     tables = result_tables.load_tables(Path(TABLES.value))

@@ -19,8 +19,9 @@ from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import define_flags, read_flags
+from koch_siamese.runs.path_flags import define_path
 
-WORKDIR = flags.DEFINE_string(
+WORKDIR = define_path(
     "workdir", "runs/search", "Directory of the search and of its runs."
 )
 NUM_RUNS = flags.DEFINE_integer(

@@ -9,16 +9,13 @@ that was interrupted resumes when the same command is given again.
 
 import sys
 
-from absl import flags
-
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import define_flags, find_flagfiles, read_flags
+from koch_siamese.runs.path_flags import define_path
 
-WORKDIR = flags.DEFINE_string(
-    "workdir", "runs/quickstart", "The run's directory."
-)
+WORKDIR = define_path("workdir", "runs/quickstart", "The run's directory.")
 
 define_flags()
 

@@ -1,57 +1,64 @@
-"""Says whether two drawings show the same character.
+"""Says whether two images show the same character.
 
 python -m koch_siamese.verify --model=FILE --first=A.png --second=B.png
 """
 
+import dataclasses
 import json
+from pathlib import Path
 
 from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
+from koch_siamese.runs.path_flags import define_path
 
-FIRST = flags.DEFINE_string("first", None, "A drawing.")
-SECOND = flags.DEFINE_string("second", None, "Another drawing.")
-JSON = flags.DEFINE_bool("json", False, "Print a line of JSON.")
-cli.define_model_flags()
-cli.define_crop_flag()
+FIRST = define_path("first", None, "An image.")
+SECOND = define_path("second", None, "Another image.")
+FIGURE = define_path(
+    "figure", None, "Draw both images, as they are read, into this PNG file."
+)
+cli.define_recognizer_flags()
+
+
+def _check_flags():
+    from koch_siamese.data.image_files import require_path
+
+    if not (FIRST.value and SECOND.value):
+        raise InputError(
+            "Two images are expected: give --first=FILE and --second=FILE."
+        )
+    cli.check_figure(FIGURE.value)
+    for path in (FIRST.value, SECOND.value):
+        require_path(path)
 
 
 def main():
     """Prints same or different, and how sure that is."""
-    if not (FIRST.value and SECOND.value):
-        raise InputError(
-            "Two drawings are expected: give --first=FILE and --second=FILE."
-        )
-    model_path = cli.model_path(default="pretrained")
-    first, second = map(cli.read_drawing, (FIRST.value, SECOND.value))
+    _check_flags()
     import_tensorflow()
-    import numpy as np
+    recognizer = cli.load_recognizer()
+    verdict = recognizer.verify(
+        [FIRST.value], [SECOND.value], flags.FLAGS.threshold
+    )[0]
+    if flags.FLAGS.json:
+        print(json.dumps(dataclasses.asdict(verdict)))
+    else:
+        from koch_siamese.reporting.text import format_verdict
 
-    from koch_siamese.models import loading
-    from koch_siamese.models.scorer import SiameseScorer
-    from koch_siamese.models.siamese import get_thresholds
-    from koch_siamese.models.thresholds import compute_probability
+        print(format_verdict(verdict))
+    if verdict.threshold is None:
+        cli.note(
+            "the model has no thresholds, so its score is not judged: give "
+            "--threshold, or use Recognizer.calibrate."
+        )
+    if FIGURE.value:
+        from koch_siamese.reporting import figures
 
-    model = loading.load_model(model_path)
-    thresholds = get_thresholds(model)
-    scorer = SiameseScorer(model)
-    embeddings = scorer.embed(np.stack([first, second]))
-    score = float(scorer.score(embeddings[:1], embeddings[1:])[0])
-    threshold = thresholds.same if thresholds else 0.0
-    verdict = {
-        "same": score >= threshold,
-        "probability": compute_probability(score, thresholds),
-        "score": score,
-        "threshold": threshold,
-    }
-    if JSON.value:
-        print(json.dumps(verdict))
-        return
-    from koch_siamese.reporting.text import format_verdict
-
-    print(format_verdict(verdict))
+        drawings = [recognizer.read(x) for x in (FIRST.value, SECOND.value)]
+        picture = figures.draw_verdict(*drawings, verdict)
+        figures.save_figure(picture, Path(FIGURE.value))
 
 
 if __name__ == "__main__":

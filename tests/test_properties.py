@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from koch_siamese.data.image_files import read_drawing
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_credit, wilson_interval
+from koch_siamese.inference import storage
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.reporting.result_tables import load_results, load_tables
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
@@ -230,7 +231,8 @@ def test_result_files_by_hand_are_read_or_refused_in_a_line(content):
 
 
 def make_gallery(path):
-    Gallery(("a", "b"), np.ones((2, 3), np.float32), "model").save(path)
+    gallery = Gallery(("a", "b"), np.ones((2, 3), np.float32))
+    storage.write(path, storage.Stored(gallery, "model", True), None)
     return path
 
 
@@ -256,7 +258,7 @@ def read_any(path):
     """Reads a file as what it is by its suffix; whether it could be."""
     try:
         if path.suffix == ".npz":
-            Gallery.load(path, "model")
+            storage.read(path)
         else:
             assert read_drawing(path, crop=True).shape == (105, 105)
         return True
@@ -270,7 +272,7 @@ def fuzz(folder, num_inputs, seed):
     image = draw(40, (5, 5, 30, 35))
     kinds = [
         save(image, folder / f"a.{suffix}")
-        for suffix in ("png", "jpg", "gif", "bmp", "webp")
+        for suffix in ("png", "jpg", "gif", "bmp", "webp", "tif", "pgm")
     ]
     kinds.append(make_gallery(folder / "a.npz"))
     wholes = {path: path.read_bytes() for path in kinds}

@@ -34,6 +34,7 @@ from experiments.benchmark.options import (
 from koch_siamese import cli
 from koch_siamese.errors import InputError
 from koch_siamese.reporting.benchmark_table import Comparison
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.provenance import describe_origin
 from koch_siamese.runs.results import write_whole
 
@@ -58,13 +59,13 @@ TARGET = flags.DEFINE_float(
 THREADS = flags.DEFINE_integer(
     "threads", None, "Of each side. Default: as many as CPUs.", lower_bound=1
 )
-OUTPUT = flags.DEFINE_string(
+OUTPUT = define_path(
     "output",
     None,
     "The result file. Default: experiments/results/benchmark.json, or with "
     "--quick none.",
 )
-WORKDIR = flags.DEFINE_string(
+WORKDIR = define_path(
     "workdir", "runs/benchmark", "Where time_to_accuracy keeps its runs."
 )
 TABLES = Path("experiments/tables.json")

@@ -16,14 +16,15 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import app
 from PIL import Image
 from tqdm import tqdm
 
 from koch_siamese.reporting.text import format_markdown
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_result
 
-OUTPUT = flags.DEFINE_string("output", None, "A file for the result.")
+OUTPUT = define_path("output", None, "A file for the result.")
 
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 300

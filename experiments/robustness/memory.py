@@ -17,13 +17,14 @@ from absl import app, flags
 from koch_siamese.data import image_arrays
 from koch_siamese.data.characters import Characters
 from koch_siamese.images import IMAGE_SIZE, WHITE
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_result
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 
 MEGABYTES = flags.DEFINE_integer("megabytes", 20_000, "Images to train on.")
 STEPS = flags.DEFINE_integer("steps", 100, "Steps of training.")
-OUTPUT = flags.DEFINE_string("output", None, "A file for the result.")
+OUTPUT = define_path("output", None, "A file for the result.")
 
 NUM_DRAWERS = 20
 

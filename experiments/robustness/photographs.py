@@ -24,10 +24,11 @@ from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
 from koch_siamese.evaluation.metrics import wilson_interval
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.provenance import describe_origin
 
-OUTPUT = flags.DEFINE_string("output", "photographs", "A new folder.")
-MODEL = flags.DEFINE_string("model", "pretrained", "See classify.")
+OUTPUT = define_path("output", "photographs", "A new folder.")
+MODEL = define_path("model", "pretrained", "See classify.")
 SEED = flags.DEFINE_integer("seed", 2027, "Decides drawings and photographs.")
 NUM_SETS, WAYS = 20, 10
 

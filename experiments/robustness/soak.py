@@ -20,16 +20,15 @@ from pathlib import Path
 from absl import app, flags
 
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_result
 from koch_siamese.training.checkpoints import load_checkpoint
 
 MINUTES = flags.DEFINE_float("minutes", 120, "How long to train and kill.")
 SEED = flags.DEFINE_integer("seed", 0, "Decides the moments of the kills.")
-WORKDIR = flags.DEFINE_string("workdir", "runs/soak", "Where the runs go.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps data sets.")
-OUTPUT = flags.DEFINE_string(
-    "output", "experiments/results/soak.json", "The summary."
-)
+WORKDIR = define_path("workdir", "runs/soak", "Where the runs go.")
+DATA_DIR = define_path("data_dir", None, "Where TFDS keeps data sets.")
+OUTPUT = define_path("output", "experiments/results/soak.json", "The summary.")
 
 LONGEST_LIFE_SECONDS = 40
 LONGEST_END_SECONDS = 120  # from a signal to the end; more is a hang

@@ -1,9 +1,15 @@
-"""Reads image files as drawings."""
+"""Reads images as drawings."""
 
+import collections
+import functools
+import io
 import os
+import threading
+import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -17,15 +23,58 @@ from koch_siamese.data.cleaning import (
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
 
-MAX_PIXELS = 50_000_000
+# An image as a user has it: a path, a file's bytes, an open file, or pixels.
+ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
+
 MAX_SIDE = 1024  # larger images are first reduced to this
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+FORMATS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
+}
+HEIF_SUFFIXES = (".heic", ".heif")
+HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
+MAX_LISTED = 20  # complaints in one message
+CHANNELS = (1, 3, 4)
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # of deep grey values
 
+_max_pixels = 50_000_000
+_decoding = threading.Lock()  # filters of warnings belong to no thread
 
-def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
-    """Reads an image file as a drawing: dark ink on white paper.
+
+def limit_pixels(num: int):
+    """Sets how many pixels an image may have; what has more is refused."""
+    global _max_pixels
+    _max_pixels = num
+
+
+class SkippedFilesWarning(UserWarning):
+    """Tells of files of a folder that are not read.
+
+    Attributes:
+        folder: the folder.
+        counts: how many there are of each suffix, such as `{".txt": 2}`.
+    """
+
+    def __init__(self, folder: Path, counts: Mapping[str, int]):
+        """Makes the warning."""
+        self.folder, self.counts = folder, dict(counts)
+        listed = ", ".join(
+            f"{num} {x or 'others'}" for x, num in counts.items()
+        )
+        num = sum(counts.values())
+        text = f"{num} files in {str(folder)!r} are not read: {listed}."
+        if any(suffix in HEIF_SUFFIXES for suffix in counts):
+            text += f" HEIC images need {HEIF_EXTRA}."
+        super().__init__(text)
+
+
+def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
+    """Reads an image as a drawing: dark ink on white paper.
 
     The border, which is mostly paper, decides whether ink is darker or lighter
     than paper. Uneven light and noise are removed; what is black on white
@@ -33,7 +82,10 @@ def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
     frame. What is not square is centered on square paper.
 
     Args:
-        path: a PNG, JPEG, GIF, BMP or WebP file of any size and colors.
+        image: a path, the bytes of a file, an open binary file, a Pillow
+            image, or an array, uint8 `[height, width]` or `[height, width,
+            channels]`. Files are PNG, JPEG, GIF, BMP, WebP, TIFF, PGM, PPM or,
+            with the extra `heic`, HEIC. Any size and colors.
         crop: cut to the ink, and give it the size and the width of stroke that
             are usual in Omniglot.
 
@@ -41,30 +93,25 @@ def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
         uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, 0 = ink, 255 = white.
 
     Raises:
-        InputError: the file cannot be read as an image, has more than
-            MAX_PIXELS pixels, or shows no ink.
+        InputError: the image cannot be read, has more pixels than
+            `limit_pixels` allows, or shows no ink; or it is an array of another
+            dtype or shape.
     """
-    with warnings.catch_warnings():
+    with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            grey = _decode(Path(path))
+            grey = _decode(image)
         except InputError:
             raise
         except Exception as error:  # Pillow raises anything for broken files.
-            raise complaint(
-                path,
-                f"cannot be read ({_one_line(error)})",
-                f"an image of at most {MAX_PIXELS:,} pixels as "
-                f"{', '.join(FORMATS)}",
-                "save it again as PNG, or remove it",
-            ) from error
+            raise _explain(image, error) from error
     drawing, is_clean = clean(grey)
     drawing = thicken_hairlines(drawing)
     if crop or not is_clean:
         drawing = erase_specks(drawing)
     if drawing.min() > WHITE // 2:
         raise complaint(
-            path,
+            image,
             "is blank",
             "ink on paper that differs from it in brightness",
             "draw on it, or remove it",
@@ -74,22 +121,74 @@ def read_drawing(path: str | Path, crop: bool = False) -> np.ndarray:
     return fit_to_square(drawing, IMAGE_SIZE)
 
 
+@functools.cache
+def _get_formats() -> dict[str, tuple[str, ...]]:
+    """Suffixes by format, with those of the extra `heic` where it is there."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return FORMATS
+    pillow_heif.register_heif_opener()
+    return FORMATS | {"HEIF": HEIF_SUFFIXES}
+
+
+def get_suffixes() -> tuple[str, ...]:
+    """The suffixes of the files that are read, in lower case."""
+    return tuple(x for suffixes in _get_formats().values() for x in suffixes)
+
+
 def find_images(folder: str | Path) -> Iterator[Path]:
     """Finds image names in a folder, up to two folders deep.
 
     A quick look, hidden files included; `list_images` reads a user's folder.
     """
+    suffixes = get_suffixes()
     for pattern in ("*", "*/*", "*/*/*"):
         for file in Path(folder).glob(pattern):
-            if file.suffix.lower() in SUFFIXES:
+            if file.suffix.lower() in suffixes:
                 yield file
 
 
 def complaint(
-    path: str | Path, got: str, expected: str, mending: str
+    image: ImageLike, got: str, expected: str, mending: str
 ) -> InputError:
-    """The error that names a path, for a user to mend."""
-    return InputError(f"{str(path)!r} {got}: expected {expected}; {mending}.")
+    """The error that names an image or a folder, for a user to mend."""
+    name = describe(image)
+    return InputError(f"{name} {got}: expected {expected}; {mending}.")
+
+
+def describe(image: ImageLike) -> str:
+    """What an image is called in a message: its path, if it has one."""
+    if isinstance(image, str | os.PathLike):
+        return repr(str(image))
+    if isinstance(image, np.ndarray):
+        return f"An array of shape {image.shape}"
+    if isinstance(image, bytes):
+        return f"An image of {len(image)} bytes"
+    if isinstance(image, Image.Image):
+        return "A Pillow image"
+    if hasattr(image, "read"):
+        return repr(str(getattr(image, "name", "an open file")))
+    return f"What has the type {type(image).__name__}"
+
+
+def _explain(image, error):
+    is_path = isinstance(image, str | os.PathLike)
+    suffix = Path(image).suffix.lower() if is_path else ""
+    formats = _get_formats()
+    if suffix in HEIF_SUFFIXES and "HEIF" not in formats:
+        return complaint(
+            image,
+            "is a HEIC image, which needs an extra",
+            f"{HEIF_EXTRA}, or another format",
+            "install it, or save the image as JPEG",
+        )
+    return complaint(
+        image,
+        f"cannot be read ({_one_line(error)})",
+        f"an image of at most {_max_pixels:,} pixels as {', '.join(formats)}",
+        "save it again as PNG, or remove it",
+    )
 
 
 def _one_line(error):
@@ -99,29 +198,85 @@ def _one_line(error):
     return repr(text[:120])[1:-1] or type(error).__name__
 
 
-def _decode(path) -> np.ndarray:
+def _decode(image) -> np.ndarray:
     """Grey values, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
-    if not path.is_file():
-        raise OSError("it is not a file" if path.exists() else "no such file")
-    with Image.open(path, formats=FORMATS) as image:
-        if not 0 < image.width * image.height <= MAX_PIXELS:
-            raise complaint(
-                path,
-                f"has {image.width} x {image.height} pixels",
-                f"1 to {MAX_PIXELS:,} pixels",
-                "make it smaller",
-            )
-        image.draft(image.mode, (MAX_SIDE, MAX_SIDE))
-        upright = ImageOps.exif_transpose(image)
-        deep = upright.mode.startswith("I")
-        grey = _scale_deep(upright) if deep else _make_grey(upright)
+    if isinstance(image, np.ndarray):
+        return _to_grey(image, Image.fromarray(_check_array(image)))
+    if isinstance(image, Image.Image):
+        return _to_grey(image, image.copy())  # the user's stays as it is
+    file = image
+    if isinstance(image, bytes):
+        file = io.BytesIO(image)
+    elif isinstance(image, str | os.PathLike):
+        file = Path(image)
+        if not file.is_file():
+            is_there = file.exists()
+            raise OSError("it is not a file" if is_there else "no such file")
+    elif not hasattr(image, "read"):
+        raise complaint(
+            image,
+            "is no image",
+            "a path, bytes, an open file, a Pillow image or an array",
+            "convert it",
+        )
+    with Image.open(file, formats=tuple(_get_formats())) as opened:
+        return _to_grey(image, opened)
+
+
+def _check_array(array):
+    """An array as Pillow takes it: without a last axis of one channel.
+
+    Raises:
+        InputError: its dtype or shape is not that of an image, or its values
+            are those of a mask.
+    """
+    if array.dtype != np.uint8:
+        raise complaint(
+            array,
+            f"has the dtype {array.dtype}",
+            f"uint8, 0 = ink, {WHITE} = white",
+            f"multiply values of 0..1 by {WHITE}, and convert them",
+        )
+    is_image = array.ndim == 2 or (
+        array.ndim == 3 and array.shape[2] in CHANNELS
+    )
+    if not is_image:
+        raise complaint(
+            array,
+            "is no image",
+            "[height, width] or [height, width, channels], with 1, 3 or 4 "
+            "channels",
+            "give several images as a list",
+        )
+    if array.size and array.max() == 1:
+        raise complaint(
+            array,
+            "has no value above 1",
+            f"0 = ink, {WHITE} = white",
+            f"multiply it by {WHITE}",
+        )
+    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
+def _to_grey(name, image):
+    if not 0 < image.width * image.height <= _max_pixels:
+        raise complaint(
+            name,
+            f"has {image.width} x {image.height} pixels",
+            f"1 to {_max_pixels:,} pixels",
+            "make it smaller, or raise --max_pixels",
+        )
+    image.draft(image.mode, (MAX_SIDE, MAX_SIDE))
+    upright = ImageOps.exif_transpose(image)
+    deep = upright.mode.startswith(("I", "F"))
+    grey = _scale_deep(upright) if deep else _make_grey(upright)
     scale = min(1, MAX_SIDE / max(grey.size))
     size = [max(1, round(scale * side)) for side in grey.size]
     return np.asarray(resize(grey, size), np.float32)
 
 
 def _scale_deep(image):
-    values = np.asarray(image, np.float64)
+    values = np.nan_to_num(np.asarray(image, np.float64)).clip(0)
     largest = values.max()
     scale = min([x for x in FULL_SCALES if x >= largest], default=largest)
     return Image.fromarray((WHITE * (values / scale)).astype(np.float32))
@@ -161,8 +316,9 @@ def _contrast(image):
 def list_images(path: str | Path) -> list[Path]:
     """Finds the image files of a folder and its folders, or the file itself.
 
-    Hidden files and folders, and files that have no image's suffix, are left
-    out of a folder. A file is taken whatever its suffix. Links are followed.
+    Hidden files and folders are left out, as are files that have no image's
+    suffix; a `SkippedFilesWarning` counts these. A file is taken whatever its
+    suffix. Links are followed.
 
     Returns:
         The paths, sorted by folder and name.
@@ -170,26 +326,69 @@ def list_images(path: str | Path) -> list[Path]:
     Raises:
         InputError: there is no such path, or no image in it.
     """
+    require_path(path)
     root = Path(path)
     if root.is_file():
         return [root]
-    if not root.is_dir():
+    suffixes, found = get_suffixes(), []
+    skipped = collections.Counter()
+    for file in _walk(root):
+        if file.suffix.lower() in suffixes and file.is_file():
+            found.append(file)
+        else:
+            skipped[file.suffix.lower()] += 1
+    if not found:
+        there = ""
+        if skipped:
+            there = f" ({SkippedFilesWarning(root, skipped)})"
+        raise complaint(
+            path,
+            f"has no images{there}",
+            f"files that end in {', '.join(suffixes)}",
+            "put some there, or give another folder",
+        )
+    if skipped:
+        counts = dict(sorted(skipped.items()))
+        warnings.warn(SkippedFilesWarning(root, counts), stacklevel=2)
+    return sorted(found, key=lambda file: file.parts)
+
+
+def require_path(path: str | Path):
+    """Checks that there is a file or a folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not Path(path).exists():
         raise complaint(
             path, "does not exist", "an image or a folder", "check the name"
         )
-    found = [
-        file
-        for file in _walk(root)
-        if file.suffix.lower() in SUFFIXES and file.is_file()
-    ]
-    if not found:
-        raise complaint(
-            path,
-            "has no images",
-            f"files that end in {', '.join(SUFFIXES)}",
-            "put some there, or give another folder",
-        )
-    return sorted(found, key=lambda file: file.parts)
+
+
+def normalize_name(name: str) -> str:
+    """A name in Unicode's composed form (NFC), in which names are compared.
+
+    A Mac decomposes names of files: there an umlaut is two characters.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def raise_complaints(errors: list[InputError], num: int):
+    """Raises what is wrong with some of `num` images as one error.
+
+    Raises:
+        InputError: there are errors; the first `MAX_LISTED` are told.
+    """
+    if not errors:
+        return
+    if len(errors) == 1:
+        raise errors[0]
+    listed = " ".join(map(str, errors[:MAX_LISTED]))
+    more = len(errors) - MAX_LISTED
+    rest = f" And {more} more." if more > 0 else ""
+    raise InputError(
+        f"{len(errors)} of {num} images cannot be used: {listed}{rest}"
+    )
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """Loads and splits a folder of images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,25 @@ from tqdm import tqdm
 
 from koch_siamese.data.characters import SPLITS, Characters
 from koch_siamese.data.image_arrays import make_images
-from koch_siamese.data.image_files import complaint, list_images, read_drawing
+from koch_siamese.data.image_files import (
+    MAX_LISTED,
+    complaint,
+    list_images,
+    normalize_name,
+    raise_complaints,
+    read_drawing,
+)
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE
 
 MIN_CHARACTERS = 10  # fewer would leave one to validate or to test on
 SPLIT_SEED = 0
 MAX_SILENT_IMAGES = 200  # more are read with a progress bar
+# Names of folders that hold parts of one data set, not alphabets.
+SPLIT_NAMES = {
+    *("train", "training", "val", "valid", "validation", "dev"),
+    *("test", "testing", "eval", "evaluation"),
+}
 
 
 def load_folder(
@@ -30,32 +43,60 @@ def load_folder(
 
     Returns:
         The characters, and the name of each: its folder's or file's, after
-        `alphabet/` where there are alphabets. `character` indexes the names,
-        in sorted order; `drawer` counts a character's files. Without
-        alphabets, one that is named like the folder.
+        `alphabet/` where there are alphabets, in Unicode's composed form.
+        `character` indexes the names, in sorted order; `drawer` counts a
+        character's files. Without alphabets, one that is named like the folder.
 
     Raises:
-        InputError: there are no images, one of them cannot be read, or layouts
-            are mixed.
+        InputError: there are no images, some of them cannot be read, layouts
+            are mixed, or the folders are splits of one data set.
     """
     files = list_images(path)
     labels = _read_labels(Path(path), files)
+    order = sorted(range(len(files)), key=labels.__getitem__)
+    images = _read_images([files[i] for i in order], crop)
+    characters, names = make_characters([labels[i] for i in order], images)
+    if len(files[0].relative_to(path).parts) < 3:
+        names = tuple(name.partition("/")[2] for name in names)
+    return characters, names
+
+
+def _read_images(files, crop):
+    images = make_images((len(files), IMAGE_SIZE, IMAGE_SIZE))
+    # None: shown on a terminal alone.
+    is_quiet = True if len(files) <= MAX_SILENT_IMAGES else None
+    errors = []
+    for image, file in zip(
+        images, tqdm(files, "Reading images", disable=is_quiet), strict=True
+    ):
+        try:
+            image[:] = read_drawing(file, crop)
+        except InputError as error:
+            errors.append(error)
+    raise_complaints(errors, len(files))
+    return images
+
+
+def make_characters(
+    labels: Sequence[tuple[str, str]], images: np.ndarray
+) -> tuple[Characters, tuple[str, ...]]:
+    """Makes characters of labelled images.
+
+    Args:
+        labels: the alphabet and the character of each image, sorted.
+        images: uint8 `[num, height, width]`.
+
+    Returns:
+        As `load_folder`, names being `alphabet/character`.
+    """
     names = sorted(set(labels))
     alphabets = sorted({alphabet for alphabet, _ in names})
-    rank = {alphabet: place for place, alphabet in enumerate(alphabets)}
     index = {name: place for place, name in enumerate(names)}
     character = np.array([index[label] for label in labels])
-    order = np.argsort(character, kind="stable")
-    character = character[order]
-    # None: shown on a terminal alone.
-    is_quiet = True if len(order) <= MAX_SILENT_IMAGES else None
-    progress = tqdm(order, "Reading images", disable=is_quiet)
+    rank = {alphabet: place for place, alphabet in enumerate(alphabets)}
     alphabet = np.array([rank[name] for name, _ in names])
     number = np.arange(len(names)) - np.searchsorted(alphabet, alphabet) + 1
-    place = np.arange(len(files)) - np.searchsorted(character, character)
-    images = make_images((len(order), IMAGE_SIZE, IMAGE_SIZE))
-    for image, file in zip(images, progress, strict=True):
-        image[:] = read_drawing(files[file], crop)
+    place = np.arange(len(labels)) - np.searchsorted(character, character)
     characters = Characters(
         images=images,
         character=character.astype(np.int32),
@@ -64,16 +105,19 @@ def load_folder(
         drawer=(place + 1).astype(np.int32),
         alphabet_names=tuple(alphabets),
     )
-    is_layered = len(files[0].relative_to(path).parts) == 3
-    return characters, tuple(
-        f"{alphabet}/{name}" if is_layered else name for alphabet, name in names
-    )
+    return characters, tuple("/".join(name) for name in names)
 
 
 def _read_labels(root, files):
     """The alphabet and the character that each file's path tells."""
     if root.is_file():
-        return [(root.resolve().parent.name, root.stem)]
+        labels = [(root.resolve().parent.name, root.stem)]
+    else:
+        labels = _read_layout(root, files)
+    return [tuple(map(normalize_name, label)) for label in labels]
+
+
+def _read_layout(root, files):
     inner = [file.relative_to(root).parts for file in files]
     depths = {len(parts): parts for parts in reversed(inner)}
     if len(depths) > 1 or max(depths) > 3:
@@ -86,14 +130,39 @@ def _read_labels(root, files):
             "move the files that differ",
         )
     if len(inner[0]) == 3:
-        return [parts[:2] for parts in inner]
+        labels = [parts[:2] for parts in inner]
+        _check_alphabets(root, set(labels))
+        return labels
     folder = root.resolve().name
     if len(inner[0]) == 2:
         return [(folder, parts[0]) for parts in inner]
     return [(folder, file.stem) for file in files]
 
 
-def split_characters(characters: Characters, split: str) -> Characters:
+def _check_alphabets(root, names):
+    """Refuses parts of one data set as alphabets."""
+    parts = {}
+    for alphabet, name in sorted(names):
+        if alphabet.casefold() in SPLIT_NAMES:
+            parts.setdefault(alphabet, set()).add(name)
+    if len(parts) < 2:
+        return
+    shared = set.intersection(*parts.values())
+    if shared:
+        found = ", ".join(map(repr, parts))
+        raise complaint(
+            root,
+            f"has the folders {found} with {len(shared)} names in common, "
+            f"such as {min(shared)!r}, which look like parts of one data set",
+            "alphabets, whose characters differ",
+            f"give one part, such as {str(root / min(parts))!r}, or rename "
+            "the folders",
+        )
+
+
+def split_characters(
+    characters: Characters, split: str, names: Sequence[str] = ()
+) -> Characters:
     """The part of the characters that serves to train, choose or test.
 
     Three in five characters train, one validates, one tests: of all, and give
@@ -104,6 +173,7 @@ def split_characters(characters: Characters, split: str) -> Characters:
     Args:
         characters: any drawings.
         split: `training`, `validation` or `test`.
+        names: of the characters, for messages.
 
     Returns:
         Characters with their labels kept.
@@ -118,7 +188,7 @@ def split_characters(characters: Characters, split: str) -> Characters:
     known, first, counts = np.unique(
         characters.character, return_index=True, return_counts=True
     )
-    _check_splittable(characters, first, counts)
+    _check_splittable([names[x] if names else str(x) for x in known], counts)
     rng = np.random.default_rng(SPLIT_SEED)
     # Neighbors of one alphabet, in any order, take the five turns.
     order = np.lexsort((rng.random(len(known)), characters.alphabet[first]))
@@ -128,16 +198,21 @@ def split_characters(characters: Characters, split: str) -> Characters:
     return characters.select(np.isin(characters.character, chosen))
 
 
-def _check_splittable(characters, first, counts):
+def _check_splittable(names, counts):
+    small = [name for name, num in zip(names, counts, strict=True) if num < 2]
+    problems = []
     if len(counts) < MIN_CHARACTERS:
-        raise InputError(
+        problems.append(
             f"There are {len(counts)} characters: expected at least "
             f"{MIN_CHARACTERS} to train, validate and test on; add some."
         )
-    if counts.min() < 2:
-        drawing = first[counts.argmin()]
-        name = characters.alphabet_names[characters.alphabet[drawing]]
-        raise InputError(
-            f"Character {characters.number[drawing]} of alphabet {name!r} has "
-            "1 drawing: expected at least 2 of each; add some or remove it."
+    if small:
+        listed = ", ".join(map(repr, small[:MAX_LISTED]))
+        more = len(small) - MAX_LISTED
+        rest = f" and {more} more" if more > 0 else ""
+        problems.append(
+            f"{len(small)} characters have 1 drawing ({listed}{rest}): "
+            "expected at least 2 of each; add some, or remove these characters."
         )
+    if problems:
+        raise InputError(" ".join(problems))

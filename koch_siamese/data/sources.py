@@ -96,14 +96,14 @@ class DataSource:
                 "DIR/character/*.png or DIR/alphabet/character/*.png."
             )
         if split == "all":
-            return self._folder
-        return image_folder.split_characters(self._folder, split)
+            return self._folder[0]
+        characters, names = self._folder
+        return image_folder.split_characters(characters, split, names)
 
     @functools.cached_property
     def _folder(self):
-        """All of its characters."""
-        characters, _ = image_folder.load_folder(self.data_dir, self.crop)
-        return characters
+        """All of its characters, and their names."""
+        return image_folder.load_folder(self.data_dir, self.crop)
 
 
 def load_characters(dataset: str, split: str, **options) -> Characters:

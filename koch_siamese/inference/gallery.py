@@ -1,10 +1,7 @@
-"""Embedded supports to recognize drawings by, and the answers they give."""
+"""Known characters as embeddings, and the answers they give to queries."""
 
-import contextlib
 import dataclasses
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -20,33 +17,40 @@ class Gallery:
     Attributes:
         names: the character of each drawing, `[num_drawings]`.
         embeddings: float32 `[num_drawings, dim]`.
-        fingerprint: of the model that made them, see
-            `siamese.compute_fingerprint`.
-        crop: whether the drawings were cut to their ink, as their queries
-            must then be.
     """
 
     names: tuple[str, ...]
     embeddings: np.ndarray
-    fingerprint: str
-    crop: bool = True
 
     @property
     def characters(self) -> tuple[str, ...]:
         """The names of the known characters, sorted."""
         return tuple(sorted(set(self.names)))
 
-    def add(self, names: Sequence[str], embeddings: np.ndarray) -> "Gallery":
-        """With further characters; one of a known name takes its place."""
-        kept = self.without(set(names) & set(self.names))
-        return dataclasses.replace(
-            self,
-            names=(*kept.names, *names),
-            embeddings=np.concatenate([kept.embeddings, embeddings]),
+    def add(
+        self,
+        names: Sequence[str],
+        embeddings: np.ndarray,
+        replace: bool = True,
+    ) -> "Gallery":
+        """Adds drawings.
+
+        Args:
+            names: the character of each.
+            embeddings: float32 `[num, dim]`.
+            replace: whether a known character has these drawings in place of
+                its own, or in addition to them.
+        """
+        kept = self
+        if replace:
+            kept = self.without(set(names) & set(self.names))
+        return Gallery(
+            (*kept.names, *names),
+            np.concatenate([kept.embeddings, embeddings]),
         )
 
     def without(self, characters: Sequence[str]) -> "Gallery":
-        """Without some characters.
+        """Removes some characters.
 
         Raises:
             InputError: one of them is not known.
@@ -54,123 +58,75 @@ class Gallery:
         unknown = sorted(set(characters) - set(self.names))
         if unknown:
             raise InputError(
-                f"The gallery has no character {unknown[0]!r} to remove; it "
-                f"has {len(self.characters)}: {_shorten(self.characters)}."
+                f"There is no character {unknown[0]!r} to remove; there are "
+                f"{len(self.characters)}: {_shorten(self.characters)}."
             )
+        if not characters:
+            return self
         kept = [i for i, x in enumerate(self.names) if x not in characters]
-        return dataclasses.replace(
-            self,
-            names=tuple(self.names[i] for i in kept),
-            embeddings=self.embeddings[kept],
+        return Gallery(
+            tuple(self.names[i] for i in kept), self.embeddings[kept]
         )
 
-    def save(self, path: str | os.PathLike):
-        """Writes an npz file, beside its place and then renamed.
 
-        Raises:
-            InputError: it cannot be written.
-        """
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez(
-                    file,
-                    names=np.array(self.names, str),
-                    embeddings=self.embeddings,
-                    fingerprint=np.array(self.fingerprint),
-                    crop=np.array(self.crop),
-                )
-            partial.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise InputError(
-                f"The gallery {path} cannot be written: {error}."
-            ) from error
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A known character as the answer to a query.
 
-    @classmethod
-    def load(
-        cls, path: str | os.PathLike, fingerprint: str, crop: bool = True
-    ) -> "Gallery":
-        """Reads what `save` wrote; nothing in the file is executed.
+    Attributes:
+        name: of the character.
+        score: a logit; the mean over its drawings.
+        probability: that query and character are the same, where as many
+            pairs are the same as are not; 0.5 at the model's threshold of
+            `same`. None where the model has no thresholds.
+    """
 
-        Args:
-            path: the npz file.
-            fingerprint: of the model that is going to use it.
-            crop: whether its queries are cut to their ink.
-
-        Raises:
-            InputError: it cannot be read, is no gallery, or one of another
-                model or of drawings that were cut otherwise.
-        """
-        try:
-            with (
-                Path(path).open("rb") as stream,
-                np.load(stream, allow_pickle=False) as file,
-            ):
-                gallery = cls(
-                    tuple(file["names"].tolist()),
-                    file["embeddings"],
-                    str(file["fingerprint"]),
-                    bool(file["crop"]),
-                )
-                gallery._check()
-        except OSError as error:
-            raise InputError(
-                f"The gallery {path} cannot be read: {error.strerror}. Give "
-                "a file that koch_siamese.classify wrote, or --support."
-            ) from error
-        except Exception as error:  # whatever NumPy makes of any bytes
-            raise InputError(
-                f"{path} is not a gallery of koch_siamese.classify: expected "
-                "the npz file that it wrote. Give another --gallery, or make "
-                "one with --support."
-            ) from error
-        if gallery.fingerprint != fingerprint:
-            raise InputError(
-                f"The gallery {path} was made by another model: use that "
-                "model, or give a new --gallery with --support."
-            )
-        if gallery.crop != crop:
-            made, got = "--crop", "--nocrop"
-            if crop:
-                made, got = got, made
-            raise InputError(
-                f"The gallery {path} was made with {made}; got {got}: give "
-                f"{made}, or a new --gallery with --support."
-            )
-        return gallery
-
-    def _check(self):
-        shape, dtype = self.embeddings.shape, self.embeddings.dtype
-        if len(shape) != 2 or shape[0] != len(self.names):
-            raise ValueError(f"embeddings have the shape {shape}")
-        if dtype != np.float32 or not np.isfinite(self.embeddings).all():
-            raise ValueError("embeddings are no finite float32 numbers")
+    name: str
+    score: float
+    probability: float | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a gallery says of one query.
+    """What is said of a query.
 
     Attributes:
-        character: the best character, or None for none of these.
-        best, runner_up: the two characters that score highest; `runner_up` is
-            None where the gallery has but one.
-        score, runner_up_score: their scores (logits; a mean over drawings).
-        probability: that query and `best` are the same character, where as
-            many pairs are as are not; 0.5 at the threshold of `same`.
-        threshold: what `score` must reach, or None if the model has none.
+        name: of the best candidate, or None for "none of these".
+        candidates: the characters that score highest, best first.
+        threshold: the score from which the best candidate is named, or None
+            if it always is.
     """
 
-    character: str | None
-    best: str
+    name: str | None
+    candidates: tuple[Candidate, ...]
+    threshold: float | None
+
+    @property
+    def best(self) -> Candidate:
+        """The best candidate, whether it is named or not."""
+        return self.candidates[0]
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The second candidate; None where there is but one."""
+        return self.candidates[1] if len(self.candidates) > 1 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether two images show the same character.
+
+    Attributes:
+        same: whether `score` reaches `threshold`; None without a threshold.
+        score: a logit; the higher, the more alike.
+        probability: as that of a `Candidate`.
+        threshold: the score from which a pair counts as the same, or None if
+            neither the model nor the caller has one.
+    """
+
+    same: bool | None
     score: float
-    probability: float
-    runner_up: str | None
-    runner_up_score: float | None
+    probability: float | None
     threshold: float | None
 
 
@@ -204,33 +160,65 @@ def answer_queries(
     scores: np.ndarray,
     characters: Sequence[str],
     thresholds: Thresholds | None,
+    *,
+    top_k: int = 5,
+    threshold: float | None = None,
 ) -> list[Answer]:
     """Turns scores into answers.
 
     Args:
         scores: float `[num_queries, num_characters]`.
         characters: names of the columns.
-        thresholds: of the model; without, the best character is always the
-            answer.
+        thresholds: of the model, or None if it has none.
+        top_k: candidates of an answer, at most.
+        threshold: what the best one must score, in place of the model's
+            threshold. Without either the best one is always named.
     """
-    return [_answer(row, characters, thresholds) for row in scores]
+    if threshold is None and thresholds:
+        threshold = thresholds.for_ways(len(characters))
+    return [
+        _answer(row, characters, thresholds, top_k, threshold) for row in scores
+    ]
 
 
-def _answer(scores, characters, thresholds):
-    order = np.argsort(-scores, kind="stable")
-    best, score = characters[order[0]], float(scores[order[0]])
-    second = order[1] if len(order) > 1 else None
-    threshold = thresholds and thresholds.for_ways(len(characters))
-    known = threshold is None or score >= threshold
-    return Answer(
-        character=best if known else None,
-        best=best,
-        score=score,
-        probability=compute_probability(score, thresholds),
-        runner_up=None if second is None else characters[second],
-        runner_up_score=None if second is None else float(scores[second]),
-        threshold=threshold,
+def _answer(scores, characters, thresholds, top_k, threshold):
+    candidates = tuple(
+        Candidate(
+            characters[i],
+            float(scores[i]),
+            _compute_probability(float(scores[i]), thresholds),
+        )
+        for i in np.argsort(-scores, kind="stable")[:top_k]
     )
+    best = candidates[0]
+    is_known = threshold is None or best.score >= threshold
+    return Answer(best.name if is_known else None, candidates, threshold)
+
+
+def judge_pair(
+    score: float,
+    thresholds: Thresholds | None,
+    threshold: float | None = None,
+) -> Verdict:
+    """Turns the score of a pair into a verdict.
+
+    Args:
+        score: of the pair.
+        thresholds: of the model, or None if it has none.
+        threshold: what counts as the same, in place of the model's.
+    """
+    if threshold is None and thresholds:
+        threshold = thresholds.same
+    return Verdict(
+        None if threshold is None else score >= threshold,
+        score,
+        _compute_probability(score, thresholds),
+        threshold,
+    )
+
+
+def _compute_probability(score, thresholds):
+    return float(compute_probability(score, thresholds)) if thresholds else None
 
 
 def _shorten(names, num=5):

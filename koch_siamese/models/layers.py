@@ -13,6 +13,11 @@ KOCH_CONVOLUTION_STDDEV = 0.01
 KOCH_DENSE_STDDEV = 0.2
 KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV = 0.5, 0.01
 
+NO_SCALED_IMAGES = (
+    f"An image has no value above 1: expected 0 = ink to {WHITE} = white. "
+    f"Multiply images of 0..1 by {WHITE}."
+)
+
 
 def uniform(fan_in: int) -> keras.initializers.Initializer:
     """Uniform initial values within 1/sqrt(fan_in), PyTorch's default."""
@@ -34,18 +39,33 @@ class Preprocessing(keras.layers.Layer):
     Args:
         image_size: side of the square in pixels.
         ink_value: what ink becomes, 1 on paper of 0 or 0 on paper of 1.
+        crop: whether images are to be cut to their ink before they come here;
+            None in models of before 0.2. It is stored with a model, and has no
+            effect on this layer; see `siamese.get_crop`.
 
     Input shape: `[batch, height, width, 1]`, 0 = ink, 255 = white.
     Output shape: `[batch, image_size, image_size, 1]`, in 0..1.
+
+    Raises:
+        ValueError: images have more than one channel; or, where their values
+            are known, one of them has none above 1: it was scaled to 0..1.
     """
 
-    def __init__(self, image_size: int, ink_value: int = 1, **kwargs):
+    def __init__(
+        self,
+        image_size: int,
+        ink_value: int = 1,
+        crop: bool | None = None,
+        **kwargs,
+    ):
         """Makes the layer; it has no weights."""
         super().__init__(**kwargs)
         self.image_size, self.ink_value = image_size, ink_value
+        self.crop = crop
 
     def call(self, images):
         """Fits and rescales the images."""
+        _check_images(images)
         size = (self.image_size, self.image_size)
         ink = 1.0 - ops.cast(images, self.compute_dtype) / WHITE
         if images.shape[1:3] != size:
@@ -58,8 +78,27 @@ class Preprocessing(keras.layers.Layer):
 
     def get_config(self):
         """What the layer is rebuilt from."""
-        own = {"image_size": self.image_size, "ink_value": self.ink_value}
+        own = {
+            "image_size": self.image_size,
+            "ink_value": self.ink_value,
+            "crop": self.crop,
+        }
         return super().get_config() | own
+
+
+def _check_images(images):
+    """Refuses what cannot be right; see `Preprocessing`."""
+    if images.shape[-1] not in (1, None):
+        raise ValueError(
+            f"Images have the shape {tuple(images.shape)}: expected [batch, "
+            f"height, width, 1], 0 = ink, {WHITE} = white. Convert colors to "
+            "grey, or use koch_siamese.Recognizer, which takes any image."
+        )
+    # Within a graph, whose values are not known, the exported model checks.
+    if hasattr(images, "numpy") and len(images):
+        values = images.numpy()
+        if values.size and values.max(axis=(1, 2, 3)).min() <= 1:
+            raise ValueError(NO_SCALED_IMAGES)
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")

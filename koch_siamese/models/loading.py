@@ -27,13 +27,14 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     Raises:
         InputError: there is no such file, or it is not a siamese model.
     """
+    path = Path(path).expanduser()
     if str(path) == PRETRAINED:
         path = Path(__file__).with_name("pretrained.keras")
-    if not Path(path).is_file():
+    if not path.is_file():
         hint = "; a run's directory is given as --workdir"
         raise InputError(
             f"There is no model {path}: expected model.keras of a finished or "
-            f"running training{hint if Path(path).is_dir() else ''}."
+            f"running training{hint if path.is_dir() else ''}."
         )
     try:
         if not zipfile.is_zipfile(path):

@@ -127,8 +127,27 @@ def get_head(model: keras.Model) -> Head:
 
 def get_image_size(model: keras.Model) -> int:
     """The side in pixels at which a model sees drawings."""
+    return _get_preprocessing(model).image_size
+
+
+def get_crop(model: keras.Model) -> bool:
+    """Whether images for a model are to be cut to their ink.
+
+    So were those that it learned from; Omniglot's need not be, and models of
+    before 0.2 do not say it.
+    """
+    crop = _get_preprocessing(model).crop
+    return True if crop is None else crop
+
+
+def set_crop(model: keras.Model, crop: bool):
+    """Stores how images are read with a siamese model; see `get_crop`."""
+    _get_preprocessing(model).crop = crop
+
+
+def _get_preprocessing(model):
     return next(
-        layer.image_size
+        layer
         for layer in get_embedding(model).layers
         if isinstance(layer, Preprocessing)
     )

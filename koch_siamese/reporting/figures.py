@@ -14,8 +14,8 @@ from koch_siamese.backend import has_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_margins
 from koch_siamese.images import WHITE
-from koch_siamese.inference.gallery import Answer
-from koch_siamese.reporting.text import to_printable
+from koch_siamese.inference.gallery import Answer, Verdict
+from koch_siamese.reporting.text import format_verdict, to_printable
 from koch_siamese.runs.results import writing_events
 from koch_siamese.sampling.trials import Trials
 
@@ -221,18 +221,34 @@ def draw_answers(
     ):
         row, column = divmod(index, columns)
         column *= step
-        caption = "" if answer.character else "none of these"
+        caption = "" if answer.name else "none of these"
         title = _shorten(title)
         sheet.show(row, column, query, "black", title, caption, **fonts)
-        best_frame = BLUE if answer.character else GREY
-        for place, name, score, frame in (
-            (1, answer.best, answer.score, best_frame),
-            (2, answer.runner_up, answer.runner_up_score, GREY),
+        best_frame = BLUE if answer.name else GREY
+        for place, candidate, frame in (
+            (1, answer.best, best_frame),
+            (2, answer.runner_up, GREY),
         ):
-            if name in shown:
-                title = f"{_shorten(name)} {score:.1f}"
-                image = shown[name]
+            if candidate and candidate.name in shown:
+                title = f"{_shorten(candidate.name)} {candidate.score:.1f}"
+                image = shown[candidate.name]
                 sheet.show(row, column + place, image, frame, title, **fonts)
+    return sheet.figure
+
+
+def draw_verdict(
+    first: np.ndarray, second: np.ndarray, verdict: Verdict
+) -> Figure:
+    """Draws two images, and whether they show the same.
+
+    Args:
+        first, second: uint8 `[height, width]`.
+        verdict: on them.
+    """
+    sheet = _Sheet((1, 2.2), 1.5, heading=format_verdict(verdict))
+    frame = BLUE if verdict.same else GREY
+    sheet.show(0, 0, first, frame, "first", "")
+    sheet.show(0, 1.2, second, frame, "second", "")
     return sheet.figure
 
 

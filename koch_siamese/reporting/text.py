@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from koch_siamese.inference.gallery import Answer
+from koch_siamese.inference.gallery import Answer, Verdict
 
 FEW_CHARACTERS = 20  # fewer to validate on do not say much
 
@@ -147,33 +147,42 @@ def format_thresholds(report: Mapping) -> str:
     return "\n".join(lines)
 
 
-def format_answers(answers: Mapping[str, Answer]) -> str:
-    """Formats the answers to queries as a table, a line each."""
-    rows = [("query", "answer", "score", "probability", "runner-up")]
+def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
+    """Formats the answers to queries as a table, a line each.
+
+    An answer that is withheld shows the score that it lacks, no probability.
+    """
+    others = "runner-up" if top_k <= 2 else "runners-up"
+    rows = [("query", "answer", "score", "probability", others)]
     for query, answer in answers.items():
-        runner_up = "-"
-        if answer.runner_up:
-            runner_up = f"{answer.runner_up} ({answer.runner_up_score:.2f})"
-        rows.append(
-            (
-                str(query),
-                answer.character
-                or f"none of these (best: {answer.best}, "
-                f"{answer.threshold:.2f} needed)",
-                f"{answer.score:.2f}",
-                f"{answer.probability:.0%}",
-                runner_up,
-            )
-        )
+        best, rest = answer.best, answer.candidates[1 : max(top_k, 2)]
+        listed = ", ".join(f"{x.name} ({x.score:.2f})" for x in rest)
+        if answer.name is None:
+            name = f"none of these (best: {best.name})"
+            score = f"{best.score:.2f}, {answer.threshold:.2f} needed"
+            probability = "-"
+        else:
+            name, score = answer.name, f"{best.score:.2f}"
+            probability = _format_probability(best.probability)
+        rows.append((str(query), name, score, probability, listed or "-"))
     return format_table(rows)
 
 
-def format_verdict(verdict: Mapping) -> str:
+def _format_probability(probability):
+    return "-" if probability is None else f"{probability:.0%}"
+
+
+def format_verdict(verdict: Verdict) -> str:
     """Formats what `verify` found as a sentence."""
+    if verdict.same is None:
+        return f"score {verdict.score:.2f}"
+    text = "same" if verdict.same else "different"
+    if verdict.probability is None:
+        text += ":"
+    else:
+        text += f": {verdict.probability:.0%} probable to be the same;"
     return (
-        f"{'same' if verdict['same'] else 'different'}: "
-        f"{verdict['probability']:.0%} probable to be the same; score "
-        f"{verdict['score']:.2f}, same from {verdict['threshold']:.2f}"
+        f"{text} score {verdict.score:.2f}, same from {verdict.threshold:.2f}"
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -17,6 +18,12 @@ _DEFINE = {
     str: flags.DEFINE_string,
     tuple: flags.DEFINE_list,
 }
+
+# What a flagfile of train may have beside settings.
+OTHER_FLAGS = (
+    *("workdir", "data_dir", "manual_dir"),
+    *("max_image_megabytes", "max_pixels"),
+)
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS):
@@ -93,11 +100,11 @@ def read_flagfile(path: str | os.PathLike) -> tuple[Settings, str | None]:
 def _parse(arguments, name):
     values = flags.FlagValues()
     define_flags(values)
-    for other in ("workdir", "data_dir", "manual_dir", "max_image_megabytes"):
+    for other in OTHER_FLAGS:
         flags.DEFINE_string(other, None, "", flag_values=values)
     try:
-        rest = values(["train", *arguments])
-    except (flags.Error, UnicodeDecodeError) as error:
+        rest = values(["train", *expand_flagfiles(arguments)])
+    except flags.Error as error:
         raise InputError(f"Cannot read {name}: {error}.") from error
     if rest[1:]:
         raise InputError(
@@ -109,9 +116,67 @@ def _parse(arguments, name):
 
 def find_flagfiles(arguments: Sequence[str]) -> str | None:
     """Finds the flagfiles named on a command line, joined with commas."""
-    found = []
-    for place, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name in ("--flagfile", "-flagfile"):
-            found.append(value or arguments[place + 1])
+    found = [path for path in _read_names(arguments) if path]
     return ",".join(found) or None
+
+
+def expand_flagfiles(
+    arguments: Sequence[str], above: Sequence[Path] = ()
+) -> list[str]:
+    """Puts the lines of flagfiles in place of their names.
+
+    What absl does, but for any end of line and with a byte order mark, as
+    Windows writes them.
+
+    Args:
+        arguments: of a command line.
+        above: the flagfiles that these are from.
+
+    Raises:
+        InputError: a flagfile cannot be read, or includes itself.
+    """
+    expanded, arguments = [], list(arguments)
+    names = _read_names(arguments)
+    for argument, name in zip(arguments, names, strict=True):
+        if name is None:
+            expanded.append(argument)
+        elif name:
+            path = Path(name).expanduser()
+            if path in above:
+                raise InputError(f"--flagfile={name} includes itself.")
+            expanded += expand_flagfiles(_read_lines(path), (*above, path))
+    return expanded
+
+
+def _read_names(arguments):
+    """For each argument the flagfile that it names, or None.
+
+    A name that stands apart, as in `--flagfile FILE`, is with its second part;
+    the first has "".
+    """
+    names = [None] * len(arguments)
+    for place, argument in enumerate(arguments):
+        flag, is_whole, value = argument.partition("=")
+        if flag not in ("--flagfile", "-flagfile"):
+            continue
+        if is_whole:
+            names[place] = value
+        elif place + 1 < len(arguments):
+            names[place : place + 2] = "", arguments[place + 1]
+    return names
+
+
+def _read_lines(path):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"--flagfile cannot be read: {path}: {error.strerror}; check its "
+            "name."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--flagfile is not text ({error}); check its name."
+        ) from error
+    lines = map(str.strip, text.splitlines())
+    return [x for x in lines if x and not x.startswith(("#", "//"))]

@@ -24,6 +24,7 @@ from koch_siamese.models.siamese import (
     get_embedding,
     get_head,
     get_image_size,
+    set_crop,
 )
 from koch_siamese.models.warp import AffineWarp, warp
 from koch_siamese.runs.settings import Settings
@@ -480,8 +481,15 @@ def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
     It shares its convolutions with the evaluation model; see
     `views.update_head` for the rest.
     """
-    if settings.views == 1:
-        return siamese
+    model = siamese
+    if settings.views > 1:
+        model = _add_views(settings, siamese)
+    # Omniglot's drawings, and glyphs, are as drawings are that are cut.
+    set_crop(model, settings.crop or settings.dataset != "folder")
+    return model
+
+
+def _add_views(settings, siamese):
     matrices = views.sample_views(
         DISTORTIONS[settings.distortion],
         settings.views,

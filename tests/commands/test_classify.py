@@ -106,6 +106,144 @@ def test_gallery_gives_the_answers_of_its_folder(images, tmp_path):
     assert {x["best"] for x in again} <= {"c0", "c1", "c2", "c4"}
 
 
+def test_gallery_can_be_a_folder_with_its_model(images, tmp_path):
+    support = f"--support={images / 'support'}"
+    folder = tmp_path / "known"
+    expected = classify(images, support)
+    made = call("classify", MODEL, support, f"--gallery={folder}")
+    assert made.stdout.strip().endswith("5 characters")
+    for arguments in ([f"--gallery={folder}"], [f"--model={folder}"]):
+        answer = call(
+            "classify", f"--query={images / 'query'}", "--json", *arguments
+        )
+        found = [json.loads(line) for line in answer.stdout.splitlines()]
+        assert found == expected
+    other = call("classify", f"--gallery={folder}", "--model=pretrained")
+    assert_one_line(other, "was made by another model")
+    verdict = call(
+        "verify",
+        f"--model={folder}",
+        *(f"--{x}={images / 'query/c1.png'}" for x in ("first", "second")),
+    )
+    assert verdict.stdout.startswith("same: ")
+
+
+def test_candidates_and_threshold_are_the_users(images):
+    support = f"--support={images / 'support'}"
+    for line in classify(images, support, "--top_k=3", "--threshold=1e9"):
+        assert (line["character"], line["threshold"]) == (None, 1e9)
+        scores = [x["score"] for x in line["candidates"]]
+        assert scores == sorted(scores, reverse=True)
+        assert (len(scores), scores[0]) == (3, line["score"])
+    for line in classify(images, support, "--threshold=-1e9"):
+        assert line["character"] == line["best"]
+    withheld = call(
+        "classify",
+        *(MODEL, support, f"--query={images / 'query/c1.png'}"),
+        *("--threshold=99", "--top_k=4"),
+    )
+    header, row = withheld.stdout.splitlines()
+    assert header.endswith("runners-up")
+    assert "none of these" in row
+    assert "99.00 needed" in row
+    assert "%" not in row
+    assert row.count("(") == 4
+
+
+def test_files_that_are_not_read_are_counted(images, tmp_path):
+    for name in ("a.png", "b.png"):
+        content = (images / "support/c0.png").read_bytes()
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "old.svg").touch()
+    arguments = (MODEL, f"--support={tmp_path}")
+    query = f"--query={images / 'query/c1.png'}"
+    answer = call("classify", *arguments, query, "--json")
+    assert answer.returncode == 0
+    assert "note: 2 files in" in answer.stderr
+    assert "are not read: 1 .svg, 1 .txt." in answer.stderr
+    *_, last = map(json.loads, answer.stdout.splitlines())
+    assert last == {"skipped": {".svg": 1, ".txt": 1}}
+
+
+def test_images_are_read_as_the_model_was_trained(images, tmp_path):
+    from koch_siamese.models.loading import load_model
+    from koch_siamese.models.siamese import set_crop
+
+    model = load_model(TINY_MODEL)
+    set_crop(model, False)
+    model.save(tmp_path / "whole.keras")
+    arguments = (
+        f"--model={tmp_path / 'whole.keras'}",
+        *(f"--support={images / 'support'}", f"--query={images / 'query'}"),
+        "--json",
+    )
+    plain, asked, other = (
+        call("classify", *arguments, *flag)
+        for flag in ((), ("--nocrop",), ("--crop",))
+    )
+    assert plain.stdout == asked.stdout != other.stdout
+    assert (plain.stderr, asked.stderr) == ("", "")
+    assert other.stderr == (
+        "note: images are read cut to their ink (--crop); those that the model "
+        "was trained on were whole (--nocrop).\n"
+    )
+
+
+def test_a_model_without_thresholds_says_so(images, tmp_path):
+    from koch_siamese.models.loading import load_model
+    from koch_siamese.models.siamese import get_head
+
+    model = load_model(TINY_MODEL)
+    get_head(model).thresholds = None
+    model.save(tmp_path / "bare.keras")
+    bare = f"--model={tmp_path / 'bare.keras'}"
+    pair = [f"--{x}={images / 'query/c1.png'}" for x in ("first", "second")]
+    answer = call("verify", bare, *pair, "--json")
+    verdict = json.loads(answer.stdout)
+    assert (verdict["same"], verdict["threshold"]) == (None, None)
+    assert "has no thresholds" in answer.stderr
+    answer = call("verify", bare, *pair, "--threshold=-1e9")
+    assert answer.stdout.startswith("same: score")
+    assert answer.stderr == ""
+    support = f"--support={images / 'support'}"
+    answer = call("classify", bare, support, f"--query={images / 'query'}")
+    assert "has no thresholds" in answer.stderr
+    assert "%" not in answer.stdout
+
+
+def test_home_is_expanded_in_flags_and_flagfiles(images, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "known").symlink_to(images / "support")
+    # As Notepad writes it.
+    lines = "--support=~/known\r\n--query=~/known/c0.png\r\n"
+    (tmp_path / "mine.flags").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    (tmp_path / "here").mkdir()
+    answer = call(
+        "classify",
+        MODEL,
+        "--flagfile=~/mine.flags",
+        "--gallery=~/g.npz",
+        "--json",
+        cwd=tmp_path / "here",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["best"] == "c0"
+    assert (tmp_path / "g.npz").is_file()
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_verify_draws_what_it_saw(images, tmp_path):
+    answer = call(
+        "verify",
+        MODEL,
+        *(f"--{x}={images / 'query/c1.png'}" for x in ("first", "second")),
+        f"--figure={tmp_path / 'pair.png'}",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert Image.open(tmp_path / "pair.png").width > 100
+
+
 def test_verify_says_same_or_different(images):
     def verify(first, second, *arguments):
         return call(
@@ -138,6 +276,18 @@ def test_verify_says_same_or_different(images):
         ("classify", [MODEL, "--gallery=t.png", "--query=t.png"], "gallery"),
         ("classify", [MODEL, "--support=s", "--remove=a"], "--gallery"),
         ("classify", ["--gallery=g", "--figure=f.png"], "--figure"),
+        (
+            "classify",
+            ["--support=t.png", "--query=t.png", "--top_k=0"],
+            "top_k",
+        ),
+        ("classify", [MODEL, "--support=t.png", "--query=t.heic"], "t.heic"),
+        (
+            "classify",
+            [MODEL, "--support=t.png", "--query=t.png", "--max_pixels=399"],
+            "raise --max_pixels",
+        ),
+        ("verify", ["--first=a", "--second=b", "--figure=c.jpg"], ".png"),
         ("verify", [MODEL, "--first=t.png"], "--second"),
         ("verify", [MODEL, "--first=t.png", "--second=x.png"], "x.png"),
         ("train", ["--dataset=folder"], "--data_dir"),

@@ -120,6 +120,19 @@ def test_verify_says_same_from_the_threshold_and_how_probably(model, loaded):
     )
 
 
+def test_images_that_cannot_be_right_are_refused(loaded):
+    drawings = draw_images(2)
+    scaled = np.stack([drawings[0], drawings[1] // 255])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no value above 1"):
+        loaded.embed(scaled)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no value above 1"):
+        loaded.signatures["verify"](
+            first=tf.constant(drawings), second=tf.constant(scaled)
+        )
+    with pytest.raises(ValueError, match="structure|shape|match"):
+        loaded.embed(np.repeat(drawings, 3, axis=-1))
+
+
 def test_match_of_embeddings_is_classify_of_images(model, loaded):
     query, support = draw_images(3, 20, 31), draw_images(5, 50, 44, seed=1)
     one = loaded.classify(query=query, support=support)

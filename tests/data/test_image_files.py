@@ -1,4 +1,5 @@
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -6,8 +7,12 @@ import pytest
 from drawing import assert_names, draw, save
 from PIL import Image, ImageDraw, ImageFilter
 
-from koch_siamese.data import cleaning
-from koch_siamese.data.image_files import list_images, read_drawing
+from koch_siamese.data import cleaning, image_files
+from koch_siamese.data.image_files import (
+    SkippedFilesWarning,
+    list_images,
+    read_drawing,
+)
 from koch_siamese.errors import InputError
 
 
@@ -38,6 +43,13 @@ def variants():
         "deep.png": Image.fromarray(deep),
         "twelve_bits.png": Image.fromarray(deep // 16),
         "lossless.webp": drawing.convert("RGB"),
+        "clean.tif": drawing,
+        "deep.TIFF": Image.fromarray(deep),
+        "shares.tif": Image.fromarray((grey / 255).astype(np.float32)),
+        "four_inks.tif": drawing.convert("CMYK"),
+        "clean.pgm": drawing,
+        "deep.pgm": Image.fromarray(deep),
+        "colors.ppm": colors,
     }
 
 
@@ -48,6 +60,79 @@ def test_every_kind_of_clean_image_comes_through_unchanged(name, tmp_path):
     drawing = read_drawing(path)
     assert (drawing.shape, drawing.dtype) == ((105, 105), np.uint8)
     np.testing.assert_array_equal(drawing, np.asarray(draw()))
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_path_bytes_file_pillow_image_and_array_are_the_same(crop, tmp_path):
+    image = photograph(draw(420, (80, 100, 280, 340)))
+    path = save(image, tmp_path / "a.png")
+    expected = read_drawing(path, crop)
+    with path.open("rb") as file, Image.open(path) as lazy:
+        for source in (
+            str(path),
+            path.read_bytes(),
+            file,
+            lazy,
+            image,
+            np.asarray(image),
+        ):
+            drawing = read_drawing(source, crop)
+            np.testing.assert_array_equal(drawing, expected)
+    grey = np.asarray(draw())
+    np.testing.assert_array_equal(read_drawing(grey[..., np.newaxis]), grey)
+
+
+def test_pillow_image_is_left_as_it_is(tmp_path):
+    path = save(draw(4000, (80, 100, 2800, 3400)), tmp_path / "a.jpg")
+    with Image.open(path) as image:
+        read_drawing(image)
+        assert image.size == (4000, 4000)
+
+
+@pytest.mark.parametrize(
+    ("array", "part"),
+    [
+        (np.zeros((9, 9)), "has the dtype float64: expected uint8, 0 = ink"),
+        (np.ones((9, 9), bool), "has the dtype bool"),
+        (np.zeros((9, 9), np.uint16), "has the dtype uint16"),
+        (np.eye(9, dtype=np.uint8), "has no value above 1"),
+        (np.zeros((9, 9, 2), np.uint8), r"of shape \(9, 9, 2\) is no image"),
+        (np.zeros((2, 9, 9, 3), np.uint8), "give several images as a list"),
+        (np.zeros((0, 9), np.uint8), "has 9 x 0 pixels"),
+        (3, "What has the type int is no image"),
+        (b"", "An image of 0 bytes cannot be read"),
+    ],
+)
+def test_what_is_no_image_is_refused(array, part):
+    with pytest.raises(InputError, match=part):
+        read_drawing(array)
+
+
+def test_number_of_pixels_is_limited(tmp_path, monkeypatch):
+    path = save(draw(), tmp_path / "a.png")
+    monkeypatch.setattr(image_files, "_max_pixels", 105 * 105)
+    read_drawing(path)
+    image_files.limit_pixels(105 * 105 - 1)
+    with pytest.raises(InputError, match="raise --max_pixels"):
+        read_drawing(path)
+
+
+def test_heic_needs_an_extra(tmp_path, monkeypatch):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    path = save(draw(), tmp_path / "a.heic", format="HEIF", quality=-1)
+    np.testing.assert_array_equal(read_drawing(path), np.asarray(draw()))
+    save(draw(), tmp_path / "b.png")
+    assert [x.name for x in list_images(tmp_path)] == ["a.heic", "b.png"]
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    image_files._get_formats.cache_clear()
+    with pytest.raises(InputError, match=r"pip install 'koch-siamese\[heic\]'"):
+        read_drawing(path)
+    with pytest.warns(
+        SkippedFilesWarning, match=r"1 \.heic\. HEIC images need"
+    ):
+        assert [x.name for x in list_images(tmp_path)] == ["b.png"]
+    image_files._get_formats.cache_clear()
 
 
 def test_clean_drawings_are_not_searched_for_light(monkeypatch):
@@ -223,7 +308,9 @@ def test_blank_paper_is_an_error(level, noise, crop, tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "webp"])
+@pytest.mark.parametrize(
+    "suffix", ["png", "jpg", "gif", "bmp", "webp", "tif", "pgm"]
+)
 def test_changed_bytes_raise_nothing_else(suffix, tmp_path):
     path = save(draw(40, (5, 5, 30, 35)), tmp_path / f"a.{suffix}")
     whole = np.frombuffer(path.read_bytes(), np.uint8)
@@ -270,7 +357,9 @@ def test_images_are_listed_by_name_without_hidden_files(tmp_path):
     for name in names + hidden:
         save(draw(), tmp_path / name, format="png")
     (tmp_path / "folder.png").mkdir()
-    found = [file.relative_to(tmp_path) for file in list_images(tmp_path)]
+    with pytest.warns(SkippedFilesWarning) as warned:
+        found = [file.relative_to(tmp_path) for file in list_images(tmp_path)]
+    assert warned[0].message.counts == {"": 1, ".txt": 1}
     assert [file.as_posix() for file in found] == sorted(names)
     assert list_images(tmp_path / "c.gif") == [tmp_path / "c.gif"]
     for path in (tmp_path / "folder.png", tmp_path / "mis\nsing"):

@@ -56,6 +56,46 @@ def test_mixed_layouts_are_an_error(found, tmp_path):
     assert_names(error, *found, "alphabet/character/*.png")
 
 
+def test_names_are_composed_and_compared_so(tmp_path):
+    decomposed, composed = "e\u0301", "\u00e9"
+    save(draw(), tmp_path / decomposed / "1.png")
+    save(draw(), tmp_path / composed / "2.png")
+    characters, names = load_folder(tmp_path)
+    assert names == (composed,)
+    assert characters.drawer.tolist() == [1, 2]
+
+
+def test_all_bad_files_are_told_at_once(tmp_path):
+    for number in range(24):
+        save(draw(), tmp_path / "good" / f"{number}.png")
+        if number < 22:
+            bad = tmp_path / "bad" / f"{number:02}.png"
+            bad.parent.mkdir(exist_ok=True)
+            bad.write_bytes(b"no image")
+    with pytest.raises(InputError) as error:
+        load_folder(tmp_path)
+    assert_names(error, "22 of 46 images", "bad/00.png", "bad/19.png")
+    assert_names(error, "And 2 more.")
+    assert "bad/20.png" not in str(error.value)
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("Training", "val")])
+def test_parts_of_one_data_set_are_no_alphabets(parts, tmp_path):
+    for part in parts:
+        for name in ("ka", "ma"):
+            save(draw(), tmp_path / part / name / "1.png")
+    with pytest.raises(InputError) as error:
+        load_folder(tmp_path)
+    assert_names(error, *parts, "2 names in common", "'ka'", "give one part")
+    assert load_folder(tmp_path / parts[0])[1] == ("ka", "ma")
+
+
+def test_alphabets_may_have_names_in_common(tmp_path):
+    for name in ("Latin/a", "Greek/a", "test/a"):
+        save(draw(), tmp_path / name / "1.png")
+    assert load_folder(tmp_path)[1] == ("Greek/a", "Latin/a", "test/a")
+
+
 def test_split_is_complete_disjoint_and_keeps_shares():
     characters = make_characters((10, 20, 5), num_drawers=2)
     parts = {
@@ -87,8 +127,14 @@ def test_split_needs_characters_and_drawings():
         split_characters(make_characters((9,), num_drawers=2), "test")
     assert_names(error, "at least 10")
     characters = make_characters((10,), num_drawers=2)
-    with pytest.raises(InputError, match="Character 4 of alphabet 'a0'"):
-        split_characters(characters.select(np.arange(20) != 7), "test")
+    left = characters.select(~np.isin(np.arange(20), [7, 12]))
+    with pytest.raises(
+        InputError, match=r"2 characters have 1 drawing \('d', 'g'\)"
+    ):
+        split_characters(left, "test", tuple("abcdefghij"))
+    few = characters.select(np.arange(8))
+    with pytest.raises(InputError, match="There are 4 characters: expected"):
+        split_characters(few, "test")
     with pytest.raises(ValueError, match="'train'"):
         split_characters(characters, "train")
 

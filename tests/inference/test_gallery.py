@@ -1,12 +1,12 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import (
+    Candidate,
     Gallery,
     answer_queries,
+    judge_pair,
     score_characters,
 )
 from koch_siamese.models.thresholds import Thresholds, compute_probability
@@ -14,7 +14,6 @@ from koch_siamese.models.thresholds import Thresholds, compute_probability
 GALLERY = Gallery(
     ("b", "a", "b"),
     np.array([[0.0, 0.0], [5.0, 5.0], [2.0, 0.0]], np.float32),
-    "model one",
 )
 
 
@@ -36,18 +35,46 @@ def test_answers_by_hand():
     thresholds = Thresholds(same=1.0, none_of_these=(0.0, 2.0))
     scores = np.array([[1.0, 3.0], [1.9, 1.0], [2.0, 2.0]])
     first, second, third = answer_queries(scores, ("a", "b"), thresholds)
-    assert (first.character, first.best, first.score) == ("b", "b", 3.0)
-    assert (first.runner_up, first.runner_up_score) == ("a", 1.0)
-    assert first.probability == pytest.approx(1 / (1 + np.exp(-2.0)))
-    assert (second.character, second.best) == (None, "a")
+    probability = pytest.approx(1 / (1 + np.exp(-2.0)))
+    assert first.name == "b"
+    assert first.candidates == (
+        Candidate("b", 3.0, probability),
+        Candidate("a", 1.0, 0.5),
+    )
+    assert (first.best, first.runner_up) == first.candidates
+    assert (second.name, second.best.name) == (None, "a")
     # At the threshold a character is one of these.
-    assert (third.character, third.threshold) == ("a", 2.0)
+    assert (third.name, third.threshold) == ("a", 2.0)
+
+
+def test_threshold_and_number_of_candidates_can_be_given():
+    thresholds = Thresholds(same=1.0, none_of_these=(0.0, 2.0))
+    scores = np.array([[1.0, 3.0, 2.0]])
+    for threshold, name in ((3.0, "b"), (3.1, None), (0.0, "b")):
+        (answer,) = answer_queries(
+            scores, ("a", "b", "c"), thresholds, top_k=2, threshold=threshold
+        )
+        assert (answer.name, answer.threshold) == (name, threshold)
+        assert [x.name for x in answer.candidates] == ["b", "c"]
 
 
 def test_without_thresholds_the_best_is_always_the_answer():
     (answer,) = answer_queries(np.array([[-9.0]]), ("a",), None)
-    assert (answer.character, answer.threshold) == ("a", None)
-    assert (answer.runner_up, answer.runner_up_score) == (None, None)
+    assert (answer.name, answer.threshold) == ("a", None)
+    assert answer.candidates == (Candidate("a", -9.0, None),)
+    assert answer.runner_up is None
+
+
+def test_verdicts_by_hand():
+    thresholds = Thresholds(1.0, (0.0,))
+    assert judge_pair(1.0, thresholds).same is True
+    verdict = judge_pair(0.9, thresholds)
+    assert (verdict.same, verdict.threshold) == (False, 1.0)
+    assert judge_pair(0.9, thresholds, threshold=0.9).same is True
+    # Nothing is taken for 0 that nobody has said.
+    verdict = judge_pair(0.9, None)
+    assert (verdict.same, verdict.probability, verdict.threshold) == (None,) * 3
+    assert judge_pair(0.9, None, threshold=1.0).same is False
 
 
 def test_probability_is_a_half_at_the_threshold_and_never_overflows():
@@ -65,71 +92,11 @@ def test_characters_are_added_replaced_and_removed():
     assert larger.characters == ("a", "b", "c")
     np.testing.assert_array_equal(larger.embeddings[0], [5, 5])
     np.testing.assert_array_equal(larger.embeddings[1:], new)
+    np.testing.assert_array_equal(
+        GALLERY.add(("a",), new[:1], replace=False).embeddings[1::2],
+        [[5, 5], [1, 1]],
+    )
     smaller = larger.without(["a", "b"])
     assert smaller.names == ("c",)
     with pytest.raises(InputError, match="no character 'x'"):
         smaller.without(["x"])
-
-
-def test_gallery_is_the_same_after_saving_and_loading(tmp_path):
-    names = ("かな", "two words", "line\nbreak")
-    gallery = Gallery(names, GALLERY.embeddings, "m")
-    path = tmp_path / "gallery.npz"
-    gallery.save(path)
-    loaded = Gallery.load(path, "m")
-    assert loaded.names == names
-    np.testing.assert_array_equal(loaded.embeddings, gallery.embeddings)
-    assert [x.name for x in tmp_path.iterdir()] == ["gallery.npz"]
-    with pytest.raises(InputError, match="another model"):
-        Gallery.load(path, "n")
-
-
-def test_queries_are_cut_as_the_gallery_was(tmp_path):
-    path = tmp_path / "gallery.npz"
-    for crop, message in (
-        (True, "made with --crop; got --nocrop: give --crop,"),
-        (False, "made with --nocrop; got --crop: give --nocrop,"),
-    ):
-        dataclasses.replace(GALLERY, crop=crop).save(path)
-        assert Gallery.load(path, GALLERY.fingerprint, crop).crop == crop
-        with pytest.raises(InputError, match=message):
-            Gallery.load(path, GALLERY.fingerprint, not crop)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"no zip", b"\x80\x04N.", b"PK\x03\x04" + b"\0" * 50],
-    ids=["empty", "text", "pickle", "torn zip"],
-)
-def test_what_is_no_gallery_is_refused(tmp_path, content):
-    path = tmp_path / "gallery.npz"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="not a gallery"):
-        Gallery.load(path, "m")
-
-
-def test_gallery_with_pickles_or_odd_arrays_is_refused(tmp_path):
-    path = tmp_path / "gallery.npz"
-    fields = {
-        "names": np.array(["a"]),
-        "embeddings": np.zeros((1, 2), np.float32),
-        "fingerprint": np.array("m"),
-        "crop": np.array(True),
-    }
-    for change in (
-        {"names": np.array([["a"], {}], object)},
-        {"embeddings": np.zeros((2, 2), np.float32)},
-        {"embeddings": np.zeros((1, 2))},
-        {"embeddings": np.full((1, 2), np.nan, np.float32)},
-    ):
-        np.savez(path, **fields | change)
-        with pytest.raises(InputError, match="not a gallery"):
-            Gallery.load(path, "m")
-    np.savez(path, **fields)
-    assert Gallery.load(path, "m").names == ("a",)
-
-
-def test_a_place_that_is_no_folder_is_told(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"file/a\.npz cannot be written: "):
-        GALLERY.save(tmp_path / "file" / "a.npz")

@@ -245,7 +245,7 @@ def test_preprocessing_is_the_identity_at_the_right_size():
 
 
 def test_preprocessing_pads_with_paper_and_keeps_proportions():
-    ink = np.array(Preprocessing(10)(np.zeros((1, 20, 10, 1))))
+    ink = np.array(Preprocessing(10)(np.full((1, 20, 10, 1), 5.0)))
     assert ink[0, :, :2].max() < 0.05
     assert ink[0, :, 3:7].min() > 0.95
 
@@ -409,3 +409,20 @@ def test_what_is_no_model_is_refused(tmp_path):
     strange.save(tmp_path / "strange.keras")
     with pytest.raises(InputError, match="not a siamese model"):
         koch_siamese.load_model(tmp_path / "strange.keras")
+
+
+def test_images_that_cannot_be_right_are_refused():
+    model = build_fast_siamese(16, (4, 8))
+    grey = np.full((2, 20, 20, 1), 255, np.uint8)
+    grey[:, 5:10] = 0
+
+    def score(first):
+        return model({"first": first, "second": grey})
+
+    assert score(grey).shape == (2,)
+    for scaled in (grey / 255, grey // 255, np.stack([grey[0], grey[1] // 255])):
+        with pytest.raises(ValueError, match="no value above 1: expected 0 ="):
+            score(scaled)
+    score(np.minimum(grey, 2))  # pale, but not in 0..1
+    with pytest.raises(ValueError, match="Convert colors to grey"):
+        score(np.repeat(grey, 3, axis=-1))

@@ -1,0 +1,258 @@
+"""Stored recognizers: a folder with all they need, or a gallery in one file.
+
+A folder has `recognizer.json`, which names the other files, `embeddings_*.npy`
+and, unless the model is the package's own, `model_*.keras`. The JSON file is
+written last and in one step: whoever reads finds the old or the new state.
+A gallery, an `.npz` file, has known characters alone.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import keras
+import numpy as np
+
+from koch_siamese.data.image_files import normalize_name
+from koch_siamese.errors import InputError
+from koch_siamese.inference.gallery import Gallery
+from koch_siamese.models.loading import PRETRAINED
+from koch_siamese.models.thresholds import Thresholds
+from koch_siamese.version import __version__
+
+INDEX = "recognizer.json"
+FORMAT = 1
+MAX_READS = 10
+HINT = "Give another gallery, or make one with --support or Recognizer.save."
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """What a stored recognizer holds.
+
+    Attributes:
+        gallery: the known characters.
+        fingerprint: of the model that embedded them, see
+            `siamese.compute_fingerprint`.
+        crop: whether images were cut to their ink.
+        model: the file of the model, or its name; None of a gallery.
+        thresholds: None of a gallery, or of a model that has none.
+    """
+
+    gallery: Gallery
+    fingerprint: str
+    crop: bool
+    model: str | None = None
+    thresholds: Thresholds | None = None
+
+
+def is_gallery(path: Path) -> bool:
+    """Tells whether a path is that of a gallery in one file."""
+    return path.is_file() or (path.suffix == ".npz" and not path.is_dir())
+
+
+def is_folder(path: Path) -> bool:
+    """Tells whether a folder is that of a recognizer."""
+    return (path / INDEX).is_file()
+
+
+def is_stored(path: Path) -> bool:
+    """Tells whether there is anything to read or to overwrite."""
+    return path.is_file() or is_folder(path)
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Keeps other processes from writing a stored recognizer.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        place = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+        place.acquire()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        place.release()
+
+
+def read(path: Path) -> Stored:
+    """Reads what `write` wrote; nothing in the files is executed.
+
+    Raises:
+        InputError: it cannot be read, or is no stored recognizer.
+    """
+    try:
+        if is_gallery(path):
+            return _read_gallery(path)
+        return _read_between_writes(path)
+    except OSError as error:
+        raise InputError(
+            f"The gallery {path} cannot be read: {error.strerror or error}. "
+            f"{HINT}"
+        ) from error
+    except Exception as error:  # whatever NumPy and JSON make of any bytes
+        raise InputError(
+            f"{path} is not a stored recognizer: expected a folder with "
+            f"{INDEX}, or an .npz file of koch_siamese.classify. {HINT}"
+        ) from error
+
+
+def write(path: Path, stored: Stored, model: keras.Model):
+    """Writes a recognizer; what is there is replaced in one step.
+
+    Args:
+        path: a folder; or a file that ends in `.npz`, which takes the known
+            characters alone.
+        stored: the content, whose `model` is a name, or None for a file.
+        model: stored in the folder, if it has no name.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        if is_gallery(path):
+            _write_gallery(path, stored)
+        else:
+            _write_folder(path, stored, model)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path, error):
+    return InputError(f"The gallery {path} cannot be written: {error}.")
+
+
+def _check(embeddings, names):
+    shape, dtype = embeddings.shape, embeddings.dtype
+    if len(shape) != 2 or shape[0] != len(names) or dtype != np.float32:
+        raise ValueError(f"embeddings are {dtype} of the shape {shape}")
+
+
+def _read_gallery(path):
+    with (
+        path.open("rb") as stream,
+        np.load(stream, allow_pickle=False) as file,
+    ):
+        names = _normalize(file["names"].tolist())
+        embeddings = file["embeddings"]
+        _check(embeddings, names)
+        if not np.isfinite(embeddings).all():
+            raise ValueError("embeddings are not finite")
+        return Stored(
+            Gallery(names, embeddings),
+            str(file["fingerprint"]),
+            bool(file["crop"]),
+        )
+
+
+def _normalize(names):
+    return tuple(map(normalize_name, names))
+
+
+def _write_gallery(path, stored):
+    with _replacing(path) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            names=np.array(stored.gallery.names, str),
+            embeddings=stored.gallery.embeddings,
+            fingerprint=np.array(stored.fingerprint),
+            crop=np.array(stored.crop),
+        )
+
+
+def _read_between_writes(path):
+    """Reads again where a writer has just removed what the index named."""
+    for _ in range(MAX_READS - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return _read_folder(path)
+    return _read_folder(path)
+
+
+def _read_folder(path):
+    index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+    if index["format"] > FORMAT:
+        raise ValueError(f"its format is {index['format']}")
+    thresholds = index["thresholds"]
+    if thresholds:
+        none_of_these = tuple(thresholds["none_of_these"])
+        thresholds |= {"none_of_these": none_of_these}
+        thresholds = Thresholds(**thresholds)
+    model = index["model"]
+    if model != PRETRAINED:
+        model = str(_inside(path, model))
+    embeddings = np.load(
+        _inside(path, index["embeddings"]), mmap_mode="r", allow_pickle=False
+    )
+    names = _normalize(index["names"])
+    _check(embeddings, names)
+    return Stored(
+        Gallery(names, embeddings),
+        str(index["fingerprint"]),
+        bool(index["crop"]),
+        model,
+        thresholds,
+    )
+
+
+def _inside(folder, name):
+    """A file of the folder; an index names no others."""
+    if Path(name).name != name:
+        raise ValueError(f"it names {name!r}")
+    return folder / name
+
+
+def _write_folder(path, stored, model):
+    path.mkdir(parents=True, exist_ok=True)
+    gallery = stored.gallery
+    content = np.ascontiguousarray(gallery.embeddings)
+    digest = hashlib.sha256(content.tobytes()).hexdigest()[:12]
+    embeddings = path / f"embeddings_{digest}.npy"
+    if not embeddings.exists():
+        with _replacing(embeddings) as partial, partial.open("wb") as file:
+            np.save(file, content)
+    kept = {INDEX, embeddings.name}
+    name = stored.model
+    if name is None:
+        name = f"model_{stored.fingerprint[:12]}.keras"
+        kept.add(name)
+        with _replacing(path / name, ".keras") as partial:
+            model.save(partial)
+    thresholds = stored.thresholds
+    index = {
+        "format": FORMAT,
+        "version": __version__,
+        "model": name,
+        "fingerprint": stored.fingerprint,
+        "crop": stored.crop,
+        "thresholds": thresholds and dataclasses.asdict(thresholds),
+        "embeddings": embeddings.name,
+        "names": gallery.names,
+    }
+    with _replacing(path / INDEX) as partial:
+        text = json.dumps(index, ensure_ascii=False, indent=1)
+        partial.write_text(text + "\n", encoding="utf-8")
+    for pattern in ("embeddings_*.npy", "model_*.keras"):
+        for file in path.glob(pattern):
+            if file.name not in kept:
+                file.unlink()
+
+
+@contextlib.contextmanager
+def _replacing(path, suffix=".partial"):
+    """A file to write beside its place, into which it is then renamed."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,281 @@
+import concurrent.futures
+import dataclasses
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import REPOSITORY, TINY_MODEL
+from drawing import draw, save
+from PIL import Image
+
+import koch_siamese
+from koch_siamese import InputError, Recognizer
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.siamese import get_head, set_crop
+from koch_siamese.models.thresholds import Thresholds
+
+
+@pytest.fixture(scope="module")
+def drawings(glyphs_dir):
+    """Eight characters of an alphabet by four drawers, uint8 arrays."""
+    characters = koch_siamese.load_characters(
+        "glyphs/tiny", "test", data_dir=glyphs_dir
+    )
+    chosen = np.unique(characters.character)[:8]
+    return {
+        f"c{number}": list(
+            characters.images[characters.character == character][:4]
+        )
+        for number, character in enumerate(chosen)
+    }
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(TINY_MODEL)
+
+
+@pytest.fixture
+def recognizer(model, drawings):
+    return Recognizer(model).add({x: y[0] for x, y in drawings.items()})
+
+
+def test_answers_are_those_of_the_model(recognizer, model, drawings):
+    query = drawings["c1"][1]
+    answer = recognizer.classify(query, top_k=3)
+    read = recognizer.read(query)
+    scores = {}
+    for name, images in drawings.items():
+        pair = {
+            "first": read[np.newaxis, ..., np.newaxis],
+            "second": recognizer.read(images[0])[np.newaxis, ..., np.newaxis],
+        }
+        scores[name] = float(model(pair)[0])
+    ranked = sorted(scores, key=scores.get, reverse=True)
+    assert [x.name for x in answer.candidates] == ranked[:3]
+    for candidate in answer.candidates:
+        assert candidate.score == pytest.approx(
+            scores[candidate.name], abs=1e-4
+        )
+    verdict = recognizer.verify(query, drawings["c1"][0])
+    assert verdict.score == pytest.approx(scores["c1"], abs=1e-4)
+    assert verdict.threshold == recognizer.thresholds.same
+    embedding = recognizer.embed(query)
+    assert embedding.dtype == np.float32
+    assert embedding.shape == recognizer.embed([query, query])[0].shape
+
+
+def test_every_kind_of_image_gets_the_same_answer(
+    recognizer, drawings, tmp_path
+):
+    image = Image.fromarray(drawings["c2"][1])
+    path = save(image, tmp_path / "folder" / "a.png")
+    expected = recognizer.classify(path)
+    with path.open("rb") as file:
+        for query in (str(path), path.read_bytes(), file, image):
+            assert recognizer.classify(query) == expected
+    array = np.asarray(image)
+    assert recognizer.classify(array) == expected
+    colors = np.repeat(array[..., np.newaxis], 3, axis=2)
+    assert recognizer.classify(colors) == expected
+    for many in (path.parent, [path], array[np.newaxis], (x for x in [image])):
+        assert recognizer.classify(many) == [expected]
+
+
+def test_one_or_many_are_told_apart(recognizer, drawings):
+    first, second = drawings["c0"][1], drawings["c1"][1]
+    one, other = recognizer.classify([first, second])
+    # A batch of two rounds otherwise than one of one.
+    assert one.best.score == pytest.approx(
+        recognizer.classify(first).best.score, abs=1e-4
+    )
+    assert (
+        recognizer.verify(first, second)
+        == (recognizer.verify([first], [second])[0])
+    )
+    assert other.best.name in recognizer.names
+    assert recognizer.classify([]) == []
+    with pytest.raises(InputError, match="2 first images and 1 second"):
+        recognizer.verify([first, second], [first])
+
+
+def test_examples_are_added_to_or_replaced(model, drawings):
+    recognizer = Recognizer(model)
+    with pytest.raises(InputError, match="no characters to choose among"):
+        recognizer.classify(drawings["c0"][0])
+    recognizer.add({"a": drawings["c0"][:2], "b": drawings["c1"][0]})
+    assert (recognizer.names, recognizer.num_images) == (("a", "b"), 3)
+    recognizer.add({"a": drawings["c0"][2]})
+    assert recognizer.num_images == 4
+    recognizer.add({"a": drawings["c0"][2]}, replace=True)
+    assert recognizer.num_images == 2
+    with pytest.raises(InputError, match=r"Image 2 of 2: An array"):
+        recognizer.add({"x": [drawings["c0"][0], np.zeros((5, 5))]})
+    with pytest.raises(InputError, match="no character 'y'"):
+        recognizer.remove(["a", "y"])
+    assert (recognizer.names, recognizer.num_images) == (("a", "b"), 2)
+    recognizer.remove("a")
+    assert recognizer.names == ("b",)
+
+
+def test_names_are_composed(model, drawings):
+    recognizer = Recognizer(model).add({"e\u0301": drawings["c0"][0]})
+    recognizer.add({"\u00e9": drawings["c0"][1]})
+    assert recognizer.names == ("\u00e9",)
+    recognizer.remove("e\u0301")
+    assert recognizer.names == ()
+
+
+def test_model_says_how_images_are_read(drawings, tmp_path):
+    model = load_model(TINY_MODEL)
+    assert Recognizer(model).crop is True  # of before models said it
+    set_crop(model, False)
+    model.save(tmp_path / "model.keras")
+    recognizer = Recognizer(tmp_path / "model.keras")
+    assert recognizer.crop is False
+    np.testing.assert_array_equal(
+        recognizer.read(drawings["c0"][0]), drawings["c0"][0]
+    )
+    assert Recognizer(model, crop=True).crop is True
+
+
+def test_thresholds_of_the_caller_and_of_no_one(drawings):
+    model = load_model(TINY_MODEL)
+    get_head(model).thresholds = None
+    recognizer = Recognizer(model).add({"a": drawings["c0"][0]})
+    verdict = recognizer.verify(drawings["c0"][0], drawings["c0"][1])
+    assert (verdict.same, verdict.threshold) == (None, None)
+    answer = recognizer.classify(drawings["c5"][0])
+    assert (answer.name, answer.threshold) == ("a", None)
+    assert answer.best.probability is None
+    score = answer.best.score
+    assert recognizer.classify(drawings["c5"][0], threshold=score).name == "a"
+    above = score + 1e-3
+    assert recognizer.classify(drawings["c5"][0], threshold=above).name is None
+
+
+def test_calibration_says_what_it_promises(recognizer, drawings, tmp_path):
+    report = recognizer.calibrate(drawings)
+    assert (report.num_images, report.num_characters) == (32, 8)
+    assert report.ways == 7
+    assert recognizer.thresholds.same == report.same
+    assert 0.5 <= report.accuracy <= 1
+    errors = (report.false_accepts + report.false_rejects) / 2
+    assert report.accuracy == pytest.approx(1 - errors, abs=0.01)
+    assert report == Recognizer(recognizer.model).calibrate(drawings)
+    recognizer.save(tmp_path / "known")
+    loaded = Recognizer.load(tmp_path / "known")
+    assert loaded.thresholds == recognizer.thresholds
+    with pytest.raises(InputError, match="2 characters, with 4 to 4 images"):
+        recognizer.calibrate({x: drawings[x] for x in ("c0", "c1")})
+
+
+def test_evaluation_counts_by_hand(model, drawings):
+    recognizer = Recognizer(model).add({x: drawings[x] for x in ("c0", "c1")})
+    recognizer.thresholds = Thresholds(0.0, (-1e9,))
+    labelled = {x: drawings[x][0] for x in ("c0", "c1", "c2")}
+    result = recognizer.evaluate(labelled)
+    # Each is among its own examples; of c2 there are none.
+    assert (result.num_images, result.num_strangers) == (2, 1)
+    assert (result.num_right, result.accuracy) == (2, 1.0)
+    assert result.num_strangers_named == 1
+    (mistake,) = result.mistakes
+    assert mistake.name == "c2"
+    result = recognizer.evaluate(labelled, threshold=1e9)
+    assert (result.num_withheld, result.num_strangers_named) == (2, 0)
+    assert result.accuracy == 1.0
+    assert [x.name for x in result.mistakes] == ["c0", "c1"]
+
+
+def test_saved_recognizer_gives_the_same_answers_elsewhere(
+    recognizer, drawings, tmp_path
+):
+    path = save(Image.fromarray(drawings["c3"][1]), tmp_path / "a.png")
+    recognizer.save(tmp_path / "known")
+    recognizer.save(tmp_path / "known.npz")
+    expected = recognizer.classify(path)
+    loaded = Recognizer.load(tmp_path / "known")
+    assert loaded.classify(path) == expected
+    assert loaded.crop == recognizer.crop
+    gallery = Recognizer.load(tmp_path / "known.npz", TINY_MODEL)
+    assert gallery.classify(path) == expected
+    script = (
+        "import sys; from koch_siamese import Recognizer; "
+        "print(Recognizer.load(sys.argv[1]).classify(sys.argv[2]))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "known", path],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert answer.stdout == f"{expected}\n", answer.stderr
+    with pytest.raises(InputError, match="another model"):
+        Recognizer.load(tmp_path / "known.npz")
+    for crop, made in ((not recognizer.crop, "--crop"),):
+        with pytest.raises(InputError, match=f"made with {made}; got --nocrop"):
+            Recognizer.load(tmp_path / "known", crop=crop)
+
+
+def test_nothing_is_lost_where_several_save(model, drawings, tmp_path):
+    path = tmp_path / "known"
+    Recognizer(model).add({"a": drawings["c0"]}).save(path)
+    first, second = Recognizer.load(path), Recognizer.load(path)
+    first.add({"b": drawings["c1"]}).remove("a")
+    second.add({"c": drawings["c2"]}).remove("a")
+    first.save(path)
+    second.save(path)
+    assert second.names == Recognizer.load(path).names == ("b", "c")
+    first.add({"d": drawings["c3"]}).save(path)
+    assert first.names == ("b", "c", "d")
+    # An unchanged one writes what is there.
+    second.save(path)
+    assert second.names == ("b", "c", "d")
+
+
+@pytest.mark.parametrize("name", ["known", "known.npz"])
+def test_many_may_add_at_once(model, drawings, tmp_path, name):
+    path = tmp_path / name
+
+    def add(number):
+        # A lock of its own, as a process has.
+        images = {f"{number}-{i}": drawings[f"c{i}"][0] for i in range(5)}
+        Recognizer(model).add(images).save(path, if_exists="merge")
+
+    with concurrent.futures.ThreadPoolExecutor(8) as executor:
+        list(executor.map(add, range(8)))
+    assert len(Recognizer.load(path, model).names) == 40
+
+
+def test_nothing_is_overwritten_unasked(model, drawings, tmp_path):
+    path = tmp_path / "known"
+    Recognizer(model).add({"a": drawings["c0"]}).save(path)
+    other = Recognizer(model).add({"b": drawings["c1"]})
+    with pytest.raises(InputError, match="holds another recognizer"):
+        other.save(path)
+    other.save(path, if_exists="merge")
+    assert Recognizer.load(path).names == ("a", "b")
+    Recognizer(model).add({"c": drawings["c2"]}).save(path, if_exists="replace")
+    assert Recognizer.load(path).names == ("c",)
+    with pytest.raises(InputError, match="another model"):
+        Recognizer.pretrained().save(path, if_exists="merge")
+    with pytest.raises(ValueError, match="'maybe'"):
+        other.save(path, if_exists="maybe")
+
+
+def test_threads_get_the_answers_of_one(recognizer, drawings):
+    queries = [images[1] for images in drawings.values()] * 2
+    expected = [recognizer.classify(query) for query in queries]
+    with concurrent.futures.ThreadPoolExecutor(8) as executor:
+        assert list(executor.map(recognizer.classify, queries)) == expected
+
+
+def test_answers_are_plain_data(recognizer):
+    answer = recognizer.classify(draw())
+    assert (
+        dataclasses.asdict(answer)["candidates"][0]["name"] in recognizer.names
+    )
+    assert repr(recognizer) == "Recognizer(8 characters, 8 images)"
+    assert isinstance(recognizer.model, keras.Model)

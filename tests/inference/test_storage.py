@@ -1,0 +1,137 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY_MODEL
+
+from koch_siamese.errors import InputError
+from koch_siamese.inference import storage
+from koch_siamese.inference.gallery import Gallery
+from koch_siamese.inference.storage import Stored
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.thresholds import Thresholds
+
+NAMES = ("か\u3099", "two words", "line\nbreak")
+STORED = Stored(
+    Gallery(NAMES, np.arange(6, dtype=np.float32).reshape(3, 2)),
+    "f" * 64,
+    False,
+    None,
+    Thresholds(1.5, (0.5, 1.0), 2.0),
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(TINY_MODEL)
+
+
+def test_gallery_file_is_the_same_after_writing_and_reading(tmp_path, model):
+    path = tmp_path / "gallery.npz"
+    storage.write(path, STORED, model)
+    read = storage.read(path)
+    # Names are composed: か with a voicing mark is one character.
+    assert read.gallery.names == ("\u304c", *NAMES[1:])
+    np.testing.assert_array_equal(
+        read.gallery.embeddings, STORED.gallery.embeddings
+    )
+    assert (read.fingerprint, read.crop) == (STORED.fingerprint, False)
+    assert (read.model, read.thresholds) == (None, None)
+    assert [x.name for x in tmp_path.iterdir()] == ["gallery.npz"]
+
+
+def test_folder_is_the_same_after_writing_and_reading(tmp_path, model):
+    path = tmp_path / "known"
+    storage.write(path, STORED, model)
+    read = storage.read(path)
+    assert read.gallery.names[1:] == NAMES[1:]
+    assert isinstance(read.gallery.embeddings, np.memmap)
+    np.testing.assert_array_equal(
+        read.gallery.embeddings, STORED.gallery.embeddings
+    )
+    assert (read.thresholds, read.crop) == (STORED.thresholds, False)
+    load_model(read.model)
+    # What is replaced is removed, and readable by whoever has it open.
+    smaller = Gallery(("a",), np.ones((1, 2), np.float32))
+    storage.write(path, dataclasses.replace(STORED, gallery=smaller), model)
+    assert read.gallery.embeddings[2, 1] == 5
+    assert storage.read(path).gallery.names == ("a",)
+    named = dataclasses.replace(STORED, model="pretrained", thresholds=None)
+    storage.write(path, named, model)
+    read = storage.read(path)
+    assert (read.model, read.thresholds) == ("pretrained", None)
+    assert len(list(path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no zip", b"\x80\x04N.", b"PK\x03\x04" + b"\0" * 50],
+    ids=["empty", "text", "pickle", "torn zip"],
+)
+def test_what_is_no_gallery_is_refused(tmp_path, content):
+    path = tmp_path / "gallery.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a stored recognizer"):
+        storage.read(path)
+
+
+def test_gallery_with_pickles_or_odd_arrays_is_refused(tmp_path):
+    path = tmp_path / "gallery.npz"
+    fields = {
+        "names": np.array(["a"]),
+        "embeddings": np.zeros((1, 2), np.float32),
+        "fingerprint": np.array("m"),
+        "crop": np.array(True),
+    }
+    for change in (
+        {"names": np.array([["a"], {}], object)},
+        {"embeddings": np.zeros((2, 2), np.float32)},
+        {"embeddings": np.zeros((1, 2))},
+        {"embeddings": np.full((1, 2), np.nan, np.float32)},
+    ):
+        np.savez(path, **fields | change)
+        with pytest.raises(InputError, match="not a stored recognizer"):
+            storage.read(path)
+    np.savez(path, **fields)
+    assert storage.read(path).gallery.names == ("a",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"embeddings": "../other.npy"},
+        {"names": ["a"]},
+        {"thresholds": {"same": 1}},
+        {"model": "sub/model.keras"},
+    ],
+)
+def test_folder_with_an_odd_index_is_refused(tmp_path, model, change):
+    storage.write(tmp_path, STORED, model)
+    index = tmp_path / "recognizer.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | change))
+    with pytest.raises(InputError, match="not a stored recognizer"):
+        storage.read(tmp_path)
+
+
+def test_missing_files_are_told(tmp_path, model):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        storage.read(tmp_path / "none")
+    storage.write(tmp_path, STORED, model)
+    next(tmp_path.glob("*.npy")).unlink()
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        storage.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "folder"])
+def test_a_place_that_is_no_folder_is_told(tmp_path, model, name):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / name
+    with pytest.raises(InputError, match=rf"{name} cannot be written: "):
+        storage.write(path, STORED, model)
+    with (
+        pytest.raises(InputError, match=rf"{name} cannot be written: "),
+        storage.lock(path),
+    ):
+        pass
