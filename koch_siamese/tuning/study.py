@@ -3,10 +3,12 @@
 Needs the extra search.
 """
 
+import json
 import shutil
 import warnings
 from pathlib import Path
 
+import filelock
 import keras
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -29,6 +31,7 @@ from koch_siamese.tuning.space import suggest_settings, to_point
 STUDY = "koch_siamese"
 HEARTBEAT_SECONDS = 10  # a process that is silent for twice as long is dead
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+REPORT = "search.json"
 RUN = "run"  # the number of the directory in which a trial resumes
 
 
@@ -70,6 +73,8 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
         self._study = self._open(storage)
+        with filelock.FileLock(self._workdir / ".lock"):
+            self._restore()
         self._require_same_settings()
         self._gradients = self._measure_gradients()
         self._study.enqueue_trial(
@@ -100,6 +105,45 @@ class Search:
             ),
         )
 
+    def _restore(self):
+        """Takes over the runs of `search.json`, where the storage is new.
+
+        So a search can go on elsewhere by that file alone. Runs are numbered
+        anew.
+        """
+        path = self._workdir / REPORT
+        if self._study.trials or not path.exists():
+            return
+        try:
+            report = json.loads(path.read_text())
+            for name in ("settings", "search_network", "gradients"):
+                if name in report:
+                    self._study.set_user_attr(name, report[name])
+            settings = parse_flags(report["settings"])
+            for run in report["runs"]:
+                trial = FixedTrial(run["parameters"])
+                suggest_settings(
+                    trial,
+                    settings,
+                    report.get("search_network", False),
+                    report.get("gradients", ()),
+                )
+                is_finished = run["finished"]
+                self._study.add_trial(
+                    optuna.trial.create_trial(
+                        state=OVER[0 if is_finished else 1],
+                        value=run["accuracy"],
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        user_attrs={name: run[name] for name in _STATE},
+                    )
+                )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is not the report of a search ({error}): remove it."
+            ) from error
+        print(f"Going on from the {len(report['runs'])} runs of {path}.")
+
     def _require_same_settings(self):
         asked = format_flags(self._settings)
         known = self._study.user_attrs.get("settings")
@@ -108,7 +152,8 @@ class Search:
             self._study.set_user_attr("search_network", self._search_network)
         elif (
             parse_flags(known) != self._settings
-            or self._study.user_attrs["search_network"] != self._search_network
+            or self._study.user_attrs.get("search_network", False)
+            != self._search_network
         ):
             was = set(known.splitlines()) - set(asked.splitlines())
             raise InputError(
@@ -246,10 +291,14 @@ class Search:
         runs = self.describe_runs()
         best = max(runs, key=lambda run: run["accuracy"])
         report = {"best": best["run"], "seed": self._settings.seed}
-        report |= {"settings": format_flags(self._settings), "runs": runs}
+        report |= {
+            "settings": format_flags(self._settings),
+            "search_network": self._search_network,
+            "runs": runs,
+        }
         if self._gradients:
             report["gradients"] = self._gradients
-        write_result(self._workdir / "search.json", report)
+        write_result(self._workdir / REPORT, report)
         settings = self._suggest(FixedTrial(best["parameters"]))
         write_whole(
             self._workdir / "best.flags",

@@ -123,13 +123,14 @@ def test_verify_says_same_from_the_threshold_and_how_probably(model, loaded):
 def test_images_that_cannot_be_right_are_refused(loaded):
     drawings = draw_images(2)
     scaled = np.stack([drawings[0], drawings[1] // 255])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="no value above 1"):
+    refused = tf.errors.InvalidArgumentError
+    with pytest.raises(refused, match="no value above 1"):
         loaded.embed(scaled)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="no value above 1"):
+    with pytest.raises(refused, match="no value above 1"):
         loaded.signatures["verify"](
             first=tf.constant(drawings), second=tf.constant(scaled)
         )
-    with pytest.raises(ValueError, match="structure|shape|match"):
+    with pytest.raises(TypeError):  # TensorFlow refuses the shape
         loaded.embed(np.repeat(drawings, 3, axis=-1))
 
 

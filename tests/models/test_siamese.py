@@ -420,7 +420,8 @@ def test_images_that_cannot_be_right_are_refused():
         return model({"first": first, "second": grey})
 
     assert score(grey).shape == (2,)
-    for scaled in (grey / 255, grey // 255, np.stack([grey[0], grey[1] // 255])):
+    one_of_two = np.stack([grey[0], grey[1] // 255])
+    for scaled in (grey / 255, grey // 255, one_of_two):
         with pytest.raises(ValueError, match="no value above 1: expected 0 ="):
             score(scaled)
     score(np.minimum(grey, 2))  # pale, but not in 0..1

@@ -242,7 +242,7 @@ def test_contrastive_model_is_trained_saved_and_used(glyphs_dir, tmp_path):
     (result,) = train(settings, tmp_path, glyphs_dir)
     assert result["accuracy"] > 0.05
     model = koch_siamese.load_model(tmp_path / "model.keras")
-    image = np.zeros((1, 9, 9, 1), np.uint8)
+    image = np.full((1, 9, 9, 1), 255, np.uint8)
     score = float(model({"first": image, "second": image})[0])
     assert score == pytest.approx(0.0, abs=1e-3)
     assert koch_siamese.get_thresholds(model).same < 0

@@ -204,6 +204,31 @@ def test_search_goes_on_where_it_was_interrupted(
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_search_goes_on_from_its_report_alone(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "save_figure", lambda *_: None)
+    with pytest.raises((KeyboardInterrupt, InputError)):
+        study.Search(PAPER, tmp_path, None).run(2)
+    study.Search(PAPER, tmp_path, None).run(2)
+    before = json.loads((tmp_path / "search.json").read_text())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "search.json").write_bytes(
+        (tmp_path / "search.json").read_bytes()
+    )
+    search = study.Search(PAPER, elsewhere, None)
+    assert search.describe_runs() == before["runs"]
+    search.run(2)
+    assert len(trained) == 3  # nothing anew
+    search.run(3)
+    assert trained[3][0] == "run_002"
+    with pytest.raises(InputError, match="--seed=0"):
+        study.Search(dataclasses.replace(PAPER, seed=1), elsewhere, None)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/search.json").write_text('{"runs": 1}')
+    with pytest.raises(InputError, match="not the report of a search"):
+        study.Search(PAPER, tmp_path / "other", None)
+
+
 def test_other_flags_are_no_part_of_a_search(trained, tmp_path):
     study.Search(PAPER, tmp_path, None).run(1)
     with pytest.raises(InputError, match=r"search with --seed=0: repeat"):
