@@ -66,8 +66,7 @@ class SkippedFilesWarning(UserWarning):
         listed = ", ".join(
             f"{num} {x or 'others'}" for x, num in counts.items()
         )
-        num = sum(counts.values())
-        text = f"{num} files in {str(folder)!r} are not read: {listed}."
+        text = f"{str(folder)!r} has files that are not read: {listed}."
         if any(suffix in HEIF_SUFFIXES for suffix in counts):
             text += f" HEIC images need {HEIF_EXTRA}."
         super().__init__(text)
@@ -149,12 +148,29 @@ def find_images(folder: str | Path) -> Iterator[Path]:
                 yield file
 
 
+class ImageError(InputError):
+    """Names an image or a folder, for a user to mend.
+
+    Attributes:
+        found: what is wrong with which one, the first part of the message.
+    """
+
+    def __init__(self, found: str, expected: str, mending: str):
+        """Makes the error."""
+        super().__init__(f"{found}: expected {expected}; {mending}.")
+        self.found, self.expected, self.mending = found, expected, mending
+
+    def numbered(self, number: int) -> "ImageError":
+        """The same of one of several images that have no names."""
+        found = f"Image {number}: {self.found}"
+        return ImageError(found, self.expected, self.mending)
+
+
 def complaint(
     image: ImageLike, got: str, expected: str, mending: str
-) -> InputError:
-    """The error that names an image or a folder, for a user to mend."""
-    name = describe(image)
-    return InputError(f"{name} {got}: expected {expected}; {mending}.")
+) -> ImageError:
+    """The error that says what an image or a folder is, and should be."""
+    return ImageError(f"{describe(image)} {got}", expected, mending)
 
 
 def describe(image: ImageLike) -> str:
@@ -373,21 +389,22 @@ def normalize_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def raise_complaints(errors: list[InputError], num: int):
+def raise_complaints(errors: list[ImageError], num: int):
     """Raises what is wrong with some of `num` images as one error.
 
     Raises:
-        InputError: there are errors; the first `MAX_LISTED` are told.
+        InputError: there are errors; the first `MAX_LISTED` are listed.
     """
     if not errors:
         return
     if len(errors) == 1:
         raise errors[0]
-    listed = " ".join(map(str, errors[:MAX_LISTED]))
+    listed = "; ".join(error.found for error in errors[:MAX_LISTED])
     more = len(errors) - MAX_LISTED
-    rest = f" And {more} more." if more > 0 else ""
+    rest = f"; and {more} more" if more > 0 else ""
     raise InputError(
-        f"{len(errors)} of {num} images cannot be used: {listed}{rest}"
+        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. Mend "
+        "or remove them."
     )
 
 

@@ -10,6 +10,7 @@ from koch_siamese.data.characters import SPLITS, Characters
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_files import (
     MAX_LISTED,
+    ImageError,
     complaint,
     list_images,
     normalize_name,
@@ -71,7 +72,7 @@ def _read_images(files, crop):
     ):
         try:
             image[:] = read_drawing(file, crop)
-        except InputError as error:
+        except ImageError as error:
             errors.append(error)
     raise_complaints(errors, len(files))
     return images
@@ -211,8 +212,9 @@ def _check_splittable(names, counts):
         more = len(small) - MAX_LISTED
         rest = f" and {more} more" if more > 0 else ""
         problems.append(
-            f"{len(small)} characters have 1 drawing ({listed}{rest}): "
-            "expected at least 2 of each; add some, or remove these characters."
+            f"Of {len(small)} of {len(counts)} characters there is only 1 "
+            f"drawing ({listed}{rest}): expected at least 2 of each; add some, "
+            "or remove these characters."
         )
     if problems:
         raise InputError(" ".join(problems))

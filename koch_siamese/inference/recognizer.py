@@ -12,6 +12,7 @@ import numpy as np
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_files import (
     CHANNELS,
+    ImageError,
     ImageLike,
     list_images,
     normalize_name,
@@ -568,8 +569,9 @@ class Recognizer:
         for place, image in enumerate(images):
             try:
                 drawings[place] = self.read(image)
-            except InputError as error:
-                errors.append(_number(error, image, place, len(images)))
+            except ImageError as error:
+                has_name = len(images) == 1 or isinstance(image, Path)
+                errors.append(error if has_name else error.numbered(place + 1))
         raise_complaints(errors, len(images))
         return drawings
 
@@ -606,13 +608,6 @@ def _list(images) -> tuple[list, bool]:
         Path(x).expanduser() if isinstance(x, str | os.PathLike) else x
         for x in images
     ], False
-
-
-def _number(error, image, place, num):
-    """Says which of several images it is that has no path."""
-    if num == 1 or isinstance(image, str | os.PathLike):
-        return error
-    return InputError(f"Image {place + 1} of {num}: {error}")
 
 
 def _group(names, drawings) -> Characters:

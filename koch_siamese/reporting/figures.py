@@ -15,7 +15,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_margins
 from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
-from koch_siamese.reporting.text import format_verdict, to_printable
+from koch_siamese.reporting.text import to_printable
 from koch_siamese.runs.results import writing_events
 from koch_siamese.sampling.trials import Trials
 
@@ -245,7 +245,9 @@ def draw_verdict(
         first, second: uint8 `[height, width]`.
         verdict: on them.
     """
-    sheet = _Sheet((1, 2.2), 1.5, heading=format_verdict(verdict))
+    word = {True: "same, ", False: "different, ", None: ""}[verdict.same]
+    heading = f"{word}score {verdict.score:.2f}"
+    sheet = _Sheet((1, 2.2), 1.5, heading=heading)
     frame = BLUE if verdict.same else GREY
     sheet.show(0, 0, first, frame, "first", "")
     sheet.show(0, 1.2, second, frame, "second", "")

@@ -75,7 +75,7 @@ def test_all_bad_files_are_told_at_once(tmp_path):
     with pytest.raises(InputError) as error:
         load_folder(tmp_path)
     assert_names(error, "22 of 46 images", "bad/00.png", "bad/19.png")
-    assert_names(error, "And 2 more.")
+    assert_names(error, "and 2 more. Mend or remove them.")
     assert "bad/20.png" not in str(error.value)
 
 
@@ -129,7 +129,7 @@ def test_split_needs_characters_and_drawings():
     characters = make_characters((10,), num_drawers=2)
     left = characters.select(~np.isin(np.arange(20), [7, 12]))
     with pytest.raises(
-        InputError, match=r"2 characters have 1 drawing \('d', 'g'\)"
+        InputError, match=r"Of 2 of 10 characters .* 1 drawing \('d', 'g'\)"
     ):
         split_characters(left, "test", tuple("abcdefghij"))
     few = characters.select(np.arange(8))
