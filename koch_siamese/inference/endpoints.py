@@ -11,7 +11,6 @@ import tensorflow as tf
 from koch_siamese.errors import InputError
 from koch_siamese.images import fit_by_products
 from koch_siamese.inference import export_check
-from koch_siamese.models.layers import NO_SCALED_IMAGES
 from koch_siamese.models.siamese import (
     get_embedding,
     get_head,
@@ -94,12 +93,6 @@ class Endpoints:
         return {"score": score, "prediction": self._predict(score)}
 
     def _embed(self, images):
-        largest = tf.reduce_max(images, axis=(1, 2, 3))
-        is_scaled = tf.reduce_any(largest <= 1)
-        with tf.control_dependencies(
-            [tf.debugging.Assert(~is_scaled, [NO_SCALED_IMAGES])]
-        ):
-            images = tf.identity(images)
         return self._embedding(images, training=False)
 
     def _predict(self, score):
@@ -126,7 +119,5 @@ class PortableEndpoints(Endpoints):
         self._image_size = get_image_size(model)
 
     def _embed(self, images):
-        # Preprocessing leaves images of the right size as they are. There is
-        # no assertion in these formats.
-        images = fit_by_products(images, self._image_size)
-        return self._embedding(images, training=False)
+        # Preprocessing leaves images of the right size as they are.
+        return super()._embed(fit_by_products(images, self._image_size))

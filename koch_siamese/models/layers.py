@@ -47,8 +47,9 @@ class Preprocessing(keras.layers.Layer):
     Output shape: `[batch, image_size, image_size, 1]`, in 0..1.
 
     Raises:
-        ValueError: images have more than one channel; or, where their values
-            are known, one of them has none above 1: it was scaled to 0..1.
+        ValueError: images have more than one channel; or one of them has no
+            value above 1, as it was scaled to 0..1 (within a graph, such as in
+            `predict`, TensorFlow's `InvalidArgumentError`; JAX cannot tell).
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Preprocessing(keras.layers.Layer):
 
     def call(self, images):
         """Fits and rescales the images."""
-        _check_images(images)
+        images = _check_images(images)
         size = (self.image_size, self.image_size)
         ink = 1.0 - ops.cast(images, self.compute_dtype) / WHITE
         if images.shape[1:3] != size:
@@ -88,17 +89,28 @@ class Preprocessing(keras.layers.Layer):
 
 def _check_images(images):
     """Refuses what cannot be right; see `Preprocessing`."""
-    if images.shape[-1] not in (1, None):
+    *_, width, channels = images.shape
+    # One image without a batch dimension gets to here as many narrow ones.
+    if channels not in (1, None) or width in (3, 4):
         raise ValueError(
             f"Images have the shape {tuple(images.shape)}: expected [batch, "
             f"height, width, 1], 0 = ink, {WHITE} = white. Convert colors to "
             "grey, or use koch_siamese.Recognizer, which takes any image."
         )
-    # Within a graph, whose values are not known, the exported model checks.
-    if hasattr(images, "numpy") and len(images):
-        values = images.numpy()
-        if values.size and values.max(axis=(1, 2, 3)).min() <= 1:
+    if keras.backend.backend() != "tensorflow":
+        return images
+    import tensorflow as tf
+
+    largest = tf.reduce_max(images, axis=(1, 2, 3))
+    has_values = tf.reduce_all(largest > tf.cast(1, largest.dtype))
+    if tf.executing_eagerly():
+        if not has_values:
             raise ValueError(NO_SCALED_IMAGES)
+        return images
+    # What the graph does then fails; ONNX and LiteRT leave the assertion out.
+    assertion = tf.debugging.Assert(has_values, [NO_SCALED_IMAGES])
+    with tf.control_dependencies([assertion]):
+        return tf.identity(images)
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")

@@ -305,6 +305,7 @@ def test_mistakes_get_one_line(command, arguments, part, tmp_path):
 
 
 def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
+    from koch_siamese import Recognizer
     from koch_siamese.data.sources import load_characters
 
     characters = load_characters("glyphs/tiny", "test", data_dir=glyphs_dir)
@@ -340,6 +341,7 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
     # Two steps do not undo what the model had learnt.
     assert result["accuracy"] > 0.5
     assert result["crop"] is False
+    assert Recognizer(tmp_path / "run/model.keras").crop is False
     evaluate = (
         *arguments[:2],
         *(f"--model={TINY_MODEL}", "--ways=5", "--num_trials=50"),
