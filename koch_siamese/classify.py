@@ -8,6 +8,7 @@ folder of images for each character. Each query gets the best character, or
 """
 
 import json
+import warnings
 from pathlib import Path
 
 from absl import flags
@@ -77,41 +78,47 @@ def _list_files():
 
 
 def _open_gallery():
-    """The recognizer that the flags ask for, before they change it."""
+    """The recognizer that the flags ask for, before they change it.
+
+    Returns:
+        The recognizer, and the thresholds to answer by: a gallery in a file has
+        none.
+    """
     from koch_siamese.inference import storage
     from koch_siamese.inference.recognizer import Recognizer
 
     path = GALLERY.value and Path(GALLERY.value)
     # One to be made, which another process may make in the meantime.
     is_new = path and SUPPORT.value and not storage.is_stored(path)
-    if not path or is_new:
-        return cli.load_recognizer()
-    is_file = storage.is_gallery(path)
     is_given = flags.FLAGS.model or flags.FLAGS.workdir
-    model = cli.model_path(default="pretrained")
-    recognizer = Recognizer.load(
-        path,
-        model if is_file or is_given else None,
-        crop=flags.FLAGS.crop,
-    )
-    cli.note_reading(recognizer.crop, recognizer.model)
-    return recognizer
+    if path and storage.is_folder(path) and not is_given:
+        recognizer = Recognizer.load(path, crop=flags.FLAGS.crop)
+        return recognizer, recognizer.thresholds
+    own = cli.load_recognizer()
+    if not path or is_new:
+        return own, own.thresholds
+    recognizer = Recognizer.load(path, own.model, crop=flags.FLAGS.crop)
+    if storage.is_gallery(path):
+        return recognizer, own.thresholds
+    return recognizer, recognizer.thresholds
 
 
 def _read_queries(recognizer, paths):
     """Queries by path, and what is wrong with those that cannot be read.
 
     Raises:
-        InputError: not one can be read.
+        InputError: none of them can be read.
     """
+    from koch_siamese.data.image_files import ImageError, raise_complaints
+
     queries, complaints = {}, {}
     for path in paths:
         try:
             queries[path] = recognizer.read(path)
-        except InputError as error:
+        except ImageError as error:
             complaints[path] = error
-    if complaints and not queries:
-        raise next(iter(complaints.values()))
+    if not queries:
+        raise_complaints(list(complaints.values()), len(paths))
     return queries, complaints
 
 
@@ -160,7 +167,9 @@ def _draw(recognizer, drawings, answers, titles):
     from koch_siamese.data.image_folder import load_folder
     from koch_siamese.reporting import figures
 
-    characters, names = load_folder(SUPPORT.value, recognizer.crop)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what has been said
+        characters, names = load_folder(SUPPORT.value, recognizer.crop)
     picture = figures.draw_answers(
         drawings,
         characters.images,
@@ -180,9 +189,11 @@ def main():
     with cli.counting_skipped_files() as skipped:
         paths = _list_files()
         import_tensorflow()
-        recognizer = _open_gallery()
-        queries, complaints = _read_queries(recognizer, paths)
+        recognizer, thresholds = _open_gallery()
+        cli.note_reading(recognizer.crop, recognizer.model)
         _update(recognizer)
+        recognizer.thresholds = thresholds
+        queries, complaints = _read_queries(recognizer, paths)
     if not queries:
         print(f"{GALLERY.value}: {len(recognizer.names)} characters")
         return
@@ -202,12 +213,9 @@ def main():
     if FIGURE.value:
         _draw(recognizer, drawings, answers, [path.name for path in queries])
     if complaints:
-        num, first = len(complaints), next(iter(complaints.values()))
-        others = "".join(f" Also {str(path)!r}." for path in [*complaints][1:])
-        raise InputError(
-            f"{num} of {num + len(queries)} queries have no answer; {first}"
-            f"{others}"
-        )
+        from koch_siamese.data.image_files import raise_complaints
+
+        raise_complaints(list(complaints.values()), len(paths))
 
 
 if __name__ == "__main__":

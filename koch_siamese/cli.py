@@ -89,11 +89,8 @@ def load_recognizer():
 
     path, crop = model_path(default="pretrained"), flags.FLAGS.crop
     if storage.is_folder(Path(path)):
-        recognizer = Recognizer.load(path, crop=crop)
-    else:
-        recognizer = Recognizer(path, crop=crop)
-    note_reading(recognizer.crop, recognizer.model)
-    return recognizer
+        return Recognizer.load(path, crop=crop)
+    return Recognizer(path, crop=crop)
 
 
 def note_reading(crop: bool, model):
@@ -106,11 +103,8 @@ def note_reading(crop: bool, model):
     from koch_siamese.models.siamese import get_crop
 
     if crop != get_crop(model):
-        ways = ("whole (--nocrop)", "cut to their ink (--crop)")
-        note(
-            f"images are read {ways[crop]}; those that the model was trained "
-            f"on were {ways[not crop]}."
-        )
+        ways = ("whole images (--nocrop)", "images cut to their ink (--crop)")
+        note(f"{ways[crop]}, but the model was trained on {ways[not crop]}.")
 
 
 def check_figure(path: str | None):

@@ -14,6 +14,7 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.errors import InputError
+from koch_siamese.paths import expand_home
 from koch_siamese.reporting import charts, figures, result_tables
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, read_flagfile
@@ -190,7 +191,7 @@ def main():
     """Adds results, or writes tables from them."""
     _require_there()
     if ADD.value:
-        for path in map(Path.expanduser, map(Path, ADD.value)):
+        for path in map(expand_home, ADD.value):
             _add(path)
         return
     tables = result_tables.load_tables(Path(TABLES.value))

@@ -39,6 +39,7 @@ def main():
     _check_flags()
     import_tensorflow()
     recognizer = cli.load_recognizer()
+    cli.note_reading(recognizer.crop, recognizer.model)
     verdict = recognizer.verify(
         [FIRST.value], [SECOND.value], flags.FLAGS.threshold
     )[0]

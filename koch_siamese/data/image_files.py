@@ -22,6 +22,7 @@ from koch_siamese.data.cleaning import (
 )
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
+from koch_siamese.paths import expand_home
 
 # An image as a user has it: a path, a file's bytes, an open file, or pixels.
 ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
@@ -40,6 +41,7 @@ HEIF_SUFFIXES = (".heic", ".heif")
 HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
 MAX_LISTED = 20  # complaints in one message
 CHANNELS = (1, 3, 4)
+BYTES = bytes | bytearray | memoryview
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # of deep grey values
 
 _max_pixels = 50_000_000
@@ -96,6 +98,8 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             `limit_pixels` allows, or shows no ink; or it is an array of another
             dtype or shape.
     """
+    if hasattr(image, "__array__") and not isinstance(image, Image.Image):
+        image = np.asarray(image)  # of any framework
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -160,9 +164,9 @@ class ImageError(InputError):
         super().__init__(f"{found}: expected {expected}; {mending}.")
         self.found, self.expected, self.mending = found, expected, mending
 
-    def numbered(self, number: int) -> "ImageError":
-        """The same of one of several images that have no names."""
-        found = f"Image {number}: {self.found}"
+    def labelled(self, label: str) -> "ImageError":
+        """The same of one of several images, which a label tells apart."""
+        found = f"{label}: {self.found}"
         return ImageError(found, self.expected, self.mending)
 
 
@@ -179,13 +183,13 @@ def describe(image: ImageLike) -> str:
         return repr(str(image))
     if isinstance(image, np.ndarray):
         return f"An array of shape {image.shape}"
-    if isinstance(image, bytes):
+    if isinstance(image, BYTES):
         return f"An image of {len(image)} bytes"
     if isinstance(image, Image.Image):
         return "A Pillow image"
     if hasattr(image, "read"):
         return repr(str(getattr(image, "name", "an open file")))
-    return f"What has the type {type(image).__name__}"
+    return f"A value of type {type(image).__name__}"
 
 
 def _explain(image, error):
@@ -221,17 +225,17 @@ def _decode(image) -> np.ndarray:
     if isinstance(image, Image.Image):
         return _to_grey(image, image.copy())  # the user's stays as it is
     file = image
-    if isinstance(image, bytes):
+    if isinstance(image, BYTES):
         file = io.BytesIO(image)
     elif isinstance(image, str | os.PathLike):
-        file = Path(image)
+        file = expand_home(image)
         if not file.is_file():
             is_there = file.exists()
             raise OSError("it is not a file" if is_there else "no such file")
     elif not hasattr(image, "read"):
         raise complaint(
             image,
-            "is no image",
+            "is not an image",
             "a path, bytes, an open file, a Pillow image or an array",
             "convert it",
         )
@@ -251,7 +255,8 @@ def _check_array(array):
             array,
             f"has the dtype {array.dtype}",
             f"uint8, 0 = ink, {WHITE} = white",
-            f"multiply values of 0..1 by {WHITE}, and convert them",
+            "convert it by .astype('uint8'), after multiplying by "
+            f"{WHITE} if its values are within 0..1",
         )
     is_image = array.ndim == 2 or (
         array.ndim == 3 and array.shape[2] in CHANNELS
@@ -259,10 +264,10 @@ def _check_array(array):
     if not is_image:
         raise complaint(
             array,
-            "is no image",
+            "is not an image",
             "[height, width] or [height, width, channels], with 1, 3 or 4 "
             "channels",
-            "give several images as a list",
+            "move the channels last; give several images as a list",
         )
     if array.size and array.max() == 1:
         raise complaint(
@@ -280,7 +285,7 @@ def _to_grey(name, image):
             name,
             f"has {image.width} x {image.height} pixels",
             f"1 to {_max_pixels:,} pixels",
-            "make it smaller, or raise --max_pixels",
+            "make it smaller, or raise --max_pixels (limit_pixels in Python)",
         )
     image.draft(image.mode, (MAX_SIDE, MAX_SIDE))
     upright = ImageOps.exif_transpose(image)
@@ -342,8 +347,7 @@ def list_images(path: str | Path) -> list[Path]:
     Raises:
         InputError: there is no such path, or no image in it.
     """
-    require_path(path)
-    root = Path(path)
+    root = require_path(path)
     if root.is_file():
         return [root]
     suffixes, found = get_suffixes(), []
@@ -369,16 +373,21 @@ def list_images(path: str | Path) -> list[Path]:
     return sorted(found, key=lambda file: file.parts)
 
 
-def require_path(path: str | Path):
-    """Checks that there is a file or a folder.
+def require_path(path: str | Path) -> Path:
+    """Finds a file or a folder.
 
     Raises:
         InputError: there is none.
     """
-    if not Path(path).exists():
-        raise complaint(
-            path, "does not exist", "an image or a folder", "check the name"
-        )
+    found = expand_home(path)
+    try:
+        if found.exists():
+            return found
+    except OSError:  # such as a name that is too long
+        pass
+    raise complaint(
+        path, "does not exist", "an image or a folder", "check the name"
+    )
 
 
 def normalize_name(name: str) -> str:
@@ -403,14 +412,16 @@ def raise_complaints(errors: list[ImageError], num: int):
     more = len(errors) - MAX_LISTED
     rest = f"; and {more} more" if more > 0 else ""
     raise InputError(
-        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. Mend "
+        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. Fix "
         "or remove them."
     )
 
 
 def _walk(root: Path) -> Iterator[Path]:
     """Every file below a folder that is neither hidden nor in a hidden one."""
-    for name, folders, files in os.walk(root, followlinks=True):
+    for name, folders, files in os.walk(
+        root, onerror=_refuse_folder, followlinks=True
+    ):
         folder = Path(name)
         # os.walk descends into what stays here; a link upwards would never end.
         folders[:] = [
@@ -419,6 +430,15 @@ def _walk(root: Path) -> Iterator[Path]:
             if not below.startswith(".") and not _leads_up(folder / below)
         ]
         yield from (folder / x for x in files if not x.startswith("."))
+
+
+def _refuse_folder(error):
+    raise complaint(
+        error.filename,
+        f"cannot be read ({error.strerror})",
+        "a folder that you may read",
+        "change its permissions, or move it",
+    )
 
 
 def _leads_up(folder):

@@ -16,6 +16,7 @@ from koch_siamese.data.image_files import (
     normalize_name,
     raise_complaints,
     read_drawing,
+    require_path,
 )
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE
@@ -52,8 +53,9 @@ def load_folder(
         InputError: there are no images, some of them cannot be read, layouts
             are mixed, or the folders are splits of one data set.
     """
+    path = require_path(path)
     files = list_images(path)
-    labels = _read_labels(Path(path), files)
+    labels = _read_labels(path, files)
     order = sorted(range(len(files)), key=labels.__getitem__)
     images = _read_images([files[i] for i in order], crop)
     characters, names = make_characters([labels[i] for i in order], images)

@@ -57,9 +57,12 @@ class Gallery:
         """
         unknown = sorted(set(characters) - set(self.names))
         if unknown:
+            known = "it is empty"
+            if self.names:
+                known = f"it has {_shorten(self.characters)}"
             raise InputError(
-                f"There is no character {unknown[0]!r} to remove; there are "
-                f"{len(self.characters)}: {_shorten(self.characters)}."
+                f"The gallery has no character {unknown[0]!r} to remove: "
+                f"{known}."
             )
         if not characters:
             return self
@@ -76,9 +79,9 @@ class Candidate:
     Attributes:
         name: of the character.
         score: a logit; the mean over its drawings.
-        probability: that query and character are the same, where as many
-            pairs are the same as are not; 0.5 at the model's threshold of
-            `same`. None where the model has no thresholds.
+        probability: the estimated probability that the query shows this
+            character, if same and different pairs were equally likely; 0.5 at
+            the threshold of `same`. None where there are no thresholds.
     """
 
     name: str

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_files import (
+    BYTES,
     CHANNELS,
     ImageError,
     ImageLike,
@@ -34,13 +36,15 @@ from koch_siamese.inference.gallery import (
     judge_pair,
     score_characters,
 )
-from koch_siamese.models.loading import PRETRAINED, load_model
+from koch_siamese.models.loading import PRETRAINED, check_siamese, load_model
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     compute_fingerprint,
     get_crop,
     get_thresholds,
 )
+from koch_siamese.models.thresholds import Thresholds
+from koch_siamese.paths import expand_home
 
 # Labelled images: a folder, or the images of each name.
 Labelled = str | os.PathLike | Mapping[str, ImageLike | Sequence[ImageLike]]
@@ -51,14 +55,13 @@ MIN_CALIBRATION_CHARACTERS = 3
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationReport:
-    """What thresholds promise, and on how much that rests.
+    """Calibrated thresholds, and the error rates on the calibration images.
 
-    All shares are within 0..1, measured on the images that the thresholds were
-    fitted to.
+    All rates are within 0..1.
 
     Attributes:
-        num_images, num_characters: what they were fitted to. With fewer than
-            20 characters do not rely on them.
+        num_images, num_characters: how much they rest on. With fewer than 20
+            characters do not rely on them.
         same: the threshold of `verify`.
         accuracy: of all pairs of the images, half of them the same, the share
             that it classifies correctly.
@@ -67,7 +70,8 @@ class CalibrationReport:
         ways: the number of candidates that the following holds for.
         none_of_these: the threshold of `classify` for so many.
         strangers_named: the share of queries of absent characters that get a
-            name.
+            name. Measured with one example of each candidate, on as many images
+            of each character as the smallest one has.
         right_where_present: the share of the others that get the right one.
     """
 
@@ -85,7 +89,7 @@ class CalibrationReport:
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """An image that did not get its name.
+    """An image that was classified incorrectly.
 
     Attributes:
         name: the character that it shows.
@@ -142,9 +146,6 @@ class Recognizer:
     Methods may be called from several threads.
 
     Attributes:
-        thresholds: from which scores a pair is the same and a query is one of
-            the candidates, a `Thresholds`; None if the model has none and
-            `calibrate` has not been called.
         crop: whether images are cut to their ink.
     """
 
@@ -166,13 +167,15 @@ class Recognizer:
             InputError: there is no such file, or it is no siamese model.
         """
         self._model_name = None
-        if not isinstance(model, keras.Model):
+        if isinstance(model, keras.Model):
+            _require_siamese(model)
+        else:
             self._model_name = PRETRAINED if str(model) == PRETRAINED else None
-            model = load_model(Path(model).expanduser())
+            model = load_model(model)
         self._model = model
         self._scorer = SiameseScorer(model)
         self._fingerprint = compute_fingerprint(model)
-        self.thresholds = get_thresholds(model)
+        self._thresholds = get_thresholds(model)
         self.crop = get_crop(model) if crop is None else crop
         empty = np.empty((0, self._scorer.dim), np.float32)
         self._gallery = Gallery((), empty)
@@ -201,6 +204,21 @@ class Recognizer:
     def num_images(self) -> int:
         """How many images the known characters have in all."""
         return len(self._gallery.names)
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """The scores from which a pair is the same and a query gets a name.
+
+        None if the model has none and `calibrate` has not been called. They can
+        be set.
+        """
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Thresholds | None):
+        with self._lock:
+            self._thresholds = thresholds
+            self._has_new_thresholds = True
 
     def __repr__(self):
         """Says how much it knows."""
@@ -248,8 +266,17 @@ class Recognizer:
             names: the character of each, `[num]`.
             drawings: uint8 `[num, 105, 105]`.
             replace: as in `add`.
+
+        Raises:
+            InputError: there are not as many names as drawings.
         """
-        names = tuple(map(normalize_name, names))
+        names = tuple(_normalize(names))
+        drawings = _check_drawings(drawings)
+        if len(names) != len(drawings):
+            raise InputError(
+                f"There are {len(names)} names and {len(drawings)} drawings: "
+                "expected a name for each drawing."
+            )
         embeddings = self._embed(drawings)
         self._change(lambda gallery: gallery.add(names, embeddings, replace))
         return self
@@ -260,8 +287,8 @@ class Recognizer:
         Raises:
             InputError: one of them is not known; none is removed then.
         """
-        names = {names} if isinstance(names, str) else set(names)
-        names = set(map(normalize_name, names))
+        is_one = isinstance(names, str) or not isinstance(names, Iterable)
+        names = set(_normalize([names] if is_one else names))
         self._gallery.without(names)
         # Again, on what others wrote, some of them may be gone already.
         self._change(lambda x: x.without(names & set(x.names)))
@@ -320,8 +347,11 @@ class Recognizer:
             drawings: uint8 `[num, 105, 105]`.
             top_k, threshold: as in `classify`.
         """
-        if top_k < 1:
-            raise InputError(f"top_k is {top_k}: expected 1 or more.")
+        if not isinstance(top_k, int | np.integer) or top_k < 1:
+            raise InputError(
+                f"top_k is {top_k}: expected a whole number, 1 or more."
+            )
+        drawings = _check_drawings(drawings)
         gallery = self._gallery  # as it is now, whatever another thread adds
         if not gallery.names:
             raise InputError(
@@ -361,10 +391,15 @@ class Recognizer:
         (first, is_single), (second, _) = _list(first), _list(second)
         if len(first) != len(second):
             raise InputError(
-                f"There are {len(first)} first images and {len(second)} second "
-                "ones: expected as many."
+                f"`first` has {len(first)} images and `second` has "
+                f"{len(second)}: they must have the same number."
             )
-        embeddings = self._embed(self._read_all([*first, *second]))
+        labels = [
+            f"Image {place + 1} of `{name}`"
+            for name in ("first", "second")
+            for place in range(len(first))
+        ]
+        embeddings = self._embed(self._read_all([*first, *second], labels))
         with self._lock:
             scores = self._scorer.score(
                 embeddings[: len(first)], embeddings[len(first) :]
@@ -402,7 +437,6 @@ class Recognizer:
                 seed=seed,
             )
             self.thresholds = calibration.thresholds
-            self._has_new_thresholds = True
         same = calibration.report["same"]
         absent = calibration.report["none_of_these"]
         return CalibrationReport(
@@ -429,8 +463,9 @@ class Recognizer:
             threshold: as in `classify`.
         """
         names, drawings = self._read_labelled(labelled)
-        answers = self.classify_drawings(drawings, 2, threshold)
-        known = set(self.names)
+        with self._lock:  # so that no thread adds any in between
+            answers = self.classify_drawings(drawings, 2, threshold)
+            known = set(self.names)
         pairs = list(zip(names, answers, strict=True))
         of_known = [(x, answer) for x, answer in pairs if x in known]
         strangers = [answer for x, answer in pairs if x not in known]
@@ -457,9 +492,10 @@ class Recognizer:
     def save(self, path: str | os.PathLike, *, if_exists: str = "fail"):
         """Saves the recognizer into a folder that needs nothing else.
 
-        Where it was loaded from or saved to before, it writes its changes
-        alone: what another process has added there meanwhile stays, and is
-        known to this recognizer afterwards.
+        When saving to the location it was loaded from (or, if it is new, first
+        saved to), only the changes made since then are applied, so that
+        characters added by other processes are kept; they are known to this
+        recognizer afterwards. Saving elsewhere makes a copy.
 
         Args:
             path: the folder; or a file that ends in `.npz`, which takes the
@@ -470,35 +506,45 @@ class Recognizer:
 
         Raises:
             InputError: there is another recognizer, or one of another model or
-                with another `crop`; or nothing can be written.
+                with another `crop`, or other files; thresholds of its own are
+                to be saved into an `.npz` file; or nothing can be written.
             ValueError: `if_exists` is unknown.
         """
         if if_exists not in ("fail", "merge", "replace"):
             raise ValueError(f"if_exists is {if_exists!r}.")
-        path = Path(path).expanduser().absolute()
+        path = expand_home(path).resolve()
+        own = get_thresholds(self._model)
+        if storage.is_gallery(path) and self._thresholds != own:
+            raise InputError(
+                f"{path} cannot hold thresholds, and these are not the model's "
+                "own: save to a folder."
+            )
         with self._lock, storage.lock(path):
             if storage.is_stored(path) and if_exists != "replace":
                 if path != self._place and if_exists == "fail":
                     raise InputError(
-                        f"{path} holds another recognizer: load it to add to "
-                        "it, or give if_exists='merge' or 'replace', or "
-                        "another path."
+                        f"{path} exists already: load it to add to it, or give "
+                        "if_exists='merge' or 'replace', or another path."
                     )
                 self._merge(path)
             storage.write(path, self._to_stored(), self._model)
-            self._place, self._changes = path, []
-            self._has_new_thresholds = False
+            if self._place in (None, path):
+                self._place, self._changes = path, []
+                self._has_new_thresholds = False
 
     def _merge(self, path):
-        """Does what has changed to what is stored."""
+        """Adds what is stored, and what has changed since if it is its own."""
         stored = storage.read(path)
         self._require_own(stored, path)
         gallery = stored.gallery
-        for change in self._changes:
-            gallery = change(gallery)
+        if path == self._place:
+            for change in self._changes:
+                gallery = change(gallery)
+        else:
+            gallery = gallery.add(self._gallery.names, self._gallery.embeddings)
         self._gallery = gallery
         if stored.thresholds and not self._has_new_thresholds:
-            self.thresholds = stored.thresholds
+            self._thresholds = stored.thresholds
 
     def _to_stored(self):
         return storage.Stored(
@@ -506,7 +552,7 @@ class Recognizer:
             self._fingerprint,
             self.crop,
             self._model_name,
-            self.thresholds,
+            self._thresholds,
         )
 
     def _require_own(self, stored, path):
@@ -516,12 +562,9 @@ class Recognizer:
                 "model, or make a new gallery."
             )
         if stored.crop != self.crop:
-            made, got = "--crop", "--nocrop"
-            if self.crop:
-                made, got = got, made
             raise InputError(
-                f"The gallery {path} was made with {made}; got {got}: give "
-                f"{made}, or make a new gallery."
+                f"The gallery {path} was made with crop={stored.crop}; got "
+                f"crop={self.crop}: give the same, or make a new gallery."
             )
 
     @classmethod
@@ -544,7 +587,7 @@ class Recognizer:
             InputError: it cannot be read, or was made by another model or with
                 another `crop`.
         """
-        path = Path(path).expanduser().absolute()
+        path = expand_home(path).resolve()
         stored = storage.read(path)
         recognizer = cls(
             model or stored.model or PRETRAINED,
@@ -553,7 +596,7 @@ class Recognizer:
         recognizer._require_own(stored, path)
         recognizer._gallery = stored.gallery
         if stored.model:
-            recognizer.thresholds = stored.thresholds
+            recognizer._thresholds = stored.thresholds
         recognizer._place = path
         return recognizer
 
@@ -563,51 +606,97 @@ class Recognizer:
         with self._lock:
             return self._scorer.embed(drawings)
 
-    def _read_all(self, images):
+    def _read_all(self, images, labels=()):
+        """Reads images; labels say which one cannot be read."""
         drawings = np.empty((len(images), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
         errors = []
         for place, image in enumerate(images):
             try:
                 drawings[place] = self.read(image)
             except ImageError as error:
-                has_name = len(images) == 1 or isinstance(image, Path)
-                errors.append(error if has_name else error.numbered(place + 1))
+                if labels or (len(images) > 1 and not isinstance(image, Path)):
+                    label = labels[place] if labels else f"Image {place + 1}"
+                    error = error.labelled(label)
+                errors.append(error)
         raise_complaints(errors, len(images))
         return drawings
 
     def _read_labelled(self, labelled):
         """The name and the drawing of each image."""
-        if not isinstance(labelled, Mapping):
-            folder = Path(labelled).expanduser()
-            characters, names = load_folder(folder, self.crop)
+        if isinstance(labelled, str | os.PathLike):
+            characters, names = load_folder(labelled, self.crop)
             return [names[i] for i in characters.character], characters.images
-        names, images = [], []
+        if not isinstance(labelled, Mapping):
+            raise InputError(
+                f"Got a value of type {type(labelled).__name__}: expected a "
+                "folder, or a dict from names to images."
+            )
+        names, images, labels = [], [], []
         for name, given in labelled.items():
             given, _ = _list(given)
             if not given:
                 raise InputError(f"There is no image of {name!r}: give some.")
-            names += [normalize_name(str(name))] * len(given)
+            names += _normalize([name] * len(given))
             images += given
-        return names, self._read_all(images)
+            labels += [f"Image {i + 1} of {name!r}" for i in range(len(given))]
+        return names, self._read_all(images, labels)
+
+
+def _require_siamese(model):
+    try:
+        check_siamese(model)
+    except (ValueError, StopIteration) as error:
+        raise InputError(
+            f"The model {model.name!r} is not a siamese model of this package: "
+            "expected one of load_model, build_siamese or a training."
+        ) from error
+
+
+def _normalize(names):
+    return [normalize_name(str(name)) for name in names]
+
+
+def _check_drawings(drawings):
+    drawings = np.asarray(drawings)
+    size = IMAGE_SIZE
+    if not len(drawings):
+        return np.empty((0, size, size), np.uint8)
+    if drawings.shape[1:] != (size, size) or drawings.dtype != np.uint8:
+        raise InputError(
+            f"Drawings are {drawings.dtype} of shape {drawings.shape}: "
+            f"expected uint8 [num, {size}, {size}], as Recognizer.read returns "
+            "them."
+        )
+    return drawings
 
 
 def _list(images) -> tuple[list, bool]:
     """One image or several as a list, and whether it is one."""
     if isinstance(images, str | os.PathLike):
-        path = Path(images).expanduser()
-        return (list_images(path), False) if path.is_dir() else ([path], True)
-    if isinstance(images, np.ndarray):
+        path = expand_home(images)
+        if _is_folder(path):
+            return list_images(path), False
+        return [path], True
+    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
+        images = np.asarray(images)  # of any framework
         is_single = images.ndim == 2 or (
             images.ndim == 3 and images.shape[2] in CHANNELS
         )
         return ([images], True) if is_single else (list(images), False)
-    is_one = isinstance(images, bytes) or hasattr(images, "read")
+    is_one = isinstance(images, BYTES) or hasattr(images, "read")
     if is_one or not isinstance(images, Iterable):
         return [images], True
     return [
-        Path(x).expanduser() if isinstance(x, str | os.PathLike) else x
+        expand_home(x) if isinstance(x, str | os.PathLike) else x
         for x in images
     ], False
+
+
+def _is_folder(path):
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _group(names, drawings) -> Characters:
@@ -616,6 +705,8 @@ def _group(names, drawings) -> Characters:
     Raises:
         InputError: they do not suffice for a calibration.
     """
+    if not names:
+        raise InputError("There are no labelled images: give some.")
     order = np.argsort(names, kind="stable")
     labels = [("", names[i]) for i in order]
     characters, _ = make_characters(labels, np.asarray(drawings)[order])

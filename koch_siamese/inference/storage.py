@@ -95,6 +95,8 @@ def read(path: Path) -> Stored:
         if is_gallery(path):
             return _read_gallery(path)
         return _read_between_writes(path)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(
             f"The gallery {path} cannot be read: {error.strerror or error}. "
@@ -117,8 +119,9 @@ def write(path: Path, stored: Stored, model: keras.Model):
         model: stored in the folder, if it has no name.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or the folder has other files.
     """
+    _check(stored.gallery.embeddings, stored.gallery.names)
     try:
         if is_gallery(path):
             _write_gallery(path, stored)
@@ -181,7 +184,10 @@ def _read_between_writes(path):
 def _read_folder(path):
     index = json.loads((path / INDEX).read_text(encoding="utf-8"))
     if index["format"] > FORMAT:
-        raise ValueError(f"its format is {index['format']}")
+        raise InputError(
+            f"{path} was written by a newer version of koch_siamese (format "
+            f"{index['format']}): upgrade to read it."
+        )
     thresholds = index["thresholds"]
     if thresholds:
         none_of_these = tuple(thresholds["none_of_these"])
@@ -213,18 +219,17 @@ def _inside(folder, name):
 
 def _write_folder(path, stored, model):
     path.mkdir(parents=True, exist_ok=True)
+    before = _list_files(path)
     gallery = stored.gallery
     content = np.ascontiguousarray(gallery.embeddings)
-    digest = hashlib.sha256(content.tobytes()).hexdigest()[:12]
-    embeddings = path / f"embeddings_{digest}.npy"
-    if not embeddings.exists():
-        with _replacing(embeddings) as partial, partial.open("wb") as file:
-            np.save(file, content)
-    kept = {INDEX, embeddings.name}
+    digest = hashlib.sha256(repr(content.shape).encode())
+    digest.update(content.tobytes())
+    embeddings = path / f"embeddings_{digest.hexdigest()[:12]}.npy"
+    with _replacing(embeddings) as partial, partial.open("wb") as file:
+        np.save(file, content)
     name = stored.model
     if name is None:
         name = f"model_{stored.fingerprint[:12]}.keras"
-        kept.add(name)
         with _replacing(path / name, ".keras") as partial:
             model.save(partial)
     thresholds = stored.thresholds
@@ -239,12 +244,32 @@ def _write_folder(path, stored, model):
         "names": gallery.names,
     }
     with _replacing(path / INDEX) as partial:
-        text = json.dumps(index, ensure_ascii=False, indent=1)
-        partial.write_text(text + "\n", encoding="utf-8")
-    for pattern in ("embeddings_*.npy", "model_*.keras"):
-        for file in path.glob(pattern):
-            if file.name not in kept:
-                file.unlink()
+        partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    for file in before - {name, embeddings.name}:
+        with contextlib.suppress(OSError):  # whoever has it open may keep it
+            (path / file).unlink()
+
+
+def _list_files(path):
+    """The files that the index of a folder names; without one, none.
+
+    Raises:
+        InputError: the folder is in use for something else.
+    """
+    if not is_folder(path):
+        others = [x.name for x in path.iterdir() if not x.name.startswith(".")]
+        if others:
+            raise InputError(
+                f"{path} has other files, such as {min(others)}, and is not a "
+                "saved recognizer: give a new folder."
+            )
+        return set()
+    try:
+        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        names = {index["embeddings"], index["model"]} - {PRETRAINED}
+        return {_inside(path, name).name for name in names}
+    except (ValueError, KeyError, TypeError):  # a broken one is replaced
+        return set()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import keras
 from koch_siamese.errors import InputError
 from koch_siamese.models.heads import Head
 from koch_siamese.models.siamese import get_head, get_image_size
+from koch_siamese.paths import expand_home
 
 PRETRAINED = "pretrained"  # stands for the package's own model
 
@@ -27,25 +28,39 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     Raises:
         InputError: there is no such file, or it is not a siamese model.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if str(path) == PRETRAINED:
         path = Path(__file__).with_name("pretrained.keras")
     if not path.is_file():
-        hint = "; a run's directory is given as --workdir"
+        hint = ""
+        if path.is_dir():
+            hint = (
+                "; a run's directory is given as --workdir, a saved recognizer "
+                "is loaded by Recognizer.load"
+            )
         raise InputError(
             f"There is no model {path}: expected model.keras of a finished or "
-            f"running training{hint if path.is_dir() else ''}."
+            f"running training{hint}."
         )
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is broken, or another kind of file.")
         model = keras.models.load_model(path, safe_mode=True)
-        get_image_size(model)
-        if not isinstance(get_head(model), Head):
-            raise ValueError("it has another head.")
+        check_siamese(model)
     except Exception as error:  # Keras and zipfile have many, for broken files
         reason = str(error).strip().partition("\n")[0] or "it has other layers."
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error
     return model
+
+
+def check_siamese(model: keras.Model):
+    """Checks that a model is a siamese model of this package.
+
+    Raises:
+        ValueError: it is not.
+    """
+    get_image_size(model)
+    if not isinstance(get_head(model), Head):
+        raise ValueError("it has another head.")

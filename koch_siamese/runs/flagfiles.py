@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from koch_siamese.errors import InputError
+from koch_siamese.paths import expand_home
 from koch_siamese.runs.settings import Settings, format_value
 
 _DEFINE = {
@@ -141,7 +142,7 @@ def expand_flagfiles(
         if name is None:
             expanded.append(argument)
         elif name:
-            path = Path(name).expanduser()
+            path = expand_home(name)
             if path in above:
                 raise InputError(f"--flagfile={name} includes itself.")
             expanded += expand_flagfiles(_read_lines(path), (*above, path))

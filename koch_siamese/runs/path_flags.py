@@ -1,8 +1,8 @@
 """Flags that are paths."""
 
-from pathlib import Path
-
 from absl import flags
+
+from koch_siamese.paths import expand_home
 
 # A flag belongs to the module that asks for it, by which --help groups flags.
 flags.disclaim_key_flags()
@@ -14,7 +14,7 @@ class PathParser(flags.ArgumentParser):
     def parse(self, argument: str) -> str:
         """Expands the home."""
         is_home = argument.startswith("~")
-        return str(Path(argument).expanduser()) if is_home else argument
+        return str(expand_home(argument)) if is_home else argument
 
 
 def define_path(

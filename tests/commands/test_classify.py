@@ -87,7 +87,7 @@ def test_broken_query_does_not_keep_others_from_an_answer(images, tmp_path):
         f"--query={tmp_path}",
         "--json",
     )
-    assert_one_line(answer, "1 of 3 queries have no answer", "torn.png")
+    assert_one_line(answer, "torn.png' cannot be read")
     *answers, complaint = map(json.loads, answer.stdout.splitlines())
     assert [x["query"][-6:] for x in answers] == ["c0.png", "c1.png"]
     assert set(complaint) == {"query", "error"}
@@ -186,8 +186,8 @@ def test_images_are_read_as_the_model_was_trained(images, tmp_path):
     assert plain.stdout == asked.stdout != other.stdout
     assert (plain.stderr, asked.stderr) == ("", "")
     assert other.stderr == (
-        "note: images are read cut to their ink (--crop); those that the model "
-        "was trained on were whole (--nocrop).\n"
+        "note: images cut to their ink (--crop), but the model was trained on "
+        "whole images (--nocrop).\n"
     )
 
 
@@ -289,6 +289,7 @@ def test_verify_says_same_or_different(images):
             "raise --max_pixels",
         ),
         ("verify", ["--first=a", "--second=b", "--figure=c.jpg"], ".png"),
+        ("classify", ["--support=~nobody", "--query=t.png"], "does not exist"),
         ("verify", [MODEL, "--first=t.png"], "--second"),
         ("verify", [MODEL, "--first=t.png", "--second=x.png"], "x.png"),
         ("train", ["--dataset=folder"], "--data_dir"),

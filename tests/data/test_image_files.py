@@ -96,10 +96,10 @@ def test_pillow_image_is_left_as_it_is(tmp_path):
         (np.ones((9, 9), bool), "has the dtype bool"),
         (np.zeros((9, 9), np.uint16), "has the dtype uint16"),
         (np.eye(9, dtype=np.uint8), "has no value above 1"),
-        (np.zeros((9, 9, 2), np.uint8), r"of shape \(9, 9, 2\) is no image"),
+        (np.zeros((9, 9, 2), np.uint8), r"of shape \(9, 9, 2\) is not an"),
         (np.zeros((2, 9, 9, 3), np.uint8), "give several images as a list"),
         (np.zeros((0, 9), np.uint8), "has 9 x 0 pixels"),
-        (3, "What has the type int is no image"),
+        (3, "A value of type int is not an image: expected a path"),
         (b"", "An image of 0 bytes cannot be read"),
     ],
 )
@@ -340,6 +340,7 @@ def test_smallest_images_are_drawings_or_blank(size, tmp_path):
             assert "is blank" in str(error)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the link to nowhere
 def test_links_are_followed_but_not_in_circles(tmp_path):
     known = tmp_path / "known"
     save(draw(), tmp_path / "elsewhere/ka/1.png")
@@ -349,6 +350,18 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (known / "gone").symlink_to(tmp_path / "nowhere")
     found = [file.relative_to(known).as_posix() for file in list_images(known)]
     assert found == ["ka/1.png", "ma/1.png"]
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    save(draw(), tmp_path / "a" / "1.png")
+
+    def walk(root, onerror, followlinks):
+        onerror(PermissionError(13, "Permission denied", str(tmp_path / "b")))
+
+    monkeypatch.setattr("os.walk", walk)
+    with pytest.raises(InputError) as error:
+        list_images(tmp_path)
+    assert_names(error, "b' cannot be read (Permission denied)")
 
 
 def test_images_are_listed_by_name_without_hidden_files(tmp_path):

@@ -100,3 +100,5 @@ def test_characters_are_added_replaced_and_removed():
     assert smaller.names == ("c",)
     with pytest.raises(InputError, match="no character 'x'"):
         smaller.without(["x"])
+    with pytest.raises(InputError, match="it is empty"):
+        smaller.without(["c"]).without(["c"])

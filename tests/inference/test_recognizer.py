@@ -1,5 +1,6 @@
 import concurrent.futures
 import dataclasses
+import io
 import subprocess
 import sys
 
@@ -12,9 +13,12 @@ from PIL import Image
 
 import koch_siamese
 from koch_siamese import InputError, Recognizer
+from koch_siamese.inference import storage
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import get_head, set_crop
 from koch_siamese.models.thresholds import Thresholds
+
+TWO = np.zeros((2, 105, 105), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,9 @@ def test_one_or_many_are_told_apart(recognizer, drawings):
     )
     assert other.best.name in recognizer.names
     assert recognizer.classify([]) == []
-    with pytest.raises(InputError, match="2 first images and 1 second"):
+    with pytest.raises(
+        InputError, match="`first` has 2 images and `second` has 1"
+    ):
         recognizer.verify([first, second], [first])
 
 
@@ -111,7 +117,7 @@ def test_examples_are_added_to_or_replaced(model, drawings):
     assert recognizer.num_images == 4
     recognizer.add({"a": drawings["c0"][2]}, replace=True)
     assert recognizer.num_images == 2
-    with pytest.raises(InputError, match="Image 2: An array"):
+    with pytest.raises(InputError, match="Image 2 of 'x': An array"):
         recognizer.add({"x": [drawings["c0"][0], np.zeros((5, 5))]})
     with pytest.raises(InputError, match="no character 'y'"):
         recognizer.remove(["a", "y"])
@@ -214,9 +220,8 @@ def test_saved_recognizer_gives_the_same_answers_elsewhere(
     assert answer.stdout == f"{expected}\n", answer.stderr
     with pytest.raises(InputError, match="another model"):
         Recognizer.load(tmp_path / "known.npz")
-    for crop, made in ((not recognizer.crop, "--crop"),):
-        with pytest.raises(InputError, match=f"made with {made}; got --nocrop"):
-            Recognizer.load(tmp_path / "known", crop=crop)
+    with pytest.raises(InputError, match="made with crop=True; got crop=False"):
+        Recognizer.load(tmp_path / "known", crop=False)
 
 
 def test_nothing_is_lost_where_several_save(model, drawings, tmp_path):
@@ -253,16 +258,131 @@ def test_nothing_is_overwritten_unasked(model, drawings, tmp_path):
     path = tmp_path / "known"
     Recognizer(model).add({"a": drawings["c0"]}).save(path)
     other = Recognizer(model).add({"b": drawings["c1"]})
-    with pytest.raises(InputError, match="holds another recognizer"):
+    with pytest.raises(InputError, match="exists already"):
         other.save(path)
     other.save(path, if_exists="merge")
-    assert Recognizer.load(path).names == ("a", "b")
+    assert other.names == Recognizer.load(path).names == ("a", "b")
     Recognizer(model).add({"c": drawings["c2"]}).save(path, if_exists="replace")
     assert Recognizer.load(path).names == ("c",)
     with pytest.raises(InputError, match="another model"):
         Recognizer.pretrained().save(path, if_exists="merge")
     with pytest.raises(ValueError, match="'maybe'"):
         other.save(path, if_exists="maybe")
+
+
+def test_what_is_saved_elsewhere_is_a_copy(model, drawings, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for path, name in ((first, "a"), (second, "b")):
+        Recognizer(model).add({name: drawings["c0"]}).save(path)
+    Recognizer.load(first).save(second, if_exists="merge")
+    assert Recognizer.load(second).names == ("a", "b")
+    recognizer = Recognizer.load(first).add({"c": drawings["c1"]})
+    recognizer.save(tmp_path / "copy")
+    recognizer.save(first)
+    assert recognizer.names == Recognizer.load(first).names == ("a", "c")
+    # Those of a known name take its place, here four by one.
+    Recognizer(model).add({"a": drawings["c1"][0]}).save(
+        first, if_exists="merge"
+    )
+    assert Recognizer.load(first).num_images == 5
+    # However the path is spelled.
+    (tmp_path / "link").symlink_to(first)
+    recognizer = Recognizer.load(tmp_path / "link").add({"d": drawings["c2"]})
+    recognizer.save(first / ".." / "first")
+    assert Recognizer.load(first).names == ("a", "c", "d")
+
+
+def test_files_of_others_stay(recognizer, tmp_path):
+    (tmp_path / "model_best.keras").touch()
+    with pytest.raises(InputError, match="has other files, such as model_best"):
+        recognizer.save(tmp_path)
+    assert [x.name for x in tmp_path.iterdir()] == ["model_best.keras"]
+    folder = tmp_path / "known"
+    recognizer.save(folder)
+    (folder / "embeddings_of_mine.npy").touch()
+    recognizer.add({"x": draw()}).save(folder)
+    names = {x.name for x in folder.iterdir()}
+    assert len(names) == 4  # the index, the model, embeddings, and mine
+    assert "embeddings_of_mine.npy" in names
+
+
+def test_thresholds_that_are_set_are_stored(recognizer, tmp_path):
+    recognizer.save(tmp_path / "known")
+    loaded = Recognizer.load(tmp_path / "known")
+    loaded.thresholds = Thresholds(1.0, (2.0, 3.0))
+    loaded.save(tmp_path / "known")
+    assert loaded.thresholds == Thresholds(1.0, (2.0, 3.0))
+    assert Recognizer.load(tmp_path / "known").thresholds == loaded.thresholds
+    with pytest.raises(InputError, match="cannot hold thresholds"):
+        loaded.save(tmp_path / "known.npz")
+
+
+def test_names_that_are_no_unicode_are_stored(model, drawings, tmp_path):
+    name = "\udcff"  # of a file name in another encoding
+    Recognizer(model).add({name: drawings["c0"]}).save(tmp_path / "known")
+    assert Recognizer.load(tmp_path / "known").names == (name,)
+
+
+def test_reader_sees_whole_states_while_another_writes(
+    model, drawings, tmp_path
+):
+    path = tmp_path / "known"
+    writer = Recognizer(model).add({"a": drawings["c0"]})
+    writer.save(path)
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        read = executor.submit(
+            lambda: [len(storage.read(path).gallery.names) for _ in range(200)]
+        )
+        for number in range(10):
+            writer.add({str(number): drawings["c1"][0]}).save(path)
+        assert set(read.result()) <= set(range(4, 15))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "part"),
+    [
+        (lambda r: r.calibrate({}), "no labelled images"),
+        (lambda r: r.add([draw()]), "expected a folder, or a dict"),
+        (lambda r: r.add("nowhere"), "'nowhere' does not exist"),
+        (lambda r: r.classify("iVBORw0KGgo" * 100), "cannot be read"),
+        (lambda r: r.classify("~nobody/a.png"), "no such file"),
+        (lambda r: r.classify(draw(), top_k=2.5), "expected a whole number"),
+        (lambda r: r.remove(1), "no character '1'"),
+        (
+            lambda r: r.add_drawings(["x"], np.zeros((2, 105, 105), np.uint8)),
+            "1 n",
+        ),
+        (
+            lambda r: r.classify_drawings([np.zeros((9, 9))]),
+            "as Recognizer.read",
+        ),
+        (lambda r: r.classify(np.full((9, 9), 255.0)), "convert it by .astype"),
+        (
+            lambda r: Recognizer(keras.Sequential(name="s")),
+            "'s' is not a siame",
+        ),
+    ],
+)
+def test_mistakes_get_one_line(recognizer, mistake, part):
+    with pytest.raises(InputError, match=part) as error:
+        mistake(recognizer)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_a_recognizer_is_no_model(recognizer, tmp_path):
+    recognizer.save(tmp_path / "known")
+    with pytest.raises(InputError, match=r"loaded by Recognizer\.load"):
+        Recognizer(tmp_path / "known")
+
+
+def test_arrays_of_frameworks_and_bytes_of_any_kind(recognizer, drawings):
+    query = drawings["c1"][1]
+    expected = recognizer.classify(query)
+    assert recognizer.classify(keras.ops.convert_to_tensor(query)) == expected
+    content = io.BytesIO()
+    Image.fromarray(query).save(content, "png")
+    for data in (bytearray(content.getvalue()), content.getbuffer()):
+        assert recognizer.classify(data) == expected
 
 
 def test_threads_get_the_answers_of_one(recognizer, drawings):

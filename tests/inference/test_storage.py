@@ -100,7 +100,6 @@ def test_gallery_with_pickles_or_odd_arrays_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
         {"embeddings": "../other.npy"},
         {"names": ["a"]},
         {"thresholds": {"same": 1}},
@@ -112,6 +111,14 @@ def test_folder_with_an_odd_index_is_refused(tmp_path, model, change):
     index = tmp_path / "recognizer.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | change))
     with pytest.raises(InputError, match="not a stored recognizer"):
+        storage.read(tmp_path)
+
+
+def test_a_newer_format_is_told(tmp_path, model):
+    storage.write(tmp_path, STORED, model)
+    index = tmp_path / "recognizer.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"format": 2}))
+    with pytest.raises(InputError, match="by a newer version of koch_siamese"):
         storage.read(tmp_path)
 
 

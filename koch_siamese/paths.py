@@ -1,0 +1,13 @@
+"""Paths as users write them."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def expand_home(path: str | os.PathLike) -> Path:
+    """Expands a leading `~`; the path stays as it is where there is no home."""
+    path = Path(path)
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
