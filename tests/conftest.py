@@ -146,8 +146,20 @@ def omniglot_dir():
 
 
 @pytest.fixture(scope="session")
-def official_characters(omniglot_dir):
+def packed_omniglot_dir(omniglot_dir, tmp_path_factory):
+    """A data_dir with Omniglot's test split in a file that is read quickly."""
+    from koch_siamese.data import downloads, omniglot
+
+    builder = downloads.prepare_omniglot(omniglot_dir)
+    folder = tmp_path_factory.mktemp("packed_omniglot")
+    characters = omniglot.read_characters(builder, "test")
+    omniglot.pack_characters({"test": characters}, folder / omniglot.PACKED)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def official_characters(packed_omniglot_dir):
     """Omniglot's ten official test alphabets, read once for all tests."""
     from koch_siamese.data.sources import load_characters
 
-    return load_characters("omniglot", "test", data_dir=omniglot_dir)
+    return load_characters("omniglot", "test", data_dir=packed_omniglot_dir)

@@ -68,8 +68,8 @@ def test_each_split_is_loaded_and_each_drawing_embedded_once(source):
     assert counts.max() == 2
 
 
-def test_readings_of_the_papers_test(omniglot_dir):
-    source = DataSource("omniglot", "koch", omniglot_dir)
+def test_readings_of_the_papers_test(packed_omniglot_dir):
+    source = DataSource("omniglot", "koch", packed_omniglot_dir)
     result = Evaluator(PixelsCosine(), source).evaluate(
         "verification", num_trials=2000
     )
@@ -89,7 +89,7 @@ def test_readings_of_the_papers_test(omniglot_dir):
     lake = [x["threshold"] for x in result["readings"]]
     assert lake[0] == lake[1] != lake[2] == lake[3]
 
-    source = DataSource("omniglot", "original", omniglot_dir)
+    source = DataSource("omniglot", "original", packed_omniglot_dir)
     result = Evaluator(PixelsCosine(), source).evaluate(
         "verification", num_trials=50
     )

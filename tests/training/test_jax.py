@@ -1,12 +1,19 @@
 """The commands with KERAS_BACKEND=jax: the same numbers, and the same care."""
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from conftest import TINY_MODEL, assert_one_line, call, call_afresh
+from conftest import (
+    REPOSITORY,
+    TINY_MODEL,
+    assert_one_line,
+    call,
+    call_afresh,
+)
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.omniglot import (
@@ -117,8 +124,26 @@ WITHOUT_TENSORFLOW = """
 import runpy, sys
 for name in ("tensorflow", "tensorflow_datasets"):
     sys.modules[name] = None
-sys.argv = sys.argv[1:]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+runpy.run_module("koch_siamese.train", run_name="__main__", alter_sys=True)
+"""
+
+ONE_AND_SEVERAL = """
+import dataclasses, sys
+from absl import flags
+from koch_siamese.runs.flagfiles import define_flags, read_flags
+define_flags()
+flags.DEFINE_string("data_dir", None, "")
+flags.FLAGS(sys.argv)
+from koch_siamese import train_and_evaluate
+settings = read_flags()
+for name, changes in (
+    ("one", {"epochs": 2}), ("several", {"epochs": 1, "steps_per_call": 5})
+):
+    train_and_evaluate(
+        dataclasses.replace(settings, **changes),
+        name,
+        data_dir=flags.FLAGS.data_dir,
+    )
 """
 
 PAIRS = (
@@ -145,23 +170,26 @@ def test_several_steps_in_a_call_without_tensorflow(
     packed_dir, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    where = (f"--data_dir={packed_dir}",)
-    single = call_afresh(
-        "train", *PAIRS, *where, "--epochs=2", f"--workdir={tmp_path / 'one'}"
-    )
-    assert single.returncode == 0, single.stderr
-    # Ended after an epoch, and resumed by a second command.
-    for epochs in (1, 2):
-        command = (
-            *("koch_siamese.train", *PAIRS, *where, "--steps_per_call=5"),
-            *(f"--epochs={epochs}", f"--workdir={tmp_path / 'several'}"),
-        )
+
+    def train(script, *arguments):
+        command = [sys.executable, "-c", script, *PAIRS, *arguments]
         answer = subprocess.run(
-            [sys.executable, "-c", WITHOUT_TENSORFLOW, *command],
+            [*command, f"--data_dir={packed_dir}"],
             capture_output=True,
             text=True,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )
         assert answer.returncode == 0, answer.stderr
+        return answer
+
+    # Two trainings in one process; the second ends after an epoch, and is
+    # resumed where there is no TensorFlow.
+    train(ONE_AND_SEVERAL)
+    answer = train(
+        WITHOUT_TENSORFLOW,
+        *("--steps_per_call=5", "--epochs=2", "--workdir=several"),
+    )
     assert "Resuming after epoch 1 of 2" in answer.stdout
     one, several = (
         json.loads((tmp_path / name / "history.json").read_text())
