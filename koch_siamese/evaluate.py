@@ -16,7 +16,7 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.protocols import PROTOCOLS, evaluate_protocol
+from koch_siamese.evaluation.protocols import PROTOCOLS, Evaluator
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
 
@@ -85,7 +85,16 @@ SEED = flags.DEFINE_integer(
     lower_bound=0,
 )
 OUTPUT = define_path(
-    "output", None, "A file for the result, as JSON; needs no run."
+    "output",
+    None,
+    "A file for the result, as JSON or, if it ends in .csv, as a row of a "
+    "table; needs no run.",
+)
+PREDICTIONS = define_path(
+    "predictions",
+    None,
+    "A .csv file for the score of each candidate of each trial, or of each "
+    "pair.",
 )
 
 
@@ -97,9 +106,21 @@ OPTION_NAMES = {
 }
 
 
-def _check_fixed():
-    """Refuses other values of what a protocol fixes."""
-    for name, value in PROTOCOLS[PROTOCOL.value].fixed.items():
+def _check_flags():
+    """Refuses what a protocol does not use, and what it fixes otherwise."""
+    protocol = PROTOCOLS[PROTOCOL.value]
+    for name in set(OPTION_NAMES) - set(protocol.options) - set(protocol.fixed):
+        if flags.FLAGS[name].value is not None:
+            raise InputError(
+                f"--{name}={flags.FLAGS[name].value} has no effect with "
+                f"--protocol={protocol.name}: remove it."
+            )
+    if PREDICTIONS.value and not PREDICTIONS.value.endswith(".csv"):
+        raise InputError(
+            f"--predictions={PREDICTIONS.value} must be a file that ends in "
+            ".csv."
+        )
+    for name, value in protocol.fixed.items():
         given = flags.FLAGS[name].value
         if given not in (None, value):
             raise InputError(
@@ -190,12 +211,13 @@ def main():
         raise InputError(
             f"--output={OUTPUT.value} is a folder: expected the file to write."
         )
-    _check_fixed()
+    _check_flags()
     model = cli.model_path()
     run, settings = _read_run()
     import_tensorflow()
     from koch_siamese.reporting.text import format_results
-    from koch_siamese.runs.results import write_result
+    from koch_siamese.runs.provenance import describe_origin
+    from koch_siamese.runs.results import flatten, write_csv, write_result
 
     chosen = _choose(settings)
     siamese, scorer = _load(model)
@@ -206,7 +228,8 @@ def main():
         cli.MANUAL_DIR.value,
         _crop(run, settings, siamese),
     )
-    result = evaluate_protocol(scorer, PROTOCOL.value, source, **chosen)
+    evaluator = Evaluator(scorer, source)
+    result = evaluator.evaluate(PROTOCOL.value, **chosen)
     result["model"] = model
     is_runs_own = run and not flags.FLAGS.model
     result |= run.describe_training() if is_runs_own else {"flagfile": None}
@@ -215,8 +238,16 @@ def main():
         path = run.write_result(_name(settings), result)
         print(f"Written to {path}")
     if OUTPUT.value:
-        write_result(Path(OUTPUT.value), result)
+        if OUTPUT.value.endswith(".csv"):
+            result |= describe_origin()
+            write_csv(Path(OUTPUT.value), [flatten(result)])
+        else:
+            write_result(Path(OUTPUT.value), result)
         print(f"Written to {OUTPUT.value}")
+    if PREDICTIONS.value:
+        rows = evaluator.list_predictions(PROTOCOL.value, **chosen)
+        write_csv(Path(PREDICTIONS.value), rows)
+        print(f"Written to {PREDICTIONS.value}")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,12 @@ class Characters:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
+    def describe(self, drawing: int) -> str:
+        """Names a drawing: alphabet/character/drawer, such as Tengwar/03/12."""
+        alphabet = self.alphabet_names[self.alphabet[drawing]]
+        number, drawer = self.number[drawing], self.drawer[drawing]
+        return f"{alphabet}/{number:02}/{drawer:02}"
+
     def select(self, which: np.ndarray) -> "Characters":
         """The drawings at `which` (indices or a mask); labels are kept."""
         return dataclasses.replace(

@@ -1,7 +1,7 @@
 """Protocols: on what, and how, a number is measured."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -246,23 +246,14 @@ class Evaluator:
         Raises:
             InputError: data cannot be loaded, or are not enough.
         """
-        protocol = PROTOCOLS[protocol]
-        source = dataclasses.replace(
-            self._source,
-            **{
-                name: protocol.fixed[name]
-                for name in ("dataset", "background")
-                if name in protocol.fixed
-            },
-        )
-        split = protocol.fixed.get("split", split)
         options = {
             "num_trials": num_trials,
             "ways": ways,
             "shots": shots,
             "seed": seed,
         }
-        task = protocol.sample(self._load(source, split), **options)
+        protocol = PROTOCOLS[protocol]
+        source, split, task = self._sample(protocol, split, options)
 
         def measure(scorer):
             drawings = self._embed(scorer, source, split)
@@ -294,6 +285,43 @@ class Evaluator:
             "nearest_neighbour": measure(self._baseline)["accuracy"],
             **readings,
         }
+
+    def list_predictions(
+        self, protocol: str, *, split: str = "test", **options
+    ) -> Iterator[dict[str, object]]:
+        """Lists the scores behind a result, for an analysis of errors.
+
+        Args:
+            protocol, split, **options: as in `evaluate`.
+
+        Yields:
+            For each candidate of each trial `trial`, `candidate` (from 0),
+            `query`, `support`, `score` and `is_answer`; for each pair `pair`,
+            `first`, `second`, `score` and `same`. Drawings are named
+            alphabet/character/drawer, such as `Tengwar/03/12`; several of one
+            candidate are joined by spaces.
+        """
+        protocol = PROTOCOLS[protocol]
+        source, split, task = self._sample(protocol, split, options)
+        characters = self._load(source, split)
+        drawings = self._embed(self._scorer, source, split)
+        if isinstance(task, Trials):
+            return _list_candidates(characters, task, drawings)
+        return _list_pairs(characters, task, drawings)
+
+    def _sample(self, protocol, split, options):
+        """The source and split that a protocol takes, and what it draws."""
+        source = dataclasses.replace(
+            self._source,
+            **{
+                name: protocol.fixed[name]
+                for name in ("dataset", "background")
+                if name in protocol.fixed
+            },
+        )
+        split = protocol.fixed.get("split", split)
+        task = protocol.sample(self._load(source, split), **options)
+        return source, split, task
 
     def _choose_threshold(self, scorer, protocol, source, options):
         """The threshold by validation pairs that are drawn as the others."""
@@ -354,6 +382,36 @@ class Evaluator:
             images = self._load(source, split).images
             self._drawings[key] = EmbeddedDrawings(scorer, images)
         return self._drawings[key]
+
+
+def _list_candidates(characters, trials, drawings):
+    scores = drawings.score_trials(trials)
+    for trial, (query, supports) in enumerate(
+        zip(trials.query, trials.support, strict=True)
+    ):
+        for candidate, support in enumerate(supports):
+            yield {
+                "trial": trial,
+                "candidate": candidate,
+                "query": characters.describe(query),
+                "support": " ".join(map(characters.describe, support)),
+                "score": float(scores[trial, candidate]),
+                "is_answer": int(candidate == trials.answer[trial]),
+            }
+
+
+def _list_pairs(characters, pairs, drawings):
+    scores = drawings.score_pairs(pairs.first, pairs.second)
+    for pair, (first, second) in enumerate(
+        zip(pairs.first, pairs.second, strict=True)
+    ):
+        yield {
+            "pair": pair,
+            "first": characters.describe(first),
+            "second": characters.describe(second),
+            "score": float(scores[pair]),
+            "same": int(pairs.same[pair]),
+        }
 
 
 def evaluate_protocol(

@@ -94,10 +94,16 @@ def format_results(results: Sequence[Mapping]) -> str:
                 f"{result['nearest_neighbour']:.2%}",
             )
         )
-    readings = [x for result in results for x in result.get("readings", ())]
-    if not readings:
-        return format_table(rows)
-    return f"{format_table(rows)}\n\n{_format_readings(readings)}"
+    parts = [format_table(rows)]
+    for result in results:
+        if result.get("readings"):
+            parts.append("\n" + _format_readings(result["readings"]))
+        elif "roc_auc" in result:
+            parts.append(
+                f"{result['protocol']}: ROC AUC {result['roc_auc']:.4f}, equal "
+                f"error rate {result['equal_error_rate']:.2%}"
+            )
+    return "\n".join(parts)
 
 
 def _format_readings(readings):

@@ -1,8 +1,11 @@
 """Result files: written whole or not at all, with where numbers are from."""
 
 import contextlib
+import csv
+import io
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from koch_siamese.backend import has_tensorflow
@@ -30,6 +33,36 @@ def write_whole(path: Path, text: str):
         write_text(path, text)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}.") from error
+
+
+def write_csv(path: Path, rows: Iterable[Mapping]):
+    """Writes rows of the same keys as a table with commas.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text, writer = io.StringIO(newline=""), None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(text, row, lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(row)
+    write_whole(path, text.getvalue())
+
+
+def flatten(result: Mapping) -> dict[str, object]:
+    """A result as a row of a table: its interval in two columns.
+
+    What has parts of its own, such as `readings`, is left to the JSON file.
+    """
+    low, high = result["ci95"]
+    row = {}
+    for name, value in result.items():
+        if name == "ci95":
+            row |= {"ci95_low": low, "ci95_high": high}
+        elif not isinstance(value, list | dict):
+            row[name] = value
+    return row
 
 
 def write_text(path: Path, text: str):
