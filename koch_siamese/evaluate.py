@@ -37,7 +37,7 @@ DATASET = flags.DEFINE_string(
     None,
     "Characters to test on: glyphs, omniglot, folder, your own images in "
     "--data_dir, or any TFDS data set of images and labels, such as "
-    "emnist/letters. Default: the run's.",
+    "emnist/letters. Default: what the model was trained on.",
 )
 BACKGROUND = flags.DEFINE_enum(
     "background",
@@ -184,6 +184,31 @@ def _choose(settings):
     }
 
 
+def _is_named():
+    """Whether the flags say what to test on: it may be prepared then."""
+    protocol = PROTOCOLS[PROTOCOL.value]
+    is_own = "dataset" in {**protocol.fixed, **protocol.defaults}
+    return is_own or DATASET.value is not None
+
+
+def _find_dataset(siamese):
+    """What a model was trained on.
+
+    Raises:
+        InputError: it does not say so.
+    """
+    from koch_siamese.models.siamese import get_dataset
+
+    dataset = siamese and get_dataset(siamese)
+    if not dataset:
+        raise InputError(
+            f"--model={flags.FLAGS.model} does not say what to test on: give "
+            "--dataset, such as --dataset=omniglot, or --dataset=folder with "
+            "--data_dir."
+        )
+    return dataset
+
+
 def _name(settings):
     """Names a result in a run by its protocol and what is not the run's own."""
     protocol = PROTOCOLS[PROTOCOL.value]
@@ -219,14 +244,17 @@ def main():
     from koch_siamese.runs.provenance import describe_origin
     from koch_siamese.runs.results import flatten, write_csv, write_result
 
-    chosen = _choose(settings)
     siamese, scorer = _load(model)
+    chosen = _choose(settings)
+    if not (run or _is_named()):
+        chosen["dataset"] = _find_dataset(siamese)
     source = DataSource(
         chosen.pop("dataset"),
         chosen.pop("background"),
         cli.DATA_DIR.value,
         cli.MANUAL_DIR.value,
         _crop(run, settings, siamese),
+        _is_named(),
     )
     evaluator = Evaluator(scorer, source)
     result = evaluator.evaluate(PROTOCOL.value, **chosen)

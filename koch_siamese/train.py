@@ -9,6 +9,8 @@ that was interrupted resumes when the same command is given again.
 
 import sys
 
+from absl import flags
+
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
@@ -36,6 +38,7 @@ def main():
         data_dir=cli.DATA_DIR.value,
         manual_dir=cli.MANUAL_DIR.value,
         flagfile=find_flagfiles(sys.argv),
+        may_prepare=flags.FLAGS["dataset"].present > 0,
     )
     if results is None:
         print("This worker is done; the first one evaluates.")

@@ -11,18 +11,23 @@ from koch_siamese.errors import InputError
 CONNECTION_SECONDS = 20  # TFDS itself would retry for minutes
 
 
-def prepare_omniglot(data_dir: str | None, manual_dir: str | None = None):
+def prepare_omniglot(
+    data_dir: str | None,
+    manual_dir: str | None = None,
+    may_prepare: bool = True,
+):
     """The official TFDS builder of Omniglot, downloaded and prepared.
 
     Raises:
-        InputError: it is not prepared, and neither are its zips in
-            `manual_dir` nor can they be downloaded.
+        InputError: it is not prepared, and may not be; or neither are its zips
+            in `manual_dir` nor can they be downloaded.
     """
     import tensorflow_datasets as tfds
 
     builder = tfds.builder("omniglot", data_dir=data_dir)
     if builder.is_prepared():
         return builder
+    _check_folder("omniglot", data_dir, may_prepare)
     urls = _omniglot_urls()
     if manual_dir:
         _check_zips(manual_dir, urls)
@@ -75,11 +80,40 @@ def _omniglot_urls():
     return list(official._DL_URLS.values())
 
 
-def prepare_glyphs(config: str, data_dir: str | None):
+def _check_folder(dataset, data_dir, may_prepare):
+    """Refuses to write a data set where no one asked for it.
+
+    Raises:
+        InputError: it may not be prepared, or the folder is in use for
+            something else than TFDS.
+    """
+    if not data_dir:
+        return
+    if not may_prepare:
+        raise InputError(
+            f"{dataset} is not prepared in --data_dir={data_dir}: give the "
+            f"folder where it is, or --dataset={dataset} to prepare it there."
+        )
+    folder = Path(data_dir)
+    others = folder.iterdir() if folder.is_dir() else ()
+    own = ("downloads", dataset.partition("/")[0])  # of an earlier attempt
+    others = [x.name for x in others if not x.name.startswith(".")]
+    is_of_tfds = any(folder.glob("*/*/dataset_info.json")) or any(
+        folder.glob("*/*/*/dataset_info.json")
+    )
+    if set(others) - set(own) and not is_of_tfds:
+        raise InputError(
+            f"--data_dir={data_dir} has other files, such as {min(others)}, "
+            f"and no data sets of TFDS: {dataset} needs a folder of its own."
+        )
+
+
+def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
     """The builder of this package's own alphabets, drawn and prepared.
 
     Raises:
-        InputError: there is no such config, or they cannot be written.
+        InputError: there is no such config, they may not be prepared, or they
+            cannot be written.
     """
     from koch_siamese.data.glyphs import Glyphs
 
@@ -89,6 +123,9 @@ def prepare_glyphs(config: str, data_dir: str | None):
             f"There are no glyphs/{config}: use one of {', '.join(configs)}."
         )
     builder = Glyphs(config=config, data_dir=data_dir)
+    if not builder.is_prepared():
+        name = "glyphs" if config == "default" else f"glyphs/{config}"
+        _check_folder(name, data_dir, may_prepare)
     try:
         builder.download_and_prepare()
     except OSError as error:
@@ -103,17 +140,18 @@ def prepare_glyphs(config: str, data_dir: str | None):
     return builder
 
 
-def prepare_labelled(name: str, data_dir: str | None):
+def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
     """A TFDS builder of images and labels, downloaded and prepared.
 
     Args:
         name: as TFDS calls it, with its config if it has some:
             `mnist`, `emnist/letters`.
         data_dir: where TFDS keeps data sets, by default its own folder.
+        may_prepare: whether it may be prepared in `data_dir`.
 
     Raises:
         InputError: there is no such data set, it has no images with one label
-            each, or it is not prepared and cannot be downloaded.
+            each, or it is not prepared and may not be or cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
@@ -141,6 +179,7 @@ def prepare_labelled(name: str, data_dir: str | None):
         )
     try:
         if not builder.is_prepared():
+            _check_folder(name, data_dir, may_prepare)
             # One of these may be gone; if both are, it is the network.
             _check_connection([builder.info.homepage, *_omniglot_urls()])
         builder.download_and_prepare()

@@ -28,6 +28,8 @@ class DataSource:
         manual_dir: a folder with Omniglot's four zips, where they cannot be
             downloaded.
         crop: whether a folder's images are cut to their ink.
+        may_prepare: whether a data set that is not there may be written into
+            `data_dir`.
     """
 
     dataset: str
@@ -35,6 +37,7 @@ class DataSource:
     data_dir: str | None = None
     manual_dir: str | None = None
     crop: bool = False
+    may_prepare: bool = True
 
     def load(self, split: str) -> Characters:
         """Loads a split, preparing the data set first if that is not done.
@@ -63,18 +66,22 @@ class DataSource:
             )
         if name == "glyphs":
             builder = downloads.prepare_glyphs(
-                config or "default", self.data_dir
+                config or "default", self.data_dir, self.may_prepare
             )
             split = "train" if split == "training" else split
             return _read_glyphs(builder, split)
-        builder = downloads.prepare_labelled(self.dataset, self.data_dir)
+        builder = downloads.prepare_labelled(
+            self.dataset, self.data_dir, self.may_prepare
+        )
         return tfds_images.load_labelled(builder, split)
 
     def _get_omniglot_reader(self):
         packed = Path(self.data_dir or ".", omniglot.PACKED)
         if self.data_dir and packed.exists():
             return functools.partial(omniglot.read_packed, packed)
-        builder = downloads.prepare_omniglot(self.data_dir, self.manual_dir)
+        builder = downloads.prepare_omniglot(
+            self.data_dir, self.manual_dir, self.may_prepare
+        )
         return functools.partial(omniglot.read_characters, builder)
 
     def _refuse_images(self):

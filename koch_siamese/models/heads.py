@@ -17,8 +17,9 @@ class Head(keras.layers.Layer):
 
     Args:
         thresholds: the fields of the `Thresholds` of a finished model, which
-            are stored with it; see
-            `siamese.get_thresholds`.
+            are stored with it; see `siamese.get_thresholds`.
+        dataset: the name of what the model was trained on, which is stored
+            with it, too.
 
     Call arguments:
         first, second: embeddings `[..., dim]`.
@@ -26,14 +27,20 @@ class Head(keras.layers.Layer):
     Output shape: `[...]`; the higher, the more alike.
     """
 
-    def __init__(self, thresholds: dict | None = None, **kwargs):
+    def __init__(
+        self,
+        thresholds: dict | None = None,
+        dataset: str | None = None,
+        **kwargs,
+    ):
         """Makes the layer."""
         super().__init__(**kwargs)
-        self.thresholds = thresholds
+        self.thresholds, self.dataset = thresholds, dataset
 
     def get_config(self):
         """What the layer is rebuilt from."""
-        return super().get_config() | {"thresholds": self.thresholds}
+        own = {"thresholds": self.thresholds, "dataset": self.dataset}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")

@@ -8,7 +8,11 @@ import keras
 
 from koch_siamese.errors import InputError
 from koch_siamese.models.heads import Head
-from koch_siamese.models.siamese import get_head, get_image_size
+from koch_siamese.models.siamese import (
+    get_head,
+    get_image_size,
+    set_dataset,
+)
 from koch_siamese.paths import expand_home
 
 PRETRAINED = "pretrained"  # stands for the package's own model
@@ -28,8 +32,9 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     Raises:
         InputError: there is no such file, or it is not a siamese model.
     """
+    is_own = str(path) == PRETRAINED
     path = expand_home(path)
-    if str(path) == PRETRAINED:
+    if is_own:
         path = Path(__file__).with_name("pretrained.keras")
     if not path.is_file():
         hint = ""
@@ -52,6 +57,8 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error
+    if is_own:  # its file is older than what says so in a model
+        set_dataset(model, "omniglot")
     return model
 
 

@@ -196,3 +196,13 @@ def get_thresholds(model: keras.Model) -> Thresholds | None:
 def set_thresholds(model: keras.Model, thresholds: Thresholds):
     """Stores thresholds with a siamese model, to be saved with it."""
     get_head(model).thresholds = dataclasses.asdict(thresholds)
+
+
+def get_dataset(model: keras.Model) -> str | None:
+    """The name of the data set that a model was trained on, if it says so."""
+    return get_head(model).dataset
+
+
+def set_dataset(model: keras.Model, dataset: str):
+    """Stores what a siamese model was trained on, to be saved with it."""
+    get_head(model).dataset = dataset

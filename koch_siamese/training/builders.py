@@ -25,6 +25,7 @@ from koch_siamese.models.siamese import (
     get_head,
     get_image_size,
     set_crop,
+    set_dataset,
 )
 from koch_siamese.models.warp import AffineWarp, warp
 from koch_siamese.runs.settings import Settings
@@ -486,6 +487,7 @@ def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
         model = _add_views(settings, siamese)
     # Omniglot's drawings, and glyphs, are as drawings are that are cut.
     set_crop(model, settings.crop or settings.dataset != "folder")
+    set_dataset(model, settings.dataset)
     return model
 
 

@@ -45,6 +45,7 @@ def train_and_evaluate(
     data_dir: str | None = None,
     manual_dir: str | None = None,
     flagfile: str | None = None,
+    may_prepare: bool = True,
 ) -> list[dict] | None:
     """Trains a siamese network, keeps its best epoch and evaluates that.
 
@@ -56,6 +57,8 @@ def train_and_evaluate(
         workdir: the run's directory.
         data_dir, manual_dir: see `data.sources.DataSource`.
         flagfile: the name of the recipe, for the run and its result files.
+        may_prepare: whether a data set that is not there may be written into
+            `data_dir`.
 
     Returns:
         A result for each of `settings.protocols`, see
@@ -70,7 +73,7 @@ def train_and_evaluate(
         make_deterministic()
     strategy = distribution.make_strategy(settings.distribute)
     run = Run(workdir)
-    source = make_source(settings, data_dir, manual_dir)
+    source = make_source(settings, data_dir, manual_dir, may_prepare)
     with distribution.other_workers():
         if not distribution.is_chief(strategy):
             with run.copy() as own:
@@ -84,7 +87,10 @@ def train_and_evaluate(
 
 
 def make_source(
-    settings: Settings, data_dir: str | None, manual_dir: str | None
+    settings: Settings,
+    data_dir: str | None,
+    manual_dir: str | None,
+    may_prepare: bool = True,
 ) -> DataSource:
     """Where the characters of a training are from."""
     return DataSource(
@@ -93,6 +99,7 @@ def make_source(
         data_dir,
         manual_dir,
         settings.crop,
+        may_prepare,
     )
 
 

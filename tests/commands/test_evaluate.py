@@ -72,6 +72,46 @@ def test_predictions_of_pairs_give_the_result(glyphs_dir, tmp_path):
     assert sum(int(row["same"]) for row in rows) == 20
 
 
+def test_a_model_is_tested_on_what_it_was_trained_on(glyphs_dir, tmp_path):
+    from koch_siamese.models.loading import load_model
+    from koch_siamese.models.siamese import set_dataset
+
+    where = f"--data_dir={glyphs_dir}"
+    few = "--num_trials=20"
+    unknown = call("evaluate", MODEL, where, few)
+    assert_one_line(unknown, "does not say what to test on: give --dataset")
+    assert_one_line(
+        call("evaluate", "--model=hausdorff", where, few), "give --dataset"
+    )
+    model = load_model(TINY_MODEL)
+    set_dataset(model, "glyphs/tiny")
+    model.save(tmp_path / "model.keras")
+    known = f"--model={tmp_path / 'model.keras'}"
+    answer = call("evaluate", known, where, few)
+    assert answer.returncode == 0, answer.stderr
+    assert "glyphs/tiny test" in answer.stdout
+
+
+def test_nothing_is_prepared_where_no_one_asked_for_it(tmp_path):
+    (tmp_path / "empty").mkdir()
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    (letters / "to_mother.txt").touch()
+    for command, arguments in (
+        ("evaluate", ["--model=pretrained"]),
+        ("train", [f"--workdir={tmp_path / 'run'}"]),
+    ):
+        answer = call(command, *arguments, f"--data_dir={tmp_path / 'empty'}")
+        assert_one_line(answer, "is not prepared in --data_dir=")
+    answer = call(
+        *("evaluate", MODEL, "--dataset=glyphs/tiny"),
+        f"--data_dir={letters}",
+    )
+    assert_one_line(answer, "has other files, such as to_mother.txt")
+    assert [x.name for x in letters.iterdir()] == ["to_mother.txt"]
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
