@@ -87,6 +87,7 @@ def load_recognizer():
     from koch_siamese.inference import storage
     from koch_siamese.inference.recognizer import Recognizer
 
+    import_own_network()
     path, crop = model_path(default="pretrained"), flags.FLAGS.crop
     if storage.is_folder(Path(path)):
         return Recognizer.load(path, crop=crop)
@@ -165,6 +166,22 @@ def model_path(default: str | None = None) -> str:
         "--workdir=runs/quickstart after koch_siamese.train, or --model=FILE, "
         "or --model=pretrained."
     )
+
+
+def import_own_network():
+    """Imports the network of --workdir, if it is the user's own.
+
+    So Keras knows its layers when its model is loaded.
+    """
+    from koch_siamese.models.own_network import import_builder
+    from koch_siamese.runs.directory import Run
+    from koch_siamese.runs.settings import GIVEN, is_own_network
+
+    if not flags.FLAGS.workdir:
+        return
+    network = Run(flags.FLAGS.workdir).read_settings().network
+    if is_own_network(network) and not network.startswith(GIVEN):
+        import_builder(network)
 
 
 def run(main: Callable[[], None], if_interrupted: str = "interrupted."):

@@ -244,6 +244,7 @@ def main():
     from koch_siamese.runs.provenance import describe_origin
     from koch_siamese.runs.results import flatten, write_csv, write_result
 
+    cli.import_own_network()
     siamese, scorer = _load(model)
     chosen = _choose(settings)
     if not (run or _is_named()):

@@ -116,6 +116,7 @@ def main():
     from koch_siamese.models.loading import load_model
     from koch_siamese.reporting.text import format_exports
 
+    cli.import_own_network()
     model = load_model(path)
     try:
         with _make_folder_beside(output) as temporary:

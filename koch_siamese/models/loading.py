@@ -54,6 +54,11 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         check_siamese(model)
     except Exception as error:  # Keras and zipfile have many, for broken files
         reason = str(error).strip().partition("\n")[0] or "it has other layers."
+        if "Could not locate" in reason:
+            reason += (
+                " Import the module that defines it first, or name the model "
+                "by the --workdir of its training."
+            )
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error

@@ -33,6 +33,19 @@ def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
     )
 
 
+NETWORKS = ("fast", "paper", "dense")
+
+
+# Begins the value of a setting that stands for an object of Python, of which it
+# is a hash; see `training.loop.train_and_evaluate`.
+GIVEN = "given:"
+
+
+def is_own_network(network: str) -> bool:
+    """Whether `--network` is one that the user has built."""
+    return ":" in network
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
     """Data."""
@@ -69,8 +82,10 @@ class NetworkSettings:
     network: str = setting(
         "fast",
         "The embedding: blocks for small images, the paper's convolutions and "
-        "dense layer, or dense layers alone.",
-        choices=("fast", "paper", "dense"),
+        "dense layer, or dense layers alone; or a network of your own, as "
+        "MODULE:FUNCTION, whose function takes Settings and returns a Keras "
+        "model.",
+        choices=NETWORKS,
     )
     image_size: int = setting(
         32,
@@ -412,6 +427,10 @@ def format_value(value) -> str:
 
 def _check_value(field, value):
     meta = field.metadata
+    if field.name == "network" and is_own_network(value):
+        return
+    if field.name == "objective" and value.startswith(GIVEN):
+        return
     if meta["choices"] and value not in meta["choices"]:
         raise InputError(
             f"--{field.name} is {value!r}; expected one of "
@@ -449,10 +468,10 @@ def _check_network(settings):
         "fast": ("kernel_sizes", "units", "batch_norm"),
         "paper": (),
         "dense": ("filters", "kernel_sizes"),
-    }[settings.network]
+    }.get(settings.network, ("filters", "kernel_sizes", "units", "batch_norm"))
     if settings.network != "fast":
         unused += ("depth",)
-    if settings.network == "fast":
+    if settings.network not in ("paper", "dense"):
         unused += INITIAL_VALUES
     if settings.init:
         other = "--init"
@@ -510,6 +529,12 @@ def _check_optimizer(settings):
             f"--optimizer={settings.optimizer}",
         )
         return
+    if is_own_network(settings.network):
+        raise InputError(
+            f"--optimizer=layerwise_sgd has rates for the paper's layers, and "
+            f"--network={settings.network} has others: use --optimizer=adam or "
+            "muon."
+        )
     if settings.batch_norm:
         raise InputError(
             "--batch_norm cannot be used with --optimizer=layerwise_sgd, whose "

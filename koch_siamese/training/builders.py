@@ -12,7 +12,7 @@ from koch_siamese.backend import has_accelerator
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
-from koch_siamese.models import embeddings, loading, views
+from koch_siamese.models import embeddings, loading, own_network, views
 from koch_siamese.models.heads import EuclideanDistance, WeightedL1
 from koch_siamese.models.layers import KOCH_DENSE_STDDEV
 from koch_siamese.models.siamese import (
@@ -28,7 +28,7 @@ from koch_siamese.models.siamese import (
     set_dataset,
 )
 from koch_siamese.models.warp import AffineWarp, warp
-from koch_siamese.runs.settings import Settings
+from koch_siamese.runs.settings import GIVEN, Settings, is_own_network
 from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.training import batches, chunks, losses
 from koch_siamese.training.optimizers import (
@@ -98,18 +98,25 @@ def build_sampler(settings: Settings, training: Characters) -> batches.Sampler:
     )
 
 
-def build_model(settings: Settings) -> keras.Model:
+def build_model(
+    settings: Settings, network: keras.Model | None = None
+) -> keras.Model:
     """The siamese model that the settings ask for: new, or as of `init`.
 
     It computes as the training does: in its precision, and by spectra.
 
+    Args:
+        settings: of the training.
+        network: a user's own, in place of what `network` names.
+
     Raises:
-        InputError: `init` is no siamese model, or one for another image size.
+        InputError: `init` is no siamese model, or one for another image size;
+            or a network cannot be used.
     """
     if settings.init:
         siamese = _load_initial(settings)
     else:
-        embedding = _build_embedding(settings)
+        embedding = _build_embedding(settings, network)
         head = _build_head(settings, embedding)
         siamese = build_siamese(embedding, head)
         if _computes_plainly(settings):
@@ -145,7 +152,23 @@ def get_layer_sizes(
     )
 
 
-def _build_embedding(settings):
+def build_own_network(settings: Settings) -> keras.Model | None:
+    """Builds the network of the user's own that the settings name, if any."""
+    if not is_own_network(settings.network):
+        return None
+    if settings.network.startswith(GIVEN):
+        raise InputError(
+            f"--network={settings.network} was given as an object: train it by "
+            "koch_siamese.train_and_evaluate with the same embedding."
+        )
+    return own_network.import_builder(settings.network)(settings)
+
+
+def _build_embedding(settings, network):
+    if network is not None:
+        return own_network.build_own_embedding(
+            network, settings.image_size, settings.ink_value
+        )
     sizes = get_layer_sizes(settings)
     if settings.network == "fast":
         return embeddings.build_fast_embedding(
@@ -171,7 +194,7 @@ def count_layers(settings: Settings) -> int:
 def _build_head(settings, embedding):
     if settings.objective == "contrastive":
         return EuclideanDistance(name="logit")
-    if settings.network == "fast" or settings.batch_norm:
+    if settings.network not in ("paper", "dense") or settings.batch_norm:
         return build_fast_head(embedding.output.shape[-1])
     stddevs = _get_stddevs(settings)
     initializers = embeddings.make_initializers(
@@ -214,6 +237,7 @@ def build_trainer(
     settings: Settings,
     siamese: keras.Model,
     training: Characters | None = None,
+    loss: keras.losses.Loss | None = None,
 ) -> keras.Model:
     """The compiled model that learns from `make_batches`.
 
@@ -222,6 +246,7 @@ def build_trainer(
         siamese: the model to train.
         training: the characters to train on, which a model of several steps
             per call keeps.
+        loss: in place of the settings' own.
     """
     if settings.steps_per_call > 1:
         if keras.backend.backend() != "jax":
@@ -238,7 +263,7 @@ def build_trainer(
         from koch_siamese.training.distribution import DistributedModel
 
         trainer = DistributedModel(trainer.input, trainer.output)
-    trainer.compile(_build_optimizer(settings), _build_loss(settings))
+    trainer.compile(_build_optimizer(settings), loss or _build_loss(settings))
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
 

@@ -1,6 +1,7 @@
 """Training: the one callable behind the command line, notebooks and tests."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -13,14 +14,16 @@ import numpy as np
 from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation.protocols import PROTOCOLS, Evaluator
+from koch_siamese.models import own_network
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import writing_events
-from koch_siamese.runs.settings import Settings, format_value
+from koch_siamese.runs.settings import GIVEN, Settings, format_value
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders, distribution
 from koch_siamese.training.checkpoints import (
@@ -46,6 +49,8 @@ def train_and_evaluate(
     manual_dir: str | None = None,
     flagfile: str | None = None,
     may_prepare: bool = True,
+    embedding: keras.Model | None = None,
+    loss: keras.losses.Loss | None = None,
 ) -> list[dict] | None:
     """Trains a siamese network, keeps its best epoch and evaluates that.
 
@@ -59,6 +64,11 @@ def train_and_evaluate(
         flagfile: the name of the recipe, for the run and its result files.
         may_prepare: whether a data set that is not there may be written into
             `data_dir`.
+        embedding: a network of your own, in place of `settings.network`; see
+            `own_network.build_own_embedding`. A run is resumed with the same
+            architecture.
+        loss: a loss of your own, in place of that of `settings.objective`; see
+            `own_network.check_loss`. A run is resumed with the same loss.
 
     Returns:
         A result for each of `settings.protocols`, see
@@ -69,6 +79,7 @@ def train_and_evaluate(
         InputError: settings, data and run directory do not fit together, or
             the loss is no longer a number.
     """
+    settings = _name_objects(settings, embedding, loss)
     if settings.deterministic:
         make_deterministic()
     strategy = distribution.make_strategy(settings.distribute)
@@ -77,13 +88,38 @@ def train_and_evaluate(
     with distribution.other_workers():
         if not distribution.is_chief(strategy):
             with run.copy() as own:
-                train(settings, own, source, strategy=strategy)
+                train(settings, own, source, strategy=strategy, loss=loss)
             return None
         run.require_own(data_dir if settings.dataset == "folder" else None)
         with run.lock():
             run.claim(settings, flagfile)
-            _train_and_finalize(settings, run, source, strategy)
+            _train_and_finalize(
+                settings, run, source, strategy, embedding, loss
+            )
             return _evaluate(settings, run, source)
+
+
+def _name_objects(settings, embedding, loss):
+    """The settings with a name for each object, by which a run knows it."""
+    if embedding is not None:
+        if settings.distribute != "none":
+            raise InputError(
+                f"--distribute={settings.distribute} builds a network on each "
+                "device: give its function as network='MODULE:FUNCTION'."
+            )
+        own_network.check_network(embedding, settings.image_size)
+        name = own_network.compute_architecture(embedding)
+        settings = dataclasses.replace(settings, network=f"{GIVEN}{name}")
+    if loss is not None:
+        own_network.check_loss(loss, settings.sampling)
+        name = own_network.name_loss(loss)
+        settings = dataclasses.replace(settings, objective=f"{GIVEN}{name}")
+    elif settings.objective.startswith(GIVEN):
+        raise InputError(
+            f"--objective={settings.objective} was given as an object: train "
+            "by koch_siamese.train_and_evaluate with the same loss."
+        )
+    return settings
 
 
 def make_source(
@@ -138,7 +174,7 @@ def _is_current(path, settings, run):
     return asked.items() <= result.items()
 
 
-def _train_and_finalize(settings, run, source, strategy):
+def _train_and_finalize(settings, run, source, strategy, embedding, loss):
     """All that comes before the evaluation, unless it has been done."""
     if run.thresholds.exists():  # the last file that is written here
         _, state = load_state(settings, run, source)
@@ -147,7 +183,15 @@ def _train_and_finalize(settings, run, source, strategy):
             return
     _check_protocols(settings, source)
     validation = make_validation(settings, source)
-    train(settings, run, source, validation, strategy=strategy)
+    train(
+        settings,
+        run,
+        source,
+        validation,
+        strategy=strategy,
+        embedding=embedding,
+        loss=loss,
+    )
     finalize(run, *validation, ways=settings.ways, seed=settings.seed)
 
 
@@ -178,6 +222,8 @@ def train(
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: "tf.distribute.Strategy | None" = None,
+    embedding: keras.Model | None = None,
+    loss: keras.losses.Loss | None = None,
 ) -> dict:
     """Trains up to the end, from wherever a run stands.
 
@@ -189,6 +235,7 @@ def train(
         callbacks: called after an epoch is stored; `logs` has
             `one_shot_accuracy`.
         strategy: of `distribution.make_strategy`.
+        embedding, loss: see `train_and_evaluate`.
 
     Returns:
         The state of the run: `epoch`, the epochs trained; `best_epoch` and
@@ -202,7 +249,7 @@ def train(
         keras.utils.set_random_seed(settings.seed)
         training = load_training(settings, source)
         siamese, trainer = _build_or_load(
-            settings, checkpoint, training, strategy
+            settings, checkpoint, training, strategy, embedding, loss
         )
         validation = validation or make_validation(settings, source)
         callback = CheckpointCallback(
@@ -272,9 +319,11 @@ def _check_protocols(settings, source):
             )
 
 
-def _build_or_load(settings, checkpoint, training, strategy):
+def _build_or_load(settings, checkpoint, training, strategy, network, loss):
     """What validates and is stored, and its trainer, as of the last epoch."""
     with strategy.scope() if strategy else contextlib.nullcontext():
+        if network is None:
+            network = builders.build_own_network(settings)
         if checkpoint:
             path, state = checkpoint
             print(
@@ -282,13 +331,30 @@ def _build_or_load(settings, checkpoint, training, strategy):
             )
             trainer = builders.load_trainer(path, training)
             siamese = build_siamese(get_embedding(trainer), get_head(trainer))
+            _require_same_network(settings, siamese, network)
         else:
-            siamese = builders.build_model(settings)
+            siamese = builders.build_model(settings, network)
             if settings.relative_updates:
                 settings = builders.convert_relative_updates(
                     settings, siamese, training
                 )
                 rates = format_value(settings.layer_learning_rates)
                 print(f"--layer_learning_rates={rates} by relative updates.")
-            trainer = builders.build_trainer(settings, siamese, training)
+            trainer = builders.build_trainer(settings, siamese, training, loss)
     return builders.build_evaluation_model(settings, siamese), trainer
+
+
+def _require_same_network(settings, siamese, network):
+    """Refuses to resume with another architecture than a run began with."""
+    if network is None:
+        return
+    own_network.check_network(network, settings.image_size)
+    before, now = map(
+        own_network.compute_architecture, (get_embedding(siamese), network)
+    )
+    if before != now:
+        raise InputError(
+            f"--network={settings.network} now builds another architecture "
+            "than the run in --workdir has: give another --workdir, or build "
+            "the network as it was."
+        )

@@ -1,0 +1,213 @@
+"""Networks of a user's own: found by name, checked, and made embeddings."""
+
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from koch_siamese.errors import InputError
+from koch_siamese.models.embeddings import begin
+from koch_siamese.models.layers import Preprocessing
+
+EXPECTED = (
+    "a functional keras.Model from float32 [batch, {size}, {size}, 1] (ink = "
+    "1, paper = 0) to [batch, dim]"
+)
+
+
+def import_builder(name: str) -> Callable:
+    """Imports the function that `--network=my_package.my_module:build` names.
+
+    The module is looked for in the current folder, too.
+
+    Raises:
+        InputError: there is no such module, or no such function in it.
+    """
+    module_name, _, function_name = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the module raises
+        raise InputError(
+            f"--network={name}: {module_name!r} cannot be imported ({error}): "
+            "expected MODULE:FUNCTION, of a module that Python finds."
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise InputError(
+            f"--network={name}: {module_name!r} has no function "
+            f"{function_name!r}: expected build(settings), which returns "
+            f"{EXPECTED.format(size='S')}."
+        )
+    return function
+
+
+def build_own_embedding(
+    network: keras.Model, image_size: int, ink_value: int = 1
+) -> keras.Model:
+    """Builds an embedding around a network.
+
+    Args:
+        network: a functional model from `[batch, image_size, image_size, 1]`
+            float32, ink = 1 unless `ink_value` is 0, to `[batch, dim]`. Its
+            own layers are registered with Keras.
+        image_size: side in pixels of what it sees.
+        ink_value: see `Preprocessing`.
+
+    Returns:
+        `[batch, height, width, 1] -> [batch, dim]`, images with 0 = ink and
+        255 = white.
+
+    Raises:
+        InputError: the network is another kind of model.
+    """
+    check_network(network, image_size)
+    images, ink = begin(image_size, ink_value)
+    return keras.Model(images, network(ink), name="embedding")
+
+
+def check_network(network: keras.Model, size: int):
+    """Checks that a network can be an embedding; see `build_own_embedding`.
+
+    Args:
+        network: the network.
+        size: side in pixels of what it sees.
+
+    Raises:
+        InputError: it cannot.
+    """
+    expected = EXPECTED.format(size=size)
+    if not isinstance(network, keras.Model):
+        raise InputError(
+            f"The network is a value of type {type(network).__name__}: "
+            f"expected {expected}."
+        )
+    inputs = getattr(network, "inputs", None) or []
+    outputs = getattr(network, "outputs", None) or []
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(
+            f"The network {network.name!r} has {len(inputs)} inputs and "
+            f"{len(outputs)} outputs: expected {expected}. Make it by "
+            "keras.Model(inputs, outputs)."
+        )
+    shape, output = inputs[0].shape, outputs[0].shape
+    fits = len(shape) == 4 and all(
+        found in (None, wanted)
+        for found, wanted in zip(shape[1:], (size, size, 1), strict=True)
+    )
+    if not fits:
+        raise InputError(
+            f"The network {network.name!r} takes {_format(shape)}: expected "
+            f"{expected}. Begin with keras.Input(({size}, {size}, 1)), or give "
+            "another --image_size."
+        )
+    if len(output) != 2 or output[-1] is None:
+        raise InputError(
+            f"The network {network.name!r} returns {_format(output)}: expected "
+            f"{expected}. End it with GlobalAveragePooling2D or Flatten."
+        )
+    try:
+        type(network).from_config(network.get_config())
+    except Exception as error:  # Keras has many, for layers it does not know
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"The network {network.name!r} cannot be stored ({reason}): "
+            "register its own layers with "
+            "@keras.saving.register_keras_serializable(), and use no Lambda."
+        ) from error
+
+
+def _format(shape):
+    return f"[{', '.join('batch' if x is None else str(x) for x in shape)}]"
+
+
+def compute_architecture(embedding: keras.Model) -> str:
+    """Computes a hash of what a network is made of, whatever its weights.
+
+    Names of layers do not count: Keras numbers them.
+
+    Returns:
+        12 hexadecimal digits.
+    """
+    parts = [
+        (type(layer).__name__, [list(weight.shape) for weight in layer.weights])
+        for layer in _list_layers(embedding)
+        if not isinstance(layer, keras.layers.InputLayer | Preprocessing)
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _list_layers(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _list_layers(layer)
+        else:
+            yield layer
+
+
+def name_loss(loss: keras.losses.Loss) -> str:
+    """Names a loss by its class, and by a hash of its arguments."""
+    config = keras.saving.serialize_keras_object(loss)
+    config["config"].pop("name", None)  # which Keras numbers
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    return f"{type(loss).__name__}:{digest.hexdigest()[:12]}"
+
+
+def check_loss(loss: keras.losses.Loss, sampling: str):
+    """Checks that a loss of one's own can train.
+
+    Args:
+        loss: called with `y_true` and `y_pred`. Of pairs these are float
+            `[batch]`, 1 = same, and logits `[batch]`; of groups int
+            `[batch]`, the character of each drawing, and logits `[batch,
+            batch]`, of each drawing with each.
+        sampling: `pairs` or `groups`.
+
+    Raises:
+        InputError: it is no Keras loss, cannot be stored, or does not return
+            numbers for such arguments.
+    """
+    if not isinstance(loss, keras.losses.Loss):
+        raise InputError(
+            f"The loss is a value of type {type(loss).__name__}: expected a "
+            "keras.losses.Loss."
+        )
+    name = type(loss).__name__
+    examples = {
+        "pairs": ("y_true [batch], y_pred [batch]", [0.0, 1.0], [0.5, -0.5]),
+        "groups": (
+            "y_true [batch], y_pred [batch, batch]",
+            [0, 0, 1, 1],
+            4 * [[0.5, -0.5, 1.0, 0.0]],
+        ),
+    }
+    arguments, y_true, y_pred = examples[sampling]
+    try:
+        value = loss(
+            ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        )
+        if ops.shape(value) != () or not bool(ops.isfinite(value)):
+            raise ValueError(f"it returns {value}")
+    except Exception as error:  # whatever its code raises
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"The loss {name} fails with --sampling={sampling} ({reason}): it "
+            f"is called with {arguments} logits, and must return numbers."
+        ) from error
+    try:
+        keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(loss)
+        )
+    except Exception as error:
+        raise InputError(
+            f"The loss {name} cannot be stored: register it with "
+            "@keras.saving.register_keras_serializable(), and give it a "
+            "get_config."
+        ) from error

@@ -1,0 +1,196 @@
+"""Networks and losses of a user's own."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import REPOSITORY, assert_one_line, call
+from keras import layers
+
+from experiments import resnet
+from koch_siamese import InputError, Recognizer, Settings, train_and_evaluate
+from koch_siamese.models import own_network
+
+SETTINGS = Settings(
+    dataset="glyphs/tiny",
+    image_size=16,
+    group_characters=8,
+    group_drawings=3,
+    epochs=1,
+    steps_per_epoch=4,
+    schedule="constant",
+    validation_trials=20,
+    num_trials=20,
+    ways=4,
+)
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Squares(keras.losses.Loss):
+    """Squared differences from +-margin."""
+
+    def __init__(self, margin=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        wanted = self.margin * (2 * y_true - 1)
+        return keras.ops.square(wanted - y_pred)
+
+    def get_config(self):
+        return super().get_config() | {"margin": self.margin}
+
+
+class Unregistered(layers.Layer):
+    def call(self, x):
+        return x
+
+
+def build(channels=1, size=16, end=layers.GlobalAveragePooling2D, middle=None):
+    inputs = keras.Input((size, size, channels))
+    x = layers.Conv2D(8, 3, activation="relu")(inputs)
+    x = middle(x) if middle else x
+    return keras.Model(inputs, end()(x) if end else x, name="mine")
+
+
+def test_network_by_name_is_trained_resumed_evaluated_and_used(
+    glyphs_dir, tmp_path
+):
+    where = (f"--workdir={tmp_path / 'run'}", f"--data_dir={glyphs_dir}")
+    arguments = (
+        *("--dataset=glyphs/tiny", "--image_size=16", "--schedule=constant"),
+        *("--network=experiments.resnet:build", "--steps_per_epoch=4"),
+        *("--group_characters=8", "--group_drawings=3", "--ways=4"),
+        *("--validation_trials=20", "--num_trials=20"),
+    )
+    for epochs in (1, 2):
+        answer = call(
+            "train", *arguments, *where, f"--epochs={epochs}", cwd=REPOSITORY
+        )
+        assert answer.returncode == 0, answer.stderr
+    assert "Resuming after epoch 1 of 2" in answer.stdout
+    flags = (tmp_path / "run/train.flags").read_text()
+    assert "--network=experiments.resnet:build" in flags
+    answer = call("evaluate", *where, "--num_trials=30", cwd=REPOSITORY)
+    assert answer.returncode == 0, answer.stderr
+    recognizer = Recognizer(tmp_path / "run/model.keras")
+    assert recognizer.embed(resnet_image()).shape == (128,)
+    assert recognizer.thresholds is not None
+
+
+def resnet_image():
+    image = np.full((50, 50), 255, np.uint8)
+    image[10:40, 20:26] = 0
+    return image
+
+
+def test_network_and_loss_by_object(glyphs_dir, tmp_path):
+    settings = dataclasses.replace(SETTINGS, sampling="pairs", batch_size=16)
+
+    def train(epochs, network, loss):
+        return train_and_evaluate(
+            dataclasses.replace(settings, epochs=epochs),
+            tmp_path,
+            data_dir=glyphs_dir,
+            embedding=network,
+            loss=loss,
+        )
+
+    train(1, build(), Squares())
+    # Layers have other names now, and the architecture is the same.
+    train(2, build(), Squares())
+    assert len(json.loads((tmp_path / "history.json").read_text())["loss"]) == 2
+    flags = (tmp_path / "train.flags").read_text()
+    assert "--network=given:" in flags
+    assert "--objective=given:Squares:" in flags
+    for network, loss in (
+        (build(end=layers.Flatten), Squares()),
+        (build(), Squares(margin=1.0)),
+        (build(), None),
+        (None, Squares()),
+    ):
+        with pytest.raises(InputError, match="holds a run with"):
+            train(3, network, loss)
+
+
+def test_a_function_that_builds_something_else_now_is_refused(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    def train(epochs):
+        settings = dataclasses.replace(
+            SETTINGS, network="experiments.resnet:build", epochs=epochs
+        )
+        return train_and_evaluate(settings, tmp_path, data_dir=glyphs_dir)
+
+    monkeypatch.setattr(resnet, "build", lambda settings: build())
+    train(1)
+    monkeypatch.setattr(
+        resnet, "build", lambda settings: build(end=layers.Flatten)
+    )
+    with pytest.raises(InputError, match="now builds another architecture"):
+        train(2)
+
+
+@pytest.mark.parametrize(
+    ("network", "part"),
+    [
+        (layers.Dense(3), "a value of type Dense: expected a functional"),
+        (keras.Sequential(name="s"), "'s' has 0 inputs and 0 outputs"),
+        (
+            build(channels=3),
+            r"takes \[batch, 16, 16, 3\]: expected",
+        ),
+        (build(size=20), "or give another --image_size"),
+        (
+            build(end=None),
+            r"returns \[batch, 14, 14, 8\].*Pooling2D",
+        ),
+        (build(middle=Unregistered()), "register its own layers with @keras"),
+    ],
+)
+def test_networks_that_cannot_be_used(network, part):
+    with pytest.raises(InputError, match=part) as error:
+        own_network.build_own_embedding(network, 16)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sampling", "part"),
+    [
+        (abs, "pairs", "expected a keras.losses.Loss"),
+        (
+            keras.losses.SparseCategoricalCrossentropy(),
+            "pairs",
+            r"fails with --sampling=pairs .*y_pred \[batch\] logits",
+        ),
+        (type("Own", (Squares,), {})(), "pairs", "register it with @keras"),
+    ],
+)
+def test_losses_that_cannot_be_used(loss, sampling, part):
+    with pytest.raises(InputError, match=part):
+        own_network.check_loss(loss, sampling)
+    own_network.check_loss(Squares(), "pairs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--network=nowhere:build"], "'nowhere' cannot be imported"),
+        (["--network=json:build"], "'json' has no function 'build'"),
+        (["--network=json:loads", "--filters=8"], "--filters=8 has no effect"),
+        (
+            ["--network=json:loads", "--optimizer=layerwise_sgd"],
+            "use --optimizer=adam or muon",
+        ),
+        (["--network=given:abc"], "was given as an object"),
+        (["--network=resnet"], "expected one of fast, paper, dense"),
+    ],
+)
+def test_mistakes_get_one_line(arguments, part, glyphs_dir, tmp_path):
+    answer = call(
+        *("train", "--dataset=glyphs/tiny", f"--data_dir={glyphs_dir}"),
+        *(f"--workdir={tmp_path / 'run'}", *arguments),
+    )
+    assert_one_line(answer, part)
