@@ -1,5 +1,6 @@
 """What several test modules need: small characters, glyphs, real Omniglot."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -143,6 +144,27 @@ def omniglot_dir():
     pytest.skip(
         "Omniglot is not prepared in $TFDS_DATA_DIR or ~/tensorflow_datasets."
     )
+
+
+@contextlib.contextmanager
+def no_figures():
+    """Trains without drawing, which takes more than half of a tiny training.
+
+    For networks whose training with all its figures is in another test.
+    """
+    from koch_siamese.reporting import figures
+    from koch_siamese.training import finalize
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finalize, "draw_figures", lambda *_: {})
+        patch.setattr(figures, "save_figure", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def without_figures():
+    with no_figures():
+        yield
 
 
 @pytest.fixture(scope="session")

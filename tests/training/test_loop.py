@@ -1,20 +1,19 @@
-import contextlib
 import dataclasses
 import json
 
 import keras
 import numpy as np
 import pytest
+from conftest import no_figures
 
 import koch_siamese
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import get_embedding, get_head
-from koch_siamese.reporting import figures
 from koch_siamese.runs import directory
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, checkpoints, finalize
+from koch_siamese.training import builders, checkpoints
 from koch_siamese.training.checkpoints import load_checkpoint
 from koch_siamese.training.loop import train_and_evaluate
 
@@ -34,24 +33,6 @@ TINY = Settings(
 
 def train(settings, workdir, glyphs_dir):
     return train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
-
-
-@contextlib.contextmanager
-def no_figures():
-    """Trains without drawing, which takes more than half of a tiny training.
-
-    For networks whose training with all its figures is in another test.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finalize, "draw_figures", lambda *_: {})
-        patch.setattr(figures, "save_figure", lambda *_: None)
-        yield
-
-
-@pytest.fixture
-def without_figures():
-    with no_figures():
-        yield
 
 
 def train_in_two(settings, workdir, glyphs_dir):

@@ -55,27 +55,28 @@ def build(channels=1, size=16, end=layers.GlobalAveragePooling2D, middle=None):
     return keras.Model(inputs, end()(x) if end else x, name="mine")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_network_by_name_is_trained_resumed_evaluated_and_used(
-    glyphs_dir, tmp_path
+    glyphs_dir, tmp_path, capsys
 ):
-    where = (f"--workdir={tmp_path / 'run'}", f"--data_dir={glyphs_dir}")
-    arguments = (
-        *("--dataset=glyphs/tiny", "--image_size=16", "--schedule=constant"),
-        *("--network=experiments.resnet:build", "--steps_per_epoch=4"),
-        *("--group_characters=8", "--group_drawings=3", "--ways=4"),
-        *("--validation_trials=20", "--num_trials=20"),
-    )
     for epochs in (1, 2):
-        answer = call(
-            "train", *arguments, *where, f"--epochs={epochs}", cwd=REPOSITORY
+        settings = dataclasses.replace(
+            SETTINGS,
+            network="experiments.resnet:build",
+            image_size=8,
+            epochs=epochs,
         )
-        assert answer.returncode == 0, answer.stderr
-    assert "Resuming after epoch 1 of 2" in answer.stdout
-    flags = (tmp_path / "run/train.flags").read_text()
+        train_and_evaluate(settings, tmp_path, data_dir=glyphs_dir)
+    assert "Resuming after epoch 1 of 2" in capsys.readouterr().out
+    flags = (tmp_path / "train.flags").read_text()
     assert "--network=experiments.resnet:build" in flags
-    answer = call("evaluate", *where, "--num_trials=30", cwd=REPOSITORY)
+    answer = call(
+        *("evaluate", f"--workdir={tmp_path}", f"--data_dir={glyphs_dir}"),
+        "--num_trials=30",
+        cwd=REPOSITORY,
+    )
     assert answer.returncode == 0, answer.stderr
-    recognizer = Recognizer(tmp_path / "run/model.keras")
+    recognizer = Recognizer(tmp_path / "model.keras")
     assert recognizer.embed(resnet_image()).shape == (128,)
     assert recognizer.thresholds is not None
 
@@ -86,6 +87,7 @@ def resnet_image():
     return image
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_network_and_loss_by_object(glyphs_dir, tmp_path):
     settings = dataclasses.replace(SETTINGS, sampling="pairs", batch_size=16)
 
@@ -115,6 +117,7 @@ def test_network_and_loss_by_object(glyphs_dir, tmp_path):
             train(3, network, loss)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_function_that_builds_something_else_now_is_refused(
     glyphs_dir, tmp_path, monkeypatch
 ):
