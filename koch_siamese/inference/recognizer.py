@@ -72,7 +72,8 @@ class CalibrationReport:
         strangers_named: the share of queries of absent characters that get a
             name. Measured with one example of each candidate, on as many images
             of each character as the smallest one has.
-        right_where_present: the share of the others that get the right one.
+        right_where_present: the share of queries of present characters that
+            get the right name.
     """
 
     num_images: int
@@ -106,8 +107,8 @@ class Evaluation:
 
     Attributes:
         num_images: of known characters.
-        accuracy: the share of them whose best candidate is right, whether it
-            is named or not.
+        accuracy: how many of them have the right best candidate, whether it is
+            named or not, within 0..1.
         ci95: its Wilson interval.
         num_right, num_wrong, num_withheld: images of known characters that get
             the right name, a wrong one, or none.

@@ -13,6 +13,7 @@ from keras import ops
 from koch_siamese.errors import InputError
 from koch_siamese.models.embeddings import begin
 from koch_siamese.models.layers import Preprocessing
+from koch_siamese.models.siamese import list_layers
 
 EXPECTED = (
     "a functional keras.Model from float32 [batch, {size}, {size}, 1] (ink = "
@@ -138,18 +139,10 @@ def compute_architecture(embedding: keras.Model) -> str:
     """
     parts = [
         (type(layer).__name__, [list(weight.shape) for weight in layer.weights])
-        for layer in _list_layers(embedding)
+        for layer in list_layers(embedding)
         if not isinstance(layer, keras.layers.InputLayer | Preprocessing)
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-
-
-def _list_layers(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _list_layers(layer)
-        else:
-            yield layer
 
 
 def name_loss(loss: keras.losses.Loss) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -166,17 +166,17 @@ def get_filters(model: keras.Model) -> np.ndarray | None:
 
     Koch et al. 2015, figure 7.
     """
-    for layer in _list_layers(get_embedding(model)):
+    for layer in list_layers(get_embedding(model)):
         if isinstance(layer, layers.Conv2D):
             return ops.convert_to_numpy(layer.kernel)[:, :, 0]
     return None
 
 
-def _list_layers(model):
-    """The layers of a model, and those of models within it."""
+def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """Lists the layers of a model, and those of models within it."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _list_layers(layer)
+            yield from list_layers(layer)
         else:
             yield layer
 
