@@ -177,9 +177,10 @@ def import_own_network():
     from koch_siamese.runs.directory import Run
     from koch_siamese.runs.settings import GIVEN, is_own_network
 
-    if not flags.FLAGS.workdir:
+    run = flags.FLAGS.workdir and Run(flags.FLAGS.workdir)
+    if not run or not run.flags.is_file():
         return
-    network = Run(flags.FLAGS.workdir).read_settings().network
+    network = run.read_settings().network
     if is_own_network(network) and not network.startswith(GIVEN):
         import_builder(network)
 
