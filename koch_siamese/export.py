@@ -3,10 +3,11 @@ r"""Exports a trained model to where neither this package nor Keras is.
     python -m koch_siamese.export --workdir=runs/quickstart --output=DIR
 
 A SavedModel has the signatures embed, verify, classify and match; LiteRT and
-ONNX have two files, embedding and verification. All take uint8 images
-[batch, height, width, 1], 0 = ink, 255 = white, any batch and any size.
-Each file is run in another process and compared with the model before it is
-put in place.
+ONNX have three files: embedding, verification and matching, which compares
+embeddings. Images are uint8 [batch, height, width, 1], 0 = ink, 255 = white,
+any batch and any size. Each file has metadata within it: how images are read,
+thresholds, model card. It is run in another process and compared with the model
+before it is put in place.
 """
 
 import importlib.util
@@ -83,6 +84,20 @@ def _make_folder_beside(output):
     )
 
 
+def _make_card(path):
+    """The model card: the package's own, or what a run's directory tells."""
+    from koch_siamese.models.loading import PRETRAINED, read_pretrained_card
+    from koch_siamese.reporting.text import format_model_card
+    from koch_siamese.runs.directory import Run
+
+    if path == PRETRAINED:
+        return read_pretrained_card()
+    run = Run(Path(path).parent)
+    if Path(path) != run.model or not run.flags.is_file():
+        return ""
+    return format_model_card(run.flags.read_text(), run.read_results())
+
+
 def _describe_exports(output, differences):
     """What is known of each file, those of one format together."""
     from koch_siamese.inference.exporters import ONNX_OPSET
@@ -118,12 +133,13 @@ def main():
 
     cli.import_own_network()
     model = load_model(path)
+    metadata = exporters.describe_model(model, _make_card(path))
     try:
         with _make_folder_beside(output) as temporary:
             partial = Path(temporary, output.name)
             partial.mkdir()
             for name in formats:
-                exporters.FORMATS[name](model, partial)
+                exporters.FORMATS[name](model, partial, metadata)
             differences = exporters.check_exports(model, partial)
             partial.replace(output)
     except (OSError, tf.errors.ResourceExhaustedError) as error:
@@ -132,7 +148,7 @@ def main():
             f"--output={OUTPUT.value} cannot be written: {reason}."
         ) from error
     print(format_exports(_describe_exports(output, differences)))
-    print("Images: uint8 [batch, height, width, 1], any batch and any size.")
+    print(f"Images: {exporters.IMAGES}.")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Protocols: on what, and how, a number is measured."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 
@@ -8,6 +9,7 @@ import numpy as np
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.omniglot import KOCH_DRAWERS, select_lake_drawers
 from koch_siamese.data.sources import DataSource
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.scoring import (
@@ -320,13 +322,17 @@ class Evaluator:
             },
         )
         split = protocol.fixed.get("split", split)
-        task = protocol.sample(self._load(source, split), **options)
+        characters = self._load(source, split)
+        with naming_split(split, source):
+            task = protocol.sample(characters, **options)
         return source, split, task
 
     def _choose_threshold(self, scorer, protocol, source, options):
         """The threshold by validation pairs that are drawn as the others."""
         drawings = self._embed(scorer, source, "validation")
-        pairs = protocol.sample(self._load(source, "validation"), **options)
+        characters = self._load(source, "validation")
+        with naming_split("validation", source):
+            pairs = protocol.sample(characters, **options)
         scores = drawings.score_pairs(pairs.first, pairs.second)
         return compute_same_threshold(scores, pairs.same)
 
@@ -382,6 +388,20 @@ class Evaluator:
             images = self._load(source, split).images
             self._drawings[key] = EmbeddedDrawings(scorer, images)
         return self._drawings[key]
+
+
+@contextlib.contextmanager
+def naming_split(split: str, source: DataSource) -> Iterator[None]:
+    """Says of an `InputError` which split has too few characters or drawings.
+
+    Args:
+        split: such as `test`.
+        source: where it is from.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source.dataset}, {split} split: {error}") from error
 
 
 def _list_candidates(characters, trials, drawings):

@@ -8,6 +8,7 @@ import time
 import typing
 
 import numpy as np
+from tqdm import tqdm
 
 from koch_siamese.data.image_arrays import take
 from koch_siamese.evaluation.metrics import (
@@ -21,6 +22,8 @@ from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
 NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
+DRAWINGS_AT_ONCE = 1792  # whole batches of `SiameseScorer`, with 9 views too
+SECONDS_WITHOUT_BAR = 2
 
 
 class Scorer(typing.Protocol):
@@ -68,8 +71,7 @@ class EmbeddedDrawings:
         first, second = self._row[first], self._row[second]
         scores = np.empty(len(first))
         num = max(1, NUMBERS_AT_ONCE // self._embeddings[0].size)
-        for start in range(0, len(first), num):
-            chunk = slice(start, start + num)
+        for chunk in _chunks(len(first), num, "Scoring pairs"):
             scores[chunk] = self.scorer.score(
                 self._embeddings[first[chunk]], self._embeddings[second[chunk]]
             )
@@ -89,10 +91,28 @@ class EmbeddedDrawings:
         missing = np.unique(drawings[self._row[drawings] < 0])
         if not len(missing):
             return
-        new = self.scorer.embed(take(self._images, missing))
-        parts = [new] if self._embeddings is None else [self._embeddings, new]
-        self._row[missing] = np.arange(len(new)) + sum(map(len, parts[:-1]))
+        parts = [] if self._embeddings is None else [self._embeddings]
+        num_before = sum(map(len, parts))
+        self._row[missing] = num_before + np.arange(len(missing))
+        parts += [
+            self.scorer.embed(take(self._images, missing[chunk]))
+            for chunk in _chunks(len(missing), DRAWINGS_AT_ONCE, "Embedding")
+        ]
         self._embeddings = np.concatenate(parts)
+
+
+def _chunks(num, size, description):
+    """Yields slices of `size` up to `num`; shows a bar if they take long."""
+    with tqdm(
+        total=num,
+        desc=description,
+        delay=SECONDS_WITHOUT_BAR,
+        leave=False,
+        disable=None,  # where no terminal shows it
+    ) as bar:
+        for start in range(0, num, size):
+            yield slice(start, start + size)
+            bar.update(min(size, num - start))
 
 
 def evaluate_trials(

@@ -83,14 +83,17 @@ class Endpoints:
             `score` `[queries, supports]`, and `prediction` int32 `[queries]`:
             the index of the best support, or -1 for none of these.
         """
+        score = self._score(query_embedding, support_embedding)
+        return {"score": score, "prediction": self._predict(score)}
+
+    def _score(self, queries, supports):
         # A query at a time: memory grows with the supports alone.
-        score = tf.map_fn(
-            lambda query: self._head(query[tf.newaxis], support_embedding),
-            query_embedding,
+        return tf.map_fn(
+            lambda query: self._head(query[tf.newaxis], supports),
+            queries,
             parallel_iterations=1,
             fn_output_signature=tf.TensorSpec((None,), tf.float32),
         )
-        return {"score": score, "prediction": self._predict(score)}
 
     def _embed(self, images):
         return self._embedding(images, training=False)
@@ -110,7 +113,9 @@ class Endpoints:
 class PortableEndpoints(Endpoints):
     """Endpoints in operations that ONNX and LiteRT have too.
 
-    They cannot resize antialiased; two products of matrices do the same.
+    They cannot resize antialiased; two products of matrices do the same. They
+    have no loop over queries either: `match` takes memory for the differences
+    of all pairs, 4 * queries * supports * dim bytes.
     """
 
     def __init__(self, model: keras.Model):
@@ -121,3 +126,6 @@ class PortableEndpoints(Endpoints):
     def _embed(self, images):
         # Preprocessing leaves images of the right size as they are.
         return super()._embed(fit_by_products(images, self._image_size))
+
+    def _score(self, queries, supports):
+        return self._head(queries[:, tf.newaxis], supports[tf.newaxis])

@@ -22,7 +22,10 @@ SIGNATURES = {
 }
 
 # Formats with one signature in a file: the file's stem, and the signature.
-FILES = {"embedding": "embed", "verification": "verify"}
+FILES = {"embedding": "embed", "verification": "verify", "matching": "match"}
+
+# The arrays of a case.
+CASE = ("first", "second", "embedding", "other_embedding", "score")
 
 
 def open_saved_model(path):
@@ -82,16 +85,15 @@ def compute_difference(path: Path, cases: dict[str, np.ndarray]) -> float:
     Args:
         path: the file, or the folder of a SavedModel.
         cases: for i = 0, 1, ... images `first_i` and `second_i`, as many of
-            each, the `embedding_i` of the first, and `score_i`, of each first
-            with each second.
+            each, their embeddings `embedding_i` and `other_embedding_i`, and
+            `score_i`, of each first with each second.
     """
     call = OPENERS[path.suffix](path)
     names = [FILES[path.stem]] if path.stem in FILES else [*SIGNATURES]
     differences = []
-    for index in range(len(cases) // 4):
-        first, second, embedding, score = (
-            cases[f"{key}_{index}"]
-            for key in ("first", "second", "embedding", "score")
+    for index in range(len(cases) // len(CASE)):
+        first, second, embedding, other_embedding, score = (
+            cases[f"{key}_{index}"] for key in CASE
         )
         if "embed" in names:
             found = call("embed", first)["embedding"]
@@ -103,8 +105,7 @@ def compute_difference(path: Path, cases: dict[str, np.ndarray]) -> float:
             found = call("classify", first, second)["score"]
             differences.append(found - score)
         if "match" in names:
-            others = call("embed", second)["embedding"]
-            found = call("match", embedding, others)["score"]
+            found = call("match", embedding, other_embedding)["score"]
             differences.append(found - score)
     return float(np.max([np.abs(x).max() for x in differences]))
 

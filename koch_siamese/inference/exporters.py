@@ -1,10 +1,17 @@
-"""Files that carry a trained model to where Keras and this package are not."""
+"""Files that carry a trained model to where Keras and this package are not.
 
+Each has the metadata of `describe_model` in it: an ONNX file as its properties,
+a LiteRT file as `metadata.json` of the zip archive at its end, where LiteRT's
+own tools put such files, a SavedModel in the folder `assets.extra`.
+"""
+
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +22,31 @@ import tensorflow as tf
 from koch_siamese.data.glyphs import draw
 from koch_siamese.inference import export_check
 from koch_siamese.inference.endpoints import Endpoints, PortableEndpoints
-from koch_siamese.models.siamese import get_embedding, get_head
+from koch_siamese.models.siamese import (
+    get_crop,
+    get_dataset,
+    get_embedding,
+    get_head,
+    get_image_size,
+    get_thresholds,
+)
+from koch_siamese.version import __version__
 
+IMAGES = (
+    "uint8 [batch, height, width, 1], 0 = ink, 255 = white, any batch and any "
+    "size"
+)
+METADATA = "metadata.json"
 ONNX_OPSET = 17
 TOLERANCE = 1e-4  # of logits, between Keras and an export
+
+# Names of axes, in ONNX, of the arguments and results of `match`.
+MATCH_AXES = {
+    "query_embedding": ("queries",),
+    "support_embedding": ("supports",),
+    "score": ("queries", "supports"),
+    "prediction": ("queries",),
+}
 
 # What exports are compared on: pairs, height and width of first and of second.
 CHECKED_SHAPES = (
@@ -28,13 +56,43 @@ CHECKED_SHAPES = (
 )
 
 
-def save_saved_model(model: keras.Model, folder: Path):
+def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
+    """Describes a model to those who have its exports alone.
+
+    Args:
+        model: a siamese model.
+        card: its model card, in Markdown.
+
+    Returns:
+        What JSON can hold: `version` of this package, `images` (what the model
+        takes), `image_size` (to which it fits them), `crop` (whether
+        `read_drawing` should cut them to their ink), `embedding_dim`,
+        `dataset` (trained on), `thresholds` (the fields of `Thresholds`, or
+        None) and `model_card`.
+    """
+    thresholds = get_thresholds(model)
+    return {
+        "version": f"koch_siamese {__version__}",
+        "images": IMAGES,
+        "image_size": get_image_size(model),
+        "crop": get_crop(model),
+        "embedding_dim": get_embedding(model).output.shape[-1],
+        "dataset": get_dataset(model),
+        "thresholds": thresholds and dataclasses.asdict(thresholds),
+        "model_card": card,
+    }
+
+
+def save_saved_model(model: keras.Model, folder: Path, metadata: dict):
     """Writes `saved_model`, with every signature; `embed` is the default."""
     _write_archive(Endpoints(model), export_check.SIGNATURES, folder)
+    extra = folder / "saved_model" / "assets.extra"
+    extra.mkdir()
+    (extra / METADATA).write_text(json.dumps(metadata, indent=2))
 
 
-def save_litert(model: keras.Model, folder: Path):
-    """Writes `embedding.tflite` and `verification.tflite`, builtin ops only."""
+def save_litert(model: keras.Model, folder: Path, metadata: dict):
+    """Writes a `.tflite` for each of `FILES`, of builtin operations alone."""
     files = export_check.FILES
     with tempfile.TemporaryDirectory() as temporary:
         _write_archive(PortableEndpoints(model), files.values(), temporary)
@@ -42,14 +100,24 @@ def save_litert(model: keras.Model, folder: Path):
             converter = tf.lite.TFLiteConverter.from_saved_model(
                 str(Path(temporary, "saved_model")), signature_keys=[name]
             )
-            (folder / f"{stem}.tflite").write_bytes(converter.convert())
+            path = folder / f"{stem}.tflite"
+            path.write_bytes(converter.convert())
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.writestr(METADATA, json.dumps(metadata, indent=2))
 
 
-def save_onnx(model: keras.Model, folder: Path):
-    """Writes `embedding.onnx` and `verification.onnx`, of `ONNX_OPSET`."""
+def save_onnx(model: keras.Model, folder: Path, metadata: dict):
+    """Writes an `.onnx` for each of `FILES`, of `ONNX_OPSET`.
+
+    The metadata are properties of the model: texts as they are, others in JSON.
+    """
     import onnx
     import tf2onnx
 
+    properties = {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in metadata.items()
+    }
     endpoints = PortableEndpoints(model)
     for stem, name in export_check.FILES.items():
         signature = endpoints.signature(name)
@@ -60,10 +128,11 @@ def save_onnx(model: keras.Model, folder: Path):
             function, signature, opset=ONNX_OPSET
         )
         _name_axes(proto.graph)
+        onnx.helper.set_model_props(proto, properties)
         onnx.save(proto, folder / f"{stem}.onnx")
 
 
-FORMATS: dict[str, Callable[[keras.Model, Path], None]] = {
+FORMATS: dict[str, Callable[[keras.Model, Path, dict], None]] = {
     "saved_model": save_saved_model,
     "litert": save_litert,
     "onnx": save_onnx,
@@ -79,12 +148,13 @@ def _write_archive(endpoints, names, folder):
 
 
 def _name_axes(graph):
+    """Names the free axes, alike where they must have the same length."""
     for value in (*graph.input, *graph.output):
-        axes = ("batch", f"{value.name}_height", f"{value.name}_width")
-        dims = value.type.tensor_type.shape.dim
-        for dim, axis in zip(dims, axes, strict=False):
+        images = ("batch", f"{value.name}_height", f"{value.name}_width")
+        axes = MATCH_AXES.get(value.name, images)
+        for index, dim in enumerate(value.type.tensor_type.shape.dim):
             if not dim.dim_value:
-                dim.dim_param = axis
+                dim.dim_param = axes[index]
 
 
 def check_exports(model: keras.Model, folder: Path) -> dict[str, float]:
@@ -135,10 +205,7 @@ def _make_cases(model):
         with tf.device("CPU"):
             first, second = (embedding(x, training=False) for x in twins)
             score = head(first[:, tf.newaxis], second)
-        cases |= {
-            f"first_{index}": twins[0],
-            f"second_{index}": twins[1],
-            f"embedding_{index}": first,
-            f"score_{index}": score,
-        }
+        arrays = (*twins, first, second, score)
+        for key, array in zip(export_check.CASE, arrays, strict=True):
+            cases[f"{key}_{index}"] = array
     return cases

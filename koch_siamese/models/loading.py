@@ -23,6 +23,11 @@ def load_pretrained() -> keras.Model:
     return load_model(PRETRAINED)
 
 
+def read_pretrained_card() -> str:
+    """Reads the model card of `load_pretrained`, Markdown."""
+    return Path(__file__).with_name("pretrained.md").read_text("utf-8")
+
+
 def load_model(path: str | os.PathLike) -> keras.Model:
     """Loads a siamese model, `model.keras` of a run, in Keras' safe mode.
 

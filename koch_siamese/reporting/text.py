@@ -1,5 +1,6 @@
 """Text that people read: tables, numbers, results in words."""
 
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -104,6 +105,24 @@ def format_results(results: Sequence[Mapping]) -> str:
                 f"error rate {result['equal_error_rate']:.2%}"
             )
     return "\n".join(parts)
+
+
+def format_model_card(flags: str, results: Sequence[Mapping]) -> str:
+    """Formats what a run tells of its model, in Markdown.
+
+    Args:
+        flags: the text of `train.flags`.
+        results: of its protocols.
+    """
+    parts = [
+        "# A siamese model of koch_siamese",
+        "Trained by `python -m koch_siamese.train` with the flags",
+        textwrap.indent(flags.strip(), " " * 4),
+    ]
+    if results:
+        rows = format_results(results)
+        parts += ["and evaluated:", textwrap.indent(rows, " " * 4)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _format_readings(readings):

@@ -182,6 +182,12 @@ class Run:
         write_result(path, result)
         return path
 
+    def read_results(self) -> list[dict]:
+        """Reads the results of protocols, in the order of their names."""
+        files = sorted(self.results.glob("*.json"))
+        results = [json.loads(file.read_text()) for file in files]
+        return [result for result in results if "protocol" in result]
+
     def list_checkpoints(self) -> list[Path]:
         """Lists the folders of checkpoints, oldest first."""
         folders = [

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from koch_siamese.backend import has_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.provenance import describe_origin
+from koch_siamese.runs.settings import Settings, format_value
 
 
 def write_result(path: Path, result: dict):
@@ -95,3 +97,22 @@ def writing_events(folder: Path):
             f"{folder} cannot be written ({reason}): make room, and give the "
             "same command again."
         ) from error
+
+
+def write_hyperparameters(folder: Path, settings: Settings):
+    """Writes settings for TensorBoard's tab HPARAMS, a row for each run.
+
+    Numbers, switches and names are written as they are; several values of one
+    setting as in a flag.
+    """
+    if not has_tensorflow():
+        return
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api
+
+    values = {
+        name: format_value(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        api.hparams(values, trial_id=str(folder))

@@ -15,14 +15,18 @@ from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.protocols import PROTOCOLS, Evaluator
+from koch_siamese.evaluation.protocols import (
+    PROTOCOLS,
+    Evaluator,
+    naming_split,
+)
 from koch_siamese.models import own_network
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.results import writing_events
+from koch_siamese.runs.results import write_hyperparameters, writing_events
 from koch_siamese.runs.settings import GIVEN, Settings, format_value
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders, distribution
@@ -205,12 +209,13 @@ def make_validation(
     characters = source.load("validation")
     drawers = np.unique(characters.drawer)[:NUM_VALIDATION_DRAWERS]
     characters = characters.of_drawers(drawers)
-    trials = PROTOCOLS["within_alphabet"].sample(
-        characters,
-        num_trials=settings.validation_trials,
-        ways=settings.ways,
-        seed=settings.seed,
-    )
+    with naming_split("validation", source):
+        trials = PROTOCOLS["within_alphabet"].sample(
+            characters,
+            num_trials=settings.validation_trials,
+            ways=settings.ways,
+            seed=settings.seed,
+        )
     return characters, trials
 
 
@@ -278,6 +283,7 @@ def _fit(settings, run, training, trainer, state, callbacks):
         run.tensorboard,
     )
     with writing_events(run.tensorboard):
+        write_hyperparameters(run.tensorboard, settings)
         trainer.fit(
             batches,
             epochs=settings.epochs,
@@ -311,12 +317,14 @@ def _check_protocols(settings, source):
     for name in settings.protocols:
         protocol = PROTOCOLS[name]
         if not protocol.fixed:
-            protocol.sample(
-                source.load("test"),
-                num_trials=2,
-                ways=settings.ways,
-                shots=settings.shots,
-            )
+            characters = source.load("test")
+            with naming_split("test", source):
+                protocol.sample(
+                    characters,
+                    num_trials=2,
+                    ways=settings.ways,
+                    shots=settings.shots,
+                )
 
 
 def _build_or_load(settings, checkpoint, training, strategy, network, loss):

@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,8 +14,10 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, assert_one_line, call
 
+from koch_siamese.data.glyphs import draw
 from koch_siamese.images import fit_by_products
-from koch_siamese.inference import exporters
+from koch_siamese.inference import export_check, exporters
+from koch_siamese.inference.recognizer import Recognizer
 from koch_siamese.models import views
 from koch_siamese.models.siamese import (
     Preprocessing,
@@ -23,6 +28,7 @@ from koch_siamese.models.siamese import (
     set_thresholds,
 )
 from koch_siamese.models.thresholds import Thresholds, compute_probability
+from koch_siamese.reporting.text import format_model_card
 from koch_siamese.sampling.distortions import DISTORTIONS
 
 HAS_ONNX = all(
@@ -45,7 +51,7 @@ def build_model(thresholds=None):
 
 
 def save_and_load(model, folder):
-    exporters.save_saved_model(model, folder)
+    exporters.save_saved_model(model, folder, {})
     return tf.saved_model.load(str(folder / "saved_model"))
 
 
@@ -184,7 +190,7 @@ def test_without_thresholds_the_best_support_is_the_prediction(tmp_path):
 
 
 def test_it_loads_without_keras_and_this_package(model, tmp_path):
-    exporters.save_saved_model(model, tmp_path)
+    exporters.save_saved_model(model, tmp_path, {})
     code = (
         "import sys; sys.modules.update(koch_siamese=None, keras=None)\n"
         "import json, numpy, tensorflow as tf\n"
@@ -219,7 +225,7 @@ def test_portable_fit_is_that_of_preprocessing(shape):
 
 
 def test_an_export_of_another_model_is_refused(model, tmp_path):
-    exporters.save_saved_model(model, tmp_path)
+    exporters.save_saved_model(model, tmp_path, {})
     other = keras.models.clone_model(model)
     with pytest.raises(RuntimeError, match=r"saved_model differs .* by \d"):
         exporters.check_exports(other, tmp_path)
@@ -237,11 +243,16 @@ def test_command_writes_checks_and_lists_every_format(model, tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     suffixes = ["tflite"] + ["onnx"] * HAS_ONNX
-    stems = ("embedding", "verification")
+    stems = ("embedding", "verification", "matching")
     expected = {f"{stem}.{suffix}" for stem in stems for suffix in suffixes}
     expected.add("saved_model")
     assert {x.name for x in (tmp_path / "new/export").iterdir()} == expected
     assert [x.name for x in (tmp_path / "new").iterdir()] == ["export"]
+    for metadata in read_metadata(tmp_path / "new/export"):
+        assert metadata["image_size"] == 16
+        thresholds = Thresholds(**metadata["thresholds"])
+        assert thresholds.same == get_thresholds(model).same
+        assert metadata["model_card"] == ""  # there is no train.flags
     for name in expected:
         assert f"new/export/{name}" in answer.stdout
     again = call("export", *where, cwd=tmp_path)
@@ -249,17 +260,121 @@ def test_command_writes_checks_and_lists_every_format(model, tmp_path):
     assert {x.name for x in (tmp_path / "new/export").iterdir()} == expected
 
 
+def read_metadata(folder):
+    """The metadata in each export of a folder."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            text = (path / "assets.extra/metadata.json").read_text()
+            yield json.loads(text)
+        elif path.suffix == ".tflite":
+            with zipfile.ZipFile(path) as archive:
+                yield json.loads(archive.read("metadata.json"))
+        else:
+            import onnx
+
+            texts = {"version", "images", "dataset", "model_card"}
+            yield {
+                x.key: x.value if x.key in texts else json.loads(x.value)
+                for x in onnx.load(path).metadata_props
+            }
+
+
+def test_portable_match_finds_the_best_support_or_none_of_these(tmp_path):
+    model = build_model(Thresholds(0.0, (-3.5, -2.5, -1.5)))
+    get_head(model).set_weights([-np.ones(96), np.array(0.0)])
+    queries, supports = np.zeros((2, 96)), np.zeros((2, 96))
+    queries[1, 0], supports[:, 0] = 10, (3, 2)  # distances 3, 2 and 7, 8
+    exporters.save_litert(model, tmp_path, {})
+    names = ["matching.tflite"]
+    if HAS_ONNX:
+        exporters.save_onnx(model, tmp_path, {})
+        names.append("matching.onnx")
+    for name in names:
+        call_match = export_check.OPENERS[Path(name).suffix](tmp_path / name)
+        for num in (1, 2):
+            answer = call_match(
+                "match",
+                queries.astype("float32"),
+                supports[-num:].astype("float32"),
+            )
+            expected = [[-3, -2], [-7, -8]]
+            np.testing.assert_array_equal(
+                answer["score"], np.array(expected)[:, -num:]
+            )
+            assert answer["prediction"].tolist() == [num - 1, -1]
+
+
+def test_the_model_card_of_a_run_has_its_flags_and_results(tmp_path):
+    result = {
+        "protocol": "lake",
+        "dataset": "omniglot",
+        "split": "test",
+        "ways": 20,
+        "shots": 1,
+        "num_trials": 400,
+        "accuracy": 0.875,
+        "ci95": [0.838, 0.904],
+        "nearest_neighbour": 0.2175,
+    }
+    card = format_model_card("--seed=3\n", [result])
+    assert "    --seed=3\n" in card
+    assert "    lake      omniglot test" in card
+    assert "87.50%" in card
+
+
 @pytest.mark.skipif(not HAS_ONNX, reason="The extra 'export' is not installed.")
 def test_onnx_files_state_their_axes_and_opset(model, tmp_path):
     import onnx
 
-    exporters.save_onnx(model, tmp_path)
+    exporters.save_onnx(model, tmp_path, {})
     proto = onnx.load(tmp_path / "verification.onnx")
     shape = proto.graph.input[0].type.tensor_type.shape.dim
     names = [dim.dim_param or dim.dim_value for dim in shape]
     assert names == ["batch", "first_height", "first_width", 1]
     [opset] = [x.version for x in proto.opset_import if not x.domain]
     assert opset == exporters.ONNX_OPSET
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="The extra 'export' is not installed.")
+def test_the_example_answers_as_classify_does_without_tensorflow(tmp_path):
+    known, queries = tmp_path / "known", tmp_path / "queries"
+    for folder, drawer in ((known, 1), (queries, 2)):
+        folder.mkdir()
+        for character in range(5):
+            image = draw(0, character, drawer).resize((90, 120))
+            # Grey paper: what `read_drawing` has to clean.
+            paper = image.convert("L").point(lambda x: 60 + x * 150 // 255)
+            paper.save(folder / f"c{character}.jpg")
+    answer = call(
+        "export",
+        *("--model=pretrained", "--output=exported", "--formats=onnx"),
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr
+    script = REPOSITORY / "experiments" / "exported_model.py"
+    code = (
+        "import runpy, sys\n"
+        "sys.modules.update(tensorflow=None, keras=None)\n"
+        f"runpy.run_path({str(script)!r})"
+    )
+    paths = sorted(str(path) for path in queries.iterdir())
+    answer = subprocess.run(
+        [sys.executable, "-c", code, "exported", "known", *paths],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert answer.returncode == 0, answer.stderr
+    rows = [line.split("\t") for line in answer.stdout.splitlines()]
+    recognizer = Recognizer("pretrained")
+    recognizer.add(known)
+    expected = recognizer.classify(paths)
+    assert [path for path, _, _ in rows] == paths
+    for (_, name, score), found in zip(rows, expected, strict=True):
+        assert name == (found.name or "none of these")
+        assert float(score) == pytest.approx(found.best.score, abs=0.006)
+    assert {name for _, name, _ in rows} >= {"c0", "c1", "c2"}
 
 
 @pytest.mark.parametrize(
