@@ -26,6 +26,7 @@ crop = json.loads(metadata["crop"])
 
 
 def embed(paths):
+    """Embeds images; the network fits them to its size."""
     drawings = np.stack([read_drawing(path, crop) for path in paths])
     return embedding.run(None, {"images": drawings[..., np.newaxis]})[0]
 

@@ -13,22 +13,26 @@ from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.training import builders
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
+# What an ablation has otherwise than the recipe that it is of.
 ABLATIONS = {
-    "adam": {"optimizer", "learning_rate", "weight_decay"},
-    "affine": {"distortion"},
-    "any_alphabet": {"within_alphabet"},
-    "float32": {"precision"},
-    "no_decay": {"weight_decay"},
-    "no_mirrors": {"mirror_images"},
-    "no_new_characters": {"character_distortion"},
-    "no_ranking": {"ranking_weight"},
-    "no_turns": {"quarter_turns"},
-    "one_view": {"views"},
-    "turned_views": {"turned_views"},
+    "ablation_adam": {"optimizer", "learning_rate", "weight_decay"},
+    "ablation_affine": {"distortion"},
+    "ablation_any_alphabet": {"within_alphabet"},
+    "ablation_float32": {"precision"},
+    "ablation_no_decay": {"weight_decay"},
+    "ablation_no_mirrors": {"mirror_images"},
+    "ablation_no_new_characters": {"character_distortion"},
+    "ablation_no_ranking": {"ranking_weight"},
+    "ablation_no_turns": {"quarter_turns"},
+    "ablation_one_view": {"views"},
+    "ablation_turned_views": {"turned_views"},
+    "proxy_found_one_rate": {"layer_learning_rates", "relative_updates"},
+    "proxy_found_slow_ramp": {"momentum_ramp_steps"},
+    "proxy_found_small_dense_l2": {"layer_l2"},
+    "proxy_found_uniform": {"initial_values", "layer_stddevs"},
 }
-# An ablation trains as ablation.flags does, but for the lever that is off.
-IS_ABLATION = re.compile("ablation_(.+)")
-TRAINED = [path for path in FLAGFILES if not IS_ABLATION.match(path.stem)]
+ABLATED = re.compile("(ablation|proxy_found)_.+")
+TRAINED = [path for path in FLAGFILES if not ABLATED.match(path.stem)]
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
@@ -39,15 +43,15 @@ def test_flagfile_tells_what_it_is_and_names_its_run(path):
 
 
 def test_every_ablation_is_known():
-    found = map(IS_ABLATION.match, (path.stem for path in FLAGFILES))
-    assert {match[1] for match in found if match} == ABLATIONS.keys()
+    stems = {path.stem for path in FLAGFILES}
+    assert set(filter(ABLATED.match, stems)) == ABLATIONS.keys()
 
 
 @pytest.mark.parametrize(("name", "levers"), ABLATIONS.items())
 def test_ablation_is_without_one_lever(name, levers):
     folder = REPOSITORY / "experiments"
-    whole, _ = read_flagfile(folder / "ablation.flags")
-    without, _ = read_flagfile(folder / f"ablation_{name}.flags")
+    whole, _ = read_flagfile(folder / f"{ABLATED.match(name)[1]}.flags")
+    without, _ = read_flagfile(folder / f"{name}.flags")
     assert levers == {
         field.name
         for field in dataclasses.fields(whole)
