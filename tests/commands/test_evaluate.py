@@ -128,3 +128,12 @@ def test_mistakes_get_one_line(arguments, part, tmp_path):
     answer = call("evaluate", MODEL, *arguments, cwd=tmp_path)
     assert_one_line(answer, part)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_ways_name_the_split_and_what_it_has(glyphs_dir):
+    answer = call(
+        "evaluate",
+        *(MODEL, "--dataset=glyphs/tiny", f"--data_dir={glyphs_dir}"),
+        *("--ways=99", "--split=validation"),
+    )
+    assert_one_line(answer, "glyphs/tiny, validation split: 99 ways are more")

@@ -1,8 +1,11 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
 from conftest import make_characters
 
+from koch_siamese.evaluation import scoring
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     evaluate_trials,
@@ -96,3 +99,16 @@ def test_scores_are_the_mean_logit_over_shots():
             assert scores[trial, way] == pytest.approx(
                 np.mean(logits), abs=1e-5
             )
+
+
+def test_long_work_shows_a_bar_and_chunks_change_nothing(monkeypatch, capsys):
+    whole = EmbeddedDrawings(Scorer(), CHARACTERS.images).score_trials(TRIALS)
+    monkeypatch.setattr(scoring, "DRAWINGS_AT_ONCE", 7)
+    monkeypatch.setattr(scoring, "NUMBERS_AT_ONCE", 100)
+    monkeypatch.setattr(scoring, "SECONDS_WITHOUT_BAR", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    drawings = EmbeddedDrawings(Scorer(), CHARACTERS.images)
+    np.testing.assert_array_equal(drawings.score_trials(TRIALS), whole)
+    shown = capsys.readouterr().err
+    assert "Embedding:   0%|          | 0/180 " in shown
+    assert f"Scoring pairs:   0%|          | 0/{700 * 20 * 2} " in shown

@@ -90,6 +90,29 @@ def test_training_leaves_all_files_of_a_run(finished):
     assert koch_siamese.load_model(workdir / "model.keras").name == "siamese"
 
 
+def test_tensorboard_has_the_settings_as_hyperparameters(finished):
+    from tensorboard.backend.event_processing import event_file_loader
+    from tensorboard.plugins.hparams import metadata
+
+    workdir, _ = finished
+    tag = metadata.SESSION_START_INFO_TAG
+    found = [
+        metadata.parse_session_start_info_plugin_data(
+            value.metadata.plugin_data.content
+        ).hparams
+        for path in (workdir / "tensorboard").glob("events.*")
+        for event in event_file_loader.EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+        if value.tag == tag
+    ]
+    assert len(found) == 1
+    (values,) = found
+    assert values["steps_per_epoch"].number_value == TINY.steps_per_epoch
+    assert values["network"].string_value == "fast"
+    assert values["deterministic"].bool_value == TINY.deterministic
+    assert values["filters"].string_value == ",".join(map(str, TINY.filters))
+
+
 def test_finished_run_is_not_trained_again(finished, glyphs_dir):
     workdir, results = finished
     before = {
