@@ -3,8 +3,10 @@
     python exported_model.py EXPORTED KNOWN QUERY...
 
 EXPORTED is what `koch_siamese.export --formats=onnx` wrote, KNOWN a folder with
-an image of each character, named after it; queries are images. Needs
-onnxruntime, numpy, pillow and scipy beside koch_siamese itself.
+an image of each character, named after it; queries are images. It needs
+
+    pip install onnxruntime pillow scipy
+    pip install --no-deps koch_siamese
 """
 
 import json
