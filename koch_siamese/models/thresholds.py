@@ -23,9 +23,9 @@ class Thresholds:
     def for_ways(self, ways: int) -> float:
         """Returns the threshold of `none_of_these` for so many candidates.
 
-        The more candidates there are, the more chances a stranger has to be
-        taken for one of them. Beyond the largest number that was measured, the
-        last threshold holds, and more strangers pass.
+        The more candidates there are, the more likely an unknown character
+        resembles one of them. Beyond the largest number that was measured, the
+        last threshold holds, and more unknown characters get a name.
         """
         if ways < 1:
             raise ValueError(f"ways must be at least 1; got {ways}.")
