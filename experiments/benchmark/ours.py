@@ -82,7 +82,8 @@ def serve(options: Options):
     """One query against stored embeddings, by the exported SavedModel."""
     siamese = builders.build_model(steps.make_settings(options))
     with tempfile.TemporaryDirectory() as folder:
-        exporters.save_saved_model(siamese, Path(folder))
+        metadata = exporters.describe_model(siamese)
+        exporters.save_saved_model(siamese, Path(folder), metadata)
         served = tf.saved_model.load(str(Path(folder, "saved_model")))
     dim = SiameseScorer(siamese).dim
     rng = np.random.default_rng(0)
