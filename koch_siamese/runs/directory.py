@@ -183,10 +183,17 @@ class Run:
         return path
 
     def read_results(self) -> list[dict]:
-        """Reads the results of protocols, in the order of their names."""
+        """Reads the results of the run's own model, by the names of files.
+
+        What `evaluate --model` has put beside them says nothing of a training.
+        """
         files = sorted(self.results.glob("*.json"))
         results = [json.loads(file.read_text()) for file in files]
-        return [result for result in results if "protocol" in result]
+        return [
+            result
+            for result in results
+            if "protocol" in result and "training_seed" in result
+        ]
 
     def list_checkpoints(self) -> list[Path]:
         """Lists the folders of checkpoints, oldest first."""

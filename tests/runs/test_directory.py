@@ -126,3 +126,14 @@ def test_results_say_where_they_are_from(tmp_path):
     assert path == tmp_path / "results" / "lake.json"
     assert result["accuracy"] == 0.5
     assert {"version", "commit", "machine", "tensorflow"} < set(result)
+
+
+def test_results_of_another_model_are_not_those_of_the_run(tmp_path):
+    run = Run(tmp_path)
+    run.claim(Settings())
+    own = {"protocol": "lake", "training_seed": 0}
+    run.write_result("lake", own)
+    run.write_result("lake_hausdorff", {"protocol": "lake", "flagfile": None})
+    run.write_result("thresholds", {"same": {}})
+    (result,) = run.read_results()
+    assert own.items() <= result.items()
