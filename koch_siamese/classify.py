@@ -165,11 +165,14 @@ def _print_answers(answers, complaints, skipped):
 
 def _draw(recognizer, drawings, answers, titles):
     from koch_siamese.data.image_folder import load_folder
+    from koch_siamese.models.siamese import get_photo_size
     from koch_siamese.reporting import figures
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what has been said
-        characters, names = load_folder(SUPPORT.value, recognizer.crop)
+        characters, names = load_folder(
+            SUPPORT.value, recognizer.crop, get_photo_size(recognizer.model)
+        )
     picture = figures.draw_answers(
         drawings,
         characters.images,

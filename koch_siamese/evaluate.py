@@ -17,6 +17,7 @@ from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.protocols import PROTOCOLS, Evaluator
+from koch_siamese.images import CHANNELS, IMAGE_SIZE
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
 
@@ -58,6 +59,13 @@ CROP = flags.DEFINE_bool(
     "crop",
     None,
     "Cut a folder's images to their ink. Default: as the model was trained.",
+)
+IMAGE_KIND = flags.DEFINE_enum(
+    "image_kind",
+    None,
+    list(CHANNELS),
+    "How images are read, see train. Default: as the model was trained; of a "
+    "baseline, drawing.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
     "num_trials",
@@ -167,6 +175,27 @@ def _crop(run, settings, model):
     return CROP.value
 
 
+def _find_photo_size(model):
+    """The side in pixels at which photos are read; 0 for drawings.
+
+    Raises:
+        InputError: the model is of the other kind than asked for.
+    """
+    from koch_siamese.models.siamese import get_photo_size
+
+    kind = IMAGE_KIND.value
+    if not model:
+        return IMAGE_SIZE if kind == "photo" else 0
+    size = get_photo_size(model)
+    trained = "photo" if size else "drawing"
+    if kind not in (None, trained):
+        raise InputError(
+            f"--image_kind={kind}, but the model was trained on {trained}s: "
+            "remove it, or give another model."
+        )
+    return size
+
+
 def _defaults(settings):
     """What is measured unless flags say otherwise."""
     own = {
@@ -182,6 +211,12 @@ def _choose(settings):
     return _defaults(settings) | {
         name: value for name, value in given.items() if value is not None
     }
+
+
+def _get_groups(settings):
+    """How the run's folder is split."""
+    names = ("split_by", "training_groups", "validation_groups", "test_groups")
+    return {name: getattr(settings, name) for name in names}
 
 
 def _is_named():
@@ -255,7 +290,10 @@ def main():
         cli.DATA_DIR.value,
         cli.MANUAL_DIR.value,
         _crop(run, settings, siamese),
-        _is_named(),
+        _find_photo_size(siamese),
+        may_prepare=_is_named(),
+        # Another data set than the run's has other groups.
+        **({} if _is_named() else _get_groups(settings)),
     )
     evaluator = Evaluator(scorer, source)
     result = evaluator.evaluate(PROTOCOL.value, **chosen)

@@ -1,7 +1,8 @@
-"""What an image is: grey values, its usual size, and fitting to a square.
+"""What an image is: its kind, its usual size, and fitting to a square.
 
-Drawings are uint8 with 0 = ink and 255 = white. An image is fitted to a square
-with its aspect kept: padded with white, then resized bilinearly and
+Images are uint8 `[height, width, channels]`: drawings have one channel, 0 = ink
+and 255 = white; photos have three, red, green and blue. An image is fitted to
+a square with its aspect kept: padded with white, then resized bilinearly and
 antialiased. There is one function for each place that needs it, as Pillow,
 Keras, TensorFlow's pipelines and portable exports resize by different code.
 """
@@ -11,17 +12,21 @@ from PIL import Image
 
 WHITE = 255  # grey value of what is not ink
 IMAGE_SIZE = 105  # side of Omniglot's drawings in pixels
+CHANNELS = {"drawing": 1, "photo": 3}  # of each kind of image
 
 
 def pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
-    """Centers an image, uint8 `[height, width]`, on white of `side` pixels."""
-    missing = np.array([side, side]) - image.shape
+    """Centers an image on white of `side` pixels.
+
+    Args:
+        image: uint8 `[height, width]` or `[height, width, channels]`.
+        side: of the square.
+    """
+    missing = np.array([side, side]) - image.shape[:2]
     before = missing // 2
-    return np.pad(
-        image,
-        list(zip(before, missing - before, strict=True)),
-        constant_values=WHITE,
-    )
+    margins = list(zip(before, missing - before, strict=True))
+    margins += [(0, 0)] * (image.ndim - 2)
+    return np.pad(image, margins, constant_values=WHITE)
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -35,15 +40,18 @@ def fit_to_square(
     """Fits an image to a square with Pillow.
 
     Args:
-        image: uint8 `[height, width]`.
+        image: uint8 `[height, width]` or `[height, width, channels]`, with 1
+            or 3 channels.
         size: side of the result in pixels.
         side: side of the square that the image is centered on first; by
             default the image's longer side.
 
     Returns:
-        uint8 `[size, size]`.
+        uint8 `[size, size]`, with channels if `image` has them.
     """
-    square = pad_to_square(image, side or max(image.shape))
+    square = pad_to_square(image, side or max(image.shape[:2]))
+    if square.shape[2:] == (1,):  # which Pillow does not know
+        return fit_to_square(square[..., 0], size)[..., np.newaxis]
     return np.asarray(resize(Image.fromarray(square), (size, size)))
 
 
@@ -51,12 +59,12 @@ def fit_ink_to_square(ink, size: int):
     """Fits ink to a square with Keras, within a model.
 
     Args:
-        ink: float `[batch, height, width, 1]`, 0 = white, which it is padded
-            with.
+        ink: float `[batch, height, width, channels]`, 0 = white, which it is
+            padded with.
         size: side of the result in pixels.
 
     Returns:
-        float `[batch, size, size, 1]`.
+        float `[batch, size, size, channels]`.
     """
     from keras import ops
 
@@ -69,25 +77,27 @@ def fit_ink_to_square(ink, size: int):
     )
 
 
-def fit_in_pipeline(image, size: int):
+def fit_in_pipeline(image, size: int, fill_value: float | None = None):
     """Fits an image to a square within a tf.data pipeline.
 
     Args:
-        image: uint8 `[height, width, 1]`, padded with the value of its first
-            corner: here it is not known yet which value is white.
+        image: uint8 `[height, width, channels]`.
         size: side of the result in pixels.
+        fill_value: what it is padded with; by default the value of its first
+            corner, for where it is not known yet which one is white.
 
     Returns:
-        uint8 `[size, size, 1]`.
+        uint8 `[size, size, channels]`.
     """
     import tensorflow as tf
 
-    corner = tf.cast(image[0, 0, 0], tf.float32)
-    # Padded with zeros: the corner's value is shifted there and back.
+    if fill_value is None:
+        fill_value = tf.cast(image[0, 0], tf.float32)
+    # Padded with zeros: the value is shifted there and back.
     fitted = tf.image.resize_with_pad(
-        tf.cast(image, tf.float32) - corner, size, size, antialias=True
+        tf.cast(image, tf.float32) - fill_value, size, size, antialias=True
     )
-    return tf.cast(tf.round(fitted + corner), tf.uint8)
+    return tf.cast(tf.round(fitted + fill_value), tf.uint8)
 
 
 def fit_by_products(images, size: int):
@@ -96,21 +106,26 @@ def fit_by_products(images, size: int):
     They cannot resize antialiased; two products of matrices do the same.
 
     Args:
-        images: `[batch, height, width, 1]`, 255 = white.
+        images: `[batch, height, width, channels]`, 255 = white; the number of
+            channels is known.
         size: side of the result in pixels.
 
     Returns:
-        float32 `[batch, size, size, 1]`, on the grey scale of `images`.
+        float32 `[batch, size, size, channels]`, on the scale of `images`.
     """
     import tensorflow as tf
 
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     longest = tf.maximum(height, width)
-    ink = WHITE - tf.cast(images[..., 0], tf.float32)
-    ink = tf.matmul(_compute_weights(height, longest, size), ink)
+    rows = _compute_weights(height, longest, size)
     columns = _compute_weights(width, longest, size)
-    ink = tf.matmul(ink, columns, transpose_b=True)
-    return tf.reshape(WHITE - ink, (-1, size, size, 1))
+
+    def fit(channel):
+        ink = tf.matmul(rows, WHITE - tf.cast(channel, tf.float32))
+        return WHITE - tf.matmul(ink, columns, transpose_b=True)
+
+    fitted = tf.stack([fit(x) for x in tf.unstack(images, axis=-1)], axis=-1)
+    return tf.reshape(fitted, (-1, size, size, images.shape[-1]))
 
 
 def _compute_weights(num, longest, size):

@@ -95,7 +95,9 @@ def assert_one_line(answer, *parts):
         assert part in lines[0]
 
 
-def make_characters(num_characters=(3, 4, 5), num_drawers=3, side=8, seed=0):
+def make_characters(
+    num_characters=(3, 4, 5), num_drawers=3, side=8, seed=0, channels=1
+):
     """Random dots: an alphabet for each entry, of that many characters."""
     alphabet, number, drawer = [], [], []
     for index, size in enumerate(num_characters):
@@ -105,8 +107,9 @@ def make_characters(num_characters=(3, 4, 5), num_drawers=3, side=8, seed=0):
             drawer += range(1, num_drawers + 1)
     alphabet, number, drawer = map(np.array, (alphabet, number, drawer))
     rng = np.random.default_rng(seed)
+    shape = len(drawer), side, side, channels
     return Characters(
-        images=rng.integers(256, size=(len(drawer), side, side), dtype="uint8"),
+        images=rng.integers(256, size=shape, dtype="uint8"),
         character=np.arange(len(drawer)) // num_drawers,
         number=number,
         alphabet=alphabet,

@@ -94,7 +94,7 @@ def hold(num_drawings: int) -> int:
 
     character, alphabet, drawer = _make_labels(num_drawings // NUM_DRAWERS)
     characters = Characters(
-        images=np.full((num_drawings, 105, 105), 255, np.uint8),
+        images=np.full((num_drawings, 105, 105, 1), 255, np.uint8),
         character=character,
         number=character,
         alphabet=alphabet,

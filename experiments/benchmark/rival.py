@@ -225,7 +225,7 @@ def make_input(options: Options):
     characters, *_ = options.load()
     drawings = collections.defaultdict(list)
     for image, character in zip(
-        characters.images, characters.character, strict=True
+        characters.images[..., 0], characters.character, strict=True
     ):
         drawings[character].append(Image.fromarray(image))
     drawings = list(drawings.values())

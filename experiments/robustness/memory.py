@@ -32,9 +32,9 @@ NUM_DRAWERS = 20
 def draw_characters(megabytes):
     """As many drawings as that, of random strokes; ten characters alike."""
     num = (megabytes << 20) // IMAGE_SIZE**2 // NUM_DRAWERS * NUM_DRAWERS
-    images = image_arrays.make_images((num, IMAGE_SIZE, IMAGE_SIZE))
+    images = image_arrays.make_images((num, IMAGE_SIZE, IMAGE_SIZE, 1))
     rng = np.random.default_rng(0)
-    stock = np.full((2048, IMAGE_SIZE, IMAGE_SIZE), WHITE, np.uint8)
+    stock = np.full((2048, IMAGE_SIZE, IMAGE_SIZE, 1), WHITE, np.uint8)
     for image in stock:
         for _ in range(4):
             row, column = rng.integers(10, 90, 2)

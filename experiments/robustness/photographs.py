@@ -91,7 +91,7 @@ def _write_set(folder, characters, rng):
             drawing = characters.images[
                 (characters.character == character)
                 & (characters.drawer == drawer)
-            ][0]
+            ][0, ..., 0]
             for light in ("clean", "photograph"):
                 (folder / light / kind).mkdir(parents=True, exist_ok=True)
             file = folder / "clean" / kind / f"{number:02d}.png"

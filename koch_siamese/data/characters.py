@@ -16,7 +16,8 @@ class Characters:
     """Drawings of the characters of some alphabets.
 
     Attributes:
-        images: uint8 `[num_drawings, height, width]`, 0 = ink, 255 = white.
+        images: uint8 `[num_drawings, height, width, channels]`: 1 channel of
+            drawings, 0 = ink, 255 = white; 3 of photos, in RGB.
         character: int32 `[num_drawings]`, the class, unique over alphabets.
         number: int32 `[num_drawings]`, the character's number within its
             alphabet, counted from 1 as in Omniglot's folder names.
@@ -35,10 +36,10 @@ class Characters:
 
     def __post_init__(self):
         """Checks that images and labels belong together."""
-        if self.images.ndim != 3 or self.images.dtype != np.uint8:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
             raise ValueError(
-                "images must be uint8 [num_drawings, height, width]; got "
-                f"{self.images.dtype} of shape {self.images.shape}."
+                "images must be uint8 [num_drawings, height, width, channels]; "
+                f"got {self.images.dtype} of shape {self.images.shape}."
             )
         for name in ("character", "number", "alphabet", "drawer"):
             if getattr(self, name).shape != (len(self.images),):
@@ -156,9 +157,10 @@ class Characters:
         whole grey values. Done once here, so that a training does not do it in
         every epoch.
         """
-        if self.images.shape[1:] == (image_size, image_size):
+        num, *sides, channels = self.images.shape
+        if sides == [image_size, image_size]:
             return self
-        resized = make_images((len(self), image_size, image_size))
+        resized = make_images((num, image_size, image_size, channels))
         for target, image in zip(resized, self.images, strict=True):
             target[:] = fit_to_square(image, image_size)
         return dataclasses.replace(self, images=resized)
@@ -179,13 +181,13 @@ def read_examples(builder, split: str) -> dict[str, np.ndarray]:
         split: a split's name.
 
     Returns:
-        An array for each feature; `image` is uint8 `[num, height, width]`.
+        An array for each feature; `image` is uint8 `[num, height, width, 1]`.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     def decode(example):
-        grey = tf.io.decode_png(example["image"], channels=1)[..., 0]
+        grey = tf.io.decode_png(example["image"], channels=1)
         return example | {"image": grey}
 
     dataset = builder.as_dataset(
@@ -206,7 +208,7 @@ def collect(dataset, num_examples: int, name: str) -> dict[str, np.ndarray]:
     """Reads a tf.data.Dataset of examples into one array for each feature.
 
     Args:
-        dataset: of dicts; their `image` is uint8 `[height, width]`.
+        dataset: of dicts; their `image` is uint8 `[height, width, channels]`.
         num_examples: how many there are.
         name: of the data, for the error.
 

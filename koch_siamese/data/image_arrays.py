@@ -19,8 +19,8 @@ def limit_memory(megabytes: int):
     _max_megabytes = megabytes
 
 
-def make_images(shape: tuple[int, int, int]) -> np.ndarray:
-    """Room for uint8 images `[num, height, width]`.
+def make_images(shape: tuple[int, ...]) -> np.ndarray:
+    """Room for uint8 images `[num, height, width, channels]`.
 
     More than the limit is mapped from a file, of which the system keeps in
     memory what is used and fits. The file is nameless, in `$TMPDIR`, and goes

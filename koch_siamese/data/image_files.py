@@ -1,4 +1,4 @@
-"""Reads images as drawings."""
+"""Reads images as drawings or as photos."""
 
 import collections
 import functools
@@ -21,7 +21,13 @@ from koch_siamese.data.cleaning import (
     thicken_hairlines,
 )
 from koch_siamese.errors import InputError
-from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
+from koch_siamese.images import (
+    CHANNELS,
+    IMAGE_SIZE,
+    WHITE,
+    fit_to_square,
+    resize,
+)
 from koch_siamese.paths import expand_home
 
 # An image as a user has it: a path, a file's bytes, an open file, or pixels.
@@ -40,7 +46,7 @@ FORMATS = {
 HEIF_SUFFIXES = (".heic", ".heif")
 HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
 MAX_LISTED = 20  # complaints in one message
-CHANNELS = (1, 3, 4)
+ARRAY_CHANNELS = (1, 3, 4)
 BYTES = bytes | bytearray | memoryview
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # of deep grey values
 
@@ -98,17 +104,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             `limit_pixels` allows, or shows no ink; or it is an array of another
             dtype or shape.
     """
-    if hasattr(image, "__array__") and not isinstance(image, Image.Image):
-        image = np.asarray(image)  # of any framework
-    with _decoding, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            grey = _decode(image)
-        except InputError:
-            raise
-        except Exception as error:  # Pillow raises anything for broken files.
-            raise _explain(image, error) from error
-    drawing, is_clean = clean(grey)
+    drawing, is_clean = clean(_open(image, _make_grey_drawing))
     drawing = thicken_hairlines(drawing)
     if crop or not is_clean:
         drawing = erase_specks(drawing)
@@ -122,6 +118,59 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     if crop:
         return crop_to_ink(drawing)
     return fit_to_square(drawing, IMAGE_SIZE)
+
+
+def read_photo(image: ImageLike, size: int) -> np.ndarray:
+    """Reads an image as a photo: in color and upright, as it is otherwise.
+
+    Its aspect is kept: what is not square is centered on a white square.
+    Transparent is white, an animation is its first frame, grey values are
+    repeated.
+
+    Args:
+        image: as in `read_drawing`.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 `[size, size, 3]`, in RGB.
+
+    Raises:
+        InputError: the image cannot be read, has more pixels than
+            `limit_pixels` allows, or is an array of another dtype or shape.
+    """
+    return fit_to_square(_open(image, _make_colors), size)
+
+
+def read_image(image: ImageLike, crop: bool, photo_size: int) -> np.ndarray:
+    """Reads an image as a photo of `photo_size`; if that is 0, as a drawing.
+
+    Returns:
+        uint8 of the shape that `get_shape` says.
+    """
+    if photo_size:
+        return read_photo(image, photo_size)
+    return read_drawing(image, crop)[..., np.newaxis]
+
+
+def get_shape(photo_size: int) -> tuple[int, int, int]:
+    """The shape of what `read_image` returns."""
+    if photo_size:
+        return photo_size, photo_size, CHANNELS["photo"]
+    return IMAGE_SIZE, IMAGE_SIZE, CHANNELS["drawing"]
+
+
+def _open(image, convert):
+    """Reads an image of any kind, and converts it."""
+    if hasattr(image, "__array__") and not isinstance(image, Image.Image):
+        image = np.asarray(image)  # of any framework
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return convert(_decode(image))
+        except InputError:
+            raise
+        except Exception as error:  # Pillow raises anything for broken files.
+            raise _explain(image, error) from error
 
 
 @functools.cache
@@ -218,12 +267,12 @@ def _one_line(error):
     return repr(text[:120])[1:-1] or type(error).__name__
 
 
-def _decode(image) -> np.ndarray:
-    """Grey values, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
+def _decode(image) -> Image.Image:
+    """The image upright, in any mode, of a size that may be decoded."""
     if isinstance(image, np.ndarray):
-        return _to_grey(image, Image.fromarray(_check_array(image)))
+        return _turn_upright(image, Image.fromarray(_check_array(image)))
     if isinstance(image, Image.Image):
-        return _to_grey(image, image.copy())  # the user's stays as it is
+        return _turn_upright(image, image.copy())  # the user's stays as it is
     file = image
     if isinstance(image, BYTES):
         file = io.BytesIO(image)
@@ -240,7 +289,7 @@ def _decode(image) -> np.ndarray:
             "convert it",
         )
     with Image.open(file, formats=tuple(_get_formats())) as opened:
-        return _to_grey(image, opened)
+        return _turn_upright(image, opened)
 
 
 def _check_array(array):
@@ -259,7 +308,7 @@ def _check_array(array):
             f"{WHITE} if its values are within 0..1",
         )
     is_image = array.ndim == 2 or (
-        array.ndim == 3 and array.shape[2] in CHANNELS
+        array.ndim == 3 and array.shape[2] in ARRAY_CHANNELS
     )
     if not is_image:
         raise complaint(
@@ -279,7 +328,7 @@ def _check_array(array):
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 
 
-def _to_grey(name, image):
+def _turn_upright(name, image):
     if not 0 < image.width * image.height <= _max_pixels:
         raise complaint(
             name,
@@ -288,12 +337,31 @@ def _to_grey(name, image):
             "make it smaller, or raise --max_pixels (limit_pixels in Python)",
         )
     image.draft(image.mode, (MAX_SIDE, MAX_SIDE))
-    upright = ImageOps.exif_transpose(image)
-    deep = upright.mode.startswith(("I", "F"))
-    grey = _scale_deep(upright) if deep else _make_grey(upright)
-    scale = min(1, MAX_SIDE / max(grey.size))
-    size = [max(1, round(scale * side)) for side in grey.size]
-    return np.asarray(resize(grey, size), np.float32)
+    return ImageOps.exif_transpose(image)
+
+
+def _make_grey_drawing(image):
+    """Grey values, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
+    grey = _scale_deep(image) if _is_deep(image) else _make_grey(image)
+    return np.asarray(_limit_size(grey), np.float32)
+
+
+def _make_colors(image):
+    """Red, green and blue, uint8 `[height, width, 3]`, at most MAX_SIDE."""
+    if _is_deep(image):
+        image = _scale_deep(image)
+    elif image.has_transparency_data:
+        image = _lay_on(image, "white")
+    return np.asarray(_limit_size(image.convert("RGB")))
+
+
+def _limit_size(image):
+    scale = min(1, MAX_SIDE / max(image.size))
+    return resize(image, [max(1, round(scale * side)) for side in image.size])
+
+
+def _is_deep(image):
+    return image.mode.startswith(("I", "F"))
 
 
 def _scale_deep(image):

@@ -1,6 +1,6 @@
 """Loads and splits a folder of images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,14 @@ from koch_siamese.data.image_files import (
     MAX_LISTED,
     ImageError,
     complaint,
+    get_shape,
     list_images,
     normalize_name,
     raise_complaints,
-    read_drawing,
+    read_image,
     require_path,
 )
 from koch_siamese.errors import InputError
-from koch_siamese.images import IMAGE_SIZE
 
 MIN_CHARACTERS = 10  # fewer would leave one to validate or to test on
 SPLIT_SEED = 0
@@ -32,7 +32,7 @@ SPLIT_NAMES = {
 
 
 def load_folder(
-    path: str | Path, crop: bool = False
+    path: str | Path, crop: bool = False, photo_size: int = 0
 ) -> tuple[Characters, tuple[str, ...]]:
     """Loads a folder of images: the characters of one or of several alphabets.
 
@@ -42,6 +42,8 @@ def load_folder(
     Args:
         path: the folder.
         crop: see `read_drawing`.
+        photo_size: side in pixels at which images are read as photos; 0: as
+            drawings.
 
     Returns:
         The characters, and the name of each: its folder's or file's, after
@@ -57,15 +59,15 @@ def load_folder(
     files = list_images(path)
     labels = _read_labels(path, files)
     order = sorted(range(len(files)), key=labels.__getitem__)
-    images = _read_images([files[i] for i in order], crop)
+    images = _read_images([files[i] for i in order], crop, photo_size)
     characters, names = make_characters([labels[i] for i in order], images)
     if len(files[0].relative_to(path).parts) < 3:
         names = tuple(name.partition("/")[2] for name in names)
     return characters, names
 
 
-def _read_images(files, crop):
-    images = make_images((len(files), IMAGE_SIZE, IMAGE_SIZE))
+def _read_images(files, crop, photo_size):
+    images = make_images((len(files), *get_shape(photo_size)))
     # None: shown on a terminal alone.
     is_quiet = True if len(files) <= MAX_SILENT_IMAGES else None
     errors = []
@@ -73,7 +75,7 @@ def _read_images(files, crop):
         images, tqdm(files, "Reading images", disable=is_quiet), strict=True
     ):
         try:
-            image[:] = read_drawing(file, crop)
+            image[:] = read_image(file, crop, photo_size)
         except ImageError as error:
             errors.append(error)
     raise_complaints(errors, len(files))
@@ -87,7 +89,7 @@ def make_characters(
 
     Args:
         labels: the alphabet and the character of each image, sorted.
-        images: uint8 `[num, height, width]`.
+        images: uint8 `[num, height, width, channels]`.
 
     Returns:
         As `load_folder`, names being `alphabet/character`.
@@ -199,6 +201,56 @@ def split_characters(
     part = turns[np.arange(len(known)) % len(turns)]
     chosen = known[order[part == SPLITS.index(split)]]
     return characters.select(np.isin(characters.character, chosen))
+
+
+def split_groups(
+    characters: Characters,
+    split: str,
+    parts: Mapping[str, Sequence[str]],
+) -> Characters:
+    """The groups that serve to train, choose or test: whole alphabets.
+
+    Args:
+        characters: of several groups.
+        split: `training`, `validation` or `test`.
+        parts: the names of the groups of each split. Those that no split has
+            train, or if there are some to train on, test. Without any names
+            three groups in five train, one validates, one tests, and the same
+            ones whatever the seed of a training.
+
+    Raises:
+        InputError: there is no such group, one is in two splits, or none is
+            left.
+    """
+    known = characters.alphabet_names
+    given = [name for part in parts.values() for name in part]
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"There is no group {name!r}: expected some of "
+                f"{', '.join(map(repr, known))}."
+            )
+        if given.count(name) > 1:
+            raise InputError(
+                f"The group {name!r} is named twice: expected each in one of "
+                "--training_groups, --validation_groups and --test_groups."
+            )
+    rest = tuple(name for name in known if name not in given)
+    if not given:
+        turns = np.random.default_rng(SPLIT_SEED).permutation(len(known))
+        part = np.array([1, 2, 0, 0, 0])[turns % 5]
+        chosen = tuple(np.array(known)[part == SPLITS.index(split)])
+    elif split == "training" or (split == "test" and parts["training"]):
+        chosen = parts[split] or rest
+    else:
+        chosen = parts[split]
+    if not chosen:
+        raise InputError(
+            f"No group is left for the {split} split: there are "
+            f"{', '.join(map(repr, known))}. Name some as --{split}_groups, or "
+            "add folders."
+        )
+    return characters.of_alphabets(chosen)
 
 
 def _check_splittable(names, counts):

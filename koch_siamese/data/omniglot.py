@@ -139,7 +139,8 @@ def pack_characters(characters: dict[str, Characters], path: str | os.PathLike):
     for split, drawings in characters.items():
         for field in dataclasses.fields(drawings):
             arrays[f"{split}/{field.name}"] = getattr(drawings, field.name)
-        arrays[f"{split}/images"] = np.packbits(drawings.images > 0, axis=-1)
+        is_white = drawings.images[..., 0] > 0
+        arrays[f"{split}/images"] = np.packbits(is_white, axis=-1)
     np.savez_compressed(path, **arrays)
 
 
@@ -160,7 +161,7 @@ def read_packed(path: str | os.PathLike, split: str) -> Characters:
             if field.name != "images"
         }
     labels["alphabet_names"] = tuple(labels["alphabet_names"].tolist())
-    return Characters(images.astype(np.uint8), **labels)
+    return Characters(images.astype(np.uint8)[..., np.newaxis], **labels)
 
 
 def load_split(

@@ -11,6 +11,9 @@ from koch_siamese.data.characters import Characters, read_examples
 from koch_siamese.data.image_files import find_images
 from koch_siamese.errors import InputError
 
+# Data sets of drawings alone.
+DRAWINGS = ("omniglot", "glyphs")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataSource:
@@ -28,6 +31,11 @@ class DataSource:
         manual_dir: a folder with Omniglot's four zips, where they cannot be
             downloaded.
         crop: whether a folder's images are cut to their ink.
+        photo_size: side in pixels at which images are read as photos; 0: as
+            drawings.
+        split_by: whether a folder is split by `class`, or by whole `group`s;
+            see `image_folder.split_characters` and `split_groups`.
+        training_groups, validation_groups, test_groups: names of groups.
         may_prepare: whether a data set that is not there may be written into
             `data_dir`.
     """
@@ -37,6 +45,11 @@ class DataSource:
     data_dir: str | None = None
     manual_dir: str | None = None
     crop: bool = False
+    photo_size: int = 0
+    split_by: str = "class"
+    training_groups: tuple[str, ...] = ()
+    validation_groups: tuple[str, ...] = ()
+    test_groups: tuple[str, ...] = ()
     may_prepare: bool = True
 
     def load(self, split: str) -> Characters:
@@ -59,6 +72,11 @@ class DataSource:
             )
         if name == "folder":
             return self._load_folder(split)
+        if self.photo_size and name in DRAWINGS:
+            raise InputError(
+                f"{self.dataset} has drawings, and photos are asked for: give "
+                "--image_kind=drawing, or a model of drawings."
+            )
         self._refuse_images()
         if name == "omniglot":
             return omniglot.load_split(
@@ -73,7 +91,7 @@ class DataSource:
         builder = downloads.prepare_labelled(
             self.dataset, self.data_dir, self.may_prepare
         )
-        return tfds_images.load_labelled(builder, split)
+        return tfds_images.load_labelled(builder, split, self.photo_size)
 
     def _get_omniglot_reader(self):
         packed = Path(self.data_dir or ".", omniglot.PACKED)
@@ -105,12 +123,21 @@ class DataSource:
         if split == "all":
             return self._folder[0]
         characters, names = self._folder
+        if self.split_by == "group":
+            parts = {
+                "training": self.training_groups,
+                "validation": self.validation_groups,
+                "test": self.test_groups,
+            }
+            return image_folder.split_groups(characters, split, parts)
         return image_folder.split_characters(characters, split, names)
 
     @functools.cached_property
     def _folder(self):
         """All of its characters, and their names."""
-        return image_folder.load_folder(self.data_dir, self.crop)
+        return image_folder.load_folder(
+            self.data_dir, self.crop, self.photo_size
+        )
 
 
 def load_characters(dataset: str, split: str, **options) -> Characters:

@@ -8,10 +8,10 @@ from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 
 
-def load_labelled(builder, split: str) -> Characters:
+def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
     """Loads a split: labels are characters, all of one alphabet.
 
-    Images become grey; where they are light on dark, as MNIST's are, they are
+    Drawings become grey; where they are light on dark, as MNIST's are, they are
     inverted. Those of different sizes are fitted to a square. Nobody is known
     to have drawn them: `drawer` counts a label's images, so that a trial's
     query and supports are different images.
@@ -19,6 +19,8 @@ def load_labelled(builder, split: str) -> Characters:
     Args:
         builder: prepared, of images and labels.
         split: `training`, `validation` or `test`.
+        photo_size: side in pixels at which images are read as photos; 0: as
+            drawings.
 
     Raises:
         InputError: there is no such split.
@@ -29,13 +31,13 @@ def load_labelled(builder, split: str) -> Characters:
             f"{builder.name} has no split {split}: it has "
             f"{', '.join(builder.info.splits)}."
         )
-    examples = _read(builder, name)
+    examples = _read(builder, name, photo_size)
     images, labels = examples["image"], examples["label"]
     order = np.argsort(labels, kind="stable")
     images, labels = take(images, order), labels[order]
     place = np.arange(len(labels)) - np.searchsorted(labels, labels)
     return Characters(
-        images=invert_if_dark(images),
+        images=images if photo_size else invert_if_dark(images),
         character=labels.astype(np.int32),
         number=(labels + 1).astype(np.int32),
         alphabet=np.zeros(len(labels), np.int32),
@@ -48,36 +50,41 @@ def invert_if_dark(images: np.ndarray) -> np.ndarray:
     """Makes paper light: inverts images, in place, whose edges are mostly dark.
 
     Args:
-        images: uint8 `[num, height, width]`.
+        images: uint8 `[num, height, width, channels]`.
     """
     edges = (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1])
     dark = sum((images[edge] < WHITE / 2).sum() for edge in edges)
-    num_pixels = 2 * len(images) * sum(images.shape[1:])
-    if 2 * dark > num_pixels:
+    num, height, width, channels = images.shape
+    num_values = 2 * num * (height + width) * channels
+    if 2 * dark > num_values:
         for start in range(0, len(images), CHUNK):
             chunk = slice(start, start + CHUNK)
             images[chunk] = WHITE - images[chunk]
     return images
 
 
-def _read(builder, split):
-    """Grey `image` `[num, height, width]` and `label` `[num]`."""
+def _read(builder, split, photo_size):
+    """`image` `[num, height, width, channels]` and `label` `[num]`."""
     import tensorflow as tf
 
     height, width, channels = builder.info.features["image"].shape
 
-    def make_grey(example):
+    def convert(example):
         image = example["image"]
-        if channels == 3:
+        if photo_size and channels == 1:
+            image = tf.image.grayscale_to_rgb(image)
+        if channels == 3 and not photo_size:
             image = tf.image.rgb_to_grayscale(image)
-        image = image[..., :1]
-        if height is None or width is None:
+        image = image[..., : 3 if photo_size else 1]
+        if photo_size:
+            image = fit_in_pipeline(image, photo_size, float(WHITE))
+        elif height is None or width is None:
             image = fit_in_pipeline(image, IMAGE_SIZE)
-        return {"image": image[..., 0], "label": example["label"]}
+        return {"image": image, "label": example["label"]}
 
     dataset = builder.as_dataset(split=split, shuffle_files=False)
     return collect(
-        dataset.map(make_grey, num_parallel_calls=tf.data.AUTOTUNE),
+        dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE),
         builder.info.splits[split].num_examples,
         f"The split {split!r} of {builder.name}",
     )

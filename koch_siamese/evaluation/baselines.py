@@ -25,7 +25,7 @@ class PixelsCosine:
     same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Unit vectors of uint8 images `[num, height, width]`."""
+        """Unit vectors of uint8 images, see `Characters`."""
         ink = _ink(images)
         norms = np.sqrt(np.einsum("nd,nd->n", ink, ink))
         ink /= norms.clip(1e-9)[:, np.newaxis]
@@ -42,7 +42,7 @@ class PixelsEuclidean:
     same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Ink of uint8 images `[num, height, width]`."""
+        """Ink of uint8 images, see `Characters`."""
         return _ink(images)
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -62,16 +62,21 @@ class ModifiedHausdorff:
     same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Ink pixels of uint8 images `[num, height, width]`.
+        """Ink pixels of uint8 drawings `[num, height, width, 1]`.
 
         Returns:
             An object array `[num]` of float32 `[num_ink, 2]`, centered.
 
         Raises:
-            InputError: a drawing is blank.
+            InputError: a drawing is blank, or they are photos.
         """
         points = np.empty(len(images), object)
-        for i, image in enumerate(images):
+        if images.shape[-1] != 1:
+            raise InputError(
+                "The Hausdorff distance is one of drawings, and these are "
+                "photos: give --model=pixels_cosine."
+            )
+        for i, image in enumerate(images[..., 0]):
             places = np.argwhere(image < WHITE / 2)
             if not len(places):
                 raise InputError(

@@ -37,7 +37,7 @@ class Scorer(typing.Protocol):
     same_threshold: float | None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
+        """Embeds uint8 images, see `Characters`, as `[num, dim]`."""
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Scores pairs of embeddings `[num, dim]`; higher is more alike."""
@@ -51,7 +51,7 @@ class EmbeddedDrawings:
 
         Args:
             scorer: a model or baseline.
-            images: uint8 `[num_drawings, height, width]`.
+            images: uint8 `[num_drawings, height, width, channels]`.
         """
         self.scorer = scorer
         self._images = images

@@ -1,7 +1,7 @@
 """What a trained model serves: its signatures, in TensorFlow's operations.
 
-Images are uint8 `[batch, height, width, 1]`, 0 = ink, 255 = white, one or more
-of any size.
+Images are uint8 `[batch, height, width, channels]`, one or more of any size: 1
+channel of drawings, 0 = ink, 255 = white; 3 of photos, in RGB.
 """
 
 import keras
@@ -12,6 +12,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.images import fit_by_products
 from koch_siamese.inference import export_check
 from koch_siamese.models.siamese import (
+    get_channels,
     get_embedding,
     get_head,
     get_image_size,
@@ -40,15 +41,17 @@ class Endpoints:
             )
         self._embedding = get_embedding(model)
         self._head = get_head(model)
+        self._channels = get_channels(model)
         self._thresholds = get_thresholds(model)
 
     def signature(self, name: str) -> list[tf.TensorSpec]:
         """The specifications of an endpoint's arguments."""
         dim = self._embedding.output.shape[-1]
+        images = (None, None, None, self._channels)
         return [
             tf.TensorSpec((None, dim), tf.float32, name=argument)
             if name == "match"
-            else tf.TensorSpec((None, None, None, 1), tf.uint8, name=argument)
+            else tf.TensorSpec(images, tf.uint8, name=argument)
             for argument in export_check.SIGNATURES[name]
         ]
 

@@ -23,6 +23,7 @@ from koch_siamese.data.glyphs import draw
 from koch_siamese.inference import export_check
 from koch_siamese.inference.endpoints import Endpoints, PortableEndpoints
 from koch_siamese.models.siamese import (
+    get_channels,
     get_crop,
     get_dataset,
     get_embedding,
@@ -32,10 +33,11 @@ from koch_siamese.models.siamese import (
 )
 from koch_siamese.version import __version__
 
-IMAGES = (
-    "uint8 [batch, height, width, 1], 0 = ink, 255 = white, any batch and any "
-    "size"
-)
+IMAGES = {
+    1: "uint8 [batch, height, width, 1], 0 = ink, 255 = white, any batch and "
+    "any size",
+    3: "uint8 [batch, height, width, 3], RGB, any batch and any size",
+}
 METADATA = "metadata.json"
 ONNX_OPSET = 17
 TOLERANCE = 1e-4  # of logits, between Keras and an export
@@ -73,7 +75,7 @@ def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
     thresholds = get_thresholds(model)
     return {
         "version": f"koch_siamese {__version__}",
-        "images": IMAGES,
+        "images": describe_images(model),
         "image_size": get_image_size(model),
         "crop": get_crop(model),
         "embedding_dim": get_embedding(model).output.shape[-1],
@@ -81,6 +83,11 @@ def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
         "thresholds": thresholds and dataclasses.asdict(thresholds),
         "model_card": card,
     }
+
+
+def describe_images(model: keras.Model) -> str:
+    """Describes the images that the exports of a model take."""
+    return IMAGES[get_channels(model)]
 
 
 def save_saved_model(model: keras.Model, folder: Path, metadata: dict):
@@ -188,17 +195,23 @@ def check_exports(model: keras.Model, folder: Path) -> dict[str, float]:
 
 
 def _make_cases(model):
-    """Drawings in several shapes, and what the model makes of them."""
+    """Images in several shapes, and what the model makes of them."""
     embedding, head = get_embedding(model), get_head(model)
+    # Other channels than the first of a photo are weaker: it has colors.
+    strength = 1 / np.arange(1, get_channels(model) + 1)
     cases = {}
     for index, (num, *sizes) in enumerate(CHECKED_SHAPES):
         twins = [
             np.stack(
                 [
-                    np.array(draw(0, i, drawer).resize(size[::-1]))
+                    np.uint8(
+                        np.multiply.outer(
+                            draw(0, i, drawer).resize(size[::-1]), strength
+                        )
+                    )
                     for i in range(num)
                 ]
-            )[..., np.newaxis]
+            )
             for drawer, size in enumerate(sizes, start=1)
         ]
         # A GPU rounds otherwise; exports are checked without one.

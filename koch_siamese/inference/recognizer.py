@@ -12,21 +12,21 @@ from PIL import Image
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_files import (
+    ARRAY_CHANNELS,
     BYTES,
-    CHANNELS,
     ImageError,
     ImageLike,
+    get_shape,
     list_images,
     normalize_name,
     raise_complaints,
-    read_drawing,
+    read_image,
 )
 from koch_siamese.data.image_folder import load_folder, make_characters
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.calibration import calibrate
 from koch_siamese.evaluation.metrics import wilson_interval
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
-from koch_siamese.images import IMAGE_SIZE
 from koch_siamese.inference import storage
 from koch_siamese.inference.gallery import (
     Answer,
@@ -41,6 +41,7 @@ from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     compute_fingerprint,
     get_crop,
+    get_photo_size,
     get_thresholds,
 )
 from koch_siamese.models.thresholds import Thresholds
@@ -142,7 +143,7 @@ class Recognizer:
     `[height, width, channels]` with 0 = black and 255 = white. Several are a
     list, an array with one more dimension, or a folder. An image on light or
     dark paper, scanned or photographed, is cleaned, and cut to its ink if the
-    model was trained so.
+    model was trained so. A model of photos sees them in color, as they are.
 
     Methods may be called from several threads.
 
@@ -162,10 +163,11 @@ class Recognizer:
             model: a siamese model, the file of one (`model.keras` of a
                 training), or `pretrained`.
             crop: whether images are cut to their ink; by default as the model
-                was trained.
+                was trained. Photos are not.
 
         Raises:
-            InputError: there is no such file, or it is no siamese model.
+            InputError: there is no such file, it is no siamese model, or it is
+                one of photos, which are not cut.
         """
         self._model_name = None
         if isinstance(model, keras.Model):
@@ -177,6 +179,12 @@ class Recognizer:
         self._scorer = SiameseScorer(model)
         self._fingerprint = compute_fingerprint(model)
         self._thresholds = get_thresholds(model)
+        self._photo_size = get_photo_size(model)
+        if crop and self._photo_size:
+            raise InputError(
+                "crop=True, but the model was trained on photos, which are not "
+                "cut to their ink: leave it out."
+            )
         self.crop = get_crop(model) if crop is None else crop
         empty = np.empty((0, self._scorer.dim), np.float32)
         self._gallery = Gallery((), empty)
@@ -232,12 +240,14 @@ class Recognizer:
         """Reads an image as the model sees it.
 
         Returns:
-            uint8 `[105, 105]`, 0 = ink, 255 = white.
+            uint8: a drawing `[105, 105]`, 0 = ink, 255 = white; a photo `[size,
+            size, 3]`, in RGB, of the size at which the model sees it.
 
         Raises:
-            InputError: it cannot be read, or shows no ink.
+            InputError: it cannot be read, or is a drawing without ink.
         """
-        return read_drawing(image, self.crop)
+        read = read_image(image, self.crop, self._photo_size)
+        return read if self._photo_size else read[..., 0]
 
     def add(self, examples: Labelled, *, replace: bool = False) -> "Recognizer":
         """Adds examples of characters.
@@ -265,14 +275,15 @@ class Recognizer:
 
         Args:
             names: the character of each, `[num]`.
-            drawings: uint8 `[num, 105, 105]`.
+            drawings: uint8 `[num, 105, 105]`, or photos `[num, size, size,
+                3]`.
             replace: as in `add`.
 
         Raises:
             InputError: there are not as many names as drawings.
         """
         names = tuple(_normalize(names))
-        drawings = _check_drawings(drawings)
+        drawings = self._check_drawings(drawings)
         if len(names) != len(drawings):
             raise InputError(
                 f"There are {len(names)} names and {len(drawings)} drawings: "
@@ -345,14 +356,14 @@ class Recognizer:
         """Classifies drawings that have been read; see `read` and `classify`.
 
         Args:
-            drawings: uint8 `[num, 105, 105]`.
+            drawings: uint8, as in `add_drawings`.
             top_k, threshold: as in `classify`.
         """
         if not isinstance(top_k, int | np.integer) or top_k < 1:
             raise InputError(
                 f"top_k is {top_k}: expected a whole number, 1 or more."
             )
-        drawings = _check_drawings(drawings)
+        drawings = self._check_drawings(drawings)
         gallery = self._gallery  # as it is now, whatever another thread adds
         if not gallery.names:
             raise InputError(
@@ -607,13 +618,32 @@ class Recognizer:
         with self._lock:
             return self._scorer.embed(drawings)
 
+    def _check_drawings(self, drawings):
+        """Drawings that have been read, with their channels."""
+        drawings = np.asarray(drawings)
+        shape = get_shape(self._photo_size)
+        if not len(drawings):
+            return np.empty((0, *shape), np.uint8)
+        if drawings.ndim == 3 and not self._photo_size:
+            drawings = drawings[..., np.newaxis]
+        if drawings.shape[1:] != shape or drawings.dtype != np.uint8:
+            wanted = shape if self._photo_size else shape[:2]
+            raise InputError(
+                f"Drawings are {drawings.dtype} of shape {drawings.shape}: "
+                f"expected uint8 [num, {', '.join(map(str, wanted))}], as "
+                "Recognizer.read returns them."
+            )
+        return drawings
+
     def _read_all(self, images, labels=()):
         """Reads images; labels say which one cannot be read."""
-        drawings = np.empty((len(images), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+        drawings = np.empty(
+            (len(images), *get_shape(self._photo_size)), np.uint8
+        )
         errors = []
         for place, image in enumerate(images):
             try:
-                drawings[place] = self.read(image)
+                drawings[place] = read_image(image, self.crop, self._photo_size)
             except ImageError as error:
                 if labels or (len(images) > 1 and not isinstance(image, Path)):
                     label = labels[place] if labels else f"Image {place + 1}"
@@ -625,7 +655,9 @@ class Recognizer:
     def _read_labelled(self, labelled):
         """The name and the drawing of each image."""
         if isinstance(labelled, str | os.PathLike):
-            characters, names = load_folder(labelled, self.crop)
+            characters, names = load_folder(
+                labelled, self.crop, self._photo_size
+            )
             return [names[i] for i in characters.character], characters.images
         if not isinstance(labelled, Mapping):
             raise InputError(
@@ -657,20 +689,6 @@ def _normalize(names):
     return [normalize_name(str(name)) for name in names]
 
 
-def _check_drawings(drawings):
-    drawings = np.asarray(drawings)
-    size = IMAGE_SIZE
-    if not len(drawings):
-        return np.empty((0, size, size), np.uint8)
-    if drawings.shape[1:] != (size, size) or drawings.dtype != np.uint8:
-        raise InputError(
-            f"Drawings are {drawings.dtype} of shape {drawings.shape}: "
-            f"expected uint8 [num, {size}, {size}], as Recognizer.read returns "
-            "them."
-        )
-    return drawings
-
-
 def _list(images) -> tuple[list, bool]:
     """One image or several as a list, and whether it is one."""
     if isinstance(images, str | os.PathLike):
@@ -681,7 +699,7 @@ def _list(images) -> tuple[list, bool]:
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
         images = np.asarray(images)  # of any framework
         is_single = images.ndim == 2 or (
-            images.ndim == 3 and images.shape[2] in CHANNELS
+            images.ndim == 3 and images.shape[2] in ARRAY_CHANNELS
         )
         return ([images], True) if is_single else (list(images), False)
     is_one = isinstance(images, BYTES) or hasattr(images, "read")

@@ -40,6 +40,7 @@ def build_paper_embedding(
     initial_values: str = "koch",
     stddevs: Sequence[float] = (),
     ink_value: int = 1,
+    channels: int = 1,
 ) -> keras.Model:
     """The paper's embedding (section 3.1, figure 4).
 
@@ -61,7 +62,7 @@ def build_paper_embedding(
             `uniform`, all within 1/sqrt(fan-in).
         stddevs: of `koch`'s weights, one for each layer (more are not used);
             by default the paper's.
-        ink_value: see `layers.Preprocessing`.
+        ink_value, channels: see `layers.Preprocessing`.
 
     Raises:
         InputError: these do not go together, or leave nothing of an image.
@@ -80,7 +81,7 @@ def build_paper_embedding(
             **make_initializers(initial_values, fan_in, stddevs[layer]),
         }
 
-    images, x = begin(image_size, ink_value)
+    images, x = begin(image_size, ink_value, channels)
     for layer, (num_filters, kernel_size) in enumerate(
         zip(filters, kernel_sizes, strict=True), start=1
     ):
@@ -188,6 +189,7 @@ def build_fast_embedding(
     filters: Sequence[int],
     depth: int = 1,
     ink_value: int = 1,
+    channels: int = 1,
 ) -> keras.Model:
     """A few convolution blocks on small images, for training on a CPU.
 
@@ -204,14 +206,14 @@ def build_fast_embedding(
         filters: filters of each block.
         depth: convolutions of each block but the last one. Those after the
             first are on the pooled image, and add to it (He et al. 2016).
-        ink_value: see `layers.Preprocessing`.
+        ink_value, channels: see `layers.Preprocessing`.
     """
     if image_size >> len(filters) < 1:
         raise InputError(
             f"{len(filters)} blocks halve an image of {image_size} pixels to "
             f"nothing: use at least {1 << len(filters)} pixels or fewer blocks."
         )
-    images, x = begin(image_size, ink_value)
+    images, x = begin(image_size, ink_value, channels)
     for block, num_filters in enumerate(filters, start=1):
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
         # Pooled first, the rest has a quarter to do: a third off a step.
@@ -236,11 +238,14 @@ def _normalize(x):
     return GroupNormalization(groups)(x)
 
 
-def begin(image_size: int, ink_value: int = 1):
+def begin(image_size: int, ink_value: int = 1, channels: int = 1):
     """Where an embedding begins: images of any size, and their ink.
+
+    Arguments are those of `layers.Preprocessing`.
 
     Returns:
         The input, and what the convolutions see, both symbolic.
     """
-    images = keras.Input((None, None, 1), name="images")
-    return images, Preprocessing(image_size, ink_value)(images)
+    images = keras.Input((None, None, channels), name="images")
+    preprocess = Preprocessing(image_size, ink_value, channels=channels)
+    return images, preprocess(images)

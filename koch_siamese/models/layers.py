@@ -32,22 +32,24 @@ def normal(mean: float, stddev: float) -> keras.initializers.Initializer:
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class Preprocessing(keras.layers.Layer):
-    """Fits grey images to a square, undistorted, and scales them to 0..1.
+    """Fits images to a square, undistorted, and scales them to 0..1.
 
     Resizing is antialiased; images of the right size are only rescaled.
 
     Args:
         image_size: side of the square in pixels.
-        ink_value: what ink becomes, 1 on paper of 0 or 0 on paper of 1.
+        ink_value: what ink becomes, 1 on paper of 0 or 0 on paper of 1; of
+            photos, what black and white become.
         crop: whether images are to be cut to their ink before they come here;
             None in models of before 0.2. It is stored with a model, and has no
             effect on this layer; see `siamese.get_crop`.
+        channels: of the images, 1 of drawings or 3 of photos.
 
-    Input shape: `[batch, height, width, 1]`, 0 = ink, 255 = white.
-    Output shape: `[batch, image_size, image_size, 1]`, in 0..1.
+    Input shape: `[batch, height, width, channels]`, 0 = ink, 255 = white.
+    Output shape: `[batch, image_size, image_size, channels]`, in 0..1.
 
     Raises:
-        ValueError: images have more than one channel; or one of them has no
+        ValueError: images have other channels; or a drawing has no
             value above 1, as it was scaled to 0..1 (within a graph, such as in
             `predict`, TensorFlow's `InvalidArgumentError`; JAX cannot tell).
     """
@@ -57,16 +59,17 @@ class Preprocessing(keras.layers.Layer):
         image_size: int,
         ink_value: int = 1,
         crop: bool | None = None,
+        channels: int = 1,
         **kwargs,
     ):
         """Makes the layer; it has no weights."""
         super().__init__(**kwargs)
         self.image_size, self.ink_value = image_size, ink_value
-        self.crop = crop
+        self.crop, self.channels = crop, channels
 
     def call(self, images):
         """Fits and rescales the images."""
-        images = _check_images(images)
+        images = _check_images(images, self.channels)
         size = (self.image_size, self.image_size)
         ink = 1.0 - ops.cast(images, self.compute_dtype) / WHITE
         if images.shape[1:3] != size:
@@ -75,7 +78,8 @@ class Preprocessing(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         """Any size becomes the square."""
-        return (input_shape[0], self.image_size, self.image_size, 1)
+        size = self.image_size
+        return (input_shape[0], size, size, self.channels)
 
     def get_config(self):
         """What the layer is rebuilt from."""
@@ -84,20 +88,27 @@ class Preprocessing(keras.layers.Layer):
             "ink_value": self.ink_value,
             "crop": self.crop,
         }
+        # Drawings: files as they were before there were photos.
+        if self.channels != 1:
+            own["channels"] = self.channels
         return super().get_config() | own
 
 
-def _check_images(images):
+def _check_images(images, channels):
     """Refuses what cannot be right; see `Preprocessing`."""
-    *_, width, channels = images.shape
+    *_, width, found = images.shape
     # One image without a batch dimension gets to here as many narrow ones.
-    if channels not in (1, None) or width in (3, 4):
+    if found not in (channels, None) or (channels == 1 and width in (3, 4)):
+        meaning = f"0 = ink, {WHITE} = white. Convert colors to grey"
+        if channels == 3:
+            meaning = "in RGB. Repeat grey values in three channels"
         raise ValueError(
             f"Images have the shape {tuple(images.shape)}: expected [batch, "
-            f"height, width, 1], 0 = ink, {WHITE} = white. Convert colors to "
-            "grey, or use koch_siamese.Recognizer, which takes any image."
+            f"height, width, {channels}], {meaning}, or use "
+            "koch_siamese.Recognizer, which takes any image."
         )
-    if keras.backend.backend() != "tensorflow":
+    # A photo may be black, and a drawing is not: it has paper.
+    if keras.backend.backend() != "tensorflow" or channels != 1:
         return images
     import tensorflow as tf
 
@@ -123,17 +134,25 @@ class Views(keras.layers.Layer):
     Args:
         num: how many views.
         num_columns: of a matrix.
+        fill_value: see `AffineWarp`; by default 0, white.
 
-    Input shape: `[batch, height, width, 1]`, a known height and width, ink in
-    0..1.
-    Output shape: `[batch * num, height, width, 1]`; those of a drawing are
-    neighbors.
+    Input shape: `[batch, height, width, channels]`, a known height and width,
+    ink in 0..1.
+    Output shape: `[batch * num, height, width, channels]`; those of a drawing
+    are neighbors.
     """
 
-    def __init__(self, num: int, num_columns: int = 3, **kwargs):
+    def __init__(
+        self,
+        num: int,
+        num_columns: int = 3,
+        fill_value: float | None = 0.0,
+        **kwargs,
+    ):
         """Makes the layer."""
         super().__init__(**kwargs)
         self.num, self.num_columns = num, num_columns
+        self.fill_value = fill_value
 
     def build(self, input_shape):
         """Creates the matrices, all 0."""
@@ -146,7 +165,7 @@ class Views(keras.layers.Layer):
 
     def call(self, images):
         """Warps every drawing by every matrix."""
-        return warp_in_all_ways(images, self.matrices, fill_value=0.0)
+        return warp_in_all_ways(images, self.matrices, self.fill_value)
 
     def compute_output_shape(self, input_shape):
         """As many times the images, of the same shape."""
@@ -155,4 +174,6 @@ class Views(keras.layers.Layer):
     def get_config(self):
         """What the layer is rebuilt from."""
         own = {"num": self.num, "num_columns": self.num_columns}
+        if self.fill_value != 0.0:  # files as they were before
+            own["fill_value"] = self.fill_value
         return super().get_config() | own

@@ -16,8 +16,8 @@ from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.siamese import list_layers
 
 EXPECTED = (
-    "a functional keras.Model from float32 [batch, {size}, {size}, 1] (ink = "
-    "1, paper = 0) to [batch, dim]"
+    "a functional keras.Model from float32 [batch, {size}, {size}, "
+    "{channels}] ({meaning}) to [batch, dim]"
 )
 
 
@@ -45,46 +45,50 @@ def import_builder(name: str) -> Callable:
         raise InputError(
             f"--network={name}: {module_name!r} has no function "
             f"{function_name!r}: expected build(settings), which returns "
-            f"{EXPECTED.format(size='S')}."
+            f"{_describe_expected('S', 1)}."
         )
     return function
 
 
 def build_own_embedding(
-    network: keras.Model, image_size: int, ink_value: int = 1
+    network: keras.Model,
+    image_size: int,
+    ink_value: int = 1,
+    channels: int = 1,
 ) -> keras.Model:
     """Builds an embedding around a network.
 
     Args:
-        network: a functional model from `[batch, image_size, image_size, 1]`
-            float32, ink = 1 unless `ink_value` is 0, to `[batch, dim]`. Its
-            own layers are registered with Keras.
+        network: a functional model from `[batch, image_size, image_size,
+            channels]` float32, ink = 1 unless `ink_value` is 0, to `[batch,
+            dim]`. Its own layers are registered with Keras.
         image_size: side in pixels of what it sees.
-        ink_value: see `Preprocessing`.
+        ink_value, channels: see `Preprocessing`.
 
     Returns:
-        `[batch, height, width, 1] -> [batch, dim]`, images with 0 = ink and
-        255 = white.
+        `[batch, height, width, channels] -> [batch, dim]`, images with 0 = ink
+        and 255 = white.
 
     Raises:
         InputError: the network is another kind of model.
     """
-    check_network(network, image_size)
-    images, ink = begin(image_size, ink_value)
+    check_network(network, image_size, channels)
+    images, ink = begin(image_size, ink_value, channels)
     return keras.Model(images, network(ink), name="embedding")
 
 
-def check_network(network: keras.Model, size: int):
+def check_network(network: keras.Model, size: int, channels: int = 1):
     """Checks that a network can be an embedding; see `build_own_embedding`.
 
     Args:
         network: the network.
         size: side in pixels of what it sees.
+        channels: of what it sees.
 
     Raises:
         InputError: it cannot.
     """
-    expected = EXPECTED.format(size=size)
+    expected = _describe_expected(size, channels)
     if not isinstance(network, keras.Model):
         raise InputError(
             f"The network is a value of type {type(network).__name__}: "
@@ -101,13 +105,13 @@ def check_network(network: keras.Model, size: int):
     shape, output = inputs[0].shape, outputs[0].shape
     fits = len(shape) == 4 and all(
         found in (None, wanted)
-        for found, wanted in zip(shape[1:], (size, size, 1), strict=True)
+        for found, wanted in zip(shape[1:], (size, size, channels), strict=True)
     )
     if not fits:
         raise InputError(
             f"The network {network.name!r} takes {_format(shape)}: expected "
-            f"{expected}. Begin with keras.Input(({size}, {size}, 1)), or give "
-            "another --image_size."
+            f"{expected}. Begin with keras.Input(({size}, {size}, "
+            f"{channels})), or give another --image_size or --image_kind."
         )
     if len(output) != 2 or output[-1] is None:
         raise InputError(
@@ -123,6 +127,11 @@ def check_network(network: keras.Model, size: int):
             "register its own layers with "
             "@keras.saving.register_keras_serializable(), and use no Lambda."
         ) from error
+
+
+def _describe_expected(size, channels):
+    meaning = "ink = 1, paper = 0" if channels == 1 else "black = 1, white = 0"
+    return EXPECTED.format(size=size, channels=channels, meaning=meaning)
 
 
 def _format(shape):

@@ -33,14 +33,12 @@ class SiameseScorer:
         return self._embedding.output.shape[-1]
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeds uint8 images `[num, height, width]` as `[num, dim]`."""
+        """Embeds uint8 images, see `Characters`, as `[num, dim]`."""
         # Not `predict`, which reads by tf.data: its tuner, for which an end
         # has to wait, made some calls take twice their time.
         size = self._batch_size
         embeddings = [
-            self._embedding.predict_on_batch(
-                images[start : start + size, ..., np.newaxis]
-            )
+            self._embedding.predict_on_batch(images[start : start + size])
             for start in range(0, len(images), size)
         ]
         return np.concatenate(embeddings)

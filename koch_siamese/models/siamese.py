@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from koch_siamese.images import CHANNELS
 from koch_siamese.models.convolutions import (
     SpectralConv2D,
     is_faster_by_spectra,
@@ -33,17 +34,18 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
     """The siamese model: one embedding for both inputs, one logit.
 
     Args:
-        embedding: `[batch, height, width, 1] -> [batch, dim]`.
+        embedding: `[batch, height, width, channels] -> [batch, dim]`.
         head: a `heads.Head`; the paper's `WeightedL1` by default.
 
     Returns:
         A model from `{"first": images, "second": images}`, each
-        `[batch, height, width, 1]` with 0 = ink and 255 = white, to `logit`,
-        `[batch]`: the higher, the more probably the same character; for a
-        trained model see `get_thresholds`.
+        `[batch, height, width, channels]` with 0 = ink and 255 = white, to
+        `logit`, `[batch]`: the higher, the more probably the same character;
+        for a trained model see `get_thresholds`.
     """
-    first = keras.Input((None, None, 1), name="first")
-    second = keras.Input((None, None, 1), name="second")
+    shape = (None, None, embedding.input.shape[-1])
+    first = keras.Input(shape, name="first")
+    second = keras.Input(shape, name="second")
     head = head or WeightedL1(name="logit")
     logit = head(embedding(first), embedding(second))
     return keras.Model(
@@ -126,8 +128,19 @@ def get_head(model: keras.Model) -> Head:
 
 
 def get_image_size(model: keras.Model) -> int:
-    """The side in pixels at which a model sees drawings."""
+    """The side in pixels at which a model sees images."""
     return _get_preprocessing(model).image_size
+
+
+def get_channels(model: keras.Model) -> int:
+    """The channels of a model's images, see `images.CHANNELS`."""
+    return _get_preprocessing(model).channels
+
+
+def get_photo_size(model: keras.Model) -> int:
+    """The side in pixels at which photos are read for a model; 0: drawings."""
+    is_photo = get_channels(model) == CHANNELS["photo"]
+    return get_image_size(model) if is_photo else 0
 
 
 def get_crop(model: keras.Model) -> bool:
@@ -162,13 +175,14 @@ def compute_fingerprint(model: keras.Model) -> str:
 
 
 def get_filters(model: keras.Model) -> np.ndarray | None:
-    """The first convolution's filters, `[height, width, num]`, if it has one.
+    """The filters of the first convolution, if there is one (figure 7).
 
-    Koch et al. 2015, figure 7.
+    Returns:
+        `[height, width, channels, num]`.
     """
     for layer in list_layers(get_embedding(model)):
         if isinstance(layer, layers.Conv2D):
-            return ops.convert_to_numpy(layer.kernel)[:, :, 0]
+            return ops.convert_to_numpy(layer.kernel)
     return None
 
 

@@ -15,10 +15,12 @@ from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.layers import Preprocessing, Views
 from koch_siamese.models.siamese import (
     build_siamese,
+    get_channels,
     get_embedding,
     get_head,
     get_image_size,
 )
+from koch_siamese.models.warp import Fill
 from koch_siamese.sampling.distortions import (
     AffineRanges,
     compose,
@@ -67,7 +69,9 @@ def _list_symmetries(turned, mirrored):
     return np.pad(np.float32(matrices), [(0, 0), (0, 0), (0, 1)])
 
 
-def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
+def add_views(
+    siamese: keras.Model, matrices: np.ndarray, fill_value: Fill = 0.0
+) -> keras.Model:
     """The siamese model that takes the mean score over some views.
 
     An embedding is that of each view, one after the other. Convolutions are
@@ -76,6 +80,7 @@ def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
     Args:
         siamese: a model without views, whose head is a `WeightedL1`.
         matrices: `[num, 2, columns]`, see `sample_views`.
+        fill_value: see `layers.Views`.
 
     Raises:
         InputError: it has another head, or views.
@@ -94,9 +99,9 @@ def add_views(siamese: keras.Model, matrices: np.ndarray) -> keras.Model:
         embedding.output,
         name="features",
     )
-    images, ink = embeddings.begin(get_image_size(siamese))
+    images, ink = _begin(siamese)
     num, _, num_columns = matrices.shape
-    views = Views(num, num_columns, name="views")
+    views = Views(num, num_columns, fill_value, name="views")
     output = features(views(ink))
     views.set_weights([matrices])
     joined = ops.reshape(output, (-1, num * output.shape[-1]))
@@ -119,7 +124,7 @@ def remove_views(siamese: keras.Model) -> keras.Model:
     views = _find(embedding, Views)
     if views is None:
         return siamese
-    images, ink = embeddings.begin(get_image_size(siamese))
+    images, ink = _begin(siamese)
     head = get_head(siamese)
     features = embedding.get_layer("features")
     model = _build_siamese(images, features(ink), head)
@@ -133,6 +138,12 @@ def count_views(siamese: keras.Model) -> int:
     """Counts the views whose scores a model averages."""
     views = _find(get_embedding(siamese), Views)
     return 1 if views is None else views.num
+
+
+def _begin(siamese):
+    return embeddings.begin(
+        get_image_size(siamese), channels=get_channels(siamese)
+    )
 
 
 def _find(embedding, kind):

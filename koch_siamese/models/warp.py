@@ -11,61 +11,74 @@ from koch_siamese.backend import compile_with_xla
 from koch_siamese.images import WHITE
 from koch_siamese.sampling.distortions import WAVES
 
+# What is seen outside of an image: a value, or None for its nearest pixel.
+Fill = float | None
 
-def warp(images, matrices, fill_value=float(WHITE)):
+
+def warp(images, matrices, fill_value: Fill = float(WHITE)):
     """Warps images by affine matrices with bilinear interpolation.
 
     Args:
-        images: `[batch, height, width, 1]`, any number type; each side has at
-            least two pixels.
+        images: `[batch, height, width, channels]`, any number type; each side
+            has at least two pixels.
         matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
-        fill_value: the grey value outside of an image.
+        fill_value: the value outside of an image, or None for that of its
+            nearest pixel.
 
     Returns:
-        float32 `[batch, height, width, 1]`.
+        float32 `[batch, height, width, channels]`.
     """
-    return _warp(images, matrices, fill_value, ops.take_along_axis)
+
+    def take(flat, places):
+        return ops.take_along_axis(flat, ops.expand_dims(places, -1), 1)
+
+    return _warp(images, matrices, fill_value, take)
 
 
-def warp_in_all_ways(images, matrices, fill_value=float(WHITE)):
+def warp_in_all_ways(images, matrices, fill_value: Fill = float(WHITE)):
     """Warps every image by every matrix, as `warp` does.
 
     Args:
-        images: `[batch, height, width, 1]`, any number type; each side has at
-            least two pixels.
+        images, fill_value: as in `warp`.
         matrices: float32 `[num, 2, columns]`, see `sample_affine_matrices`.
-        fill_value: the grey value outside of an image.
 
     Returns:
-        float32 `[batch * num, height, width, 1]`; those of an image are
+        float32 `[batch * num, height, width, channels]`; those of an image are
         neighbors.
     """
-    return _warp(images, matrices, fill_value, ops.take)
+
+    def take(flat, places):
+        return ops.take(flat, places, 1)
+
+    return _warp(images, matrices, fill_value, take)
 
 
 def _warp(images, matrices, fill_value, take):
     """Interpolates between what `take` finds at places in flat images."""
-    height, width = images.shape[1:3]
-    flat = ops.reshape(images, (-1, height * width))
+    height, width, channels = images.shape[1:]
+    flat = ops.reshape(images, (-1, height * width, channels))
     x, y = _source_places(matrices, height, width)
+    if fill_value is None:
+        x, y = ops.clip(x, 0, width - 1), ops.clip(y, 0, height - 1)
+        fill_value = 0.0
     left = ops.clip(ops.floor(x), 0, width - 2)
     top = ops.clip(ops.floor(y), 0, height - 2)
     corner = ops.cast(top * width + left, "int32")
 
     def at(offset):
         # Relative to the fill, which is what lies outside.
-        return ops.cast(take(flat, corner + offset, 1), "float32") - fill_value
+        return ops.cast(take(flat, corner + offset), "float32") - fill_value
 
     # A pixel counts within one pixel of its place: outside of the image, none
     # does. So it needs no frame of fill, which XLA would compute four times.
     def share(distance):
-        return ops.maximum(1.0 - ops.abs(distance), 0.0)
+        return ops.expand_dims(ops.maximum(1.0 - ops.abs(distance), 0.0), -1)
 
     left_share, right_share = share(x - left), share(x - left - 1.0)
     upper = left_share * at(0) + right_share * at(1)
     lower = left_share * at(width) + right_share * at(width + 1)
     warped = share(y - top) * upper + share(y - top - 1.0) * lower + fill_value
-    return ops.reshape(warped, (-1, height, width, 1))
+    return ops.reshape(warped, (-1, height, width, channels))
 
 
 def _source_places(matrices, height, width):
@@ -99,16 +112,17 @@ class AffineWarp(keras.layers.Layer):
     device, whether or not the step around it is compiled.
 
     Args:
-        fill_value: the grey value outside of an image, by default white.
+        fill_value: the value outside of an image, by default white, or None
+            for that of its nearest pixel.
 
     Call arguments:
-        images: `[batch, height, width, 1]`, a known height and width.
+        images: `[batch, height, width, channels]`, a known height and width.
         matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
 
-    Output shape: float32 `[batch, height, width, 1]`.
+    Output shape: float32 `[batch, height, width, channels]`.
     """
 
-    def __init__(self, fill_value: float = float(WHITE), **kwargs):
+    def __init__(self, fill_value: Fill = float(WHITE), **kwargs):
         """Makes the layer; it has no weights."""
         super().__init__(**kwargs)
         self.fill_value = fill_value

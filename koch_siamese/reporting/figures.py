@@ -73,7 +73,8 @@ class _Sheet:
 
         Args:
             row, column: its place; a part of a column is a gap.
-            image: `[height, width]`; 0 is black, 255 white.
+            image: `[height, width]` or `[height, width, channels]`, 1 or 3;
+                0 is black, 255 white.
             frame: its color.
             title: above the image.
             caption: at the image's lower edge.
@@ -83,7 +84,7 @@ class _Sheet:
         top = self._title_height + row * (self._height + self._title_height)
         right, bottom = left + self._width, top + self._height
         self._axis.imshow(
-            image,
+            np.asarray(image).round().astype(np.uint8),
             cmap="gray",
             vmin=0,
             vmax=WHITE,
@@ -115,7 +116,8 @@ def draw_pairs(
     """A sheet of pairs, one drawing above the other.
 
     Args:
-        first, second: `[num_pairs, height, width]`, 0 = ink, 255 = white.
+        first, second: `[num_pairs, height, width, channels]`, 0 = ink, 255 =
+            white.
         same: `[num_pairs]`, 1 = same character, 0 = different.
         columns: pairs side by side.
     """
@@ -140,7 +142,8 @@ def draw_trials(
     down; the true one is framed in blue, a wrong answer in vermilion.
 
     Args:
-        images: uint8 `[num_drawings, height, width]`.
+        images: uint8 `[num_drawings, height, width,
+            channels]`.
         trials: over these drawings; a candidate's first shot is shown.
         scores: float `[num_trials, ways]`.
         num: how many trials, at most; half of them wrong ones, if there are.
@@ -199,8 +202,9 @@ def draw_answers(
     """Queries, each with its best character and the runner-up beside it.
 
     Args:
-        queries: uint8 `[num_queries, height, width]`.
-        images: uint8 `[num_drawings, height, width]`, the supports.
+        queries: uint8 `[num_queries, height, width, channels]`.
+        images: uint8 `[num_drawings, height, width,
+            channels]`, the supports.
         names: the character of each support; the first one is shown.
         answers: to the queries.
         query_names: titles of the queries, if they have some.
@@ -242,7 +246,7 @@ def draw_verdict(
     """Draws two images, and whether they show the same.
 
     Args:
-        first, second: uint8 `[height, width]`.
+        first, second: uint8 `[height, width]` or `[height, width, channels]`.
         verdict: on them.
     """
     word = {True: "same, ", False: "different, ", None: ""}[verdict.same]
@@ -278,7 +282,8 @@ def draw_confusions(
     """Draws the validation characters that are confused most often.
 
     Args:
-        images: uint8 `[num_drawings, height, width]`.
+        images: uint8 `[num_drawings, height, width,
+            channels]`.
         character: int `[num_drawings]`.
         trials: over these drawings.
         scores: float `[num_trials, ways]`.
@@ -313,8 +318,8 @@ def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
     """The filters of the first layer (Koch et al. 2015, figure 7).
 
     Args:
-        filters: float `[height, width, num]`; grey is 0, and each filter has
-            its own contrast.
+        filters: float `[height, width, channels, num]`; grey is 0, and each
+            filter has its own contrast.
         columns: filters side by side.
     """
     num = filters.shape[-1]

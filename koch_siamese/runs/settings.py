@@ -8,7 +8,9 @@ import math
 
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.errors import InputError
+from koch_siamese.images import CHANNELS
 from koch_siamese.sampling.distortions import DISTORTIONS
+from koch_siamese.sampling.effects import EFFECTS
 
 MAX_TRIALS = 10_000_000  # take a gigabyte or two
 
@@ -55,7 +57,34 @@ class DataSettings:
         "Characters to learn from; folder: your own images in --data_dir.",
         choices=("glyphs", "glyphs/tiny", "omniglot", "folder"),
     )
+    image_kind: str = setting(
+        "drawing",
+        "drawing: dark ink on light paper, which is cleaned, in grey; photo: "
+        "in color, as it is.",
+        choices=tuple(CHANNELS),
+    )
     crop: bool = setting(False, "Whether a folder's images are cut to the ink.")
+    split_by: str = setting(
+        "class",
+        "Whether classes of a folder are split to train, validate and test on, "
+        "or whole groups of them (alphabets), so that tests are on kinds never "
+        "trained on.",
+        choices=("class", "group"),
+    )
+    training_groups: tuple[str, ...] = setting(
+        (),
+        "group: those to train on. Default: all that are not named below.",
+    )
+    validation_groups: tuple[str, ...] = setting(
+        (),
+        "group: those to validate on. Without any names, a fifth of the groups "
+        "validates, and a fifth tests.",
+    )
+    test_groups: tuple[str, ...] = setting(
+        (),
+        "group: those to test on. Default: all that are not named, if "
+        "--training_groups are.",
+    )
     background: str = setting(
         "original",
         "Omniglot's training set: the 30 background alphabets, Lake's five of "
@@ -197,20 +226,35 @@ class BatchSettings:
         "paper",
         "Random distortion. paper: affine; strong: wider affine; elastic: the "
         "paper's, and bends; metamorphic: so far that it may become another "
-        "character; rotation: up to 15 degrees, the tutorial's.",
+        "character; rotation: up to 15 degrees, the tutorial's; photo: affine, "
+        "and half are mirrored; turned: by quarter turns, likewise.",
         choices=tuple(DISTORTIONS),
     )
     fill: str = setting(
         "paper",
-        "What a distortion shows where it reaches beyond a drawing. ink: black "
-        "corners, as the tutorial's source has them.",
-        choices=("paper", "ink"),
+        "What a distortion shows where it reaches beyond an image. paper: "
+        "white; ink: black corners, as the tutorial's source has them; edge: "
+        "the nearest pixel.",
+        choices=("paper", "ink", "edge"),
     )
     character_distortion: str = setting(
         "none",
         "A further distortion, the same for all drawings of a character in a "
         "group, so that it becomes a new character.",
         choices=tuple(DISTORTIONS),
+    )
+    effects: str = setting(
+        "none",
+        "Random changes of photos. light: of brightness, contrast, saturation "
+        "and hue; photo: wider ones, blur, and a part that is covered; "
+        "recolor: any hue.",
+        choices=tuple(EFFECTS),
+    )
+    character_effects: str = setting(
+        "none",
+        "A further change of colors, the same for all photos of a character in "
+        "a group, so that it becomes a new character.",
+        choices=tuple(EFFECTS),
     )
 
 
@@ -398,6 +442,8 @@ class Settings(
         _check_batches(self)
         _check_optimizer(self)
         _check_views(self)
+        _check_images(self)
+        _check_split(self)
         if "lake" in self.protocols and self.dataset != "omniglot":
             raise InputError(
                 "--protocols has lake, whose trials are Omniglot's: give "
@@ -548,6 +594,41 @@ def _check_optimizer(settings):
         )
 
 
+def _check_images(settings):
+    """Refuses photos where there are none, and what photos do not have."""
+    if settings.image_kind == "drawing":
+        _require_defaults(
+            settings, ("effects", "character_effects"), "--image_kind=drawing"
+        )
+        return
+    if settings.dataset != "folder":
+        raise InputError(
+            f"--dataset={settings.dataset} has drawings: give "
+            "--image_kind=drawing, or --dataset=folder with your photos."
+        )
+    _require_defaults(settings, ("crop",), "--image_kind=photo")
+    if settings.sampling == "pairs":
+        _require_defaults(settings, ("character_effects",), "--sampling=pairs")
+    if settings.num_pairs:
+        _require_defaults(settings, ("effects",), "--num_pairs")
+
+
+def _check_split(settings):
+    """Refuses groups where classes are split."""
+    if settings.dataset != "folder":
+        _require_defaults(
+            settings, ("split_by",), f"--dataset={settings.dataset}"
+        )
+    groups = ("training_groups", "validation_groups", "test_groups")
+    if settings.split_by != "group":
+        _require_defaults(settings, groups, "--split_by=class")
+
+
+def get_photo_size(settings: Settings) -> int:
+    """The side in pixels at which photos are read; 0 for drawings."""
+    return settings.image_size if settings.image_kind == "photo" else 0
+
+
 def _check_views(settings):
     """Refuses views that would all be the same, or that no head averages."""
     if settings.views > 1 and settings.distortion == "none":
@@ -563,13 +644,12 @@ def _check_views(settings):
             "--turned_views needs --views, more than one, and --quarter_turns "
             "or --mirror_images, so that the network learns such drawings."
         )
-    if settings.views > 1 and (settings.ink_value, settings.fill) != (
-        1,
-        "paper",
+    if settings.views > 1 and (
+        settings.ink_value != 1 or settings.fill == "ink"
     ):
         raise InputError(
             f"--views={settings.views} are of ink as 1 on paper as 0: remove "
-            "--ink_value and --fill, or give --views=1."
+            "--ink_value and --fill=ink, or give --views=1."
         )
     if settings.views > 1 and settings.objective == "contrastive":
         raise InputError(

@@ -22,6 +22,8 @@ class AffineRanges:
         probability: that a component is applied, each on its own.
         wave: standard deviation, as a share of the image's side, of the
             longest of the smooth waves that bend the image; see `WAVES`.
+        quarter_turns: whether it is turned by 0, 90, 180 or 270 degrees.
+        mirror: the probability that it is mirrored, left for right.
     """
 
     rotation_degrees: float = 0.0
@@ -30,6 +32,8 @@ class AffineRanges:
     translation: float = 0.0
     probability: float = 1.0
     wave: float = 0.0
+    quarter_turns: bool = False
+    mirror: float = 0.0
 
 
 # Half waves across and down the image of each term that bends it: cosines, of
@@ -56,6 +60,11 @@ DISTORTIONS = {
     ),
     # The tutorial's listing: rotation alone, always.
     "rotation": AffineRanges(rotation_degrees=15.0),
+    "photo": AffineRanges(
+        10.0, 0.1, (0.8, 1.25), 0.08, probability=0.5, mirror=0.5
+    ),
+    # One of the eight ways in which a square fits onto itself.
+    "turned": AffineRanges(quarter_turns=True, mirror=0.5),
 }
 
 
@@ -99,7 +108,10 @@ def sample_affine_matrices(
     columns = [linear, -linear @ shift]
     if ranges.wave:
         columns.append(_sample_waves(ranges, num, rng))
-    return np.concatenate(columns, axis=-1).astype(np.float32)
+    matrices = np.concatenate(columns, axis=-1)
+    if ranges.quarter_turns or ranges.mirror:
+        matrices = _sample_symmetries(ranges, num, rng) @ matrices
+    return matrices.astype(np.float32)
 
 
 def _sample_waves(ranges, num, rng):
@@ -107,6 +119,15 @@ def _sample_waves(ranges, num, rng):
     strength = ranges.wave / np.linalg.norm(WAVES, axis=1)
     applied = rng.random((num, 1, 1)) < ranges.probability
     return applied * strength * rng.normal(size=(num, 2, len(WAVES)))
+
+
+def _sample_symmetries(ranges, num, rng):
+    """Exact matrices of a square onto itself, `[num, 2, 2]`."""
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    turns = np.stack([np.linalg.matrix_power(turn, k) for k in range(4)])
+    quarters = rng.integers(4, size=num) if ranges.quarter_turns else 0
+    sign = np.where(rng.random(num) < ranges.mirror, -1.0, 1.0)
+    return turns[quarters] * np.stack([sign, np.ones(num)], -1)[:, np.newaxis]
 
 
 def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:

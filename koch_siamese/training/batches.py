@@ -20,6 +20,12 @@ from koch_siamese.sampling.distortions import (
     compose,
     sample_affine_matrices,
 )
+from koch_siamese.sampling.effects import (
+    EFFECTS,
+    EffectRanges,
+    compose_colors,
+    sample_effects,
+)
 from koch_siamese.sampling.pairs import (
     CharacterIndex,
     PairSet,
@@ -34,13 +40,15 @@ class Batch(NamedTuple):
     Attributes:
         drawings: int64 `[num]`, indices of drawings; of pairs the second half
             are the partners of the first.
-        matrices: float32 `[num, 2, columns]`, their distortions.
+        distortion: of each drawing, the inputs of the model that distorts:
+            `matrices`, see `sample_affine_matrices`; of photos that are changed
+            also `colors`, `blurs` and `boxes`, see `sample_effects`.
         labels: float32 `[num / 2]`, 1 = same, 0 = different, of pairs; int32
             `[num]`, the character, of groups.
     """
 
     drawings: np.ndarray
-    matrices: np.ndarray
+    distortion: dict[str, np.ndarray]
     labels: np.ndarray
 
 
@@ -56,6 +64,7 @@ def build_pair_sampler(
     within_alphabet: float = 1.0,
     num_pairs: int = 0,
     num_copies: int = 0,
+    effects: EffectRanges | None = None,
 ) -> Sampler:
     """Builds what draws batches of distorted pairs.
 
@@ -70,6 +79,8 @@ def build_pair_sampler(
         num_copies: distorted copies of each pair of a fixed set, always the
             same ones (section 4.1 has 8); 48 bytes of memory for each, more
             if `ranges` has waves.
+        effects: changes of photos, drawn as distortions are, unless the set is
+            fixed.
 
     Raises:
         InputError: characters do not suffice, or a set not for a batch.
@@ -91,7 +102,10 @@ def build_pair_sampler(
             index, batch_size, rng, within_alphabet
         )
         matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
-        return Batch(np.concatenate([first, second]), matrices, same)
+        distortion = {"matrices": matrices}
+        if effects:
+            distortion |= sample_effects(effects, 2 * batch_size, rng)
+        return Batch(np.concatenate([first, second]), distortion, same)
 
     return sample
 
@@ -106,30 +120,29 @@ def make_pairs(characters: Characters, *, first_step: int = 0, **arguments):
 
     Returns:
         A dataset of `(inputs, same)`, see `name_pairs`; images are uint8
-        `[batch, height, width, 1]`.
+        `[batch, height, width, channels]`.
     """
     sampler = build_pair_sampler(characters, **arguments)
     return make_dataset(characters.images, sampler, name_pairs, first_step)
 
 
-def name_pairs(images, matrices, same):
+def name_pairs(images, distortion, same):
     """Names the parts of a batch of pairs for the model that trains.
 
     Args:
         images: `[2 * batch, ...]`, images, or indices of drawings.
-        matrices, same: as in `Batch`.
+        distortion, same: as in `Batch`.
 
     Returns:
-        inputs: `first`, `second`, `first_matrices` and `second_matrices`.
+        inputs: `first`, `second`, `first_matrices` and `second_matrices`, and
+            so on.
         same: as it is.
     """
     half = same.shape[0]
-    inputs = {
-        "first": images[:half],
-        "second": images[half:],
-        "first_matrices": matrices[:half],
-        "second_matrices": matrices[half:],
-    }
+    inputs = {"first": images[:half], "second": images[half:]}
+    for name, values in distortion.items():
+        inputs[f"first_{name}"] = values[:half]
+        inputs[f"second_{name}"] = values[half:]
     return inputs, same
 
 
@@ -141,7 +154,7 @@ def _take_pairs(pair_set, step, batch_size, ranges):
     )[copy, pair]
     return Batch(
         np.concatenate([pair_set.first[pair], pair_set.second[pair]]),
-        np.concatenate([matrices[:, 0], matrices[:, 1]]),
+        {"matrices": np.concatenate([matrices[:, 0], matrices[:, 1]])},
         pair_set.same[pair],
     )
 
@@ -171,6 +184,8 @@ def build_group_sampler(
     ranges: AffineRanges,
     character_ranges: AffineRanges = DISTORTIONS["none"],
     within_alphabet: float = 1.0,
+    effects: EffectRanges | None = None,
+    character_effects: EffectRanges = EFFECTS["none"],
 ) -> Sampler:
     """Builds what draws groups of distorted drawings.
 
@@ -179,6 +194,7 @@ def build_group_sampler(
     Args:
         character_ranges: further distortions, of which all drawings of a
             character in a group have the same: together another character.
+        character_effects: further changes of colors, likewise.
     """
     index = _build_index(characters, num_characters, num_drawings)
 
@@ -190,14 +206,22 @@ def build_group_sampler(
         matrices = sample_affine_matrices(ranges, len(drawings), rng)
         shared = sample_affine_matrices(character_ranges, num_characters, rng)
         matrices = compose(np.repeat(shared, num_drawings, 0), matrices)
-        return Batch(drawings, matrices, character)
+        distortion = {"matrices": matrices}
+        if effects:
+            distortion |= sample_effects(effects, len(drawings), rng)
+            shared = sample_effects(character_effects, num_characters, rng)
+            distortion["colors"] = compose_colors(
+                np.repeat(shared["colors"], num_drawings, 0),
+                distortion["colors"],
+            )
+        return Batch(drawings, distortion, character)
 
     return sample
 
 
-def name_groups(images, matrices, character):
-    """Names the parts of a group, `images` and `matrices`; see `name_pairs`."""
-    return {"images": images, "matrices": matrices}, character
+def name_groups(images, distortion, character):
+    """Names the parts of a group, `images` and so on; see `name_pairs`."""
+    return {"images": images, **distortion}, character
 
 
 def _build_index(characters, num_characters, num_drawings):
@@ -214,14 +238,13 @@ def make_dataset(
     """An endless tf.data.Dataset of the batches of a sampler.
 
     Args:
-        images: uint8 `[num_drawings, height, width]`.
+        images: uint8 `[num_drawings, height, width, channels]`.
         sample: of `build_pair_sampler` or `build_group_sampler`.
         name: `name_pairs` or `name_groups`.
         first_step: the step to begin with, when a training is resumed.
 
     Returns:
-        A dataset of what `name` returns, of uint8 images `[num, height, width,
-        1]`.
+        A dataset of what `name` returns, of uint8 images.
     """
     import tensorflow as tf
 
@@ -232,18 +255,23 @@ def make_dataset(
     del images
 
     def sample_step(step):
-        drawings, matrices, labels = sample(step)
+        drawings, distortion, labels = sample(step)
         # Taken here: as a tensor all drawings would be in memory once more.
-        return held().images[drawings][..., np.newaxis], matrices, labels
+        return held().images[drawings], distortion, labels
 
     example = sample_step(0)
-    dtypes = [tf.as_dtype(array.dtype) for array in example]
+    dtypes = tf.nest.map_structure(lambda x: tf.as_dtype(x.dtype), example)
 
     def make_batch(step):
-        arrays = tf.numpy_function(sample_step, [step], dtypes, stateful=False)
-        for array, like in zip(arrays, example, strict=True):
+        arrays = tf.numpy_function(
+            lambda x: tf.nest.flatten(sample_step(x)),
+            [step],
+            tf.nest.flatten(dtypes),
+            stateful=False,
+        )
+        for array, like in zip(arrays, tf.nest.flatten(example), strict=True):
             array.set_shape(like.shape)
-        return tuple(arrays)
+        return tf.nest.pack_sequence_as(example, arrays)
 
     # Several workers share each batch.
     options = tf.data.Options()

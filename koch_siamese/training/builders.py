@@ -11,25 +11,28 @@ from keras import ops
 from koch_siamese.backend import has_accelerator
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
-from koch_siamese.images import WHITE
+from koch_siamese.images import CHANNELS, WHITE
 from koch_siamese.models import embeddings, loading, own_network, views
 from koch_siamese.models.heads import EuclideanDistance, WeightedL1
 from koch_siamese.models.layers import KOCH_DENSE_STDDEV
+from koch_siamese.models.photo_effects import PhotoEffects, change_photos
 from koch_siamese.models.siamese import (
     build_fast_head,
     build_siamese,
     copy_folded_weights,
     copy_siamese,
     copy_weights,
+    get_channels,
     get_embedding,
     get_head,
     get_image_size,
     set_crop,
     set_dataset,
 )
-from koch_siamese.models.warp import AffineWarp, warp
+from koch_siamese.models.warp import AffineWarp, Fill, warp
 from koch_siamese.runs.settings import GIVEN, Settings, is_own_network
 from koch_siamese.sampling.distortions import DISTORTIONS
+from koch_siamese.sampling.effects import EFFECTS
 from koch_siamese.training import batches, chunks, losses
 from koch_siamese.training.optimizers import (
     ConvolutionMuon,
@@ -68,9 +71,9 @@ def sample_batches(settings: Settings, training: Characters):
     """The same without end as NumPy arrays, a step at a time."""
     sampler = build_sampler(settings, training)
     for step in itertools.count():
-        drawings, matrices, labels = sampler(step)
-        images = training.images[drawings][..., np.newaxis]
-        yield NAMES[settings.sampling](images, matrices, labels)
+        drawings, distortion, labels = sampler(step)
+        images = training.images[drawings]
+        yield NAMES[settings.sampling](images, distortion, labels)
 
 
 def build_sampler(settings: Settings, training: Characters) -> batches.Sampler:
@@ -79,6 +82,7 @@ def build_sampler(settings: Settings, training: Characters) -> batches.Sampler:
         "seed": settings.seed,
         "ranges": DISTORTIONS[settings.distortion],
         "within_alphabet": settings.within_alphabet,
+        "effects": _get_effects(settings),
     }
     if settings.sampling == "pairs":
         return batches.build_pair_sampler(
@@ -94,8 +98,16 @@ def build_sampler(settings: Settings, training: Characters) -> batches.Sampler:
         num_characters=min(settings.group_characters, len(counts)),
         num_drawings=min(settings.group_drawings, counts.min()),
         character_ranges=DISTORTIONS[settings.character_distortion],
+        character_effects=EFFECTS[settings.character_effects],
         **arguments,
     )
+
+
+def _get_effects(settings):
+    """How photos are changed; None if they are not, or are drawings."""
+    if settings.effects == settings.character_effects == "none":
+        return None
+    return EFFECTS[settings.effects]
 
 
 def build_model(
@@ -165,14 +177,19 @@ def build_own_network(settings: Settings) -> keras.Model | None:
 
 
 def _build_embedding(settings, network):
+    channels = CHANNELS[settings.image_kind]
     if network is not None:
         return own_network.build_own_embedding(
-            network, settings.image_size, settings.ink_value
+            network, settings.image_size, settings.ink_value, channels
         )
     sizes = get_layer_sizes(settings)
     if settings.network == "fast":
         return embeddings.build_fast_embedding(
-            settings.image_size, sizes[0], settings.depth, settings.ink_value
+            settings.image_size,
+            sizes[0],
+            settings.depth,
+            settings.ink_value,
+            channels,
         )
     return embeddings.build_paper_embedding(
         settings.image_size,
@@ -181,6 +198,7 @@ def _build_embedding(settings, network):
         initial_values=settings.initial_values,
         stddevs=_get_stddevs(settings),
         ink_value=settings.ink_value,
+        channels=channels,
     )
 
 
@@ -222,6 +240,13 @@ def _load_initial(settings):
             f"--init={settings.init} sees drawings at {image_size} pixels; got "
             f"--image_size={settings.image_size}: give "
             f"--image_size={image_size}."
+        )
+    kinds = {num: kind for kind, num in CHANNELS.items()}
+    kind = kinds[get_channels(model)]
+    if kind != settings.image_kind:
+        raise InputError(
+            f"--init={settings.init} sees {kind}s; got "
+            f"--image_kind={settings.image_kind}: give --image_kind={kind}."
         )
     is_distance = isinstance(get_head(model), EuclideanDistance)
     if is_distance != (settings.objective == "contrastive"):
@@ -285,7 +310,11 @@ def load_trainer(path: Path, training: Characters) -> keras.Model:
 def _build_uncompiled_trainer(settings, siamese, drawings=None):
     build = {"pairs": build_pair_model, "groups": build_group_model}
     return build[settings.sampling](
-        siamese, settings.image_size, get_fill_value(settings), drawings
+        siamese,
+        settings.image_size,
+        get_fill_value(settings),
+        drawings,
+        has_effects=_get_effects(settings) is not None,
     )
 
 
@@ -297,9 +326,9 @@ def _build_loss(settings):
     return losses.PairLoss()
 
 
-def get_fill_value(settings: Settings) -> float:
-    """What a distortion shows beyond a drawing: a grey value in 0..255."""
-    return 0.0 if settings.fill == "ink" else float(WHITE)
+def get_fill_value(settings: Settings) -> Fill:
+    """What a distortion shows beyond an image, see `AffineWarp`."""
+    return {"paper": float(WHITE), "ink": 0.0, "edge": None}[settings.fill]
 
 
 def convert_relative_updates(
@@ -392,8 +421,9 @@ def _build_optimizer(settings):
 def build_pair_model(
     siamese: keras.Model,
     image_size: int,
-    fill_value: float = float(WHITE),
+    fill_value: Fill = float(WHITE),
     drawings: keras.Layer | None = None,
+    has_effects: bool = False,
 ) -> keras.Model:
     """What learns from batches of pairs: the siamese model behind a warp.
 
@@ -405,61 +435,82 @@ def build_pair_model(
         image_size: side of the images in pixels.
         fill_value: of the warp, see `AffineWarp`.
         drawings: a layer from indices to images, if inputs are indices.
+        has_effects: whether photos are changed, see `PhotoEffects`.
 
     Returns:
-        A model from `{"first", "second", "first_matrices", "second_matrices"}`
-        to logits `[batch]`.
+        A model from what `batches.name_pairs` returns to logits `[batch]`.
     """
-    warp = AffineWarp(fill_value)
     inputs = {
-        name: _make_input(name, image_size, drawings)
+        name: _make_input(name, image_size, get_channels(siamese), drawings)
         for name in ("first", "second")
-    } | {
-        name: keras.Input((2, None), name=name)
-        for name in ("first_matrices", "second_matrices")
     }
-    images = ops.concatenate([inputs["first"], inputs["second"]])
+    twins = [
+        _make_distortion_inputs(has_effects, f"{name}_") for name in inputs
+    ]
+    images = ops.concatenate(list(inputs.values()))
     if drawings:
         images = drawings(images)
-    matrices = ops.concatenate(
-        [inputs["first_matrices"], inputs["second_matrices"]]
-    )
-    features = get_embedding(siamese)(warp(images, matrices))
+    distortion = {
+        name: ops.concatenate([twin[name] for twin in twins])
+        for name in twins[0]
+    }
+    for name, twin in zip(("first", "second"), twins, strict=True):
+        inputs |= {f"{name}_{key}": value for key, value in twin.items()}
+    features = get_embedding(siamese)(_distort(images, distortion, fill_value))
     first, second = ops.split(features, 2)
     return keras.Model(inputs, get_head(siamese)(first, second))
 
 
-def _make_input(name, image_size, drawings):
+def _make_input(name, image_size, channels, drawings):
     """Of images, or of indices of drawings."""
     if drawings:
         return keras.Input((), dtype="int32", name=name)
-    return keras.Input((image_size, image_size, 1), name=name)
+    return keras.Input((image_size, image_size, channels), name=name)
+
+
+def _make_distortion_inputs(has_effects, prefix=""):
+    """Inputs of a batch's `distortion`, by their names without the prefix."""
+    shapes = {"matrices": (2, None)}
+    if has_effects:
+        shapes |= {"colors": (3, 4), "blurs": (), "boxes": (4,)}
+    return {
+        name: keras.Input(shape, name=f"{prefix}{name}")
+        for name, shape in shapes.items()
+    }
+
+
+def _distort(images, distortion, fill_value):
+    """Distorts symbolic images; see `Batch`."""
+    warped = AffineWarp(fill_value)(images, distortion["matrices"])
+    effects = {x: v for x, v in distortion.items() if x != "matrices"}
+    return PhotoEffects()(warped, **effects) if effects else warped
 
 
 def build_group_model(
     siamese: keras.Model,
     image_size: int,
-    fill_value: float = float(WHITE),
+    fill_value: Fill = float(WHITE),
     drawings: keras.Layer | None = None,
+    has_effects: bool = False,
 ) -> keras.Model:
     """What learns from groups: all pairs of warped drawings.
 
     Arguments are those of `build_pair_model`.
 
     Returns:
-        A model from `{"images", "matrices"}` to the logits of all pairs of
-        the batch, `[batch, batch]`.
+        A model from what `batches.name_groups` returns to the logits of all
+        pairs of the batch, `[batch, batch]`.
     """
-    images = _make_input("images", image_size, drawings)
-    matrices = keras.Input((2, None), name="matrices")
-    warped = AffineWarp(fill_value)(
-        drawings(images) if drawings else images, matrices
+    images = _make_input("images", image_size, get_channels(siamese), drawings)
+    distortion = _make_distortion_inputs(has_effects)
+    distorted = _distort(
+        drawings(images) if drawings else images, distortion, fill_value
     )
-    features = get_embedding(siamese)(warped)
+    features = get_embedding(siamese)(distorted)
     logits = get_head(siamese)(
         ops.expand_dims(features, 1), ops.expand_dims(features, 0)
     )
-    return keras.Model({"images": images, "matrices": matrices}, logits)
+    return keras.Model({"images": images, **distortion}, logits)
 
 
 def build_evaluation_model(
@@ -511,7 +562,10 @@ def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
     if settings.views > 1:
         model = _add_views(settings, siamese)
     # Omniglot's drawings, and glyphs, are as drawings are that are cut.
-    set_crop(model, settings.crop or settings.dataset != "folder")
+    if settings.dataset == "folder":
+        set_crop(model, settings.crop)
+    else:
+        set_crop(model, True)
     set_dataset(model, settings.dataset)
     return model
 
@@ -524,11 +578,12 @@ def _add_views(settings, siamese):
         turned=settings.turned_views and settings.quarter_turns,
         mirrored=settings.turned_views and settings.mirror_images,
     )
-    return views.add_views(siamese, matrices)
+    fill_value = None if settings.fill == "edge" else 0.0
+    return views.add_views(siamese, matrices, fill_value)
 
 
 def example_pairs(
-    inputs: dict, labels, num_pairs: int = 24, fill_value: float = float(WHITE)
+    inputs: dict, labels, num_pairs: int = 24, fill_value: Fill = float(WHITE)
 ):
     """Some pairs of a batch as the network sees them, distorted.
 
@@ -538,11 +593,19 @@ def example_pairs(
         fill_value: of the distortion, see `AffineWarp`.
 
     Returns:
-        first, second: float32 `[num_pairs, height, width]`.
+        first, second: float32 `[num_pairs, height, width, channels]`.
         same: `[num_pairs]`, 1 = same character, 0 = different.
     """
+
+    def distort(images, inputs, prefix=""):
+        images = warp(images, inputs[f"{prefix}matrices"], fill_value)
+        if f"{prefix}colors" not in inputs:
+            return images
+        names = ("colors", "blurs", "boxes")
+        return change_photos(images, *(inputs[f"{prefix}{x}"] for x in names))
+
     if "images" in inputs:
-        images = warp(inputs["images"], inputs["matrices"], fill_value)
+        images = distort(inputs["images"], inputs)
         # Neighbors in a group: drawings of a character, or where it changes.
         first, second = images[:-1], images[1:]
         same = np.equal(labels[:-1], labels[1:])
@@ -555,13 +618,9 @@ def example_pairs(
         )
     else:
         first, second = (
-            warp(inputs[name], inputs[f"{name}_matrices"], fill_value)
+            distort(inputs[name], inputs, f"{name}_")
             for name in ("first", "second")
         )
         same = np.array(labels)
         chosen = np.arange(min(num_pairs, len(same)))
-    return (
-        np.array(first)[chosen, ..., 0],
-        np.array(second)[chosen, ..., 0],
-        same[chosen],
-    )
+    return np.array(first)[chosen], np.array(second)[chosen], same[chosen]

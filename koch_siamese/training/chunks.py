@@ -34,8 +34,8 @@ def make_chunks(
     def make(first):
         steps = map(sample, range(first, first + num_steps))
         named = [
-            name(drawings.astype(np.int32), matrices, labels)
-            for drawings, matrices, labels in steps
+            name(drawings.astype(np.int32), distortion, labels)
+            for drawings, distortion, labels in steps
         ]
         return keras.tree.map_structure(lambda *x: np.stack(x), *named)
 
@@ -54,13 +54,13 @@ class ResidentDrawings(keras.layers.Layer):
     They are no part of a stored model: `place` brings them back.
 
     Args:
-        shape: `(num_drawings, height, width)`.
+        shape: `(num_drawings, height, width, channels)`.
 
     Input shape: int32 `[batch]`, indices of drawings.
-    Output shape: uint8 `[batch, height, width, 1]`.
+    Output shape: uint8 `[batch, height, width, channels]`.
     """
 
-    def __init__(self, shape: tuple[int, int, int], **kwargs):
+    def __init__(self, shape: tuple[int, int, int, int], **kwargs):
         """Makes the layer, of white drawings."""
         super().__init__(**kwargs)
         self.shape = tuple(shape)
@@ -74,7 +74,7 @@ class ResidentDrawings(keras.layers.Layer):
 
     @classmethod
     def of(cls, images: np.ndarray) -> "ResidentDrawings":
-        """The layer with uint8 images `[num_drawings, height, width]`."""
+        """The layer with uint8 images, see `Characters`."""
         layer = cls(images.shape, name="drawings")
         layer.place(images)
         return layer
@@ -85,11 +85,11 @@ class ResidentDrawings(keras.layers.Layer):
 
     def call(self, indices):
         """Looks up drawings."""
-        return ops.expand_dims(ops.take(self.images, indices, axis=0), -1)
+        return ops.take(self.images, indices, axis=0)
 
     def compute_output_spec(self, indices):
         """A drawing for each index."""
-        shape = (*indices.shape, *self.shape[1:], 1)
+        shape = (*indices.shape, *self.shape[1:])
         return keras.KerasTensor(shape, dtype="uint8")
 
     def save_own_variables(self, store):

@@ -20,6 +20,7 @@ from koch_siamese.evaluation.protocols import (
     Evaluator,
     naming_split,
 )
+from koch_siamese.images import CHANNELS
 from koch_siamese.models import own_network
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.scorer import SiameseScorer
@@ -27,7 +28,12 @@ from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import write_hyperparameters, writing_events
-from koch_siamese.runs.settings import GIVEN, Settings, format_value
+from koch_siamese.runs.settings import (
+    GIVEN,
+    Settings,
+    format_value,
+    get_photo_size,
+)
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders, distribution
 from koch_siamese.training.checkpoints import (
@@ -111,7 +117,9 @@ def _name_objects(settings, embedding, loss):
                 f"--distribute={settings.distribute} builds a network on each "
                 "device: give its function as network='MODULE:FUNCTION'."
             )
-        own_network.check_network(embedding, settings.image_size)
+        own_network.check_network(
+            embedding, settings.image_size, CHANNELS[settings.image_kind]
+        )
         name = own_network.compute_architecture(embedding)
         settings = dataclasses.replace(settings, network=f"{GIVEN}{name}")
     if loss is not None:
@@ -139,6 +147,11 @@ def make_source(
         data_dir,
         manual_dir,
         settings.crop,
+        get_photo_size(settings),
+        settings.split_by,
+        settings.training_groups,
+        settings.validation_groups,
+        settings.test_groups,
         may_prepare,
     )
 
@@ -356,7 +369,9 @@ def _require_same_network(settings, siamese, network):
     """Refuses to resume with another architecture than a run began with."""
     if network is None:
         return
-    own_network.check_network(network, settings.image_size)
+    own_network.check_network(
+        network, settings.image_size, CHANNELS[settings.image_kind]
+    )
     before, now = map(
         own_network.compute_architecture, (get_embedding(siamese), network)
     )

@@ -25,7 +25,7 @@ def images(glyphs_dir, tmp_path_factory):
         drawings = characters.of_drawers([drawer])
         (folder / name).mkdir()
         for number, character in enumerate(chosen):
-            image = drawings.images[drawings.character == character][0]
+            image = drawings.images[drawings.character == character][0, ..., 0]
             Image.fromarray(image).save(folder / name / f"c{number}.png")
     return folder
 
@@ -311,7 +311,7 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
 
     characters = load_characters("glyphs/tiny", "test", data_dir=glyphs_dir)
     for image, character, drawer in zip(
-        characters.images,
+        characters.images[..., 0],
         characters.character,
         characters.drawer,
         strict=True,

@@ -21,7 +21,7 @@ def test_folder_of_one_alphabet(tmp_path):
     assert characters.character.tolist() == [0, 0, 1, 1, 2, 2]
     assert characters.number.tolist() == [1, 1, 2, 2, 3, 3]
     assert characters.drawer.tolist() == [1, 2] * 3
-    assert characters.images.shape == (6, 105, 105)
+    assert characters.images.shape == (6, 105, 105, 1)
 
 
 def test_folder_of_alphabets(tmp_path):
@@ -142,11 +142,11 @@ def test_split_needs_characters_and_drawings():
 def test_folder_is_read_once_for_all_splits(tmp_path, monkeypatch):
     read = []
 
-    def read_drawing(file, crop):
+    def read_image(file, crop, photo_size):
         read.append((file.name, crop))
-        return np.full((105, 105), len(read), np.uint8)
+        return np.full((105, 105, 1), len(read), np.uint8)
 
-    monkeypatch.setattr(image_folder, "read_drawing", read_drawing)
+    monkeypatch.setattr(image_folder, "read_image", read_image)
     for name in "abcdefghij":
         for file in ("1.png", "2.png"):
             save(draw(), tmp_path / name / file)

@@ -115,7 +115,7 @@ def served(zips, official, monkeypatch):
 def check_tiny(characters, alphabets):
     assert len(characters) == sum(alphabets.values()) * NUM_DRAWERS
     for image, label, drawer in zip(
-        characters.images,
+        characters.images[..., 0],
         characters.character,
         characters.drawer,
         strict=True,

@@ -22,7 +22,7 @@ def data_dir(tmp_path_factory):
 
 def test_labels_become_characters_on_light_paper(data_dir):
     digits = load_characters("tiny_digits", "test", data_dir=data_dir)
-    assert digits.images.shape == (20, 12, 12)
+    assert digits.images.shape == (20, 12, 12, 1)
     np.testing.assert_array_equal(digits.character, np.repeat(range(5), 4))
     np.testing.assert_array_equal(digits.number, np.repeat(range(1, 6), 4))
     np.testing.assert_array_equal(digits.drawer, np.tile(range(1, 5), 5))
@@ -30,21 +30,21 @@ def test_labels_become_characters_on_light_paper(data_dir):
     assert digits.alphabet_names == ("tiny_digits",)
     # Light on dark is inverted: 255 - 250 on 255 - 0.
     assert set(digits.images.ravel()) == {5, 255}
-    ink = (digits.images == 5).sum(axis=(1, 2))
+    ink = (digits.images == 5).sum(axis=(1, 2, 3))
     np.testing.assert_array_equal(ink, np.repeat([4, 9, 16, 25, 36], 4))
 
 
 def test_color_and_sizes_are_fitted_to_a_square(data_dir):
     pictures = load_characters("tiny_photographs", "test", data_dir=data_dir)
-    assert pictures.images.shape == (2, 105, 105)
+    assert pictures.images.shape == (2, 105, 105, 1)
     # 20 x 40 becomes 52 x 105; the rest is paper of the image's own grey.
-    np.testing.assert_array_equal(pictures.images[:, 0, 0], [200, 200])
+    np.testing.assert_array_equal(pictures.images[:, 0, 0, 0], [200, 200])
     assert pictures.images[0, 52, 26] == 20
     assert (pictures.images[0] < 110).sum() == pytest.approx(26**2, rel=0.1)
 
 
 def test_paper_is_what_most_of_the_edge_is():
-    image = np.full((1, 4, 4), 10, np.uint8)
+    image = np.full((1, 4, 4, 1), 10, np.uint8)
     image[0, 1:3, 1:3] = 240
     inverted = tfds_images.invert_if_dark(image.copy())
     assert (inverted[0, 0, 0], inverted[0, 1, 1]) == (245, 15)

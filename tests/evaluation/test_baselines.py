@@ -15,7 +15,8 @@ INK, PAPER = 0, 255
 
 
 def draw(*rows):
-    return np.array([[[INK if x == "#" else PAPER for x in r] for r in rows]])
+    ink = [[[INK if x == "#" else PAPER] for x in row] for row in rows]
+    return np.array([ink])
 
 
 def score(scorer, first, second):

@@ -30,7 +30,7 @@ def drawings(glyphs_dir):
     chosen = np.unique(characters.character)[:8]
     return {
         f"c{number}": list(
-            characters.images[characters.character == character][:4]
+            characters.images[characters.character == character][:4, ..., 0]
         )
         for number, character in enumerate(chosen)
     }

@@ -115,7 +115,7 @@ def test_saved_model_of_a_client_is_as_right_as_evaluate(
 
     def save(drawings):
         for drawing in drawings:
-            image = Image.fromarray(characters.images[drawing])
+            image = Image.fromarray(characters.images[drawing, ..., 0])
             image.save(tmp_path / f"{drawing}.png")
         return [f"{drawing}.png" for drawing in drawings]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from koch_siamese.models.warp import AffineWarp, warp
+from koch_siamese.models.warp import AffineWarp, warp, warp_in_all_ways
 from koch_siamese.sampling.distortions import (
     DISTORTIONS,
     WAVES,
@@ -110,3 +110,45 @@ def test_rotation_by_a_right_angle_is_exact():
     np.testing.assert_allclose(
         np.array(turned)[0, ..., 0], np.rot90(image[0, ..., 0]), atol=1e-5
     )
+
+
+def test_channels_are_warped_alike(examples):
+    images, matrices = examples
+    colors = np.concatenate([images, images**2, 1 - images], axis=-1)
+    warped = np.array(warp(colors, matrices, 1.0))
+    in_all_ways = np.array(warp_in_all_ways(colors, matrices[:3], 1.0))
+    for channel in range(3):
+        one = colors[..., [channel]]
+        np.testing.assert_array_equal(
+            warped[..., [channel]], warp(one, matrices, 1.0)
+        )
+        np.testing.assert_array_equal(
+            in_all_ways[..., [channel]],
+            warp_in_all_ways(one, matrices[:3], 1.0),
+        )
+
+
+def test_edge_is_seen_beyond_an_image():
+    image = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
+    right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
+    layer = AffineWarp.from_config(AffineWarp(fill_value=None).get_config())
+    warped = np.array(layer(image, right))[0, ..., 0]
+    expected = image[0, ..., 0][:, [0, 0, 0, 1, 2]]
+    np.testing.assert_allclose(warped, expected, atol=1e-3)
+
+
+def test_symmetries_are_exact_and_all_eight_occur():
+    image = np.random.default_rng(0).random((1, 7, 7, 1), dtype=np.float32)
+    matrices = sample_affine_matrices(
+        DISTORTIONS["turned"], 100, np.random.default_rng(0)
+    )
+    warped = np.array(warp_in_all_ways(image, matrices, 1.0))[..., 0]
+    square = image[0, ..., 0]
+    expected = [
+        np.rot90(side, turns)
+        for side in (square, square[:, ::-1])
+        for turns in range(4)
+    ]
+    distances = np.abs(warped[:, np.newaxis] - expected).max(axis=(2, 3))
+    assert distances.min(axis=1).max() < 1e-5
+    assert set(distances.argmin(axis=1)) == set(range(8))

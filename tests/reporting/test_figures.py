@@ -81,11 +81,11 @@ def test_an_answer_beyond_the_columns_is_shown_last():
 
 
 def test_filters_have_their_own_contrast():
-    filters = np.zeros((2, 2, 3))
-    filters[0, 0] = [0.5, -2.0, 1.0]
+    filters = np.zeros((2, 2, 1, 3))
+    filters[0, 0, 0] = [0.5, -2.0, 1.0]
     images, _, _ = read_sheet(figures.draw_filters(filters))
     assert [image[0, 0] for image in images] == [255, 0, 255]
-    assert images[0][1, 1] == 127.5
+    assert images[0][1, 1] == 128
 
 
 def test_curves_name_the_best_epoch(tmp_path):

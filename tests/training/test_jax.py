@@ -92,7 +92,7 @@ def make_drawings(alphabets, seed):
     images = np.where(patterns[:, np.newaxis] ^ noise, 0, 255)
     character = np.repeat(np.arange(num), 20)
     return Characters(
-        images=images.reshape(-1, 105, 105).astype(np.uint8),
+        images=images.reshape(-1, 105, 105, 1).astype(np.uint8),
         character=character.astype(np.int32),
         number=(character % 3 + 1).astype(np.int32),
         alphabet=(character // 3).astype(np.int32),

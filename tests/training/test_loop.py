@@ -164,8 +164,8 @@ def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
     # Without batch normalization two runs on a CPU agree to the last bit.
-    def build_plain(image_size, filters, depth, ink_value):
-        images, x = embeddings.begin(image_size, ink_value)
+    def build_plain(image_size, filters, depth, ink_value, channels):
+        images, x = embeddings.begin(image_size, ink_value, channels)
         x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
         x = keras.layers.Dense(8, activation="sigmoid")(x)
         return keras.Model(images, x, name="embedding")

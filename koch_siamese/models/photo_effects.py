@@ -1,0 +1,93 @@
+"""Changes photos by given numbers, wherever the model runs.
+
+The numbers are drawn by `sampling.effects`: nothing here is random.
+"""
+
+import keras
+from keras import ops
+
+from koch_siamese.backend import compile_with_xla
+from koch_siamese.images import WHITE
+
+BLUR_REACH = 3  # pixels to either side that blurring takes in
+COVER = WHITE / 2  # the grey that covers a part
+MIN_STDDEV = 1e-3  # pixels: so sharp that nothing changes
+
+
+def change_photos(images, colors, blurs, boxes):
+    """Changes the colors of photos, blurs them, and covers a part.
+
+    Args:
+        images: float32 `[batch, height, width, 3]`, in 0..255.
+        colors, blurs, boxes: see `sampling.effects.sample_effects`.
+
+    Returns:
+        float32 `[batch, height, width, 3]`, in 0..255.
+    """
+    images = _recolor(images, colors)
+    images = _blur(images, blurs)
+    return _cover(images, boxes)
+
+
+def _recolor(images, colors):
+    linear = ops.transpose(colors[:, :, :3], (0, 2, 1))
+    shape = ops.shape(images)
+    flat = ops.reshape(images, (-1, images.shape[1] * images.shape[2], 3))
+    flat = ops.matmul(flat, linear) + WHITE * ops.expand_dims(colors[..., 3], 1)
+    return ops.reshape(ops.clip(flat, 0.0, float(WHITE)), shape)
+
+
+def _blur(images, blurs):
+    """Gaussian, one axis after the other; mirrored at the edges."""
+    for axis in (1, 2):
+        side = images.shape[axis]
+        stddev = ops.maximum(blurs * side, MIN_STDDEV)
+        margins = [(0, 0)] * 4
+        margins[axis] = (BLUR_REACH, BLUR_REACH)
+        padded = ops.pad(images, margins, mode="symmetric")
+        blurred, total = 0.0, 0.0
+        for offset in range(-BLUR_REACH, BLUR_REACH + 1):
+            weight = ops.exp(-0.5 * ops.square(offset / stddev))
+            begin = offset + BLUR_REACH
+            part = slice(begin, begin + side)
+            shifted = padded[:, part] if axis == 1 else padded[:, :, part]
+            blurred += ops.reshape(weight, (-1, 1, 1, 1)) * shifted
+            total += weight
+        images = blurred / ops.reshape(total, (-1, 1, 1, 1))
+    return images
+
+
+def _cover(images, boxes):
+    height, width = images.shape[1:3]
+    x = (ops.arange(width, dtype="float32") + 0.5) / width
+    y = (ops.arange(height, dtype="float32") + 0.5) / height
+    left, top, right, bottom = (boxes[:, i : i + 1] for i in range(4))
+    across = ops.logical_and(x >= left, x < right)
+    down = ops.logical_and(y >= top, y < bottom)
+    is_covered = ops.logical_and(
+        ops.expand_dims(down, 2), ops.expand_dims(across, 1)
+    )
+    return ops.where(ops.expand_dims(is_covered, -1), COVER, images)
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
+class PhotoEffects(keras.layers.Layer):
+    """Changes photos by given numbers, compiled by XLA.
+
+    Call arguments are those of `change_photos`.
+
+    Output shape: float32 `[batch, height, width, 3]`.
+    """
+
+    def __init__(self, **kwargs):
+        """Makes the layer; it has no weights."""
+        super().__init__(**kwargs)
+        self._change = compile_with_xla(change_photos)
+
+    def call(self, images, colors, blurs, boxes):
+        """Changes each photo by its numbers."""
+        return self._change(images, colors, blurs, boxes)
+
+    def compute_output_shape(self, images_shape, *_, **__):
+        """The photos keep their shape."""
+        return images_shape

@@ -1,0 +1,110 @@
+"""Random changes of photos: of colors, sharpness, and what covers a part.
+
+They are drawn in the input pipeline; `models.photo_effects` applies them.
+"""
+
+import dataclasses
+
+import numpy as np
+
+# Shares of red, green and blue in the grey value of a color (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114])
+MIDDLE = 0.5  # of 0..1, which contrast leaves as it is
+
+
+@dataclasses.dataclass(frozen=True)
+class EffectRanges:
+    """How far photos may be changed; each component is drawn uniformly.
+
+    Attributes:
+        brightness: added, within plus and minus this share of the full scale.
+        contrast, saturation: factors, the lowest and the highest; 1 is none.
+        hue_degrees: a turn of the colors about grey, within plus and minus.
+        blur: the largest standard deviation, as a share of the image's side.
+        erasing: the longest side of a rectangle that is covered, as a share of
+            the image's side.
+        probability: that a component is applied, each on its own.
+    """
+
+    brightness: float = 0.0
+    contrast: tuple[float, float] = (1.0, 1.0)
+    saturation: tuple[float, float] = (1.0, 1.0)
+    hue_degrees: float = 0.0
+    blur: float = 0.0
+    erasing: float = 0.0
+    probability: float = 1.0
+
+
+EFFECTS = {
+    "none": EffectRanges(),
+    "light": EffectRanges(0.1, (0.8, 1.25), (0.7, 1.4), 10.0, probability=0.5),
+    "photo": EffectRanges(
+        0.2, (0.7, 1.4), (0.5, 1.5), 20.0, 0.015, 0.3, probability=0.5
+    ),
+    # So far that another thing comes of it.
+    "recolor": EffectRanges(saturation=(0.5, 1.5), hue_degrees=180.0),
+}
+
+
+def sample_effects(
+    ranges: EffectRanges, num: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draws the changes of `num` photos.
+
+    Returns:
+        colors: float32 `[num, 3, 4]`; the rows give red, green and blue from
+            (red, green, blue, 1), on a scale of 0..1.
+        blurs: float32 `[num]`, standard deviations in sides of the image.
+        boxes: float32 `[num, 4]`, the left, upper, right and lower edge of
+            what is covered, in sides of the image; it may be empty.
+    """
+
+    def draw(low, high, neutral):
+        values = rng.uniform(low, high, num)
+        applied = rng.random(num) < ranges.probability
+        return np.where(applied, values, neutral)
+
+    brightness = draw(-ranges.brightness, ranges.brightness, 0.0)
+    contrast = draw(*ranges.contrast, 1.0)
+    saturation = draw(*ranges.saturation, 1.0)
+    hue = np.deg2rad(draw(-ranges.hue_degrees, ranges.hue_degrees, 0.0))
+    linear = _turn_hue(hue) @ _saturate(saturation)
+    linear *= contrast[:, np.newaxis, np.newaxis]
+    offset = np.repeat(brightness + MIDDLE * (1 - contrast), 3)
+    colors = np.concatenate([linear, offset.reshape(num, 3, 1)], axis=-1)
+    blurs = draw(0.0, ranges.blur, 0.0)
+    sides = rng.uniform(0.0, ranges.erasing, (num, 2))
+    sides *= rng.random((num, 1)) < ranges.probability
+    corners = rng.uniform(size=(num, 2)) * (1 - sides)
+    boxes = np.concatenate([corners, corners + sides], axis=-1)
+    return {
+        "colors": colors.astype(np.float32),
+        "blurs": blurs.astype(np.float32),
+        "boxes": boxes.astype(np.float32),
+    }
+
+
+def _saturate(factor):
+    """Matrices that mix colors with their grey value."""
+    grey = np.tile(LUMA, (3, 1))
+    factor = factor[:, np.newaxis, np.newaxis]
+    return grey + factor * (np.eye(3) - grey)
+
+
+def _turn_hue(angle):
+    """Rotations of RGB about the axis of grey values (Rodrigues' formula)."""
+    axis = np.full(3, 1 / np.sqrt(3))
+    cross = np.cross(np.eye(3), axis)
+    cos, sin = (f(angle)[:, np.newaxis, np.newaxis] for f in (np.cos, np.sin))
+    return cos * np.eye(3) + sin * cross + (1 - cos) * np.outer(axis, axis)
+
+
+def compose_colors(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The changes by `first`, and of what comes of it by `second`.
+
+    Args:
+        first, second: `[num, 3, 4]`, see `sample_effects`.
+    """
+    composed = second[..., :3] @ first
+    composed[..., 3] += second[..., 3]
+    return composed

@@ -1,0 +1,106 @@
+"""Random changes of photos, by what they must leave as it is."""
+
+import numpy as np
+import pytest
+
+from koch_siamese.sampling.effects import (
+    EFFECTS,
+    LUMA,
+    EffectRanges,
+    compose_colors,
+    sample_effects,
+)
+
+RED, GREY, WHITE = [1.0, 0, 0], [0.5, 0.5, 0.5], [1.0, 1, 1]
+
+
+def sample(ranges, num=200):
+    return sample_effects(ranges, num, np.random.default_rng(0))
+
+
+def recolor(colors, color):
+    return colors @ [*color, 1.0]
+
+
+def test_same_seed_gives_the_same_effects_of_known_shapes():
+    first, second = sample(EFFECTS["photo"], 7), sample(EFFECTS["photo"], 7)
+    shapes = {"colors": (7, 3, 4), "blurs": (7,), "boxes": (7, 4)}
+    for name, shape in shapes.items():
+        assert (first[name].shape, first[name].dtype) == (shape, np.float32)
+        np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_no_effects_change_nothing():
+    effects = sample(EFFECTS["none"])
+    identity = np.tile(np.eye(3, 4, dtype=np.float32), (200, 1, 1))
+    np.testing.assert_allclose(effects["colors"], identity, atol=1e-7)
+    assert not effects["blurs"].any()
+    left, top, right, bottom = effects["boxes"].T
+    assert ((left == right) & (top == bottom)).all()
+
+
+def test_saturation_and_hue_leave_grey_as_it_is():
+    colors = sample(EFFECTS["recolor"])["colors"]
+    for grey in (GREY, WHITE):
+        np.testing.assert_allclose(
+            recolor(colors, grey), np.tile(grey, (200, 1)), atol=1e-6
+        )
+    # A turned red has another strongest channel in two of three cases.
+    strongest = recolor(colors, RED).argmax(axis=1)
+    assert np.bincount(strongest, minlength=3).min() > 40
+
+
+def test_no_saturation_is_the_grey_value():
+    colors = sample(EffectRanges(saturation=(0.0, 0.0)), 1)["colors"]
+    np.testing.assert_allclose(recolor(colors, RED)[0], 3 * [LUMA[0]], 1e-6)
+
+
+def test_hue_of_a_third_moves_red_to_green():
+    colors = sample(EffectRanges(hue_degrees=120.0), 2000)["colors"]
+    moved = recolor(colors, RED)
+    # Whatever the angle: the sum and the length of a color are kept.
+    np.testing.assert_allclose(moved.sum(axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose((moved**2).sum(axis=1), 1.0, atol=1e-6)
+    assert moved[:, 1].max() == pytest.approx(1.0, abs=1e-3)
+    assert moved[:, 2].max() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_contrast_leaves_the_middle_and_brightness_moves_it():
+    colors = sample(EffectRanges(contrast=(0.5, 0.5)), 1)["colors"]
+    np.testing.assert_allclose(recolor(colors, WHITE)[0], 3 * [0.75])
+    np.testing.assert_allclose(recolor(colors, GREY)[0], GREY)
+    colors = sample(EffectRanges(brightness=0.2))["colors"]
+    moved = recolor(colors, GREY)[:, 0] - 0.5
+    assert -0.2 <= moved.min() < -0.18
+    assert 0.18 < moved.max() <= 0.2
+
+
+def test_boxes_lie_within_the_image():
+    boxes = sample(EffectRanges(erasing=0.4))["boxes"]
+    assert boxes.min() >= 0
+    assert boxes.max() <= 1 + 1e-6
+    sides = boxes[:, 2:] - boxes[:, :2]
+    assert 0.38 < sides.max() <= 0.4 + 1e-6
+
+
+def test_components_are_applied_as_often_as_asked():
+    ranges = EffectRanges(brightness=0.2, blur=0.1, probability=0.25)
+    effects = sample(ranges, 4000)
+    assert (effects["blurs"] > 0).mean() == pytest.approx(0.25, abs=0.03)
+    assert (effects["colors"][:, 0, 3] != 0).mean() == pytest.approx(
+        0.25, abs=0.03
+    )
+
+
+def test_composition_is_one_change_after_the_other():
+    first, second = (
+        sample_effects(EFFECTS["photo"], 50, np.random.default_rng(seed))
+        for seed in (1, 2)
+    )
+    composed = compose_colors(first["colors"], second["colors"])
+    for one, other, both in zip(
+        first["colors"], second["colors"], composed, strict=True
+    ):
+        np.testing.assert_allclose(
+            recolor(both, RED), recolor(other, recolor(one, RED)), atol=1e-5
+        )
