@@ -104,7 +104,12 @@ PREDICTIONS = define_path(
     "A .csv file for the score of each candidate of each trial, or of each "
     "pair.",
 )
-
+PER_CLASS = define_path(
+    "per_class",
+    None,
+    "A .csv file for the accuracy of each class: of the trials whose query is "
+    "of it, or of its pairs.",
+)
 
 OPTION_NAMES = {
     "num_trials": "{}trials",
@@ -123,11 +128,12 @@ def _check_flags():
                 f"--{name}={flags.FLAGS[name].value} has no effect with "
                 f"--protocol={protocol.name}: remove it."
             )
-    if PREDICTIONS.value and not PREDICTIONS.value.endswith(".csv"):
-        raise InputError(
-            f"--predictions={PREDICTIONS.value} must be a file that ends in "
-            ".csv."
-        )
+    for flag in (PREDICTIONS, PER_CLASS):
+        if flag.value and not flag.value.endswith(".csv"):
+            raise InputError(
+                f"--{flag.name}={flag.value} must be a file that ends in .csv."
+            )
+    _require_different_files()
     for name, value in protocol.fixed.items():
         given = flags.FLAGS[name].value
         if given not in (None, value):
@@ -135,6 +141,18 @@ def _check_flags():
                 f"--{name}={given} has no effect with "
                 f"--protocol={PROTOCOL.value}, which always has {value}: "
                 "remove it."
+            )
+
+
+def _require_different_files():
+    """Refuses one file for two flags: the second would replace the first."""
+    names = {}
+    for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
+        other = names.setdefault(flag.value, flag.name)
+        if flag.value and other != flag.name:
+            raise InputError(
+                f"--{other} and --{flag.name} are both {flag.value}: give each "
+                "a file of its own."
             )
 
 
@@ -275,7 +293,10 @@ def main():
     model = cli.model_path()
     run, settings = _read_run()
     import_tensorflow()
-    from koch_siamese.reporting.text import format_results
+    from koch_siamese.reporting.text import (
+        format_results,
+        format_worst_classes,
+    )
     from koch_siamese.runs.provenance import describe_origin
     from koch_siamese.runs.results import flatten, write_csv, write_result
 
@@ -301,6 +322,10 @@ def main():
     is_runs_own = run and not flags.FLAGS.model
     result |= run.describe_training() if is_runs_own else {"flagfile": None}
     print(format_results([result]))
+    classes = evaluator.list_classes(PROTOCOL.value, **chosen)
+    worst = format_worst_classes(classes)
+    if worst:
+        print(worst)
     if run:
         path = run.write_result(_name(settings), result)
         print(f"Written to {path}")
@@ -315,6 +340,9 @@ def main():
         rows = evaluator.list_predictions(PROTOCOL.value, **chosen)
         write_csv(Path(PREDICTIONS.value), rows)
         print(f"Written to {PREDICTIONS.value}")
+    if PER_CLASS.value:
+        write_csv(Path(PER_CLASS.value), classes)
+        print(f"Written to {PER_CLASS.value}")
 
 
 if __name__ == "__main__":

@@ -76,9 +76,12 @@ class Characters:
 
     def describe(self, drawing: int) -> str:
         """Names a drawing: alphabet/character/drawer, such as Tengwar/03/12."""
+        return f"{self.describe_character(drawing)}/{self.drawer[drawing]:02}"
+
+    def describe_character(self, drawing: int) -> str:
+        """Names a drawing's character: alphabet/number, such as Tengwar/03."""
         alphabet = self.alphabet_names[self.alphabet[drawing]]
-        number, drawer = self.number[drawing], self.drawer[drawing]
-        return f"{alphabet}/{number:02}/{drawer:02}"
+        return f"{alphabet}/{self.number[drawing]:02}"
 
     def select(self, which: np.ndarray) -> "Characters":
         """The drawings at `which` (indices or a mask); labels are kept."""

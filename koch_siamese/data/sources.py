@@ -93,6 +93,20 @@ class DataSource:
         )
         return tfds_images.load_labelled(builder, split, self.photo_size)
 
+    def load_names(self) -> tuple[str, ...] | None:
+        """Loads the names of a folder's characters, indexed by `character`.
+
+        Returns:
+            None of other data sets, which number their characters.
+
+        Raises:
+            InputError: see `load`.
+        """
+        if self.dataset != "folder":
+            return None
+        self._require_folder()
+        return self._folder[1]
+
     def _get_omniglot_reader(self):
         packed = Path(self.data_dir or ".", omniglot.PACKED)
         if self.data_dir and packed.exists():
@@ -114,12 +128,15 @@ class DataSource:
                     f"{self.dataset} needs a folder of its own."
                 )
 
-    def _load_folder(self, split):
+    def _require_folder(self):
         if not self.data_dir:
             raise InputError(
                 "--dataset=folder needs --data_dir, the folder of images: "
                 "DIR/character/*.png or DIR/alphabet/character/*.png."
             )
+
+    def _load_folder(self, split):
+        self._require_folder()
         if split == "all":
             return self._folder[0]
         characters, names = self._folder

@@ -9,6 +9,7 @@ from koch_siamese.evaluation.scoring import EmbeddedDrawings
 from koch_siamese.models.thresholds import Thresholds, compute_probability
 from koch_siamese.sampling.pairs import (
     CharacterIndex,
+    Pairs,
     sample_verification_pairs,
 )
 from koch_siamese.sampling.trials import sample_trials
@@ -28,12 +29,14 @@ class Calibration:
         scores: float64 `[NUM_PAIRS]`, of random pairs.
         same: float32 `[NUM_PAIRS]`, 1 = same character, 0 = different.
         report: how good the thresholds are, as in `results/thresholds.json`.
+        pairs: which pairs were scored.
     """
 
     thresholds: Thresholds
     scores: np.ndarray
     same: np.ndarray
     report: dict[str, dict]
+    pairs: Pairs
 
 
 def calibrate(
@@ -68,7 +71,7 @@ def calibrate(
         "none_of_these": measure_absence(absent, present, thresholds),
         "num_characters": characters.num_characters,
     }
-    return Calibration(thresholds, scores, pairs.same, report)
+    return Calibration(thresholds, scores, pairs.same, report, pairs)
 
 
 def _score_absent_and_present(drawings, characters, ways, seed):

@@ -1,5 +1,7 @@
 """What scores amount to: accuracy, intervals, ROC. NumPy only."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from koch_siamese.errors import NanScoreError
@@ -71,6 +73,70 @@ def wilson_interval(
     )
 
 
+class RankedPairs(NamedTuple):
+    """Pairs from the highest score down; their ROC for any weights.
+
+    Attributes:
+        order: int `[num_pairs]`, indices of the pairs.
+        is_same: bool `[num_pairs]`, in that order.
+        last: int `[num_thresholds]`, the last place of each run of pairs that
+            tie: they pass a threshold together.
+    """
+
+    order: np.ndarray
+    is_same: np.ndarray
+    last: np.ndarray
+
+    def count_accepted(
+        self, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Counts the pairs that pass each threshold, from none to all.
+
+        Args:
+            weights: int `[num_pairs]`, how often a pair counts, in the order
+                of `order`.
+
+        Returns:
+            Different and same pairs, both int `[1 + num_thresholds]`.
+        """
+        same = np.cumsum(weights * self.is_same).take(self.last)
+        different = np.cumsum(weights).take(self.last) - same
+        return np.r_[0, different], np.r_[0, same]
+
+    def drop_intermediate(self) -> "RankedPairs":
+        """Drops thresholds at which no ROC turns, whatever the weights.
+
+        Past one that only same pairs pass, or only different ones, and before
+        another such, the ROC goes straight on: no measure needs the point.
+        """
+        num_same = np.diff(np.cumsum(self.is_same)[self.last], prepend=0)
+        num = np.diff(self.last, prepend=-1)
+        share = num_same / num
+        goes_on = (share[1:] == share[:-1]) & np.isin(share[1:], (0, 1))
+        return self._replace(last=self.last[np.r_[~goes_on, True]])
+
+
+def rank_pairs(scores: np.ndarray, same: np.ndarray) -> RankedPairs:
+    """Ranks pairs by their scores, the highest first.
+
+    Args:
+        scores: float `[num_pairs]`, higher is more alike.
+        same: `[num_pairs]`, 1 = same, 0 = different.
+
+    Raises:
+        NanScoreError: a score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise NanScoreError(
+            f"{np.isnan(scores).sum()} of {len(scores)} pairs have scores that "
+            "are not numbers (NaN): the model is broken."
+        )
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.r_[np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1]
+    return RankedPairs(order, same[order].astype(bool), last)
+
+
 def compute_roc(
     scores: np.ndarray, same: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -88,18 +154,10 @@ def compute_roc(
     Raises:
         NanScoreError: a score is NaN.
     """
-    if np.isnan(scores).any():
-        raise NanScoreError(
-            f"{np.isnan(scores).sum()} of {len(scores)} pairs have scores that "
-            "are not numbers (NaN): the model is broken."
-        )
-    order = np.argsort(-scores, kind="stable")
-    ranked, same = scores[order], same[order].astype(bool)
-    # Scores that tie pass a threshold together.
-    last = np.r_[np.flatnonzero(np.diff(ranked)), len(ranked) - 1]
-    true_accepts = np.r_[0, np.cumsum(same)[last]] / same.sum()
-    false_accepts = np.r_[0, np.cumsum(~same)[last]] / (~same).sum()
-    return false_accepts, true_accepts
+    different, same = rank_pairs(scores, same).count_accepted(
+        np.ones(len(scores), int)
+    )
+    return different / different[-1], same / same[-1]
 
 
 def compute_auc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> float:
@@ -122,3 +180,56 @@ def compute_equal_error_rate(
     share = -gap[after - 1] / (gap[after] - gap[after - 1])
     before, step = false_accepts[after - 1], np.diff(false_accepts)[after - 1]
     return float(before + share * step)
+
+
+def compute_tar_at_far(
+    false_accepts: np.ndarray,
+    true_accepts: np.ndarray,
+    false_accept_rate: float,
+) -> float:
+    """The true accept rate at a false accept rate (TAR at FAR).
+
+    That of the most lenient threshold whose false accept rate is not above the
+    one asked for; nothing is interpolated.
+
+    Args:
+        false_accepts, true_accepts: see `compute_roc`.
+        false_accept_rate: within 0..1.
+
+    Returns:
+        A share of the same pairs, within 0..1.
+    """
+    place = np.searchsorted(false_accepts, false_accept_rate, side="right")
+    return float(true_accepts[place - 1])
+
+
+def compute_class_accuracies(
+    classes: np.ndarray, credit: np.ndarray
+) -> list[dict[str, object]]:
+    """Computes the accuracy of each class.
+
+    Args:
+        classes: int `[num_trials]`, the class that a trial counts for.
+        credit: float `[num_trials]`, what it counts, from 0 to 1.
+
+    Returns:
+        For each class that occurs, in rising order, `class`, `num_trials`,
+        `accuracy`, and `ci95_low` and `ci95_high`, Wilson's interval.
+    """
+    known, place = np.unique(classes, return_inverse=True)
+    counts = np.bincount(place)
+    # A sum of shared credits, such as thirds, may be past the count by a bit.
+    sums = np.minimum(np.bincount(place, credit), counts)
+    rows = []
+    for name, correct, num in zip(known, sums, counts, strict=True):
+        low, high = wilson_interval(correct, int(num))
+        rows.append(
+            {
+                "class": int(name),
+                "num_trials": int(num),
+                "accuracy": float(correct / num),
+                "ci95_low": low,
+                "ci95_high": high,
+            }
+        )
+    return rows

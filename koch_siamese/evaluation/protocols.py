@@ -15,7 +15,9 @@ from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     Scorer,
+    evaluate_pair_classes,
     evaluate_pairs,
+    evaluate_trial_classes,
     evaluate_trials,
 )
 from koch_siamese.sampling.lake import make_lake_trials
@@ -256,17 +258,19 @@ class Evaluator:
         }
         protocol = PROTOCOLS[protocol]
         source, split, task = self._sample(protocol, split, options)
+        characters = self._load(source, split)
 
         def measure(scorer):
             drawings = self._embed(scorer, source, split)
             if isinstance(task, Trials):
                 return evaluate_trials(drawings, task)
-            threshold = scorer.same_threshold
-            if threshold is None:
-                threshold = self._choose_threshold(
-                    scorer, protocol, source, options
-                )
-            return evaluate_pairs(drawings, task, threshold)
+            return evaluate_pairs(
+                drawings,
+                task,
+                self._get_threshold(scorer, protocol, source, options),
+                # The baseline's accuracy is all that is wanted of it.
+                characters.character if scorer is self._scorer else None,
+            )
 
         readings = {}
         if isinstance(task, Pairs) and (source.dataset, split) == (
@@ -311,6 +315,38 @@ class Evaluator:
             return _list_candidates(characters, task, drawings)
         return _list_pairs(characters, task, drawings)
 
+    def list_classes(
+        self, protocol: str, *, split: str = "test", **options
+    ) -> list[dict[str, object]]:
+        """Lists the accuracy of each class behind a result.
+
+        A trial counts for its query's class, a pair for the classes of both its
+        drawings.
+
+        Args:
+            protocol, split, **options: as in `evaluate`.
+
+        Returns:
+            For each class that occurs `class`, its name: alphabet/number such
+            as `Tengwar/03`, or in a folder of images its own; `num_trials`,
+            `accuracy`, and `ci95_low` and `ci95_high`, Wilson's interval.
+        """
+        protocol = PROTOCOLS[protocol]
+        source, split, task = self._sample(protocol, split, options)
+        characters = self._load(source, split)
+        drawings = self._embed(self._scorer, source, split)
+        if isinstance(task, Trials):
+            rows = evaluate_trial_classes(drawings, task, characters.character)
+        else:
+            threshold = self._get_threshold(
+                self._scorer, protocol, source, options
+            )
+            rows = evaluate_pair_classes(
+                drawings, task, threshold, characters.character
+            )
+        names = _name_classes(characters, source.load_names())
+        return [row | {"class": names[row["class"]]} for row in rows]
+
     def _sample(self, protocol, split, options):
         """The source and split that a protocol takes, and what it draws."""
         source = dataclasses.replace(
@@ -326,6 +362,12 @@ class Evaluator:
         with naming_split(split, source):
             task = protocol.sample(characters, **options)
         return source, split, task
+
+    def _get_threshold(self, scorer, protocol, source, options):
+        """The scorer's threshold, or one that is chosen now."""
+        if scorer.same_threshold is not None:
+            return scorer.same_threshold
+        return self._choose_threshold(scorer, protocol, source, options)
 
     def _choose_threshold(self, scorer, protocol, source, options):
         """The threshold by validation pairs that are drawn as the others."""
@@ -402,6 +444,17 @@ def naming_split(split: str, source: DataSource) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{source.dataset}, {split} split: {error}") from error
+
+
+def _name_classes(characters, names):
+    """The name of each class: of `names`, which it indexes, or by numbers."""
+    known, first = np.unique(characters.character, return_index=True)
+    return {
+        int(character): names[character]
+        if names
+        else characters.describe_character(drawing)
+        for character, drawing in zip(known, first, strict=True)
+    }
 
 
 def _list_candidates(characters, trials, drawings):

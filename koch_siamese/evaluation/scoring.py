@@ -12,12 +12,11 @@ from tqdm import tqdm
 
 from koch_siamese.data.image_arrays import take
 from koch_siamese.evaluation.metrics import (
-    compute_auc,
+    compute_class_accuracies,
     compute_credit,
-    compute_equal_error_rate,
-    compute_roc,
     wilson_interval,
 )
+from koch_siamese.evaluation.verification import measure_verification
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -44,7 +43,11 @@ class Scorer(typing.Protocol):
 
 
 class EmbeddedDrawings:
-    """Drawings whose embeddings are computed when first needed, and kept."""
+    """Drawings whose embeddings are computed when first needed, and kept.
+
+    So are the scores that were computed last: a result, its predictions and its
+    classes are of the same ones.
+    """
 
     def __init__(self, scorer: Scorer, images: np.ndarray):
         """Embeds nothing yet.
@@ -57,6 +60,7 @@ class EmbeddedDrawings:
         self._images = images
         self._row = np.full(len(images), -1)
         self._embeddings = None
+        self._last = None  # pairs, and their scores
 
     def score_pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Scores pairs of drawings.
@@ -67,6 +71,12 @@ class EmbeddedDrawings:
         Returns:
             float64 `[num_pairs]`.
         """
+        pairs = np.stack([first, second])
+        if self._last is None or not np.array_equal(self._last[0], pairs):
+            self._last = pairs, self._score(first, second)
+        return self._last[1].copy()
+
+    def _score(self, first, second):
         self._embed(np.r_[first, second])
         first, second = self._row[first], self._row[second]
         scores = np.empty(len(first))
@@ -140,34 +150,93 @@ def evaluate_trials(
 
 
 def evaluate_pairs(
-    drawings: EmbeddedDrawings, pairs: Pairs, threshold: float
+    drawings: EmbeddedDrawings,
+    pairs: Pairs,
+    threshold: float,
+    character: np.ndarray | None = None,
 ) -> dict[str, object]:
     """Measures verification: the share of pairs classified correctly.
 
     Section 4.2, table 1.
 
+    Args:
+        drawings: what the pairs are of.
+        pairs: same and different ones.
+        threshold: from which score a pair counts as the same.
+        character: int `[num_drawings]`, the class of each drawing, for
+            intervals of what does not depend on the threshold.
+
     Returns:
-        `accuracy` at the threshold and its `ci95` within 0..1, `roc_auc`,
-        `equal_error_rate`, `threshold`, `num_trials` (pairs), `ways` and
-        `shots` (None), and the `seconds` that it took.
+        `accuracy` at the threshold and its `ci95` within 0..1, what
+        `measure_verification` returns, `threshold`, `num_trials` (pairs),
+        `ways` and `shots` (None), and the `seconds` that it took.
 
     Raises:
         NanScoreError: a score is NaN.
     """
     start = time.perf_counter()
     scores = drawings.score_pairs(pairs.first, pairs.second)
-    roc = compute_roc(scores, pairs.same)
-    correct = int(((scores >= threshold) == pairs.same.astype(bool)).sum())
+    classes = None
+    if character is not None:
+        classes = character[np.stack([pairs.first, pairs.second])]
+    measured = measure_verification(scores, pairs.same, classes)
+    correct = int(_is_correct(scores, pairs, threshold).sum())
     return {
         **_share(correct, len(scores)),
-        "roc_auc": compute_auc(*roc),
-        "equal_error_rate": compute_equal_error_rate(*roc),
+        **measured,
         "threshold": threshold,
         "num_trials": len(scores),
         "ways": None,
         "shots": None,
         "seconds": _seconds_since(start),
     }
+
+
+def evaluate_trial_classes(
+    drawings: EmbeddedDrawings, trials: Trials, character: np.ndarray
+) -> list[dict[str, object]]:
+    """Measures the accuracy on the trials of each query's class.
+
+    Args:
+        drawings: what the trials are of.
+        trials: one-shot trials.
+        character: int `[num_drawings]`, the class of each drawing.
+
+    Returns:
+        See `metrics.compute_class_accuracies`.
+
+    Raises:
+        NanScoreError: a score is NaN.
+    """
+    credit = compute_credit(drawings.score_trials(trials), trials.answer)
+    return compute_class_accuracies(character[trials.query], credit)
+
+
+def evaluate_pair_classes(
+    drawings: EmbeddedDrawings,
+    pairs: Pairs,
+    threshold: float,
+    character: np.ndarray,
+) -> list[dict[str, object]]:
+    """Measures the share of each class's pairs that is classified correctly.
+
+    Arguments are those of `evaluate_pairs`.
+
+    Returns:
+        See `metrics.compute_class_accuracies`; `num_trials` are pairs, and a
+        pair of two classes counts for both.
+    """
+    scores = drawings.score_pairs(pairs.first, pairs.second)
+    correct = _is_correct(scores, pairs, threshold)
+    first, second = character[pairs.first], character[pairs.second]
+    differs = first != second
+    return compute_class_accuracies(
+        np.r_[first, second[differs]], np.r_[correct, correct[differs]]
+    )
+
+
+def _is_correct(scores, pairs, threshold):
+    return (scores >= threshold) == pairs.same.astype(bool)
 
 
 def _share(correct, num):

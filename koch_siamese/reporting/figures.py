@@ -17,6 +17,7 @@ from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
 from koch_siamese.reporting.text import to_printable
 from koch_siamese.runs.results import writing_events
+from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
 # With Chinese, Japanese and Korean characters, on one system or another.
@@ -131,6 +132,66 @@ def draw_pairs(
         sheet.show(2 * row, column, upper, color, title, color=color)
         sheet.show(2 * row + 1, column, lower, color)
     return sheet.figure
+
+
+def draw_worst_pairs(
+    images: np.ndarray, pairs: Pairs, scores: np.ndarray, num: int = 12
+) -> Figure:
+    """Draws the validation pairs with the worst scores, same and different.
+
+    First the same pairs with the lowest scores, then the different pairs with
+    the highest. A pair's images stand side by side, below its score; a pair
+    that occurs several times is shown once.
+
+    Args:
+        images: uint8 `[num_drawings, height, width]`, or with 1 or 3 channels
+            behind.
+        pairs: of these drawings.
+        scores: float `[num_pairs]`, of any scale, higher is more alike.
+        num: how many pairs of either kind, at most.
+    """
+    columns = 6
+    kinds = [
+        (_choose_worst(pairs, scores, label, num), label) for label in (1, 0)
+    ]
+    rows = [-(-len(chosen) // columns) for chosen, _ in kinds]
+    sheet = _Sheet(
+        (sum(rows), columns),
+        0.9,
+        width=1.8,
+        heading="validation pairs: same ones with the lowest scores, different "
+        "ones with the highest",
+    )
+    for (chosen, label), first_row in zip(kinds, (0, rows[0]), strict=True):
+        color = BLUE if label else VERMILION
+        kind = "same" if label else "different"
+        for index, pair in enumerate(chosen):
+            row, column = divmod(index, columns)
+            sheet.show(
+                first_row + row,
+                column,
+                _join(images[pairs.first[pair]], images[pairs.second[pair]]),
+                color,
+                f"{kind} {scores[pair]:.1f}",
+                color=color,
+            )
+    return sheet.figure
+
+
+def _choose_worst(pairs, scores, label, num):
+    """Pairs of a label, the worst first, each two drawings once."""
+    chosen = np.flatnonzero(pairs.same == label)
+    sign = 1 if label else -1
+    chosen = chosen[np.argsort(sign * scores[chosen], kind="stable")]
+    drawings = np.sort(np.stack([pairs.first, pairs.second])[:, chosen], axis=0)
+    _, first = np.unique(drawings, axis=1, return_index=True)
+    return chosen[np.sort(first)[:num]]
+
+
+def _join(first, second):
+    """Two images side by side, with a grey line between them."""
+    line = np.full_like(first[:, : 1 + first.shape[1] // 50], WHITE // 2)
+    return np.concatenate([first, line, second], axis=1)
 
 
 def draw_trials(

@@ -4,9 +4,15 @@ import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from koch_siamese.evaluation.verification import (
+    MIN_CLASSES,
+    min_different_pairs,
+)
 from koch_siamese.inference.gallery import Answer, Verdict
 
 FEW_CHARACTERS = 20  # fewer to validate on do not say much
+MANY_CLASSES = 100  # of which the worst few would not say much
+NUM_WORST_CLASSES = 3
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
@@ -98,13 +104,71 @@ def format_results(results: Sequence[Mapping]) -> str:
     parts = [format_table(rows)]
     for result in results:
         if result.get("readings"):
-            parts.append("\n" + _format_readings(result["readings"]))
-        elif "roc_auc" in result:
-            parts.append(
-                f"{result['protocol']}: ROC AUC {result['roc_auc']:.4f}, equal "
-                f"error rate {result['equal_error_rate']:.2%}"
-            )
+            parts.append("\n" + _format_readings(result["readings"]) + "\n")
+        if "roc_auc" in result:
+            parts += _format_verification(result)
     return "\n".join(parts)
+
+
+def _format_verification(result):
+    """Lines on what does not depend on a threshold; older results have one."""
+    auc_interval = _format_interval(result.get("roc_auc_ci95"), ".4f")
+    error_interval = _format_interval(result.get("equal_error_rate_ci95"))
+    yield (
+        f"{result['protocol']}: ROC AUC {result['roc_auc']:.4f}{auc_interval}, "
+        f"equal error rate {result['equal_error_rate']:.2%}{error_interval}"
+    )
+    if result.get("tar_at_far"):
+        rates = [
+            f"at {100 * float(rate):g}% false accepts: "
+            + _format_tar(float(rate), value, result["num_different_pairs"])
+            for rate, value in result["tar_at_far"].items()
+        ]
+        yield f"true accept rate {', '.join(rates)}"
+    num_classes = result.get("num_classes")
+    if num_classes and not auc_interval:
+        yield (
+            f"no 95 % intervals: they need at least {MIN_CLASSES} classes; "
+            f"there are {num_classes}"
+        )
+
+
+def _format_tar(rate, value, num_different):
+    if value["tar"] is None:
+        return (
+            f"needs at least {min_different_pairs(rate)} different pairs; "
+            f"there are {num_different}"
+        )
+    return f"{value['tar']:.2%}{_format_interval(value['ci95'])}"
+
+
+def _format_interval(ci95, form=".1%"):
+    """An interval in brackets, if there is one."""
+    if not ci95:
+        return ""
+    low, high = ci95
+    return f" ({low:{form}} to {high:{form}})"
+
+
+def format_worst_classes(classes: Sequence[Mapping]) -> str:
+    """Names the few classes with the lowest accuracy, in a line.
+
+    Args:
+        classes: see `protocols.Evaluator.list_classes`.
+
+    Returns:
+        Nothing where there are more than `MANY_CLASSES`, or no mistakes.
+    """
+    wrong = [row for row in classes if row["accuracy"] < 1]
+    if len(classes) > MANY_CLASSES or not wrong:
+        return ""
+    worst = sorted(wrong, key=lambda row: row["accuracy"])[:NUM_WORST_CLASSES]
+    listed = ", ".join(
+        f"{to_printable(row['class'])} {row['accuracy']:.1%} of "
+        f"{row['num_trials']}"
+        for row in worst
+    )
+    return f"classes with the lowest accuracy: {listed}"
 
 
 def format_model_card(flags: str, results: Sequence[Mapping]) -> str:

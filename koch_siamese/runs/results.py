@@ -53,16 +53,20 @@ def write_csv(path: Path, rows: Iterable[Mapping]):
 
 
 def flatten(result: Mapping) -> dict[str, object]:
-    """A result as a row of a table: its interval in two columns.
+    """A result as a row of a table: its intervals in two columns each.
 
-    What has parts of its own, such as `readings`, is left to the JSON file.
+    What has names of its own, such as `tar_at_far`, has a column for each, such
+    as `tar_at_far_0.01_tar`. A list, such as `readings`, is left to the JSON
+    file.
     """
-    low, high = result["ci95"]
     row = {}
     for name, value in result.items():
-        if name == "ci95":
-            row |= {"ci95_low": low, "ci95_high": high}
-        elif not isinstance(value, list | dict):
+        if name.endswith("ci95"):
+            low, high = value or (None, None)
+            row |= {f"{name}_low": low, f"{name}_high": high}
+        elif isinstance(value, Mapping):
+            row |= {f"{name}_{key}": x for key, x in flatten(value).items()}
+        elif not isinstance(value, list):
             row[name] = value
     return row
 

@@ -39,6 +39,9 @@ def finalize(
         "roc": charts.draw_roc(
             *compute_roc(calibration.scores, calibration.same)
         ),
+        "worst_pairs": figures.draw_worst_pairs(
+            validation.images, calibration.pairs, calibration.scores
+        ),
         **draw_figures(model, drawings, validation, trials),
     }
     for name, figure in pictures.items():

@@ -1,10 +1,12 @@
 """`evaluate`: what it writes, and which flags it refuses."""
 
+import collections
 import csv
 import json
 
 import pytest
 from conftest import TINY_MODEL, assert_one_line, call
+from drawing import draw, save
 
 MODEL = f"--model={TINY_MODEL}"
 
@@ -25,12 +27,14 @@ def read_csv(path):
 
 
 def test_predictions_of_trials_give_the_result(glyphs_dir, tmp_path):
-    evaluate(
+    answer = evaluate(
         glyphs_dir,
         *("--num_trials=30", "--ways=4", "--shots=2", "--seed=3"),
         f"--output={tmp_path / 'result.json'}",
         f"--predictions={tmp_path / 'all.csv'}",
+        f"--per_class={tmp_path / 'classes.csv'}",
     )
+    assert "classes with the lowest accuracy: " in answer.stdout
     result = json.loads((tmp_path / "result.json").read_text())
     rows = read_csv(tmp_path / "all.csv")
     assert len(rows) == 30 * 4
@@ -48,6 +52,15 @@ def test_predictions_of_trials_give_the_result(glyphs_dir, tmp_path):
         assert len({name.rpartition("/")[0] for name in names}) == 1
         assert len({name.rpartition("/")[2] for name in names}) == 3
     assert result["accuracy"] == pytest.approx(correct / 30)
+    queries = [row["query"].rpartition("/")[0] for row in rows[::4]]
+    classes = read_csv(tmp_path / "classes.csv")
+    assert [row["class"] for row in classes] == sorted(set(queries))
+    for row in classes:
+        assert int(row["num_trials"]) == queries.count(row["class"])
+        low, high = float(row["ci95_low"]), float(row["ci95_high"])
+        assert low - 1e-9 <= float(row["accuracy"]) <= high + 1e-9
+    total = sum(float(x["accuracy"]) * int(x["num_trials"]) for x in classes)
+    assert total == pytest.approx(correct)
 
 
 def test_predictions_of_pairs_give_the_result(glyphs_dir, tmp_path):
@@ -56,9 +69,14 @@ def test_predictions_of_pairs_give_the_result(glyphs_dir, tmp_path):
         *("--protocol=verification", "--num_trials=40"),
         f"--output={tmp_path / 'result.csv'}",
         f"--predictions={tmp_path / 'all.csv'}",
+        f"--per_class={tmp_path / 'classes.csv'}",
     )
     assert "ROC AUC" in answer.stdout
     assert "equal error rate" in answer.stdout
+    assert (
+        "true accept rate at 1% false accepts: needs at least 100 different "
+        "pairs; there are 20"
+    ) in answer.stdout
     (result,) = read_csv(tmp_path / "result.csv")
     assert (result["protocol"], result["seed"]) == ("verification", "0")
     low, high = float(result["ci95_low"]), float(result["ci95_high"])
@@ -70,6 +88,34 @@ def test_predictions_of_pairs_give_the_result(glyphs_dir, tmp_path):
     )
     assert float(result["accuracy"]) == pytest.approx(correct / 40)
     assert sum(int(row["same"]) for row in rows) == 20
+    low, high = (
+        float(result[f"roc_auc_ci95_{end}"]) for end in ("low", "high")
+    )
+    assert low <= float(result["roc_auc"]) <= high
+    assert result["tar_at_far_0.01_tar"] == ""
+    assert result["num_different_pairs"] == "20"
+    counts = collections.Counter()
+    for row in rows:
+        names = {row[name].rpartition("/")[0] for name in ("first", "second")}
+        counts.update(names)
+    classes = read_csv(tmp_path / "classes.csv")
+    assert {x["class"]: int(x["num_trials"]) for x in classes} == counts
+
+
+def test_classes_of_a_folder_have_its_names(tmp_path):
+    for index, name in enumerate(("ka", "ki", "ku")):
+        for drawing in range(3):
+            image = draw(side=40 + 10 * index + drawing)
+            save(image, tmp_path / "images" / name / f"{drawing}.png")
+    answer = call(
+        *("evaluate", "--model=pixels_cosine", "--dataset=folder"),
+        *(f"--data_dir={tmp_path / 'images'}", "--split=all", "--ways=2"),
+        *("--num_trials=20", f"--per_class={tmp_path / 'classes.csv'}"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    classes = read_csv(tmp_path / "classes.csv")
+    assert [row["class"] for row in classes] == ["ka", "ki", "ku"]
+    assert f"Written to {tmp_path / 'classes.csv'}" in answer.stdout
 
 
 def test_a_model_is_tested_on_what_it_was_trained_on(glyphs_dir, tmp_path):
@@ -122,6 +168,11 @@ def test_nothing_is_prepared_where_no_one_asked_for_it(tmp_path):
         (["--protocol=tutorial", "--shots=2"], "--shots=2 has no effect with"),
         (["--protocol=lake", "--ways=5"], "which always has 20"),
         (["--predictions=all.txt"], "must be a file that ends in .csv"),
+        (["--per_class=all.json"], "--per_class=all.json must be a file that"),
+        (
+            ["--predictions=a.csv", "--per_class=a.csv"],
+            "--predictions and --per_class are both a.csv",
+        ),
     ],
 )
 def test_mistakes_get_one_line(arguments, part, tmp_path):

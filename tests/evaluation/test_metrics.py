@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
+import scipy.stats
 
 from koch_siamese.errors import NanScoreError
 from koch_siamese.evaluation.metrics import (
     compute_auc,
+    compute_class_accuracies,
     compute_equal_error_rate,
     compute_roc,
+    compute_tar_at_far,
+    rank_pairs,
 )
 
 
@@ -40,3 +44,92 @@ def test_perfect_and_reversed_scorers():
 def test_nan_is_an_error():
     with pytest.raises(NanScoreError, match="1 of 2 pairs"):
         compute_roc(np.array([0.0, np.nan]), np.array([0, 1]))
+
+
+def test_roc_with_ties_by_hand():
+    # From the top: same; same and different; two different; same.
+    scores = np.array([2.0, 3.0, 1.0, 1.0, 2.0, 0.0])
+    same = np.array([0, 1, 0, 0, 1, 1])
+    roc = compute_roc(scores, same)
+    np.testing.assert_allclose(roc[0], [0, 0, 1 / 3, 1, 1])
+    np.testing.assert_allclose(roc[1], [0, 1 / 3, 2 / 3, 2 / 3, 1])
+    # Of 9 pairs of pairs 3 + 2.5 are in order, the tie by half.
+    assert compute_auc(*roc) == pytest.approx(5.5 / 9)
+    # At (1/3, 2/3) as many are accepted as refused.
+    assert compute_equal_error_rate(*roc) == pytest.approx(1 / 3)
+    assert compute_tar_at_far(*roc, 0.33) == pytest.approx(1 / 3)
+    assert compute_tar_at_far(*roc, 1 / 3) == pytest.approx(2 / 3)
+    assert compute_tar_at_far(*roc, 0.99) == pytest.approx(2 / 3)
+    assert compute_tar_at_far(*roc, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("num_different", "rate", "expected"),
+    [
+        (100, 0.01, 0.5),  # exactly one of 100 may pass
+        (99, 0.01, 0.25),  # one of 99 is more than 1 %
+        (199, 0.01, 0.5),  # one is less, two are more
+        (200, 0.01, 0.75),
+        (1000, 0.001, 0.5),
+        (999, 0.001, 0.25),
+    ],
+)
+def test_tar_at_the_boundary_of_a_far(num_different, rate, expected):
+    # Different pairs at -1, -2, ...; same ones before the first, and before
+    # and with the others: the last but one ties with the third.
+    scores = np.r_[-np.arange(1.0, num_different + 1), -0.5, -1.5, -2.5, -3.0]
+    same = np.r_[np.zeros(num_different), np.ones(4)]
+    assert compute_tar_at_far(*compute_roc(scores, same), rate) == expected
+    just_below = np.nextafter(1 / num_different, 0)
+    roc = compute_roc(scores, same)
+    assert compute_tar_at_far(*roc, just_below) == 0.25
+    assert compute_tar_at_far(*roc, 1 / num_different) == 0.5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_weights_count_pairs_as_often(seed):
+    rng = np.random.default_rng(seed)
+    num = int(rng.integers(2, 60))
+    # Of few different scores, so that many tie.
+    scores = rng.integers(1 + seed, size=num).astype(float)
+    same = np.r_[0, 1, rng.integers(2, size=num - 2)]
+    weights = np.r_[1, 1, rng.integers(4, size=num - 2)]
+    slow = compute_roc(np.repeat(scores, weights), np.repeat(same, weights))
+    num_pairs = same @ weights * ((1 - same) @ weights)
+    statistic = scipy.stats.mannwhitneyu(
+        np.repeat(scores[same == 1], weights[same == 1]),
+        np.repeat(scores[same == 0], weights[same == 0]),
+    ).statistic
+    ranked = rank_pairs(scores, same)
+    for pairs in (ranked, ranked.drop_intermediate()):
+        counts = pairs.count_accepted(weights[pairs.order])
+        roc = [count / count[-1] for count in counts]
+        assert compute_auc(*roc) == pytest.approx(statistic / num_pairs)
+        assert compute_equal_error_rate(*roc) == pytest.approx(
+            compute_equal_error_rate(*slow)
+        )
+        for rate in (0, 0.1, 0.25, 0.5, 1):
+            assert compute_tar_at_far(*roc, rate) == (
+                compute_tar_at_far(*slow, rate)
+            )
+
+
+def test_thresholds_at_which_no_roc_turns_are_dropped():
+    # same, same | same and different | different, different | same
+    scores = np.array([5.0, 4.0, 3.0, 3.0, 2.0, 1.0, 0.0])
+    pairs = rank_pairs(scores, np.array([1, 1, 1, 0, 0, 0, 1]))
+    np.testing.assert_array_equal(pairs.last, [0, 1, 3, 4, 5, 6])
+    np.testing.assert_array_equal(pairs.drop_intermediate().last, [1, 3, 5, 6])
+
+
+def test_class_accuracies_by_hand():
+    rows = compute_class_accuracies(
+        np.array([7, 2, 7, 7, 7]), np.array([1, 0.5, 1, 0, 1])
+    )
+    # Wilson: of 3 in 4 (0.75 + z2 / 8 -+ z sqrt(0.1875 / 4 + z2 / 64)) /
+    # (1 + z2 / 4), with z2 = 3.8415.
+    assert [row["class"] for row in rows] == [2, 7]
+    assert [row["num_trials"] for row in rows] == [1, 4]
+    assert [row["accuracy"] for row in rows] == [0.5, 0.75]
+    assert rows[1]["ci95_low"] == pytest.approx(0.3006, abs=1e-4)
+    assert rows[1]["ci95_high"] == pytest.approx(0.9544, abs=1e-4)

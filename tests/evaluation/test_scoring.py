@@ -8,10 +8,14 @@ from conftest import make_characters
 from koch_siamese.evaluation import scoring
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
+    evaluate_pair_classes,
+    evaluate_pairs,
+    evaluate_trial_classes,
     evaluate_trials,
 )
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_fast_siamese
+from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import sample_trials
 
 CHARACTERS = make_characters((20, 25), num_drawers=4, side=16)
@@ -112,3 +116,45 @@ def test_long_work_shows_a_bar_and_chunks_change_nothing(monkeypatch, capsys):
     shown = capsys.readouterr().err
     assert "Embedding:   0%|          | 0/180 " in shown
     assert f"Scoring pairs:   0%|          | 0/{700 * 20 * 2} " in shown
+
+
+def test_scores_of_the_same_pairs_are_computed_once():
+    class Counting(Scorer):
+        num_scored = 0
+
+        def score(self, first, second):
+            self.num_scored += len(first)
+            return super().score(first, second)
+
+    scorer = Counting()
+    drawings = EmbeddedDrawings(scorer, CHARACTERS.images)
+    once = drawings.score_trials(TRIALS)
+    kept = once.copy()
+    once[:] = 0  # a caller's own
+    np.testing.assert_array_equal(drawings.score_trials(TRIALS), kept)
+    assert scorer.num_scored == TRIALS.support.size
+    drawings.score_pairs(np.array([0]), np.array([1]))
+    assert scorer.num_scored == TRIALS.support.size + 1
+
+
+def test_classes_of_pairs_by_hand():
+    # Of character 0 (drawings 0 to 3), 1 (4 to 7) and 2; scores are minus the
+    # difference of characters: from -1 on, 0 and 1 pass as the same.
+    first, second = np.array([[0, 0, 1, 4, 8], [1, 4, 8, 5, 9]])
+    pairs = Pairs(first, second, np.array([1, 0, 0, 1, 1], np.float32))
+    drawings = EmbeddedDrawings(Scorer(), CHARACTERS.images)
+    rows = evaluate_pair_classes(drawings, pairs, -1.0, CHARACTERS.character)
+    assert [
+        (row["class"], row["num_trials"], row["accuracy"]) for row in rows
+    ] == [(0, 3, 2 / 3), (1, 2, 0.5), (2, 2, 1.0)]
+    result = evaluate_pairs(drawings, pairs, -1.0, CHARACTERS.character)
+    assert (result["accuracy"], result["roc_auc"]) == (0.8, 1.0)
+    assert result["num_different_pairs"] == 2
+    assert result["num_classes"] == 3
+
+
+def test_classes_of_trials_add_up():
+    drawings = EmbeddedDrawings(Scorer(-3.5), CHARACTERS.images)
+    rows = evaluate_trial_classes(drawings, TRIALS, CHARACTERS.character)
+    assert sum(row["num_trials"] for row in rows) == 700
+    assert [row["accuracy"] for row in rows] == pytest.approx([0.05] * 45)

@@ -3,6 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from koch_siamese.reporting import charts, figures
+from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
 IMAGES = np.random.default_rng(0).integers(
@@ -129,3 +130,34 @@ def test_verification_stands_beside_the_papers():
         "ours: Lake's drawers, anywhere",
         "ours: drawers 17 to 20, within alphabet",
     ]
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_worst_pairs_of_both_kinds(channels, tmp_path):
+    images = np.random.default_rng(0).integers(
+        256, size=(8, 100, 50, *channels), dtype=np.uint8
+    )
+    first, second = np.array([[0, 2, 1, 3, 4, 6, 4], [1, 3, 0, 4, 5, 7, 6]])
+    pairs = Pairs(first, second, np.array([1, 1, 1, 1, 0, 0, 0], np.float32))
+    scores = np.array([-2.0, 3.0, -2.0, 0.5, 7.25, -1.0, 4.0])
+    figure = figures.draw_worst_pairs(images, pairs, scores, num=2)
+    shown, frames, titles = read_sheet(figure)
+    # The pair of drawings 0 and 1 occurs twice.
+    assert titles == ["same -2.0", "same 0.5", "different 7.2", "different 4.0"]
+    assert frames == [BLUE, BLUE, VERMILION, VERMILION]
+    for image, (one, other) in zip(
+        shown, ((0, 1), (3, 4), (4, 5), (4, 6)), strict=True
+    ):
+        image = np.asarray(image).reshape(100, 102, *channels)
+        np.testing.assert_array_equal(image[:, :50], images[one])
+        np.testing.assert_array_equal(image[:, 52:], images[other])
+        assert (image[:, 50:52] == 127).all()
+    figures.save_figure(figure, tmp_path / "worst_pairs.png")
+
+
+def test_worst_pairs_fill_rows_of_either_kind():
+    pairs = Pairs(np.arange(10), np.arange(10, 20), np.arange(10) < 7)
+    figure = figures.draw_worst_pairs(IMAGES, pairs, np.arange(10.0))
+    tops = [image.get_extent()[3] for image in figure.axes[0].get_images()]
+    assert len(set(tops[:6])) == len(set(tops[7:])) == 1
+    assert tops[5] < tops[6] < tops[7]

@@ -1,5 +1,9 @@
 import koch_siamese
-from koch_siamese.reporting.text import format_table
+from koch_siamese.reporting.text import (
+    format_results,
+    format_table,
+    format_worst_classes,
+)
 
 
 def test_columns_are_aligned_as_a_terminal_shows_them():
@@ -14,3 +18,72 @@ def test_columns_are_aligned_as_a_terminal_shows_them():
 
 def test_what_is_imported_on_first_use_is_listed():
     assert "load_pretrained" in dir(koch_siamese)
+
+
+RESULT = {
+    "protocol": "verification",
+    "dataset": "glyphs",
+    "split": "test",
+    "ways": None,
+    "shots": None,
+    "num_trials": 400,
+    "accuracy": 0.9,
+    "ci95": [0.867, 0.926],
+    "nearest_neighbour": 0.5,
+    "roc_auc": 0.98765,
+    "equal_error_rate": 0.0412,
+}
+MEASURED = {
+    "roc_auc_ci95": [0.97, 0.99],
+    "equal_error_rate_ci95": [0.03, 0.05],
+    "tar_at_far": {
+        "0.01": {"tar": 0.8294, "ci95": [0.7313, 0.8986]},
+        "0.001": {"tar": None, "ci95": None},
+    },
+    "num_different_pairs": 200,
+    "num_classes": 40,
+}
+
+
+def test_verification_prints_rates_with_intervals():
+    assert format_results([RESULT | MEASURED]).split("\n")[2:] == [
+        "verification: ROC AUC 0.9877 (0.9700 to 0.9900), equal error rate "
+        "4.12% (3.0% to 5.0%)",
+        "true accept rate at 1% false accepts: 82.94% (73.1% to 89.9%), "
+        "at 0.1% false accepts: needs at least 1000 different pairs; there are "
+        "200",
+    ]
+
+
+def test_results_of_before_print_what_they_have():
+    assert format_results([RESULT]).split("\n")[2:] == [
+        "verification: ROC AUC 0.9877, equal error rate 4.12%"
+    ]
+
+
+def test_few_classes_print_why_there_are_no_intervals():
+    few = {
+        "roc_auc_ci95": None,
+        "equal_error_rate_ci95": None,
+        "tar_at_far": {"0.01": {"tar": 0.5, "ci95": None}},
+        "num_classes": 3,
+    }
+    assert format_results([RESULT | MEASURED | few]).split("\n")[2:] == [
+        "verification: ROC AUC 0.9877, equal error rate 4.12%",
+        "true accept rate at 1% false accepts: 50.00%",
+        "no 95 % intervals: they need at least 10 classes; there are 3",
+    ]
+
+
+def test_worst_classes_where_there_are_few():
+    shares = {"ka": 1.0, "ki": 0.5, "ku": 0.75, "ke": 0.25, "ko": 0.9}
+    classes = [
+        {"class": name, "num_trials": 20, "accuracy": share}
+        for name, share in shares.items()
+    ]
+    assert format_worst_classes(classes) == (
+        "classes with the lowest accuracy: ke 25.0% of 20, ki 50.0% of 20, "
+        "ku 75.0% of 20"
+    )
+    assert format_worst_classes(classes[:1]) == ""
+    assert format_worst_classes(classes * 21) == ""

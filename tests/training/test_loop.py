@@ -85,6 +85,7 @@ def test_training_leaves_all_files_of_a_run(finished):
             "roc",
             "scores",
             "trials",
+            "worst_pairs",
         )
     }
     assert koch_siamese.load_model(workdir / "model.keras").name == "siamese"

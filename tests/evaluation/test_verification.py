@@ -1,0 +1,148 @@
+import json
+import time
+
+import numpy as np
+import pytest
+
+from koch_siamese.evaluation.metrics import (
+    compute_auc,
+    compute_equal_error_rate,
+    compute_roc,
+    compute_tar_at_far,
+    rank_pairs,
+)
+from koch_siamese.evaluation.verification import (
+    bootstrap_classes,
+    measure_verification,
+)
+
+
+def make_pairs(num_pairs, num_classes, seed=0):
+    """Half same, half different pairs; scores have effects of classes."""
+    rng = np.random.default_rng(seed)
+    same = np.arange(num_pairs) % 2 == 0
+    first = rng.integers(num_classes, size=num_pairs)
+    step = 1 + rng.integers(num_classes - 1, size=num_pairs)
+    second = np.where(same, first, (first + step) % num_classes)
+    effect = rng.normal(size=num_classes)
+    scores = rng.normal(size=num_pairs) + np.where(
+        same, 3 + effect[first] / 2, (effect[first] + effect[second]) / 2
+    )
+    return scores, same.astype(np.float32), np.stack([first, second])
+
+
+def read_intervals(result):
+    """Values and their intervals."""
+    for name in ("roc_auc", "equal_error_rate"):
+        yield result[name], result[f"{name}_ci95"]
+    for rate in result["tar_at_far"].values():
+        yield rate["tar"], rate["ci95"]
+
+
+def test_bootstrap_agrees_with_pairs_that_are_repeated():
+    scores, same, classes = make_pairs(60, 12)
+    scores = scores.round()  # some tie
+
+    def measure(*roc):
+        return (
+            compute_auc(*roc),
+            compute_equal_error_rate(*roc),
+            compute_tar_at_far(*roc, 0.1),
+        )
+
+    rng, values = np.random.default_rng(5), []
+    for _ in range(50):
+        drawn = list(rng.integers(12, size=12))
+        chosen = []
+        for pair, (first, second) in enumerate(classes.T):
+            times = drawn.count(first)
+            if first != second:
+                times *= drawn.count(second)
+            chosen += [pair] * times
+        values.append(measure(*compute_roc(scores[chosen], same[chosen])))
+    expected = np.quantile(values, [0.025, 0.975], axis=0).T
+    found = bootstrap_classes(
+        rank_pairs(scores, same),
+        100 + 10 * classes,  # any numbers will do
+        measure,
+        num_resamples=50,
+        seed=5,
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_intervals_repeat_hold_the_value_and_narrow_with_more_classes():
+    few, many = (make_pairs(4000, num) for num in (20, 500))
+    result = measure_verification(*few, num_resamples=200)
+    assert result == measure_verification(*few, num_resamples=200)
+    other = measure_verification(*few, num_resamples=200, seed=1)
+    assert result["roc_auc"] == other["roc_auc"]
+    assert result["roc_auc_ci95"] != other["roc_auc_ci95"]
+    assert (result["num_different_pairs"], result["num_classes"]) == (2000, 20)
+    narrow = measure_verification(*many, num_resamples=200)
+    assert narrow["num_classes"] == 500
+    for (value, (low, high)), (second, (low_of_many, high_of_many)) in zip(
+        read_intervals(result), read_intervals(narrow), strict=True
+    ):
+        assert 0 <= low < value < high <= 1
+        assert low_of_many < second < high_of_many
+        assert high_of_many - low_of_many < high - low
+
+
+def test_perfect_scores():
+    _, same, classes = make_pairs(2000, 30)
+    result = measure_verification(same, same, classes, num_resamples=100)
+    perfect = {"tar": 1.0, "ci95": [1.0, 1.0]}
+    assert result == {
+        "roc_auc": 1.0,
+        "roc_auc_ci95": [1.0, 1.0],
+        "equal_error_rate": 0.0,
+        "equal_error_rate_ci95": [0.0, 0.0],
+        "tar_at_far": {"0.01": perfect, "0.001": perfect},
+        "num_different_pairs": 1000,
+        "num_classes": 30,
+    }
+    assert json.loads(json.dumps(result)) == result
+
+
+@pytest.mark.parametrize(
+    ("num_different", "measured"),
+    [(99, []), (100, ["0.01"]), (999, ["0.01"]), (1000, ["0.01", "0.001"])],
+)
+def test_a_rate_below_one_different_pair_is_not_measured(
+    num_different, measured
+):
+    scores, same, classes = make_pairs(2 * num_different, 40)
+    result = measure_verification(scores, same, classes, num_resamples=20)
+    rates = result["tar_at_far"]
+    assert list(rates) == ["0.01", "0.001"]
+    for rate, value in rates.items():
+        assert (value["tar"] is not None) == (rate in measured)
+        assert (value["ci95"] is not None) == (rate in measured)
+
+
+def test_few_classes_and_none_have_no_intervals():
+    scores, same, classes = make_pairs(400, 9)
+    for result in (
+        measure_verification(scores, same, classes),
+        measure_verification(scores, same),
+    ):
+        assert [x for _, x in read_intervals(result)] == [None] * 4
+        assert result["tar_at_far"]["0.01"]["tar"] > 0
+    assert measure_verification(scores, same)["num_classes"] is None
+
+
+def test_resamples_without_same_pairs_are_left_out():
+    classes = np.array([[0, *range(1, 20)], [0, *range(2, 21)]])
+    same = np.r_[1, np.zeros(19)]
+    scores = np.r_[0.5, np.linspace(0, 1, 19)]
+    result = measure_verification(scores, same, classes, num_resamples=100)
+    low, high = result["roc_auc_ci95"]
+    assert 0 <= low < result["roc_auc"] < high <= 1
+
+
+def test_ten_thousand_pairs_take_no_long():
+    pairs = make_pairs(10_000, 300)
+    start = time.process_time()
+    measure_verification(*pairs)
+    assert time.process_time() - start < 5  # half a second, if alone
