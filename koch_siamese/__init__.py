@@ -18,6 +18,7 @@ _HOMES = {
     "load_model": "koch_siamese.models.loading",
     "load_pretrained": "koch_siamese.models.loading",
     "read_drawing": "koch_siamese.data.image_files",
+    "read_photo": "koch_siamese.data.image_files",
     "train_and_evaluate": "koch_siamese.training.loop",
 }
 

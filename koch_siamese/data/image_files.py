@@ -113,7 +113,8 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             image,
             "is blank",
             "ink on paper that differs from it in brightness",
-            "draw on it, or remove it",
+            "draw on it, remove it, or read photos as such "
+            "(--image_kind=photo)",
         )
     if crop:
         return crop_to_ink(drawing)

@@ -74,8 +74,9 @@ class DataSource:
             return self._load_folder(split)
         if self.photo_size and name in DRAWINGS:
             raise InputError(
-                f"{self.dataset} has drawings, and photos are asked for: give "
-                "--image_kind=drawing, or a model of drawings."
+                f"{self.dataset} has drawings, and what is asked for takes "
+                "photos: give --dataset=folder with photos, or a model of "
+                "drawings."
             )
         self._refuse_images()
         if name == "omniglot":

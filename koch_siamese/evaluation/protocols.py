@@ -286,6 +286,7 @@ class Evaluator:
             "background": source.background,
             "split": split,
             **({"crop": source.crop} if source.dataset == "folder" else {}),
+            **({"image_kind": "photo"} if source.photo_size else {}),
             "seed": seed,
             **measure(self._scorer),
             "nearest_neighbour": measure(self._baseline)["accuracy"],

@@ -29,6 +29,7 @@ from koch_siamese.models.siamese import (
     get_embedding,
     get_head,
     get_image_size,
+    get_photo_size,
     get_thresholds,
 )
 from koch_siamese.version import __version__
@@ -67,15 +68,16 @@ def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
 
     Returns:
         What JSON can hold: `version` of this package, `images` (what the model
-        takes), `image_size` (to which it fits them), `crop` (whether
-        `read_drawing` should cut them to their ink), `embedding_dim`,
-        `dataset` (trained on), `thresholds` (the fields of `Thresholds`, or
-        None) and `model_card`.
+        takes), `image_kind` (`drawing`, of `read_drawing`, or `photo`),
+        `image_size` (to which it fits them), `crop` (whether `read_drawing`
+        should cut them to their ink), `embedding_dim`, `dataset` (trained on),
+        `thresholds` (the fields of `Thresholds`, or None) and `model_card`.
     """
     thresholds = get_thresholds(model)
     return {
         "version": f"koch_siamese {__version__}",
         "images": describe_images(model),
+        "image_kind": "photo" if get_photo_size(model) else "drawing",
         "image_size": get_image_size(model),
         "crop": get_crop(model),
         "embedding_dim": get_embedding(model).output.shape[-1],

@@ -1,0 +1,238 @@
+"""Photos in color, from a folder to an export, by the commands."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY_MODEL, assert_one_line, call
+from PIL import Image
+
+from koch_siamese import InputError, Recognizer, read_photo
+from koch_siamese.models.loading import load_model
+
+GROUPS = ("fruit", "signs", "toys")
+COLORS = ("red", "green", "blue", "orange")
+NUM_IMAGES = 4
+FLAGS = (
+    *("--dataset=folder", "--image_kind=photo", "--split_by=group"),
+    *("--validation_groups=signs", "--test_groups=toys", "--ways=4"),
+    *("--image_size=16", "--filters=4,6", "--steps_per_epoch=3", "--epochs=2"),
+    *("--schedule=constant", "--validation_trials=50", "--num_trials=60"),
+    *("--distortion=photo", "--character_distortion=turned", "--fill=edge"),
+    *("--effects=photo", "--character_effects=recolor", "--views=2"),
+)
+
+
+def draw(color, seed, width=30, height=20):
+    """A colored square, somewhere on noise that is darker."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(60, size=(height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    side = height // 2
+    image.paste(color, (seed, seed, seed + side, seed + side))
+    return image
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for group in GROUPS:
+        for color in COLORS:
+            (folder / group / color).mkdir(parents=True)
+            for seed in range(NUM_IMAGES):
+                path = folder / group / color / f"{seed}.png"
+                draw(color, seed).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "photos"
+    arguments = f"--workdir={workdir}", f"--data_dir={photos}"
+    answer = call("train", *FLAGS, *arguments)
+    assert answer.returncode == 0, answer.stderr
+    return workdir
+
+
+def test_training_leaves_a_model_of_photos_and_its_result(trained):
+    model = load_model(trained / "model.keras")
+    assert model.input["first"].shape == (None, None, None, 3)
+    result = json.loads((trained / "results/within_alphabet.json").read_text())
+    assert (result["ways"], result["image_kind"]) == (4, "photo")
+    for name in ("pairs", "trials", "filters"):
+        with Image.open(trained / f"figures/{name}.png") as picture:
+            saturation = np.asarray(picture.convert("HSV"))[..., 1]
+        assert (saturation > 100).mean() > 0.02  # colors are shown
+
+
+def test_stopped_training_resumes_where_it_was(trained, photos, tmp_path):
+    arguments = (f"--workdir={tmp_path / 'run'}", f"--data_dir={photos}")
+    for epochs in (1, 2):
+        answer = call("train", *FLAGS, f"--epochs={epochs}", *arguments)
+        assert answer.returncode == 0, answer.stderr
+    assert "Resuming after epoch 1 of 2" in answer.stdout
+    losses = [
+        json.loads((run / "history.json").read_text())["loss"]
+        for run in (trained, tmp_path / "run")
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+def test_evaluation_of_any_folder_of_photos(trained, photos):
+    answer = call(
+        "evaluate",
+        *(f"--workdir={trained}", "--dataset=folder", "--split=all"),
+        *(f"--data_dir={photos}", "--ways=4", "--num_trials=40"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "folder all" in answer.stdout
+    # Colors tell these apart, even by pixels.
+    baseline = call(
+        "evaluate",
+        *("--model=pixels_cosine", "--image_kind=photo", "--dataset=folder"),
+        *(f"--data_dir={photos}", "--split=all", "--ways=4", "--seed=0"),
+        *("--num_trials=40", f"--output={trained / 'baseline.json'}"),
+    )
+    assert baseline.returncode == 0, baseline.stderr
+    result = json.loads((trained / "baseline.json").read_text())
+    assert result["accuracy"] > 0.5
+
+
+def test_recognizer_sees_photos_in_color_and_as_they_are(trained, photos):
+    recognizer = Recognizer(trained / "model.keras")
+    path = photos / "toys/red/0.png"
+    read = recognizer.read(path)
+    np.testing.assert_array_equal(read, read_photo(path, 16))
+    assert (read.shape, read.dtype) == ((16, 16, 3), np.uint8)
+    assert not recognizer.crop
+    recognizer.add({x: photos / "toys" / x / "0.png" for x in COLORS})
+    answers = recognizer.classify(photos / "toys/red")
+    assert len(answers) == NUM_IMAGES
+    assert answers[0].best.name == "red"  # the example itself
+    embedding = recognizer.embed(path)
+    again = recognizer.embed(np.asarray(Image.open(path)))
+    np.testing.assert_array_equal(embedding, again)
+    drawings = read[np.newaxis]
+    assert recognizer.classify_drawings(drawings)[0].best.name == "red"
+    with pytest.raises(InputError, match=r"expected uint8 \[num, 16, 16, 3\]"):
+        recognizer.classify_drawings(drawings[..., 0])
+    with pytest.raises(InputError, match="which are not cut"):
+        Recognizer(trained / "model.keras", crop=True)
+
+
+def test_saved_recognizer_reads_photos(trained, photos, tmp_path):
+    model = trained / "model.keras"
+    recognizer = Recognizer(model).add(str(photos / "toys"))
+    recognizer.save(tmp_path / "known")
+    loaded = Recognizer.load(tmp_path / "known")
+    query = photos / "fruit/blue/1.png"
+    assert loaded.classify(query) == recognizer.classify(query)
+
+
+def test_commands_answer_on_photos(trained, photos):
+    one, other = photos / "toys/red/0.png", photos / "toys/red/1.png"
+    for command, arguments in (
+        ("verify", (f"--first={one}", f"--second={other}")),
+        ("classify", (f"--support={photos / 'toys'}", f"--query={other}")),
+    ):
+        figure = trained / f"{command}.png"
+        answer = call(
+            command, f"--workdir={trained}", *arguments, f"--figure={figure}"
+        )
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert figure.is_file()
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec("tf2onnx"), reason="needs the extra export"
+)
+def test_exports_agree_and_say_that_they_take_photos(trained, tmp_path):
+    import tensorflow as tf
+
+    answer = call(
+        "export",
+        f"--workdir={trained}",
+        f"--output={tmp_path / 'out'}",
+        "--formats=saved_model,litert,onnx",
+    )
+    assert answer.returncode == 0, answer.stderr  # it checks agreement
+    assert "uint8 [batch, height, width, 3], RGB" in answer.stdout
+    extra = tmp_path / "out/saved_model/assets.extra/metadata.json"
+    assert json.loads(extra.read_text())["image_kind"] == "photo"
+    loaded = tf.saved_model.load(str(tmp_path / "out/saved_model"))
+    black = np.zeros((2, 30, 20, 3), np.uint8)  # a photo may be black
+    assert loaded.embed(images=black)["embedding"].shape[0] == 2
+
+
+def test_the_other_kind_is_refused_in_a_line(trained, photos, glyphs_dir):
+    kind = "--image_kind=drawing"
+    for command, arguments, parts in (
+        (
+            "evaluate",
+            (f"--workdir={trained}", "--dataset=glyphs/tiny"),
+            ("glyphs/tiny has drawings", "takes photos"),
+        ),
+        (
+            "evaluate",
+            (f"--workdir={trained}", kind),
+            (kind, "trained on photos"),
+        ),
+        (
+            "evaluate",
+            (
+                *(f"--model={TINY_MODEL}", "--image_kind=photo"),
+                "--dataset=glyphs/tiny",
+            ),
+            ("--image_kind=photo", "trained on drawings"),
+        ),
+        (
+            "train",
+            ("--dataset=glyphs/tiny", "--image_kind=photo"),
+            ("--dataset=glyphs/tiny has drawings",),
+        ),
+        (
+            "train",
+            (f"--init={trained / 'model.keras'}", "--image_size=16"),
+            ("sees photos", "give --image_kind=photo"),
+        ),
+        ("train", ("--effects=light",), ("--effects=light has no effect",)),
+        (
+            "train",
+            (*FLAGS, "--crop"),
+            ("--crop has no effect with --image_kind=photo",),
+        ),
+        (
+            "evaluate",
+            (
+                *("--model=hausdorff", "--image_kind=photo", "--split=all"),
+                *("--dataset=folder", f"--data_dir={photos}", "--ways=2"),
+            ),
+            ("Hausdorff", "photos"),
+        ),
+    ):
+        if not any("--data_dir" in argument for argument in arguments):
+            arguments = (*arguments, f"--data_dir={glyphs_dir}")
+        if command == "train":
+            arguments = (*arguments, f"--workdir={trained.parent / 'other'}")
+        assert_one_line(call(command, *arguments), *parts)
+
+
+def test_groups_that_cannot_be_are_refused_in_a_line(photos, tmp_path):
+    for changes, parts in (
+        (("--test_groups=toy",), ("no group 'toy'", "'toys'")),
+        (("--test_groups=signs",), ("'signs' is named twice",)),
+        (("--split_by=class",), ("--validation_groups=signs has no effect",)),
+        (
+            ("--training_groups=fruit,toys", "--test_groups="),
+            ("No group is left for the test split",),
+        ),
+    ):
+        answer = call(
+            "train",
+            *FLAGS,
+            *changes,
+            f"--data_dir={photos}",
+            f"--workdir={tmp_path / 'run'}",
+        )
+        assert_one_line(answer, *parts)
