@@ -209,7 +209,8 @@ READING_KEYS = ("accuracy", "ci95", "roc_auc", "equal_error_rate", "threshold")
 class Evaluator:
     """Measures one scorer by any protocols on one data source.
 
-    Each split is loaded once, and each drawing is embedded once.
+    Each split is loaded once, and each drawing is embedded once; what was drawn
+    last is kept for its predictions and classes.
 
     Args:
         scorer: a model or baseline.
@@ -220,7 +221,7 @@ class Evaluator:
         """Loads nothing yet."""
         self._scorer, self._baseline = scorer, PixelsCosine()
         self._source = source
-        self._characters, self._drawings = {}, {}
+        self._characters, self._drawings, self._tasks = {}, {}, {}
 
     def evaluate(
         self,
@@ -360,9 +361,12 @@ class Evaluator:
         )
         split = protocol.fixed.get("split", split)
         characters = self._load(source, split)
-        with naming_split(split, source):
-            task = protocol.sample(characters, **options)
-        return source, split, task
+        key = protocol.name, source, split, tuple(sorted(options.items()))
+        if key not in self._tasks:
+            with naming_split(split, source):
+                task = protocol.sample(characters, **options)
+            self._tasks = {key: task}
+        return source, split, self._tasks[key]
 
     def _get_threshold(self, scorer, protocol, source, options):
         """The scorer's threshold, or one that is chosen now."""
