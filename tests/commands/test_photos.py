@@ -193,7 +193,10 @@ def test_the_other_kind_is_refused_in_a_line(trained, photos, glyphs_dir):
         ),
         (
             "train",
-            (f"--init={trained / 'model.keras'}", "--image_size=16"),
+            (
+                *(f"--init={trained / 'model.keras'}", "--image_size=16"),
+                "--dataset=glyphs/tiny",
+            ),
             ("sees photos", "give --image_kind=photo"),
         ),
         ("train", ("--effects=light",), ("--effects=light has no effect",)),

@@ -4,7 +4,11 @@ from conftest import make_characters
 from drawing import assert_names, draw, save
 
 from koch_siamese.data import image_folder
-from koch_siamese.data.image_folder import load_folder, split_characters
+from koch_siamese.data.image_folder import (
+    load_folder,
+    split_characters,
+    split_groups,
+)
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 
@@ -160,3 +164,51 @@ def test_folder_is_read_once_for_all_splits(tmp_path, monkeypatch):
     # Another source sees what has been added.
     save(draw(), tmp_path / "j" / "3.png")
     assert len(DataSource("folder", data_dir=str(tmp_path)).load("all")) == 21
+
+
+def test_whole_groups_train_validate_and_test():
+    characters = make_characters((3, 2, 4, 2, 2, 3))
+    no_names = {"training": (), "validation": (), "test": ()}
+
+    def split(**names):
+        parts = no_names | names
+        return {
+            part: sorted(
+                characters.alphabet_names[alphabet]
+                for alphabet in set(
+                    split_groups(characters, part, parts).alphabet
+                )
+            )
+            for part in parts
+        }
+
+    # Without names: all of them, each in one part.
+    parts = split()
+    names = [name for part in parts.values() for name in part]
+    assert sorted(names) == list(characters.alphabet_names)
+    assert parts == split()
+    # Those that are not named train, or else test.
+    assert split(validation=("a1",), test=("a4", "a2")) == {
+        "training": ["a0", "a3", "a5"],
+        "validation": ["a1"],
+        "test": ["a2", "a4"],
+    }
+    assert split(training=("a3", "a0"), validation=("a1",)) == {
+        "training": ["a0", "a3"],
+        "validation": ["a1"],
+        "test": ["a2", "a4", "a5"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"test": ("b",)}, "no group 'b': expected some of 'a0', 'a1', 'a2'"),
+        ({"test": ("a0",), "validation": ("a0",)}, "'a0' is named twice"),
+        ({"validation": ("a0",)}, "No group is left for the test split"),
+    ],
+)
+def test_groups_that_do_not_suffice_are_told(characters, names, message):
+    parts = {"training": (), "validation": (), "test": ()} | names
+    with pytest.raises(InputError, match=message):
+        split_groups(characters, "test", parts)
