@@ -51,7 +51,8 @@ def _draw_features(rng):
 
 def _draw_face(pen, features, middle, look, smile):
     def box(x, y, width, height):
-        center, half = middle + (x, y), np.array([width, height]) / 2
+        center = np.add(middle, (x, y))
+        half = np.array([width, height]) / 2
         return tuple(np.r_[center - half, center + half])
 
     head = box(0, 0, features["width"], features["height"])
