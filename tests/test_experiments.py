@@ -26,13 +26,14 @@ ABLATIONS = {
     "ablation_no_turns": {"quarter_turns"},
     "ablation_one_view": {"views"},
     "ablation_turned_views": {"turned_views"},
+    "emoji_grey": set(),  # other images
     "emoji_no_new_classes": {"character_distortion", "character_effects"},
     "proxy_found_one_rate": {"layer_learning_rates", "relative_updates"},
     "proxy_found_slow_ramp": {"momentum_ramp_steps"},
     "proxy_found_small_dense_l2": {"layer_l2"},
     "proxy_found_uniform": {"initial_values", "layer_stddevs"},
 }
-ABLATED = re.compile("(ablation|proxy_found|emoji(?=_no))_.+")
+ABLATED = re.compile("(ablation|proxy_found|emoji(?=_(grey|no_)))_.+")
 TRAINED = [path for path in FLAGFILES if not ABLATED.match(path.stem)]
 
 
