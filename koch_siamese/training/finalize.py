@@ -17,7 +17,7 @@ from koch_siamese.sampling.trials import Trials
 
 def finalize(
     run: Run, validation: Characters, trials: Trials, *, ways: int, seed: int
-):
+) -> keras.Model:
     """Stores thresholds with a run's best model, and draws its figures.
 
     Args:
@@ -26,6 +26,9 @@ def finalize(
         trials: one-shot trials over them, to be shown.
         ways: candidates at most when the query's character is absent.
         seed: decides pairs and trials.
+
+    Returns:
+        The model, as it is stored.
     """
     model = load_model(run.model)
     drawings = EmbeddedDrawings(SiameseScorer(model), validation.images)
@@ -52,6 +55,7 @@ def finalize(
         "thresholds",
         calibration.report | {"seed": seed, "model": str(run.model)},
     )
+    return model
 
 
 def draw_figures(

@@ -103,10 +103,10 @@ def train_and_evaluate(
         run.require_own(data_dir if settings.dataset == "folder" else None)
         with run.lock():
             run.claim(settings, flagfile)
-            _train_and_finalize(
+            model = _train_and_finalize(
                 settings, run, source, strategy, embedding, loss
             )
-            return _evaluate(settings, run, source)
+            return _evaluate(settings, run, source, model)
 
 
 def _name_objects(settings, embedding, loss):
@@ -156,15 +156,12 @@ def make_source(
     )
 
 
-def _evaluate(settings, run, source):
+def _evaluate(settings, run, source, model):
     """A result for each protocol, measured unless that has been done."""
-    evaluator, results = None, []
+    evaluator, results = Evaluator(SiameseScorer(model), source), []
     for protocol in settings.protocols:
         path = run.results / f"{protocol}.json"
         if not (path.exists() and _is_current(path, settings, run)):
-            if evaluator is None:
-                scorer = SiameseScorer(load_model(run.model))
-                evaluator = Evaluator(scorer, source)
             result = evaluator.evaluate(
                 protocol,
                 num_trials=settings.num_trials,
@@ -192,12 +189,11 @@ def _is_current(path, settings, run):
 
 
 def _train_and_finalize(settings, run, source, strategy, embedding, loss):
-    """All that comes before the evaluation, unless it has been done."""
+    """The final model, trained and with thresholds unless it has been."""
     if run.thresholds.exists():  # the last file that is written here
         _, state = load_state(settings, run, source)
         if is_finished(settings, state):
-            load_model(run.model)  # or it says what is broken
-            return
+            return load_model(run.model)  # or it says what is broken
     _check_protocols(settings, source)
     validation = make_validation(settings, source)
     train(
@@ -209,7 +205,7 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
         embedding=embedding,
         loss=loss,
     )
-    finalize(run, *validation, ways=settings.ways, seed=settings.seed)
+    return finalize(run, *validation, ways=settings.ways, seed=settings.seed)
 
 
 def make_validation(
