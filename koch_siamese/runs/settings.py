@@ -596,6 +596,13 @@ def _check_application(settings):
             f"{network} has one dense layer; got "
             f"--units={format_value(settings.units)}: give one number."
         )
+    is_frozen = settings.trainable_from != "all"
+    if is_frozen and settings.backbone_weights == "none":
+        raise InputError(
+            f"--trainable_from={settings.trainable_from} leaves layers at "
+            "their initial weights, which are random: give "
+            "--backbone_weights=imagenet or a file of weights."
+        )
 
 
 def keeps_features(settings: Settings) -> bool:
