@@ -33,9 +33,10 @@ from koch_siamese.runs.settings import (
     Settings,
     format_value,
     get_photo_size,
+    keeps_features,
 )
 from koch_siamese.sampling.trials import Trials
-from koch_siamese.training import builders, distribution
+from koch_siamese.training import builders, distribution, features
 from koch_siamese.training.checkpoints import (
     CheckpointCallback,
     is_finished,
@@ -263,13 +264,23 @@ def train(
         keras.utils.set_random_seed(settings.seed)
         training = load_training(settings, source)
         siamese, trainer = _build_or_load(
-            settings, checkpoint, training, strategy, embedding, loss
+            settings, run, checkpoint, training, strategy, embedding, loss
         )
         validation = validation or make_validation(settings, source)
+        kept = [None, None]
+        if keeps_features(settings):
+            kept = [
+                features.compute_features(siamese, characters.images)
+                for characters in (training, validation[0])
+            ]
         callback = CheckpointCallback(
-            run, state, settings, siamese, *validation
+            run, state, settings, siamese, *validation, kept=kept[1]
         )
-        _fit(settings, run, training, trainer, state, [callback, *callbacks])
+        _fit(
+            *(settings, run, training, trainer, state),
+            [callback, *callbacks],
+            kept=kept[0],
+        )
     figures.save_figure(
         charts.draw_learning_curves(state["history"]),
         run.figures / "learning_curves.png",
@@ -277,10 +288,10 @@ def train(
     return state
 
 
-def _fit(settings, run, training, trainer, state, callbacks):
+def _fit(settings, run, training, trainer, state, callbacks, kept):
     """Runs the epochs that are missing; `state` counts them."""
     batches = builders.make_batches(
-        settings, training, state["epoch"] * settings.steps_per_epoch
+        settings, training, state["epoch"] * settings.steps_per_epoch, kept
     )
     examples = builders.example_pairs(
         *next(builders.sample_batches(settings, training)),
@@ -336,7 +347,9 @@ def _check_protocols(settings, source):
                 )
 
 
-def _build_or_load(settings, checkpoint, training, strategy, network, loss):
+def _build_or_load(
+    settings, run, checkpoint, training, strategy, network, loss
+):
     """What validates and is stored, and its trainer, as of the last epoch."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         if network is None:
@@ -347,7 +360,14 @@ def _build_or_load(settings, checkpoint, training, strategy, network, loss):
                 f"Resuming after epoch {state['epoch']} of {settings.epochs}."
             )
             trainer = builders.load_trainer(path, training)
-            siamese = build_siamese(get_embedding(trainer), get_head(trainer))
+            if keeps_features(
+                settings
+            ):  # which never change: the best has them
+                siamese = features.join(load_model(run.model), trainer)
+            else:
+                siamese = build_siamese(
+                    get_embedding(trainer), get_head(trainer)
+                )
             _require_same_network(settings, siamese, network)
         else:
             siamese = builders.build_model(settings, network)
