@@ -18,6 +18,8 @@ CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
 class Source:
     """Loads the same characters whatever is asked, and counts."""
 
+    photo_size = 0
+
     def __init__(self):
         self.loaded = []
 
