@@ -1,6 +1,7 @@
 """Backbones: networks of keras.applications, and embeddings on top of them."""
 
 import inspect
+import warnings
 
 import keras
 from keras import layers
@@ -98,7 +99,8 @@ def _load_weights(backbone, name, file):
             "imagenet, none, or a Keras weights file."
         )
     try:
-        backbone.load_weights(path)
+        with warnings.catch_warnings(action="ignore"):  # the error says it
+            backbone.load_weights(path)
     except Exception as error:  # Keras and h5py have many, for other files
         raise InputError(
             f"--backbone_weights={file} has no weights of {name} "
