@@ -11,9 +11,10 @@ from keras import layers
 from PIL import Image
 
 from koch_siamese import InputError, Recognizer, Settings, train_and_evaluate
-from koch_siamese.models import backbones, own_network
+from koch_siamese.models import backbones, own_network, views
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import (
+    build_siamese,
     copy_siamese,
     get_embedding,
     get_filters,
@@ -363,6 +364,23 @@ def test_copies_in_bfloat16_have_the_same_weights(weights):
         get_embedding(copy)(photos), get_embedding(siamese)(photos), atol=0.02
     )
     assert get_head(copy).kernel is not get_head(siamese).kernel
+
+
+def test_backbone_is_found_behind_views_and_in_no_other_network(weights):
+    siamese = builders.build_model(make_settings(weights))
+    backbone = backbones.get_backbone(siamese)
+    viewed = views.add_views(siamese, np.float32([np.eye(2, 3)] * 2))
+    assert backbones.get_backbone(viewed) is backbone
+    plain = views.remove_views(viewed)
+    photos = np.full((2, SIZE, SIZE, 3), 100, np.uint8)
+    np.testing.assert_array_equal(
+        features.compute_features(plain, photos),
+        features.compute_features(siamese, photos),
+    )
+    inputs = keras.Input((SIZE, SIZE, 3))
+    own = keras.Model(inputs, backbone(inputs))
+    embedding = own_network.build_own_embedding(own, SIZE, channels=3)
+    assert backbones.get_backbone(build_siamese(embedding)) is None
 
 
 def test_mobile_net(tmp_path):
