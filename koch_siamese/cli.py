@@ -175,13 +175,14 @@ def import_own_network():
     """
     from koch_siamese.models.own_network import import_builder
     from koch_siamese.runs.directory import Run
-    from koch_siamese.runs.settings import GIVEN, is_own_network
+    from koch_siamese.runs.settings import APPLICATIONS, GIVEN, is_own_network
 
     run = flags.FLAGS.workdir and Run(flags.FLAGS.workdir)
     if not run or not run.flags.is_file():
         return
     network = run.read_settings().network
-    if is_own_network(network) and not network.startswith(GIVEN):
+    has_module = not network.startswith((GIVEN, APPLICATIONS))
+    if is_own_network(network) and has_module:
         import_builder(network)
 
 

@@ -1,6 +1,7 @@
 """Backbones: networks of keras.applications, and embeddings on top of them."""
 
 import inspect
+import warnings
 
 import keras
 from keras import layers
@@ -98,7 +99,8 @@ def _load_weights(backbone, name, file):
             "imagenet, none, or a Keras weights file."
         )
     try:
-        backbone.load_weights(path)
+        with warnings.catch_warnings(action="ignore"):  # the error says it
+            backbone.load_weights(path)
     except Exception as error:  # Keras and h5py have many, for other files
         raise InputError(
             f"--backbone_weights={file} has no weights of {name} "
@@ -152,22 +154,25 @@ def build_backbone_embedding(
 
 def get_backbone(siamese: keras.Model) -> keras.Model | None:
     """The backbone of a siamese or training model, if it has one."""
-    return _find(get_embedding(siamese), BACKBONE)
+    parts = _find_parts(get_embedding(siamese))
+    return parts and parts[BACKBONE]
 
 
 def get_projection(siamese: keras.Model) -> keras.Model:
-    """What follows the backbone of a siamese or training model."""
-    return _find(get_embedding(siamese), PROJECTION)
+    """What follows the backbone of a siamese model that has one."""
+    return _find_parts(get_embedding(siamese))[PROJECTION]
 
 
-def _find(model, name):
-    """A model by its name, in a model or in one within it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found = layer if layer.name == name else _find(layer, name)
-            if found is not None:
-                return found
-    return None
+def _find_parts(model):
+    """The layers of `build_backbone_embedding` by name; None without them.
+
+    With views they are in a model within the embedding.
+    """
+    parts = {layer.name: layer for layer in model.layers}
+    if parts.keys() >= {RGB, BACKBONE, PROJECTION}:
+        return parts
+    models = (x for x in model.layers if isinstance(x, keras.Model))
+    return next(filter(None, map(_find_parts, models)), None)
 
 
 def set_trainable(backbone: keras.Model, start: str):

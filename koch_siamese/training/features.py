@@ -10,12 +10,14 @@ from keras import ops
 
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.backbones import (
+    PROJECTION,
     build_backbone_embedding,
     get_backbone,
     get_projection,
 )
 from koch_siamese.models.siamese import (
     build_siamese,
+    get_embedding,
     get_head,
     get_image_size,
 )
@@ -86,7 +88,8 @@ def join(siamese: keras.Model, trainer: keras.Model) -> keras.Model:
         siamese: a model with the backbone, such as of the best epoch.
         trainer: of `build_feature_model`, whose layers are shared.
     """
+    projection = get_embedding(trainer).get_layer(PROJECTION)
     embedding = build_backbone_embedding(
-        get_backbone(siamese), get_projection(trainer), get_image_size(siamese)
+        get_backbone(siamese), projection, get_image_size(siamese)
     )
     return build_siamese(embedding, get_head(trainer))
