@@ -297,7 +297,8 @@ def read_metadata(folder):
         else:
             import onnx
 
-            texts = {"version", "images", "dataset", "model_card"}
+            texts = {"version", "images", "image_kind", "dataset"}
+            texts |= {"model_card"}
             yield {
                 x.key: x.value if x.key in texts else json.loads(x.value)
                 for x in onnx.load(path).metadata_props
