@@ -96,7 +96,8 @@ def compile_with_xla(function: Callable) -> Callable:
 
     On a CPU a step is faster uncompiled, as its convolutions are, but not what
     passes over large tensors. With JAX, `fit` compiles the whole step. All
-    layers share one compiled function.
+    layers share one compiled function, of which TensorFlow traces the calls
+    alone: to convert its branches and loops would take seconds.
     """
     import keras
 
@@ -104,4 +105,4 @@ def compile_with_xla(function: Callable) -> Callable:
         return function
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=True)
+    return tf.function(function, jit_compile=True, autograph=False)

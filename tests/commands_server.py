@@ -7,6 +7,7 @@ operation and started no thread, neither of which would survive a fork.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -118,6 +119,7 @@ def end(code):
 def serve():
     """Answers each request, a line of JSON, with the exit code of its fork."""
     import_packages()
+    gc.freeze()  # stays as it is, which spares each fork a copy
     for line in sys.stdin:
         with warnings.catch_warnings():
             # JAX, which TensorFlow imports, warns of threads it may have.

@@ -1,6 +1,7 @@
 """What several test modules need: small characters, glyphs, real Omniglot."""
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -45,6 +46,11 @@ def pytest_collection_modifyitems(items):
     folder = Path(__file__).parent
     places = {folder / f"{name}.py": i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector what is imported, and stays."""
+    gc.freeze()
 
 
 def call(command, *arguments, cwd=None):

@@ -44,6 +44,25 @@ def test_ways_to_fit_agree(shape):
     assert np.abs(products[0, ..., 0] - pillow).max() <= 1.01  # rounds twice
 
 
+@pytest.mark.parametrize("shape", [(40, 40), (30, 60)])
+def test_channels_are_fitted_alike(shape):
+    rng = np.random.default_rng(0)
+    image = rng.integers(256, size=(*shape, 3), dtype=np.uint8)
+    ink = 1.0 - image[np.newaxis].astype("float32") / WHITE
+    constant = tf.constant(image)
+    for fit in (
+        lambda i: fit_to_square(image[..., i], 16),
+        lambda i: fit_ink_to_square(ink[..., i], 16)[0],
+        lambda i: fit_by_products(constant[tf.newaxis, ..., i], 16)[0],
+        lambda i: fit_in_pipeline(constant[..., i], 16, 255.0),
+    ):
+        whole = np.array(fit(slice(None)))
+        assert whole.shape == (16, 16, 3)
+        for channel in range(3):
+            one = np.array(fit(slice(channel, channel + 1)))
+            np.testing.assert_allclose(whole[..., [channel]], one, atol=1e-6)
+
+
 def test_pipelines_fit_a_square_alike_and_pad_with_the_corner():
     rng = np.random.default_rng(0)
     image = rng.integers(256, size=(40, 40, 1), dtype=np.uint8)

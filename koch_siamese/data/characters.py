@@ -196,6 +196,7 @@ def read_examples(builder, split: str) -> dict[str, np.ndarray]:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    @tf.autograph.experimental.do_not_convert
     def decode(example):
         grey = tf.io.decode_png(example["image"], channels=1)
         return example | {"image": grey}

@@ -6,6 +6,7 @@ NumPy only: what embeds and scores is a `Scorer`.
 import math
 import time
 import typing
+from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
@@ -81,7 +82,7 @@ class EmbeddedDrawings:
         first, second = self._row[first], self._row[second]
         scores = np.empty(len(first))
         num = max(1, NUMBERS_AT_ONCE // self._embeddings[0].size)
-        for chunk in _chunks(len(first), num, "Scoring pairs"):
+        for chunk in iterate_chunks(len(first), num, "Scoring pairs"):
             scores[chunk] = self.scorer.score(
                 self._embeddings[first[chunk]], self._embeddings[second[chunk]]
             )
@@ -106,12 +107,14 @@ class EmbeddedDrawings:
         self._row[missing] = num_before + np.arange(len(missing))
         parts += [
             self.scorer.embed(take(self._images, missing[chunk]))
-            for chunk in _chunks(len(missing), DRAWINGS_AT_ONCE, "Embedding")
+            for chunk in iterate_chunks(
+                len(missing), DRAWINGS_AT_ONCE, "Embedding"
+            )
         ]
         self._embeddings = np.concatenate(parts)
 
 
-def _chunks(num, size, description):
+def iterate_chunks(num: int, size: int, description: str) -> Iterator[slice]:
     """Yields slices of `size` up to `num`; shows a bar if they take long."""
     with tqdm(
         total=num,

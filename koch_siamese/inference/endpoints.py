@@ -43,6 +43,11 @@ class Endpoints:
         self._head = get_head(model)
         self._channels = get_channels(model)
         self._thresholds = get_thresholds(model)
+        # A function of its own, which is traced and stored once for all
+        # signatures.
+        self._embed = tf.function(
+            self._compute_embedding, self.signature("embed"), autograph=False
+        )
 
     def signature(self, name: str) -> list[tf.TensorSpec]:
         """The specifications of an endpoint's arguments."""
@@ -98,7 +103,7 @@ class Endpoints:
             fn_output_signature=tf.TensorSpec((None,), tf.float32),
         )
 
-    def _embed(self, images):
+    def _compute_embedding(self, images):
         return self._embedding(images, training=False)
 
     def _predict(self, score):
@@ -126,9 +131,11 @@ class PortableEndpoints(Endpoints):
         super().__init__(model)
         self._image_size = get_image_size(model)
 
-    def _embed(self, images):
+    def _compute_embedding(self, images):
         # Preprocessing leaves images of the right size as they are.
-        return super()._embed(fit_by_products(images, self._image_size))
+        return super()._compute_embedding(
+            fit_by_products(images, self._image_size)
+        )
 
     def _score(self, queries, supports):
         return self._head(queries[:, tf.newaxis], supports[tf.newaxis])

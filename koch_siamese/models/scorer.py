@@ -1,5 +1,7 @@
 """Scores drawings by the logits of a siamese model."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -36,12 +38,17 @@ class SiameseScorer:
         """Embeds uint8 images, see `Characters`, as `[num, dim]`."""
         # Not `predict`, which reads by tf.data: its tuner, for which an end
         # has to wait, made some calls take twice their time.
-        size = self._batch_size
+        num = len(images)
+        # Batches of one size, for which it is compiled once: the last image
+        # fills the last of them.
+        size = math.ceil(num / math.ceil(num / self._batch_size))
         embeddings = [
-            self._embedding.predict_on_batch(images[start : start + size])
-            for start in range(0, len(images), size)
+            self._embedding.predict_on_batch(
+                images.take(range(start, start + size), axis=0, mode="clip")
+            )
+            for start in range(0, num, size)
         ]
-        return np.concatenate(embeddings)
+        return np.concatenate(embeddings)[:num]
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""

@@ -43,10 +43,20 @@ NETWORKS = ("fast", "paper", "dense")
 # is a hash; see `training.loop.train_and_evaluate`.
 GIVEN = "given:"
 
+# Begins the value of `--network` that names a network of Keras.
+APPLICATIONS = "keras.applications:"
+
+MIN_APPLICATION_SIZE = 32  # pixels, of all that there are
+
 
 def is_own_network(network: str) -> bool:
     """Whether `--network` is one that the user has built."""
     return ":" in network
+
+
+def is_application(network: str) -> bool:
+    """Whether `--network` is one of keras.applications."""
+    return network.startswith(APPLICATIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +124,10 @@ class NetworkSettings:
     network: str = setting(
         "fast",
         "The embedding: blocks for small images, the paper's convolutions and "
-        "dense layer, or dense layers alone; or a network of your own, as "
-        "MODULE:FUNCTION, whose function takes Settings and returns a Keras "
-        "model.",
+        "dense layer, or dense layers alone; a backbone for photos, as "
+        "keras.applications:NAME, such as MobileNetV3Small, and a dense layer; "
+        "or a network of your own, as MODULE:FUNCTION, whose function takes "
+        "Settings and returns a Keras model.",
         choices=NETWORKS,
     )
     image_size: int = setting(
@@ -142,7 +153,7 @@ class NetworkSettings:
     units: tuple[int, ...] = setting(
         (),
         "Units of each dense layer. Default: 4096 of paper, 1024,1024 of "
-        "dense.",
+        "dense, 256 of keras.applications, which has one.",
         low=1,
         high=65536,
     )
@@ -173,6 +184,19 @@ class NetworkSettings:
         "the others.",
         low=0.0,
         high=100.0,
+    )
+    backbone_weights: str = setting(
+        "none",
+        "keras.applications: initial weights of the backbone. none: random; "
+        "imagenet: Keras downloads them; or a Keras weights file of that "
+        "network.",
+    )
+    trainable_from: str = setting(
+        "all",
+        "keras.applications: what trains of the backbone, all or none, or the "
+        "layers from the one of this name on; the dense layer always does. "
+        "With none, and images that are not distorted, its features are "
+        "computed only once.",
     )
     ink_value: int = setting(
         1,
@@ -408,6 +432,9 @@ class RunSettings:
     )
 
 
+# Settings of backbones.
+BACKBONE = ("backbone_weights", "trainable_from")
+
 # Settings of initial weights, of networks that have the paper's.
 INITIAL_VALUES = ("initial_values", "layer_stddevs")
 
@@ -528,11 +555,25 @@ def _check_network(settings):
         unused += ("depth",)
     if settings.network not in ("paper", "dense"):
         unused += INITIAL_VALUES
+    if is_application(settings.network):
+        unused = ("filters", "kernel_sizes", "batch_norm", "depth")
+        unused += ("ink_value", *INITIAL_VALUES)
+    else:
+        unused += BACKBONE
     if settings.init:
         other = "--init"
         unused = ("network", "filters", "kernel_sizes", "units", "depth")
         unused += ("batch_norm", "ink_value", *INITIAL_VALUES)
+        unused += ("backbone_weights",)
     _require_defaults(settings, unused, other)
+    if is_application(settings.network):
+        _check_application(settings)
+    if keeps_features(settings):
+        _require_defaults(
+            settings,
+            ("precision",),
+            f"--trainable_from=none and --distortion={settings.distortion}",
+        )
     if settings.batch_norm:
         _require_defaults(settings, INITIAL_VALUES, "--batch_norm")
     if settings.initial_values != "koch":
@@ -544,6 +585,49 @@ def _check_network(settings):
             f"--precision={settings.precision} concerns convolutions, and "
             "--network=dense has none: remove it."
         )
+
+
+def _check_application(settings):
+    """Refuses what networks of keras.applications cannot see or end in."""
+    network = f"--network={settings.network}"
+    if settings.image_kind != "photo":
+        raise InputError(
+            f"{network} sees colors; got --image_kind={settings.image_kind}: "
+            "give --image_kind=photo."
+        )
+    if settings.image_size < MIN_APPLICATION_SIZE:
+        raise InputError(
+            f"{network} sees images of at least {MIN_APPLICATION_SIZE} pixels; "
+            f"got --image_size={settings.image_size}."
+        )
+    if len(settings.units) > 1:
+        raise InputError(
+            f"{network} has one dense layer; got "
+            f"--units={format_value(settings.units)}: give one number."
+        )
+    is_frozen = settings.trainable_from != "all"
+    if is_frozen and settings.backbone_weights == "none":
+        raise InputError(
+            f"--trainable_from={settings.trainable_from} leaves layers at "
+            "their initial weights, which are random: give "
+            "--backbone_weights=imagenet or a file of weights."
+        )
+
+
+def keeps_features(settings: Settings) -> bool:
+    """Whether what a frozen backbone makes of each image is computed once.
+
+    It is where nothing before the dense layer changes from step to step, and
+    one device trains, a step at a time.
+    """
+    unchanged = ("distortion", "character_distortion")
+    unchanged += ("effects", "character_effects")
+    return (
+        settings.trainable_from == "none"
+        and all(getattr(settings, name) == "none" for name in unchanged)
+        and settings.distribute == "none"
+        and settings.steps_per_call == 1
+    )
 
 
 def _check_batches(settings):
@@ -589,6 +673,12 @@ def _check_optimizer(settings):
             f"--optimizer=layerwise_sgd has rates for the paper's layers, and "
             f"--network={settings.network} has others: use --optimizer=adam or "
             "muon."
+        )
+    if settings.trainable_from != "all":
+        raise InputError(
+            f"--trainable_from={settings.trainable_from} cannot be used with "
+            "--optimizer=layerwise_sgd, whose rates are those of the paper's "
+            "layers: use --optimizer=adam or muon."
         )
     if settings.batch_norm:
         raise InputError(

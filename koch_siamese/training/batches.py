@@ -262,6 +262,10 @@ def make_dataset(
     example = sample_step(0)
     dtypes = tf.nest.map_structure(lambda x: tf.as_dtype(x.dtype), example)
 
+    # Without branches or loops to convert, which would take half a second.
+    plain = tf.autograph.experimental.do_not_convert
+
+    @plain
     def make_batch(step):
         arrays = tf.numpy_function(
             lambda x: tf.nest.flatten(sample_step(x)),
@@ -285,7 +289,7 @@ def make_dataset(
     # What is made of a dataset holds it, as does an iterator.
     steps.images = holder
     batches = steps.map(make_batch, num_parallel_calls=2)
-    return batches.with_options(options).map(name)
+    return batches.with_options(options).map(plain(name))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,7 +12,13 @@ from koch_siamese.backend import has_accelerator
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
 from koch_siamese.images import CHANNELS, WHITE
-from koch_siamese.models import embeddings, loading, own_network, views
+from koch_siamese.models import (
+    backbones,
+    embeddings,
+    loading,
+    own_network,
+    views,
+)
 from koch_siamese.models.heads import EuclideanDistance, WeightedL1
 from koch_siamese.models.layers import KOCH_DENSE_STDDEV
 from koch_siamese.models.photo_effects import PhotoEffects, change_photos
@@ -30,10 +36,17 @@ from koch_siamese.models.siamese import (
     set_dataset,
 )
 from koch_siamese.models.warp import AffineWarp, Fill, warp
-from koch_siamese.runs.settings import GIVEN, Settings, is_own_network
+from koch_siamese.runs.settings import (
+    APPLICATIONS,
+    GIVEN,
+    Settings,
+    is_application,
+    is_own_network,
+    keeps_features,
+)
 from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.sampling.effects import EFFECTS
-from koch_siamese.training import batches, chunks, losses
+from koch_siamese.training import batches, chunks, features, losses
 from koch_siamese.training.optimizers import (
     ConvolutionMuon,
     LayerwiseSGD,
@@ -43,11 +56,23 @@ from koch_siamese.training.optimizers import (
 NUM_MEASURED_PAIRS = 1024  # of which relative updates are measured
 
 
-def make_batches(settings: Settings, training: Characters, first_step: int = 0):
+def make_batches(
+    settings: Settings,
+    training: Characters,
+    first_step: int = 0,
+    kept: np.ndarray | None = None,
+):
     """The batches of a training, an endless stream.
 
     Groups are smaller than asked for where there are not as many characters,
     or drawings of each.
+
+    Args:
+        settings: of the training.
+        training: the characters to train on.
+        first_step: the step to begin with.
+        kept: the features of their images, if those are kept; see
+            `features.compute_features`.
 
     Returns:
         A tf.data.Dataset; with several steps per call, a generator of chunks,
@@ -59,9 +84,10 @@ def make_batches(settings: Settings, training: Characters, first_step: int = 0):
         return chunks.make_chunks(
             sampler, name, first_step, settings.steps_per_call
         )
-    return batches.make_dataset(
-        training.images, sampler, name, first_step
-    ).prefetch(4)
+    images = training.images
+    if kept is not None:
+        images, sampler = kept, features.without_distortion(sampler)
+    return batches.make_dataset(images, sampler, name, first_step).prefetch(4)
 
 
 NAMES = {"pairs": batches.name_pairs, "groups": batches.name_groups}
@@ -131,9 +157,25 @@ def build_model(
         embedding = _build_embedding(settings, network)
         head = _build_head(settings, embedding)
         siamese = build_siamese(embedding, head)
-        if _computes_plainly(settings):
-            return siamese
-    return copy_siamese(siamese, settings.precision, _is_spectral(settings))
+    if settings.init or not _computes_plainly(settings):
+        siamese = copy_siamese(
+            siamese, settings.precision, _is_spectral(settings)
+        )
+    _freeze(settings, siamese)
+    return siamese
+
+
+def _freeze(settings, siamese):
+    """Freezes what is not to be trained of a backbone."""
+    backbone = backbones.get_backbone(siamese)
+    if backbone is not None:
+        backbones.set_trainable(backbone, settings.trainable_from)
+    elif settings.trainable_from != "all":
+        raise InputError(
+            f"--trainable_from={settings.trainable_from} has no effect with "
+            f"--init={settings.init}, which has no network of "
+            "keras.applications: remove it."
+        )
 
 
 def _is_spectral(settings):
@@ -166,7 +208,7 @@ def get_layer_sizes(
 
 def build_own_network(settings: Settings) -> keras.Model | None:
     """Builds the network of the user's own that the settings name, if any."""
-    if not is_own_network(settings.network):
+    if not is_own_network(settings.network) or is_application(settings.network):
         return None
     if settings.network.startswith(GIVEN):
         raise InputError(
@@ -182,6 +224,8 @@ def _build_embedding(settings, network):
         return own_network.build_own_embedding(
             network, settings.image_size, settings.ink_value, channels
         )
+    if is_application(settings.network):
+        return _build_application(settings)
     sizes = get_layer_sizes(settings)
     if settings.network == "fast":
         return embeddings.build_fast_embedding(
@@ -199,6 +243,20 @@ def _build_embedding(settings, network):
         stddevs=_get_stddevs(settings),
         ink_value=settings.ink_value,
         channels=channels,
+    )
+
+
+def _build_application(settings):
+    """The embedding of a network of keras.applications."""
+    backbone = backbones.build_backbone(
+        settings.network.removeprefix(APPLICATIONS),
+        settings.image_size,
+        settings.backbone_weights,
+    )
+    (units,) = settings.units or (backbones.PROJECTION_UNITS,)
+    projection = backbones.build_projection(backbone.output.shape[-1], units)
+    return backbones.build_backbone_embedding(
+        backbone, projection, settings.image_size
     )
 
 
@@ -308,6 +366,8 @@ def load_trainer(path: Path, training: Characters) -> keras.Model:
 
 
 def _build_uncompiled_trainer(settings, siamese, drawings=None):
+    if keeps_features(settings):
+        return features.build_feature_model(siamese, settings.sampling)
     build = {"pairs": build_pair_model, "groups": build_group_model}
     return build[settings.sampling](
         siamese,

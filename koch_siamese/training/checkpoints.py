@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
@@ -139,6 +140,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         siamese: the model to validate, of `builders.build_evaluation_model`.
         validation: characters that take no part in training.
         trials: one-shot trials over them.
+        kept: the features of their images, if the training is of features; see
+            `features.compute_features`.
     """
 
     def __init__(
@@ -149,6 +152,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         siamese: keras.Model,
         validation: Characters,
         trials: Trials,
+        kept: np.ndarray | None = None,
     ):
         """Keeps what each epoch's end needs."""
         super().__init__()
@@ -156,6 +160,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._siamese = siamese
         self._final = builders.build_final_model(settings, siamese)
         self._validation, self._trials = validation, trials
+        self._kept = kept
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the epoch's clock."""
@@ -189,9 +194,10 @@ class CheckpointCallback(keras.callbacks.Callback):
         builders.update_evaluation_model(self._settings, self.model, siamese)
         if self._final is not siamese:
             views.update_head(self._final, siamese)
-        drawings = EmbeddedDrawings(
-            SiameseScorer(self._final), self._validation.images
-        )
+        model, images = self._final, self._validation.images
+        if self._kept is not None:
+            model, images = self.model, self._kept
+        drawings = EmbeddedDrawings(SiameseScorer(model), images)
         try:
             return evaluate_trials(drawings, self._trials)["accuracy"]
         except NanScoreError as error:  # of the epoch's last update

@@ -23,7 +23,7 @@ def finalize(
     ways: int,
     seed: int,
     closed_set: bool = False,
-):
+) -> keras.Model:
     """Stores thresholds with a run's best model, and draws its figures.
 
     Args:
@@ -33,6 +33,9 @@ def finalize(
         ways: candidates at most when the query's character is absent.
         seed: decides pairs and trials.
         closed_set: whether their characters did take part, in other drawings.
+
+    Returns:
+        The model, as it is stored.
     """
     model = load_model(run.model)
     drawings = EmbeddedDrawings(SiameseScorer(model), validation.images)
@@ -60,6 +63,7 @@ def finalize(
         calibration.report
         | {"seed": seed, "model": str(run.model), "closed_set": closed_set},
     )
+    return model
 
 
 def draw_figures(

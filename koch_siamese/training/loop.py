@@ -37,9 +37,10 @@ from koch_siamese.runs.settings import (
     Settings,
     format_value,
     get_photo_size,
+    keeps_features,
 )
 from koch_siamese.sampling.trials import Trials
-from koch_siamese.training import builders, distribution
+from koch_siamese.training import builders, distribution, features
 from koch_siamese.training.checkpoints import (
     CheckpointCallback,
     is_finished,
@@ -114,10 +115,10 @@ def train_and_evaluate(
         run.require_own(data_dir if settings.dataset == "folder" else None)
         with run.lock():
             run.claim(settings, flagfile)
-            _train_and_finalize(
+            model = _train_and_finalize(
                 settings, run, source, strategy, embedding, loss
             )
-            return _evaluate(settings, run, source)
+            return _evaluate(settings, run, source, model)
 
 
 def _name_objects(settings, embedding, loss):
@@ -194,15 +195,12 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
     return dataclasses.replace(settings, ways=ways)
 
 
-def _evaluate(settings, run, source):
+def _evaluate(settings, run, source, model):
     """A result for each protocol, measured unless that has been done."""
-    evaluator, results = None, []
+    evaluator, results = Evaluator(SiameseScorer(model), source), []
     for protocol in settings.protocols:
         path = run.results / f"{protocol}.json"
         if not (path.exists() and _is_current(path, settings, run)):
-            if evaluator is None:
-                scorer = SiameseScorer(load_model(run.model))
-                evaluator = Evaluator(scorer, source)
             result = evaluator.evaluate(
                 protocol,
                 num_trials=settings.num_trials,
@@ -230,12 +228,11 @@ def _is_current(path, settings, run):
 
 
 def _train_and_finalize(settings, run, source, strategy, embedding, loss):
-    """All that comes before the evaluation, unless it has been done."""
+    """The final model, trained and with thresholds unless it has been."""
     if run.thresholds.exists():  # the last file that is written here
         _, state = load_state(settings, run, source)
         if is_finished(settings, state):
-            load_model(run.model)  # or it says what is broken
-            return
+            return load_model(run.model)  # or it says what is broken
     _check_protocols(settings, source)
     is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
     if is_closed["test"]:
@@ -257,7 +254,7 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
         embedding=embedding,
         loss=loss,
     )
-    finalize(
+    return finalize(
         run,
         *validation,
         ways=settings.ways,
@@ -321,13 +318,23 @@ def train(
         keras.utils.set_random_seed(settings.seed)
         training = load_training(settings, source)
         siamese, trainer = _build_or_load(
-            settings, checkpoint, training, strategy, embedding, loss
+            settings, run, checkpoint, training, strategy, embedding, loss
         )
         validation = validation or make_validation(settings, source)
+        kept = [None, None]
+        if keeps_features(settings):
+            kept = [
+                features.compute_features(siamese, characters.images)
+                for characters in (training, validation[0])
+            ]
         callback = CheckpointCallback(
-            run, state, settings, siamese, *validation
+            run, state, settings, siamese, *validation, kept=kept[1]
         )
-        _fit(settings, run, training, trainer, state, [callback, *callbacks])
+        _fit(
+            *(settings, run, training, trainer, state),
+            [callback, *callbacks],
+            kept=kept[0],
+        )
     figures.save_figure(
         charts.draw_learning_curves(state["history"]),
         run.figures / "learning_curves.png",
@@ -335,10 +342,10 @@ def train(
     return state
 
 
-def _fit(settings, run, training, trainer, state, callbacks):
+def _fit(settings, run, training, trainer, state, callbacks, kept):
     """Runs the epochs that are missing; `state` counts them."""
     batches = builders.make_batches(
-        settings, training, state["epoch"] * settings.steps_per_epoch
+        settings, training, state["epoch"] * settings.steps_per_epoch, kept
     )
     examples = builders.example_pairs(
         *next(builders.sample_batches(settings, training)),
@@ -394,7 +401,9 @@ def _check_protocols(settings, source):
                 )
 
 
-def _build_or_load(settings, checkpoint, training, strategy, network, loss):
+def _build_or_load(
+    settings, run, checkpoint, training, strategy, network, loss
+):
     """What validates and is stored, and its trainer, as of the last epoch."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         if network is None:
@@ -405,7 +414,14 @@ def _build_or_load(settings, checkpoint, training, strategy, network, loss):
                 f"Resuming after epoch {state['epoch']} of {settings.epochs}."
             )
             trainer = builders.load_trainer(path, training)
-            siamese = build_siamese(get_embedding(trainer), get_head(trainer))
+            if keeps_features(
+                settings
+            ):  # which never change: the best has them
+                siamese = features.join(load_model(run.model), trainer)
+            else:
+                siamese = build_siamese(
+                    get_embedding(trainer), get_head(trainer)
+                )
             _require_same_network(settings, siamese, network)
         else:
             siamese = builders.build_model(settings, network)

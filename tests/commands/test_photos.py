@@ -5,9 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import TINY_MODEL, assert_one_line, call
+from conftest import REPOSITORY, TINY_MODEL, assert_one_line, call
 from PIL import Image
 
+from experiments.portraits import write_portraits
 from koch_siamese import InputError, Recognizer, read_photo
 from koch_siamese.models.loading import load_model
 
@@ -193,7 +194,10 @@ def test_the_other_kind_is_refused_in_a_line(trained, photos, glyphs_dir):
         ),
         (
             "train",
-            (f"--init={trained / 'model.keras'}", "--image_size=16"),
+            (
+                *(f"--init={trained / 'model.keras'}", "--image_size=16"),
+                "--dataset=glyphs/tiny",
+            ),
             ("sees photos", "give --image_kind=photo"),
         ),
         ("train", ("--effects=light",), ("--effects=light has no effect",)),
@@ -236,3 +240,32 @@ def test_groups_that_cannot_be_are_refused_in_a_line(photos, tmp_path):
             f"--workdir={tmp_path / 'run'}",
         )
         assert_one_line(answer, *parts)
+
+
+def test_faces_are_verified_with_true_accept_rates(tmp_path):
+    write_portraits(tmp_path / "people", num_people=15)
+    with Image.open(tmp_path / "people/s15/10.pgm") as portrait:
+        assert (portrait.size, portrait.mode) == ((92, 112), "L")
+    run = tmp_path / "run"
+    data = f"--data_dir={tmp_path / 'people'}"
+    answer = call(
+        "train",
+        f"--flagfile={REPOSITORY / 'experiments/faces.flags'}",
+        *(f"--workdir={run}", data, "--image_size=16", "--filters=8,16"),
+        *("--depth=1", "--views=1", "--steps_per_epoch=10", "--epochs=1"),
+        *("--group_characters=8", "--ways=3", "--num_trials=100"),
+        "--validation_trials=50",
+    )
+    assert answer.returncode == 0, answer.stderr
+    answer = call(
+        "evaluate",
+        *(f"--workdir={run}", data, "--protocol=verification"),
+        "--num_trials=2000",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "true accept rate at 1% false accepts" in answer.stdout
+    result = json.loads(
+        (run / "results/verification_2000trials.json").read_text()
+    )
+    assert 0 <= result["tar_at_far"]["0.01"]["tar"] <= 1
+    assert result["image_kind"] == "photo"

@@ -12,6 +12,7 @@ from koch_siamese.data.image_files import (
     SkippedFilesWarning,
     list_images,
     read_drawing,
+    read_photo,
 )
 from koch_siamese.errors import InputError
 
@@ -379,3 +380,57 @@ def test_images_are_listed_by_name_without_hidden_files(tmp_path):
         with pytest.raises(InputError) as error:
             list_images(path)
         assert_names(error, "expected")
+
+
+def test_photo_keeps_its_colors_and_its_aspect_on_white(tmp_path):
+    image = Image.new("RGB", (40, 20), "red")
+    image.paste("black", (0, 0, 20, 20))
+    photo = read_photo(save(image, tmp_path / "a.png"), 40)
+    assert photo.dtype == np.uint8
+    expected = np.full((40, 40, 3), 255)
+    expected[10:30] = [255, 0, 0]
+    expected[10:30, :20] = 0
+    np.testing.assert_array_equal(photo, expected)
+    small = read_photo(image, 20)
+    np.testing.assert_array_equal(
+        small[[0, 10, 10], [10, 3, 16]], [3 * [255], 3 * [0], [255, 0, 0]]
+    )
+
+
+def test_blank_and_black_photos_are_photos():
+    for color in ("white", "black", "blue"):
+        image = Image.new("RGB", (30, 30), color)
+        expected = np.broadcast_to(np.asarray(image)[0, 0], (8, 8, 3))
+        np.testing.assert_array_equal(read_photo(image, 8), expected)
+
+
+def test_photos_of_every_mode_are_rgb(tmp_path):
+    grey = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (30, 1))
+    colors = Image.fromarray(np.repeat(grey[..., np.newaxis], 3, axis=2))
+    expected = read_photo(colors, 30)
+    np.testing.assert_array_equal(expected[..., 1], grey)
+    clear = Image.fromarray(grey).convert("LA")
+    for image in (
+        Image.fromarray(grey),
+        Image.fromarray(grey.astype(np.uint16) * 257),
+        colors.convert("RGBA"),
+        clear,
+        grey,
+        grey[..., np.newaxis],
+        np.asarray(colors),
+    ):
+        np.testing.assert_allclose(read_photo(image, 30), expected, atol=1)
+    # What is transparent is white.
+    clear.putalpha(0)
+    assert read_photo(clear, 30).min() == 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    path = save(colors, tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_photo(path, 30), np.rot90(expected, -1))
+
+
+def test_photo_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"broken\.jpg.*cannot be read"):
+        read_photo(path, 20)

@@ -10,6 +10,7 @@ from koch_siamese.data.splits import (
     complete_splits,
     is_closed,
     split_characters,
+    split_groups,
 )
 from koch_siamese.errors import InputError
 
@@ -116,3 +117,51 @@ def test_given_splits_must_not_share_what_is_tested():
     assert is_closed(np.array(closed), characters.character, "test")
     only_test = complete([2] * 16, characters)
     assert not is_closed(only_test, characters.character, "test")
+
+
+def test_whole_groups_train_validate_and_test():
+    characters = make_characters((3, 2, 4, 2, 2, 3))
+    no_names = {"training": (), "validation": (), "test": ()}
+
+    def split(**names):
+        parts = no_names | names
+        return {
+            part: sorted(
+                characters.alphabet_names[alphabet]
+                for alphabet in set(
+                    split_groups(characters, part, parts).alphabet
+                )
+            )
+            for part in parts
+        }
+
+    # Without names: all of them, each in one part.
+    parts = split()
+    names = [name for part in parts.values() for name in part]
+    assert sorted(names) == list(characters.alphabet_names)
+    assert parts == split()
+    # Those that are not named train, or else test.
+    assert split(validation=("a1",), test=("a4", "a2")) == {
+        "training": ["a0", "a3", "a5"],
+        "validation": ["a1"],
+        "test": ["a2", "a4"],
+    }
+    assert split(training=("a3", "a0"), validation=("a1",)) == {
+        "training": ["a0", "a3"],
+        "validation": ["a1"],
+        "test": ["a2", "a4", "a5"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"test": ("b",)}, "no group 'b': expected some of 'a0', 'a1', 'a2'"),
+        ({"test": ("a0",), "validation": ("a0",)}, "'a0' is named twice"),
+        ({"validation": ("a0",)}, "No group is left for the test split"),
+    ],
+)
+def test_groups_that_do_not_suffice_are_told(characters, names, message):
+    parts = {"training": (), "validation": (), "test": ()} | names
+    with pytest.raises(InputError, match=message):
+        split_groups(characters, "test", parts)

@@ -146,3 +146,21 @@ def test_training_on_labels_splits_them(data_dir, tmp_path):
     )
     assert answer.returncode == 1
     assert "3 ways are more than the 2" in answer.stderr.splitlines()[-1]
+
+    assert_one_line(call("evaluate", *arguments), "10 ways are more than the 5")
+
+
+def test_photos_keep_their_colors(data_dir):
+    pictures = load_characters(
+        "tiny_photographs", "test", data_dir=data_dir, photo_size=40
+    )
+    assert pictures.images.shape == (2, 40, 40, 3)
+    # 20 x 40 becomes 20 x 40 of 40 x 40, on white and not inverted.
+    np.testing.assert_array_equal(pictures.images[:, 0, 0], 255)
+    np.testing.assert_array_equal(pictures.images[0, 20, 1], 3 * [200])
+    digits = load_characters(
+        "tiny_digits", "test", data_dir=data_dir, photo_size=12
+    )
+    assert set(digits.images.ravel()) == {0, 250}
+    with pytest.raises(InputError, match="glyphs/tiny has drawings"):
+        load_characters("glyphs/tiny", "test", photo_size=12)

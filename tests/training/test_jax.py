@@ -39,6 +39,12 @@ TRAINING = (
 )
 
 
+@pytest.fixture(autouse=True)
+def compile_quickly(monkeypatch):
+    """Compiled code is not optimized, which takes longer than it runs."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
 def test_training_is_that_of_tensorflow_and_is_exported(
     glyphs_dir, tmp_path, monkeypatch
 ):

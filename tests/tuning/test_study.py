@@ -162,18 +162,15 @@ def trained(monkeypatch, request):
 
     monkeypatch.setattr(study, "train", train)
     monkeypatch.setattr(study, "make_validation", lambda *_: (None, None))
+    # Drawing takes longest; the search from the command line does.
+    monkeypatch.setattr(study, "save_figure", lambda *_: None)
     return calls
 
 
-def test_search_goes_on_where_it_was_interrupted(
-    trained, tmp_path, monkeypatch
-):
-    with monkeypatch.context() as patch:
-        # Drawing takes longest; the last search below draws all runs.
-        patch.setattr(study, "save_figure", lambda *_: None)
-        with pytest.raises((KeyboardInterrupt, InputError)):
-            study.Search(PAPER, tmp_path, None).run(4)
+def test_search_goes_on_where_it_was_interrupted(trained, tmp_path):
+    with pytest.raises((KeyboardInterrupt, InputError)):
         study.Search(PAPER, tmp_path, None).run(4)
+    study.Search(PAPER, tmp_path, None).run(4)
     # The flags as they are come first; what was cut short is taken up again.
     assert trained[0] == ("run_000", 0.9)
     assert trained[1] == trained[2]
@@ -201,11 +198,9 @@ def test_search_goes_on_where_it_was_interrupted(
     found = parse_flags("\n".join(lines))
     assert found.layer_momentums[0] == max(tried.values())
     assert not list(tmp_path.glob("run_*/checkpoints"))
-    assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_search_goes_on_from_its_report_alone(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "save_figure", lambda *_: None)
+def test_search_goes_on_from_its_report_alone(trained, tmp_path):
     with pytest.raises((KeyboardInterrupt, InputError)):
         study.Search(PAPER, tmp_path, None).run(2)
     study.Search(PAPER, tmp_path, None).run(2)
@@ -258,6 +253,7 @@ def test_search_from_the_command_line(glyphs_dir, tmp_path):
     assert drop_logs(answer.stderr) == ""
     assert "best of 2" in answer.stdout
     assert (tmp_path / "best.flags").exists()
+    assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
     assert_one_line(call("search", *arguments, "--num_runs=0"), "num_runs")
     assert_one_line(
         call("search", f"--workdir={tmp_path}"),

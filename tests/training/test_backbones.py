@@ -1,0 +1,374 @@
+"""Backbones of keras.applications: built, frozen, trained, kept, exported."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import call
+from keras import layers
+from PIL import Image
+
+from koch_siamese import InputError, Recognizer, Settings, train_and_evaluate
+from koch_siamese.models import backbones, own_network
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.siamese import (
+    copy_siamese,
+    get_embedding,
+    get_filters,
+    get_head,
+)
+from koch_siamese.training import builders, features, loop
+
+SIZE = 32
+
+
+def build_tiny(
+    include_top=True,
+    include_preprocessing=True,
+    weights="imagenet",
+    input_shape=None,
+    pooling=None,
+):
+    """A network with the arguments and layers of keras.applications'."""
+    if weights == "imagenet":
+        raise Exception("URL fetch failure on https://tiny.h5: None\n-- no")
+    inputs = keras.Input(input_shape)
+    x = layers.Rescaling(1 / 127.5, -1)(inputs)
+    x = layers.Conv2D(8, 3, strides=2, use_bias=False, name="stem")(x)
+    x = layers.BatchNormalization(name="stem_bn")(x)
+    x = layers.Activation("hard_silu")(x)
+    x = layers.DepthwiseConv2D(3, strides=2, name="depthwise")(x)
+    x = layers.Conv2D(16, 1, use_bias=False, name="top_conv")(x)
+    x = layers.BatchNormalization(name="top_bn")(x)
+    x = layers.Dropout(0.5)(layers.ReLU()(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    if include_top:
+        x = layers.Dense(10, name="predictions")(x)
+    return keras.Model(inputs, x, name="tiny")
+
+
+@pytest.fixture(autouse=True)
+def tiny_application(monkeypatch):
+    monkeypatch.setattr(keras.applications, "Tiny", build_tiny, raising=False)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of weights, with statistics that are not the initial ones."""
+    keras.utils.set_random_seed(1)
+    model = build_tiny(weights=None, input_shape=(SIZE, SIZE, 3))
+    rng = np.random.default_rng(1)
+    model.set_weights(
+        [x + rng.uniform(0, 0.3, x.shape) for x in model.get_weights()]
+    )
+    path = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"
+    model.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos_dir(tmp_path_factory):
+    """Eleven classes of four photos, each class of its own color."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(11):
+        color = rng.integers(30, 226, 3)
+        (folder / f"class{number:02}").mkdir()
+        for photo in range(4):
+            pixels = color + rng.integers(-30, 30, (SIZE, SIZE, 3))
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(folder / f"class{number:02}" / f"{photo}.png")
+    return str(folder)
+
+
+def make_settings(weights="none", **changes):
+    settings = Settings(
+        dataset="folder",
+        image_kind="photo",
+        network="keras.applications:Tiny",
+        image_size=SIZE,
+        units=(12,),
+        group_characters=4,
+        group_drawings=3,
+        distortion="none",
+        epochs=1,
+        steps_per_epoch=3,
+        schedule="constant",
+        validation_trials=20,
+        num_trials=20,
+        ways=2,
+        backbone_weights=str(weights),
+    )
+    return dataclasses.replace(settings, **changes)
+
+
+def read_backbone(siamese):
+    return backbones.get_backbone(siamese).get_weights()
+
+
+def assert_equal_weights(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_backbone_sees_the_rgb_values_of_a_photo():
+    siamese = builders.build_model(make_settings())
+    embedding = get_embedding(siamese)
+    rgb = keras.Model(
+        embedding.input, embedding.get_layer(backbones.RGB).output
+    )
+    photos = np.random.default_rng(0).integers(
+        0, 256, (3, SIZE, SIZE, 3), dtype="uint8"
+    )
+    np.testing.assert_allclose(rgb(photos), photos, atol=1e-4)
+    assert embedding.output.shape == (None, 12)
+    assert get_filters(siamese).shape == (3, 3, 3, 8)
+
+
+def test_weights_of_a_file_with_a_classifier(weights):
+    expected = build_tiny(weights=None, input_shape=(SIZE, SIZE, 3))
+    expected.load_weights(weights)
+    siamese = builders.build_model(make_settings(weights))
+    assert_equal_weights(read_backbone(siamese), expected.get_weights()[:-2])
+
+
+def test_weights_that_cannot_be_had(weights, tmp_path):
+    text = tmp_path / "text.weights.h5"
+    text.write_text("weights")
+    other = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((3,)), layers.Dense(2)]).save_weights(other)
+    for file, part in (
+        ("imagenet", r"download those of Tiny \(URL fetch failure on https"),
+        (text, "has no weights of Tiny"),
+        (other, "has no weights of Tiny"),
+        (tmp_path / "none.h5", "there is no such file"),
+        (tmp_path, "there is no such file"),
+    ):
+        with pytest.raises(InputError, match=part) as error:
+            builders.build_model(make_settings(file))
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"image_kind": "drawing"}, "give --image_kind=photo"),
+        ({"image_size": 31}, "at least 32 pixels; got --image_size=31"),
+        ({"units": (8, 8)}, "one dense layer; got --units=8,8"),
+        ({"filters": (8,)}, "--filters=8 has no effect with --network=keras"),
+        ({"ink_value": 0}, "--ink_value=0 has no effect with --network=keras"),
+        ({"trainable_from": "none"}, "which are random: give --backbone_we"),
+        (
+            {"network": "fast", "units": (), "backbone_weights": "imagenet"},
+            "--backbone_weights=imagenet has no effect with --network=fast",
+        ),
+        (
+            {"network": "fast", "units": (), "trainable_from": "none"},
+            "--trainable_from=none has no effect with --network=fast",
+        ),
+        (
+            {"network": "fast", "units": (), "init": "model.keras"}
+            | {"backbone_weights": "imagenet"},
+            "--backbone_weights=imagenet has no effect with --init",
+        ),
+        (
+            {"trainable_from": "none", "backbone_weights": "imagenet"}
+            | {"precision": "bfloat16"},
+            "--precision=bfloat16 has no effect with --trainable_from=none and",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together(changes, part):
+    with pytest.raises(InputError, match=part):
+        make_settings(**changes)
+
+
+def test_networks_that_do_not_scale_colors_are_refused():
+    with pytest.raises(InputError, match=r"ResNet50 cannot.*MobileNetV3Small"):
+        builders.build_model(
+            make_settings(network="keras.applications:ResNet50")
+        )
+
+
+def test_layers_that_a_backbone_does_not_have(weights):
+    with pytest.raises(
+        InputError, match=r"no such layer.*one of its 5, such as stem, stem_bn"
+    ):
+        builders.build_model(make_settings(weights, trainable_from="relu"))
+
+
+def test_init_without_a_backbone_has_nothing_to_freeze(tmp_path):
+    path = tmp_path / "model.keras"
+    own = {"network": "fast", "units": (), "filters": (8, 8)}
+    builders.build_model(make_settings(**own)).save(path)
+    own |= {"filters": (), "init": str(path), "trainable_from": "none"}
+    with pytest.raises(InputError, match="trainable_from=none has no effect"):
+        builders.build_model(make_settings(**own))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+@pytest.mark.parametrize(
+    ("start", "trained"),
+    [
+        ("none", set()),
+        ("depthwise", {"depthwise", "top_conv", "top_bn"}),
+        ("all", {"stem", "stem_bn", "depthwise", "top_conv", "top_bn"}),
+    ],
+)
+def test_only_what_is_trainable_is_trained_also_when_resumed(
+    optimizer, start, trained, weights, tmp_path
+):
+    settings = make_settings(
+        weights,
+        trainable_from=start,
+        optimizer=optimizer,
+        effects="light",  # no features are kept
+        weight_decay=0.1,
+    )
+    siamese = builders.build_model(settings)
+    trainer = builders.build_trainer(settings, siamese)
+    rng = np.random.default_rng(0)
+    inputs = {
+        "images": rng.integers(0, 256, (6, SIZE, SIZE, 3), dtype="uint8"),
+        "matrices": np.float32([np.eye(2, 3)] * 6),
+        "colors": np.float32([np.eye(3, 4)] * 6),
+        "blurs": np.zeros(6, np.float32),
+        "boxes": np.zeros((6, 4), np.float32),
+    }
+    labels = np.int32([0, 0, 1, 1, 2, 2])
+    for step in range(2):
+        backbone = backbones.get_backbone(trainer)
+        layers_of = [x for x in backbone.layers if x.weights]
+        before = {layer.name: layer.get_weights() for layer in layers_of}
+        trainer.train_on_batch(inputs, labels)
+        moved = {
+            layer.name: [
+                not np.array_equal(*pair)
+                for pair in zip(
+                    before[layer.name], layer.get_weights(), strict=True
+                )
+            ]
+            for layer in layers_of
+        }
+        assert {
+            name for name, any_of in moved.items() if any(any_of)
+        } == trained
+        assert all(all(moved[name]) for name in trained)
+        # Again as it is resumed: `.keras` files keep what is frozen.
+        trainer.save(tmp_path / "trainer.keras")
+        trainer = builders.load_trainer(tmp_path / "trainer.keras", None)
+        assert int(trainer.optimizer.iterations) == step + 1
+
+
+def test_nothing_is_dropped_at_random(weights):
+    backbone = backbones.build_backbone("Tiny", SIZE, weights)
+    backbone.trainable = False
+    x = np.float32(np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)))
+    np.testing.assert_array_equal(backbone(x, training=True), backbone(x))
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("sampling", ["groups", "pairs"])
+def test_kept_features_train_as_images_do(
+    sampling, weights, photos_dir, tmp_path, monkeypatch
+):
+    settings = make_settings(
+        weights, trainable_from="none", sampling=sampling, batch_size=8
+    )
+    calls = []
+    compute = features.compute_features
+    monkeypatch.setattr(
+        features,
+        "compute_features",
+        lambda *arguments: calls.append(1) or compute(*arguments),
+    )
+    train_and_evaluate(settings, tmp_path / "kept", data_dir=photos_dir)
+    for module in (loop, builders):
+        monkeypatch.setattr(module, "keeps_features", lambda _: False)
+    train_and_evaluate(settings, tmp_path / "images", data_dir=photos_dir)
+    assert len(calls) == 2  # of training and validation, and once
+    kept, images = (
+        load_model(tmp_path / name / "model.keras")
+        for name in ("kept", "images")
+    )
+    assert_equal_weights(read_backbone(kept), read_backbone(images))
+    for one, other in zip(
+        kept.get_weights(), images.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    histories = [
+        json.loads((tmp_path / name / "history.json").read_text())
+        for name in ("kept", "images")
+    ]
+    np.testing.assert_allclose(*(x["loss"] for x in histories), rtol=1e-4)
+    assert histories[0]["accuracy"] == histories[1]["accuracy"]
+
+
+def test_frozen_run_is_resumed_used_tuned_and_exported(
+    weights, photos_dir, tmp_path, capsys
+):
+    settings = make_settings(weights, trainable_from="none")
+    file = tmp_path / "moved.weights.h5"
+    file.write_bytes(weights.read_bytes())
+    settings = dataclasses.replace(settings, backbone_weights=str(file))
+    run = tmp_path / "run"
+    train_and_evaluate(settings, run, data_dir=photos_dir)
+    file.unlink()  # a run has its weights
+    settings = dataclasses.replace(settings, epochs=2)
+    (result,) = train_and_evaluate(settings, run, data_dir=photos_dir)
+    assert "Resuming after epoch 1 of 2" in capsys.readouterr().out
+    assert 0 <= result["accuracy"] <= 1
+    assert (run / "figures" / "filters.png").exists()
+    siamese = load_model(run / "model.keras")
+    assert_equal_weights(
+        read_backbone(siamese),
+        read_backbone(builders.build_model(make_settings(weights))),
+    )
+    recognizer = Recognizer(run / "model.keras")
+    assert recognizer.embed(np.zeros((50, 40, 3), np.uint8)).shape == (12,)
+
+    # Then all of it is trained, from where that ended.
+    tuned = make_settings(init=f"{run}/model.keras", units=())
+    tuned = dataclasses.replace(tuned, network="fast", effects="light")
+    model = builders.build_model(tuned)
+    assert_equal_weights(model.get_weights(), siamese.get_weights())
+    assert len(backbones.get_backbone(model).trainable_weights) == 8
+
+    answer = call(
+        *("export", f"--workdir={run}", f"--output={tmp_path / 'out'}"),
+        "--formats=saved_model,onnx",
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_copies_in_bfloat16_have_the_same_weights(weights):
+    siamese = builders.build_model(make_settings(weights))
+    copy = copy_siamese(siamese, "bfloat16")
+    assert_equal_weights(copy.get_weights(), siamese.get_weights())
+    assert own_network.compute_architecture(
+        get_embedding(copy)
+    ) == own_network.compute_architecture(get_embedding(siamese))
+    photos = np.random.default_rng(0).integers(
+        0, 256, (4, SIZE, SIZE, 3), dtype="uint8"
+    )
+    np.testing.assert_allclose(
+        get_embedding(copy)(photos), get_embedding(siamese)(photos), atol=0.02
+    )
+    assert get_head(copy).kernel is not get_head(siamese).kernel
+
+
+def test_mobile_net(tmp_path):
+    settings = make_settings(network="keras.applications:MobileNetV3Small")
+    siamese = builders.build_model(settings)
+    siamese.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    photo = np.full((1, SIZE, SIZE, 3), 200, np.uint8)
+    np.testing.assert_array_equal(
+        get_embedding(loaded)(photo), get_embedding(siamese)(photo)
+    )
+    assert get_filters(loaded).shape == (3, 3, 3, 16)
+    backbones.set_trainable(
+        backbones.get_backbone(loaded), "expanded_conv_10_project"
+    )
