@@ -19,7 +19,10 @@ from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
 
 SUPPORT = define_path(
-    "support", None, "A folder of images of the characters to choose among."
+    "support",
+    None,
+    "A folder of images of the characters to choose among, or a table of them: "
+    "FILE.csv with the columns path,label.",
 )
 QUERY = define_path(
     "query", None, "The image to recognize, or a folder of them."

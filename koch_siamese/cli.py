@@ -22,7 +22,8 @@ DATA_DIR = define_path(
     "data_dir",
     None,
     "Where TFDS keeps data sets, by default ~/tensorflow_datasets; with "
-    "--dataset=folder, the folder of your images.",
+    "--dataset=folder, the folder of your images, or a table of them: FILE.csv "
+    "with the columns path,label and, as you like, group,drawer,split.",
 )
 MANUAL_DIR = define_path(
     "manual_dir",
@@ -121,25 +122,26 @@ def note(text: str):
 
 @contextlib.contextmanager
 def counting_skipped_files():
-    """Says which files of a folder are not read, and yields their counts.
+    """Says what is to be said of a user's data; counts files not read.
 
     Yields:
         A Counter from suffixes to numbers of files, complete at the end.
     """
-    from koch_siamese.data.image_files import SkippedFilesWarning
+    from koch_siamese.data.image_files import DataWarning, SkippedFilesWarning
 
     counts = collections.Counter()
     show = warnings.showwarning
 
     def tell(message, *arguments, **options):
-        if isinstance(message, SkippedFilesWarning):
-            counts.update(message.counts)
+        if isinstance(message, DataWarning):
             note(str(message))
+            if isinstance(message, SkippedFilesWarning):
+                counts.update(message.counts)
         else:
             show(message, *arguments, **options)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", SkippedFilesWarning)
+        warnings.simplefilter("always", DataWarning)
         warnings.showwarning = tell
         yield counts
 

@@ -77,7 +77,7 @@ WAYS = flags.DEFINE_integer(
     "ways",
     None,
     "Candidate characters in a trial. Default: the run's; without one 20; of "
-    "mnist 10.",
+    "mnist 10; where there are fewer classes, as many as there are.",
     lower_bound=1,
 )
 SHOTS = flags.DEFINE_integer(
@@ -262,12 +262,21 @@ def _find_dataset(siamese):
     return dataset
 
 
-def _name(settings):
+def _get_trained(run, settings, siamese):
+    """The data set that the scorer was trained on, if that is known."""
+    from koch_siamese.models.siamese import get_dataset
+
+    if run and not flags.FLAGS.model:
+        return settings.dataset
+    return get_dataset(siamese) if siamese else None
+
+
+def _name(settings, chosen):
     """Names a result in a run by its protocol and what is not the run's own."""
     protocol = PROTOCOLS[PROTOCOL.value]
     parts = [protocol.name]
     if not protocol.fixed:
-        chosen, defaults = _choose(settings), _defaults(settings)
+        defaults = _defaults(settings)
         parts += [
             chosen[name]
             for name in ("dataset", "background", "split")
@@ -305,6 +314,8 @@ def main():
     chosen = _choose(settings)
     if not (run or _is_named()):
         chosen["dataset"] = _find_dataset(siamese)
+    named = dict(chosen)
+    trained = _get_trained(run, settings, siamese)
     source = DataSource(
         chosen.pop("dataset"),
         chosen.pop("background"),
@@ -315,8 +326,16 @@ def main():
         may_prepare=_is_named(),
         # Another data set than the run's has other groups.
         **({} if _is_named() else _get_groups(settings)),
+        split_labels=trained == named["dataset"],
     )
-    evaluator = Evaluator(scorer, source)
+    evaluator = Evaluator(
+        scorer,
+        source,
+        may_know_classes=bool(siamese) and trained in (None, source.dataset),
+    )
+    if WAYS.value is None:
+        ways = evaluator.limit_ways(PROTOCOL.value, **chosen)
+        chosen["ways"] = named["ways"] = ways
     result = evaluator.evaluate(PROTOCOL.value, **chosen)
     result["model"] = model
     is_runs_own = run and not flags.FLAGS.model
@@ -327,7 +346,7 @@ def main():
     if worst:
         print(worst)
     if run:
-        path = run.write_result(_name(settings), result)
+        path = run.write_result(_name(settings, named), result)
         print(f"Written to {path}")
     if OUTPUT.value:
         if OUTPUT.value.endswith(".csv"):

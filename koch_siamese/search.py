@@ -67,7 +67,7 @@ def main():
     import_tensorflow()
     from koch_siamese.backend import make_deterministic
     from koch_siamese.reporting.text import format_runs
-    from koch_siamese.training.loop import make_source
+    from koch_siamese.training.loop import lower_ways, make_source
     from koch_siamese.tuning.space import require_searchable
     from koch_siamese.tuning.study import Search
 
@@ -75,10 +75,13 @@ def main():
     if settings.deterministic:
         make_deterministic()
     workdir = Path(WORKDIR.value)
+    source = make_source(settings, cli.DATA_DIR.value, cli.MANUAL_DIR.value)
+    if not flags.FLAGS["ways"].present:
+        settings = lower_ways(settings, source)
     search = Search(
         settings,
         workdir,
-        make_source(settings, cli.DATA_DIR.value, cli.MANUAL_DIR.value),
+        source,
         search_network=SEARCH_NETWORK.value,
         storage=STORAGE.value,
         min_epochs=MIN_EPOCHS.value,

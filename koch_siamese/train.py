@@ -39,6 +39,7 @@ def main():
         manual_dir=cli.MANUAL_DIR.value,
         flagfile=find_flagfiles(sys.argv),
         may_prepare=flags.FLAGS["dataset"].present > 0,
+        may_lower_ways=not flags.FLAGS["ways"].present,
     )
     if results is None:
         print("This worker is done; the first one evaluates.")

@@ -174,6 +174,13 @@ def _turn(images, quarters):
 
 
 SPLITS = ("training", "validation", "test")  # learn, choose, test once
+# Data sets of drawings alone, which have splits of their own.
+DRAWINGS = ("omniglot", "glyphs")
+
+
+def is_users_own(dataset: str) -> bool:
+    """Whether a data set has to be split: a folder, or any other of TFDS."""
+    return dataset.partition("/")[0] not in DRAWINGS
 
 
 def read_examples(builder, split: str) -> dict[str, np.ndarray]:

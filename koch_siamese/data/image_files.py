@@ -60,7 +60,11 @@ def limit_pixels(num: int):
     _max_pixels = num
 
 
-class SkippedFilesWarning(UserWarning):
+class DataWarning(UserWarning):
+    """Tells a user, in a sentence, something of their data."""
+
+
+class SkippedFilesWarning(DataWarning):
     """Tells of files of a folder that are not read.
 
     Attributes:

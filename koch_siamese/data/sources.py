@@ -2,17 +2,27 @@
 
 import dataclasses
 import functools
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from koch_siamese.data import downloads, image_folder, omniglot, tfds_images
-from koch_siamese.data.characters import Characters, read_examples
+from koch_siamese.data import (
+    downloads,
+    image_folder,
+    omniglot,
+    splits,
+    tfds_images,
+)
+from koch_siamese.data.characters import (
+    DRAWINGS,
+    SPLITS,
+    Characters,
+    is_users_own,
+    read_examples,
+)
 from koch_siamese.data.image_files import find_images
 from koch_siamese.errors import InputError
-
-# Data sets of drawings alone.
-DRAWINGS = ("omniglot", "glyphs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +37,19 @@ class DataSource:
             any TFDS data set of images and labels, such as `mnist`.
         background: Omniglot's training set, see `omniglot.load_split`.
         data_dir: where TFDS keeps data sets, by default its own folder; of
-            `folder`, the folder of images.
+            `folder`, the folder of images, or a table (CSV) of them.
         manual_dir: a folder with Omniglot's four zips, where they cannot be
             downloaded.
         crop: whether a folder's images are cut to their ink.
         photo_size: side in pixels at which images are read as photos; 0: as
             drawings.
         split_by: whether a folder is split by `class`, or by whole `group`s;
-            see `image_folder.split_characters` and `split_groups`.
+            see `splits.assign_splits` and `split_groups`. Splits that the
+            folder or table has itself stay as they are.
         training_groups, validation_groups, test_groups: names of groups.
+        split_labels: whether the labels of a TFDS data set, all its splits
+            joined, are split by class as a folder's are, for a training on it;
+            if not, the splits are its own, each of all labels.
         may_prepare: whether a data set that is not there may be written into
             `data_dir`.
     """
@@ -51,27 +65,24 @@ class DataSource:
     validation_groups: tuple[str, ...] = ()
     test_groups: tuple[str, ...] = ()
     may_prepare: bool = True
+    split_labels: bool = False
 
     def load(self, split: str) -> Characters:
         """Loads a split, preparing the data set first if that is not done.
 
         Args:
             split: `training`, `validation` or `test`, which share no
-                alphabet, or no character of a folder; `all` of a folder;
-                `evaluation` of Omniglot, see `omniglot.load_split`.
+                alphabet, or no character of a folder that is not closed (see
+                `is_closed`); `all` of a folder; `evaluation` of Omniglot, see
+                `omniglot.load_split`.
 
         Raises:
             InputError: the data are not there and cannot be had.
         """
+        self._require_split(split)
+        if self._is_split_here:
+            return self._load_part(split)
         name, _, config = self.dataset.partition("/")
-        if {"all": "folder", "evaluation": "omniglot"}.get(split, name) != name:
-            own = {"omniglot": ", evaluation", "folder": ", all"}.get(name, "")
-            raise InputError(
-                f"{self.dataset} has no split {split!r}: it has validation, "
-                f"test{own}, and what one trains on."
-            )
-        if name == "folder":
-            return self._load_folder(split)
         if self.photo_size and name in DRAWINGS:
             raise InputError(
                 f"{self.dataset} has drawings, and what is asked for takes "
@@ -89,10 +100,42 @@ class DataSource:
             )
             split = "train" if split == "training" else split
             return _read_glyphs(builder, split)
-        builder = downloads.prepare_labelled(
-            self.dataset, self.data_dir, self.may_prepare
+        return tfds_images.load_labelled(
+            self._prepare_labelled(), split, self.photo_size
         )
-        return tfds_images.load_labelled(builder, split, self.photo_size)
+
+    def is_closed(self, split: str) -> bool:
+        """Whether a split shows classes that are trained on (a closed set).
+
+        Its figures are then of new images, not of new classes. Only a folder,
+        a table, or a TFDS data set that is split here can be closed.
+
+        Args:
+            split: see `load`.
+
+        Raises:
+            InputError: see `load`.
+        """
+        if not self._is_split_here or self.split_by == "group":
+            return False
+        if split == "all" and self._images.splits is None:
+            return False
+        return splits.is_closed(
+            self._parts, self._images.characters.character, split
+        )
+
+    def compute_fingerprint(self) -> str:
+        """Computes a hash of a folder's images and of the splits it has.
+
+        Raises:
+            InputError: see `load`.
+        """
+        images = self._images
+        fingerprint = images.characters.compute_fingerprint()
+        if images.splits is None:
+            return fingerprint
+        text = fingerprint.encode() + images.splits.tobytes()
+        return hashlib.sha256(text).hexdigest()
 
     def load_names(self) -> tuple[str, ...] | None:
         """Loads the names of a folder's characters, indexed by `character`.
@@ -103,10 +146,23 @@ class DataSource:
         Raises:
             InputError: see `load`.
         """
-        if self.dataset != "folder":
-            return None
-        self._require_folder()
-        return self._folder[1]
+        return self._images.names if self.dataset == "folder" else None
+
+    @property
+    def _is_split_here(self):
+        """Whether it has no splits for one-shot learning of its own."""
+        return self.dataset == "folder" or (
+            self.split_labels and is_users_own(self.dataset)
+        )
+
+    def _require_split(self, split):
+        name = self.dataset.partition("/")[0]
+        if {"all": "folder", "evaluation": "omniglot"}.get(split, name) != name:
+            own = {"omniglot": ", evaluation", "folder": ", all"}.get(name, "")
+            raise InputError(
+                f"{self.dataset} has no split {split!r}: it has validation, "
+                f"test{own}, and what one trains on."
+            )
 
     def _get_omniglot_reader(self):
         packed = Path(self.data_dir or ".", omniglot.PACKED)
@@ -121,6 +177,12 @@ class DataSource:
         """TFDS would write its files among them."""
         if not self.data_dir:
             return
+        if Path(self.data_dir).is_file():
+            raise InputError(
+                f"--data_dir={self.data_dir} is a file: to use the images that "
+                f"it lists give --dataset=folder; {self.dataset} needs a "
+                "folder."
+            )
         for file in find_images(self.data_dir):
             if "downloads" not in file.parts:  # where TFDS has its own
                 raise InputError(
@@ -129,32 +191,69 @@ class DataSource:
                     f"{self.dataset} needs a folder of its own."
                 )
 
-    def _require_folder(self):
+    def _prepare_labelled(self):
+        return downloads.prepare_labelled(
+            self.dataset, self.data_dir, self.may_prepare
+        )
+
+    def _load_part(self, split):
+        images = self._images
+        if split == "all":
+            return images.characters
+        if self.split_by == "group":
+            return self._load_groups(split)
+        chosen = images.characters.select(self._parts == SPLITS.index(split))
+        if not len(chosen):
+            raise InputError(
+                f"{self.data_dir} has no images for the {split} split: give "
+                "some, in a folder beside the other splits or in the column "
+                "split."
+            )
+        if images.has_drawers:
+            return chosen
+        # Some of a class's images may be in another split.
+        drawer = image_folder.count_images(chosen.character)
+        return dataclasses.replace(chosen, drawer=drawer)
+
+    def _load_groups(self, split):
+        if self._images.splits is not None:
+            raise InputError(
+                f"--split_by=group has no effect, as {self.data_dir} says "
+                "which images train and test: remove it, or its splits."
+            )
+        parts = {
+            "training": self.training_groups,
+            "validation": self.validation_groups,
+            "test": self.test_groups,
+        }
+        return splits.split_groups(self._images.characters, split, parts)
+
+    @functools.cached_property
+    def _images(self) -> image_folder.ImageSet:
+        """All images, and the names of their classes."""
+        if self.dataset != "folder":
+            self._refuse_images()
+            return image_folder.ImageSet(
+                *tfds_images.load_all(self._prepare_labelled(), self.photo_size)
+            )
         if not self.data_dir:
             raise InputError(
                 "--dataset=folder needs --data_dir, the folder of images: "
-                "DIR/character/*.png or DIR/alphabet/character/*.png."
+                "DIR/character/*.png or DIR/alphabet/character/*.png; or a "
+                "table of them, FILE.csv with the columns path,label."
             )
-
-    def _load_folder(self, split):
-        self._require_folder()
-        if split == "all":
-            return self._folder[0]
-        characters, names = self._folder
-        if self.split_by == "group":
-            parts = {
-                "training": self.training_groups,
-                "validation": self.validation_groups,
-                "test": self.test_groups,
-            }
-            return image_folder.split_groups(characters, split, parts)
-        return image_folder.split_characters(characters, split, names)
+        return image_folder.load_images(
+            self.data_dir, self.crop, self.photo_size
+        )
 
     @functools.cached_property
-    def _folder(self):
-        """All of its characters, and their names."""
-        return image_folder.load_folder(
-            self.data_dir, self.crop, self.photo_size
+    def _parts(self):
+        """The place in `SPLITS` of each image."""
+        images = self._images
+        if images.splits is None:
+            return splits.assign_splits(images.characters, images.names)
+        return splits.complete_splits(
+            images.splits, images.characters, images.names
         )
 
 

@@ -31,9 +31,33 @@ def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
             f"{builder.name} has no split {split}: it has "
             f"{', '.join(builder.info.splits)}."
         )
-    examples = _read(builder, name, photo_size)
+    return _make_characters(builder, name, photo_size)
+
+
+def load_all(
+    builder, photo_size: int = 0
+) -> tuple[Characters, tuple[str, ...]]:
+    """Loads all splits as one, for a training that splits by class.
+
+    Images without a label, which some sets have for other uses, are left out.
+
+    Args:
+        builder, photo_size: see `load_labelled`.
+
+    Returns:
+        The characters, and the names of the labels, which `character` indexes.
+    """
+    characters = _make_characters(
+        builder, "+".join(builder.info.splits), photo_size
+    )
+    return characters, tuple(builder.info.features["label"].names)
+
+
+def _make_characters(builder, split, photo_size):
+    examples = _read(builder, split, photo_size)
     images, labels = examples["image"], examples["label"]
     order = np.argsort(labels, kind="stable")
+    order = order[labels[order] >= 0]
     images, labels = take(images, order), labels[order]
     place = np.arange(len(labels)) - np.searchsorted(labels, labels)
     return Characters(

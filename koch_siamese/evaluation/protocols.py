@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from koch_siamese.data.characters import Characters
+from koch_siamese.data.characters import Characters, is_users_own
+from koch_siamese.data.image_files import DataWarning
 from koch_siamese.data.omniglot import KOCH_DRAWERS, select_lake_drawers
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
@@ -71,6 +73,10 @@ class Protocol:
         """
         raise NotImplementedError
 
+    def count_ways(self, characters: Characters) -> int | None:
+        """The most ways that a trial can have; None where there is no limit."""
+        return None
+
 
 class TrialProtocol(Protocol):
     """Random N-way K-shot trials within an alphabet (section 4.3)."""
@@ -88,6 +94,12 @@ class TrialProtocol(Protocol):
             shots=shots,
             rng=np.random.default_rng(seed),
         )
+
+    def count_ways(self, characters) -> int:
+        """The number of characters of the largest pool of candidates."""
+        pools = self._get_pools(characters)
+        pairs = np.unique(np.c_[pools, characters.character], axis=0)
+        return int(np.unique(pairs[:, 0], return_counts=True)[1].max())
 
     def _get_pools(self, characters):
         """The pool that the candidates of a trial are drawn from."""
@@ -215,10 +227,16 @@ class Evaluator:
     Args:
         scorer: a model or baseline.
         source: where the characters are from.
+        may_know_classes: whether the scorer may have been trained on the
+            training split of `source`, so that a closed set's figures are of
+            classes that it knows.
     """
 
-    def __init__(self, scorer: Scorer, source: DataSource):
+    def __init__(
+        self, scorer: Scorer, source: DataSource, may_know_classes: bool = True
+    ):
         """Loads nothing yet."""
+        self._may_know_classes = may_know_classes
         self._scorer, self._baseline = scorer, PixelsCosine()
         self._source = source
         self._characters, self._drawings, self._tasks = {}, {}, {}
@@ -244,9 +262,11 @@ class Evaluator:
 
         Returns:
             What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
-            `protocol`, `dataset`, `background`, `split`, `seed`, and
-            `nearest_neighbour`, the accuracy of `PixelsCosine`. Of pairs of
-            Omniglot's test also `readings`, see `_measure_readings`.
+            `protocol`, `dataset`, `background`, `split`, `seed`, `num_classes`,
+            and `nearest_neighbour`, the accuracy of `PixelsCosine`. Of pairs of
+            Omniglot's test also `readings`, see `_measure_readings`; of a
+            folder, and of what is split as one, `closed_set`: whether the
+            classes are trained on, in other images.
 
         Raises:
             InputError: data cannot be loaded, or are not enough.
@@ -287,9 +307,11 @@ class Evaluator:
             "background": source.background,
             "split": split,
             **({"crop": source.crop} if source.dataset == "folder" else {}),
+            **self._describe_closed(source, split),
             **({"image_kind": "photo"} if source.photo_size else {}),
             "seed": seed,
             **measure(self._scorer),
+            "num_classes": characters.num_characters,
             "nearest_neighbour": measure(self._baseline)["accuracy"],
             **readings,
         }
@@ -349,16 +371,47 @@ class Evaluator:
         names = _name_classes(characters, source.load_names())
         return [row | {"class": names[row["class"]]} for row in rows]
 
+    def limit_ways(
+        self, protocol: str, ways: int, *, split: str = "test", **_
+    ) -> int:
+        """The number of ways, or of classes where there are fewer.
+
+        A `DataWarning` says then what becomes of `ways`.
+
+        Args:
+            protocol: a name in `PROTOCOLS`.
+            ways: as many as one would like.
+            split: of the characters to test on.
+
+        Raises:
+            InputError: data cannot be loaded.
+        """
+        protocol = PROTOCOLS[protocol]
+        if protocol.fixed:
+            return ways
+        most = limit_ways(protocol, ways, self._load(self._source, split))
+        if most < ways:
+            warn_of_few_classes(most, ways, f"{self._source.dataset}, {split}")
+        return most
+
+    def _describe_closed(self, source, split):
+        """Whether a split of a user's own set is closed to this scorer."""
+        if not is_users_own(source.dataset):
+            return {}
+        is_closed = self._may_know_classes and source.is_closed(split)
+        return {"closed_set": is_closed}
+
     def _sample(self, protocol, split, options):
         """The source and split that a protocol takes, and what it draws."""
-        source = dataclasses.replace(
-            self._source,
-            **{
-                name: protocol.fixed[name]
-                for name in ("dataset", "background")
-                if name in protocol.fixed
-            },
-        )
+        changes = {
+            name: protocol.fixed[name]
+            for name in ("dataset", "background")
+            if name in protocol.fixed
+        }
+        # The source itself keeps what it has read.
+        source = self._source
+        if changes:
+            source = dataclasses.replace(source, **changes)
         split = protocol.fixed.get("split", split)
         characters = self._load(source, split)
         key = protocol.name, source, split, tuple(sorted(options.items()))
@@ -435,6 +488,24 @@ class Evaluator:
             images = self._load(source, split).images
             self._drawings[key] = EmbeddedDrawings(scorer, images)
         return self._drawings[key]
+
+
+def limit_ways(protocol: Protocol, ways: int, characters: Characters) -> int:
+    """The number of ways, or of candidates there are; two at the least."""
+    most = protocol.count_ways(characters)
+    return ways if most is None else min(ways, max(2, most))
+
+
+def warn_of_few_classes(ways: int, asked: int, where: str):
+    """Warns that trials have fewer ways, and how little they say."""
+    warnings.warn(
+        DataWarning(
+            f"{where}: {ways} classes are too few for {asked} ways, so trials "
+            f"have {ways}. A guess is right in {1 / ways:.0%} of them, and "
+            "the interval of the accuracy holds for these classes alone."
+        ),
+        stacklevel=3,
+    )
 
 
 @contextlib.contextmanager

@@ -254,8 +254,9 @@ class Recognizer:
 
         Args:
             examples: a folder with an image (`ka.png`) or a folder of images
-                (`ka/1.png`) for each character; or a dict from names to one
-                or more images.
+                (`ka/1.png`) for each character; a table of images, a `.csv`
+                file with the columns `path` and `label`; or a dict from names
+                to one or more images.
             replace: whether the examples of a name that is known already are
                 replaced. They are added to by default.
 
@@ -662,7 +663,7 @@ class Recognizer:
         if not isinstance(labelled, Mapping):
             raise InputError(
                 f"Got a value of type {type(labelled).__name__}: expected a "
-                "folder, or a dict from names to images."
+                "folder, a table (CSV), or a dict from names to images."
             )
         names, images, labels = [], [], []
         for name, given in labelled.items():

@@ -237,6 +237,8 @@ def _require_whole(result, path):
 def _cells(row: Row, results: list[dict]) -> dict[str, str]:
     """The texts of a row, by column."""
     cells = {"what": row.what}
+    if any(result.get("closed_set") for result in results):
+        cells["what"] += " (closed set: other images of these were trained on)"
     if row.published is not None:
         cells["published"] = format_percent(row.published / 100)
     if row.flagfile or row.model:

@@ -92,7 +92,8 @@ def format_results(results: Sequence[Mapping]) -> str:
         rows.append(
             (
                 result["protocol"],
-                f"{result['dataset']} {result['split']}",
+                f"{result['dataset']} {result['split']}"
+                + (" (closed set)" if result.get("closed_set") else ""),
                 str(result["ways"] or "-"),
                 str(result["shots"] or "-"),
                 str(result["num_trials"]),
@@ -107,7 +108,26 @@ def format_results(results: Sequence[Mapping]) -> str:
             parts.append("\n" + _format_readings(result["readings"]) + "\n")
         if "roc_auc" in result:
             parts += _format_verification(result)
+        parts += _format_limits(result)
     return "\n".join(parts)
+
+
+def _format_limits(result):
+    """Lines on what a figure does not say."""
+    if result.get("closed_set"):
+        yield (
+            f"{result['protocol']}: a closed set: other images of these "
+            "classes were trained on, so this is no one-shot accuracy on new "
+            "classes"
+        )
+    num_classes = result.get("num_classes", FEW_CHARACTERS)
+    if num_classes < FEW_CHARACTERS and result["ways"]:
+        yield (
+            f"{result['protocol']}: only {num_classes} classes to test on, and "
+            f"a guess among {result['ways']} ways is right in "
+            f"{1 / result['ways']:.1%}: the interval is of other trials on "
+            "these classes, not of other classes"
+        )
 
 
 def _format_verification(result):
@@ -232,6 +252,11 @@ def format_thresholds(report: Mapping) -> str:
         lines.append(
             f"Both were measured on only {num_characters} validation "
             "characters: too few to rely on, above all for none of these."
+        )
+    if report.get("closed_set"):
+        lines.append(
+            "Both were measured on new images of the classes trained on: of "
+            "new classes they say little."
         )
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ Imports nothing heavy, so that a command answers `--help` and mistakes at once.
 import dataclasses
 import math
 
+from koch_siamese.data.characters import is_users_own
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.errors import InputError
 from koch_siamese.images import CHANNELS
@@ -64,8 +65,10 @@ class DataSettings:
 
     dataset: str = setting(
         "glyphs",
-        "Characters to learn from; folder: your own images in --data_dir.",
-        choices=("glyphs", "glyphs/tiny", "omniglot", "folder"),
+        "Characters to learn from: glyphs, glyphs/tiny or omniglot; folder: "
+        "your own images in --data_dir; or any TFDS data set of images and "
+        "labels, such as cifar100, whose labels are split as a folder's "
+        "classes are.",
     )
     image_kind: str = setting(
         "drawing",
@@ -388,7 +391,12 @@ class EvaluationSettings:
         low=2,
         high=MAX_TRIALS,
     )
-    ways: int = setting(20, "Candidate characters in a trial.", low=2)
+    ways: int = setting(
+        20,
+        "Candidate characters in a trial. Where it is not given and there are "
+        "fewer classes: as many as there are.",
+        low=2,
+    )
     shots: int = setting(1, "Drawings of each candidate.", low=1)
 
 
@@ -469,6 +477,7 @@ class Settings(
         _check_batches(self)
         _check_optimizer(self)
         _check_views(self)
+        _check_dataset(self)
         _check_images(self)
         _check_split(self)
         if "lake" in self.protocols and self.dataset != "omniglot":
@@ -684,6 +693,18 @@ def _check_optimizer(settings):
         )
 
 
+def _check_dataset(settings):
+    """Refuses what can be no name of a data set; TFDS knows the others."""
+    if not settings.dataset.strip() or settings.dataset.startswith("glyphs/"):
+        known = ("glyphs", "glyphs/tiny", "omniglot", "folder")
+        if settings.dataset not in known:
+            raise InputError(
+                f"--dataset is {settings.dataset!r}; expected one of "
+                f"{', '.join(known)}, or the name of a TFDS data set of images "
+                "and labels."
+            )
+
+
 def _check_images(settings):
     """Refuses photos where there are none, and what photos do not have."""
     if settings.image_kind == "drawing":
@@ -691,7 +712,7 @@ def _check_images(settings):
             settings, ("effects", "character_effects"), "--image_kind=drawing"
         )
         return
-    if settings.dataset != "folder":
+    if not is_users_own(settings.dataset):
         raise InputError(
             f"--dataset={settings.dataset} has drawings: give "
             "--image_kind=drawing, or --dataset=folder with your photos."

@@ -200,6 +200,11 @@ def _tables_by_alphabet(character, alphabet, drawer):
 def _suitable_tables(tables, ways, shots):
     """The tables that are large enough, of which there must be one."""
     most_ways = max(len(table) for table in tables)
+    if most_ways < 2 <= ways:
+        raise InputError(
+            "No alphabet has two characters to choose between: give more of "
+            "one alphabet, or trials across all (cross_alphabet)."
+        )
     if ways > most_ways:
         raise InputError(
             f"{ways} ways are more than the {most_ways} characters of the "
@@ -207,6 +212,12 @@ def _suitable_tables(tables, ways, shots):
         )
     tables = [table for table in tables if len(table) >= ways]
     most_shots = max(table.shape[1] for table in tables) - 1
+    if most_shots < 1:
+        raise InputError(
+            f"Trials of {ways} ways need two people, or two sessions, that all "
+            "characters of an alphabet are of: give more images, or leave out "
+            "who drew them."
+        )
     if shots > most_shots:
         raise InputError(
             f"{shots} shots need {shots + 1} people who drew all characters of "

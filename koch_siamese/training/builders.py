@@ -621,11 +621,11 @@ def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
     model = siamese
     if settings.views > 1:
         model = _add_views(settings, siamese)
-    # Omniglot's drawings, and glyphs, are as drawings are that are cut.
+    # Drawings of Omniglot and its like are as drawings are that are cut.
     if settings.dataset == "folder":
         set_crop(model, settings.crop)
     else:
-        set_crop(model, True)
+        set_crop(model, settings.image_kind == "drawing")
     set_dataset(model, settings.dataset)
     return model
 

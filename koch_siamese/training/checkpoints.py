@@ -105,7 +105,7 @@ def load_state(
     if checkpoint:
         state = checkpoint[1]
     if settings.dataset == "folder":
-        found = source.load("all").compute_fingerprint()
+        found = source.compute_fingerprint()
         # Split otherwise, it would be tested on what it was trained on.
         if state.setdefault("images", found) != found:
             raise InputError(

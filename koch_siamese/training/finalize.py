@@ -16,16 +16,23 @@ from koch_siamese.sampling.trials import Trials
 
 
 def finalize(
-    run: Run, validation: Characters, trials: Trials, *, ways: int, seed: int
+    run: Run,
+    validation: Characters,
+    trials: Trials,
+    *,
+    ways: int,
+    seed: int,
+    closed_set: bool = False,
 ) -> keras.Model:
     """Stores thresholds with a run's best model, and draws its figures.
 
     Args:
         run: where the model is, and where results and figures go.
-        validation: characters that took no part in training.
+        validation: drawings that took no part in training.
         trials: one-shot trials over them, to be shown.
         ways: candidates at most when the query's character is absent.
         seed: decides pairs and trials.
+        closed_set: whether their characters did take part, in other drawings.
 
     Returns:
         The model, as it is stored.
@@ -53,7 +60,8 @@ def finalize(
         )
     run.write_result(
         "thresholds",
-        calibration.report | {"seed": seed, "model": str(run.model)},
+        calibration.report
+        | {"seed": seed, "model": str(run.model), "closed_set": closed_set},
     )
     return model
 

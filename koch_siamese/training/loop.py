@@ -6,19 +6,23 @@ import json
 import os
 import sys
 import typing
+import warnings
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
-from koch_siamese.data.characters import Characters
+from koch_siamese.data.characters import Characters, is_users_own
+from koch_siamese.data.image_files import DataWarning
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.protocols import (
     PROTOCOLS,
     Evaluator,
+    limit_ways,
     naming_split,
+    warn_of_few_classes,
 )
 from koch_siamese.images import CHANNELS
 from koch_siamese.models import own_network
@@ -62,6 +66,7 @@ def train_and_evaluate(
     may_prepare: bool = True,
     embedding: keras.Model | None = None,
     loss: keras.losses.Loss | None = None,
+    may_lower_ways: bool | None = None,
 ) -> list[dict] | None:
     """Trains a siamese network, keeps its best epoch and evaluates that.
 
@@ -80,6 +85,8 @@ def train_and_evaluate(
             architecture.
         loss: a loss of your own, in place of that of `settings.objective`; see
             `own_network.check_loss`. A run is resumed with the same loss.
+        may_lower_ways: whether a data set with fewer classes than
+            `settings.ways` lowers it; by default where it has its default.
 
     Returns:
         A result for each of `settings.protocols`, see
@@ -96,6 +103,10 @@ def train_and_evaluate(
     strategy = distribution.make_strategy(settings.distribute)
     run = Run(workdir)
     source = make_source(settings, data_dir, manual_dir, may_prepare)
+    if may_lower_ways is None:
+        may_lower_ways = settings.ways == Settings.ways
+    if may_lower_ways:
+        settings = lower_ways(settings, source)
     with distribution.other_workers():
         if not distribution.is_chief(strategy):
             with run.copy() as own:
@@ -154,7 +165,34 @@ def make_source(
         settings.validation_groups,
         settings.test_groups,
         may_prepare,
+        split_labels=True,
     )
+
+
+def lower_ways(settings: Settings, source: DataSource) -> Settings:
+    """The settings with as many ways as a user's own set has classes for.
+
+    A `DataWarning` says so where there are fewer.
+
+    Args:
+        settings: of the training.
+        source: of `make_source`.
+
+    Raises:
+        InputError: data cannot be loaded.
+    """
+    if not is_users_own(settings.dataset):
+        return settings
+    ways, where = settings.ways, ""
+    tasks = [("within_alphabet", "validation")]
+    tasks += [(name, "test") for name in settings.protocols]
+    for name, split in tasks:
+        most = limit_ways(PROTOCOLS[name], ways, source.load(split))
+        if most < ways:
+            ways, where = most, f"{settings.dataset}, {split}"
+    if where:
+        warn_of_few_classes(ways, settings.ways, where)
+    return dataclasses.replace(settings, ways=ways)
 
 
 def _evaluate(settings, run, source, model):
@@ -196,6 +234,16 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
         if is_finished(settings, state):
             return load_model(run.model)  # or it says what is broken
     _check_protocols(settings, source)
+    is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
+    if is_closed["test"]:
+        warnings.warn(
+            DataWarning(
+                "This is a closed set: it is tested on new images of the "
+                "classes that it trains on. Its accuracy is no one-shot "
+                "accuracy, which is of new classes."
+            ),
+            stacklevel=2,
+        )
     validation = make_validation(settings, source)
     train(
         settings,
@@ -206,7 +254,13 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
         embedding=embedding,
         loss=loss,
     )
-    return finalize(run, *validation, ways=settings.ways, seed=settings.seed)
+    return finalize(
+        run,
+        *validation,
+        ways=settings.ways,
+        seed=settings.seed,
+        closed_set=is_closed["validation"],
+    )
 
 
 def make_validation(

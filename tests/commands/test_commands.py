@@ -165,7 +165,8 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
 @pytest.mark.parametrize(
     ("command", "arguments", "part"),
     [
-        ("train", ["--dataset=mnist"], "--dataset is 'mnist'"),
+        ("train", ["--dataset="], "--dataset is ''"),
+        ("train", ["--dataset=no_set"], "TFDS has no data set 'no_set'"),
         ("train", ["--ways=0"], "--ways is 0"),
         ("train", ["--batch_size=-1"], "--batch_size is -1"),
         ("train", ["--batch_size=many"], "batch_size"),

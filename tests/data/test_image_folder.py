@@ -1,14 +1,10 @@
 import numpy as np
 import pytest
-from conftest import make_characters
 from drawing import assert_names, draw, save
+from PIL import Image
 
 from koch_siamese.data import image_folder
-from koch_siamese.data.image_folder import (
-    load_folder,
-    split_characters,
-    split_groups,
-)
+from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 
@@ -100,49 +96,6 @@ def test_alphabets_may_have_names_in_common(tmp_path):
     assert load_folder(tmp_path)[1] == ("Greek/a", "Latin/a", "test/a")
 
 
-def test_split_is_complete_disjoint_and_keeps_shares():
-    characters = make_characters((10, 20, 5), num_drawers=2)
-    parts = {
-        split: split_characters(characters, split)
-        for split in ("training", "validation", "test")
-    }
-    ids = [set(part.character.tolist()) for part in parts.values()]
-    assert [len(part) for part in ids] == [21, 7, 7]
-    assert set.union(*ids) == set(range(35))
-    for part, share in zip(parts.values(), (3, 1, 1), strict=True):
-        counts = np.bincount(part.alphabet) // 2
-        assert counts.tolist() == [2 * share, 4 * share, share]
-    again = split_characters(characters, "test")
-    np.testing.assert_array_equal(again.images, parts["test"].images)
-
-
-def test_small_alphabets_still_give_all_three_splits():
-    characters = make_characters((2,) * 5, num_drawers=2)
-    sizes = [
-        split_characters(characters, split).num_characters
-        for split in ("training", "validation", "test")
-    ]
-    assert sizes == [6, 2, 2]
-
-
-def test_split_needs_characters_and_drawings():
-    split_characters(make_characters((10,), num_drawers=2), "test")
-    with pytest.raises(InputError, match="9 characters") as error:
-        split_characters(make_characters((9,), num_drawers=2), "test")
-    assert_names(error, "at least 10")
-    characters = make_characters((10,), num_drawers=2)
-    left = characters.select(~np.isin(np.arange(20), [7, 12]))
-    with pytest.raises(
-        InputError, match=r"Of 2 of 10 characters .* 1 drawing \('d', 'g'\)"
-    ):
-        split_characters(left, "test", tuple("abcdefghij"))
-    few = characters.select(np.arange(8))
-    with pytest.raises(InputError, match="There are 4 characters: expected"):
-        split_characters(few, "test")
-    with pytest.raises(ValueError, match="'train'"):
-        split_characters(characters, "train")
-
-
 def test_folder_is_read_once_for_all_splits(tmp_path, monkeypatch):
     read = []
 
@@ -166,49 +119,88 @@ def test_folder_is_read_once_for_all_splits(tmp_path, monkeypatch):
     assert len(DataSource("folder", data_dir=str(tmp_path)).load("all")) == 21
 
 
-def test_whole_groups_train_validate_and_test():
-    characters = make_characters((3, 2, 4, 2, 2, 3))
-    no_names = {"training": (), "validation": (), "test": ()}
-
-    def split(**names):
-        parts = no_names | names
-        return {
-            part: sorted(
-                characters.alphabet_names[alphabet]
-                for alphabet in set(
-                    split_groups(characters, part, parts).alphabet
-                )
-            )
-            for part in parts
-        }
-
-    # Without names: all of them, each in one part.
-    parts = split()
-    names = [name for part in parts.values() for name in part]
-    assert sorted(names) == list(characters.alphabet_names)
-    assert parts == split()
-    # Those that are not named train, or else test.
-    assert split(validation=("a1",), test=("a4", "a2")) == {
-        "training": ["a0", "a3", "a5"],
-        "validation": ["a1"],
-        "test": ["a2", "a4"],
-    }
-    assert split(training=("a3", "a0"), validation=("a1",)) == {
-        "training": ["a0", "a3"],
-        "validation": ["a1"],
-        "test": ["a2", "a4", "a5"],
-    }
+def save_photos(root, names, num=2):
+    """Photos of one color each; returns the folder."""
+    for place, name in enumerate(names):
+        for number in range(num):
+            photo = Image.new("RGB", (12, 9), (20 * place, 40 * number, 200))
+            save(photo, root / name / f"{number}.jpg")
+    return root
 
 
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ({"test": ("b",)}, "no group 'b': expected some of 'a0', 'a1', 'a2'"),
-        ({"test": ("a0",), "validation": ("a0",)}, "'a0' is named twice"),
-        ({"validation": ("a0",)}, "No group is left for the test split"),
-    ],
-)
-def test_groups_that_do_not_suffice_are_told(characters, names, message):
-    parts = {"training": (), "validation": (), "test": ()} | names
-    with pytest.raises(InputError, match=message):
-        split_groups(characters, "test", parts)
+def load(folder, split, **options):
+    source = DataSource("folder", data_dir=str(folder), photo_size=8, **options)
+    return source.load(split)
+
+
+def test_photos_in_folders_of_classes_and_of_groups(tmp_path):
+    classes = [f"c{number}" for number in range(10)]
+    flat = load(save_photos(tmp_path / "flat", classes), "all")
+    assert flat.images.shape == (20, 8, 8, 3)
+    assert flat.alphabet_names == ("flat",)
+    names = [f"{group}/{name}" for group in "ab" for name in classes[:3]]
+    groups = load(save_photos(tmp_path / "groups", names), "all")
+    assert groups.alphabet.tolist() == [0] * 6 + [1] * 6
+    assert groups.alphabet_names == ("a", "b")
+
+
+def test_one_image_of_each_class_is_no_training(tmp_path):
+    for number in range(10):
+        save(draw(), tmp_path / f"c{number}.png")
+    with pytest.raises(InputError) as error:
+        DataSource("folder", data_dir=str(tmp_path)).load("training")
+    assert_names(error, "Each of 10 classes has only 1 image", "c0/1.png")
+
+
+def test_closed_set_is_trained_and_tested_on_the_same_classes(tmp_path):
+    save_photos(tmp_path / "train", ["ka", "ma"], num=10)
+    save_photos(tmp_path / "Test", ["ka", "ma"], num=3)
+    source = DataSource("folder", data_dir=str(tmp_path), photo_size=8)
+    sizes = {x: len(source.load(x)) for x in ("training", "validation", "test")}
+    assert sizes == {"training": 16, "validation": 4, "test": 6}
+    assert source.load_names() == ("ka", "ma")
+    for split in ("validation", "test", "all"):
+        assert source.is_closed(split)
+    test = source.load("test")
+    assert test.character.tolist() == [0, 0, 0, 1, 1, 1]
+    assert test.drawer.tolist() == [1, 2, 3] * 2
+    assert source.load("validation").drawer.tolist() == [1, 2] * 2
+    # With images of their own to validate on, none are taken from training.
+    save_photos(tmp_path / "val", ["ka", "ma"], num=2)
+    sizes = [len(load(tmp_path, x)) for x in ("training", "validation")]
+    assert sizes == [20, 4]
+    with pytest.raises(InputError, match="--split_by=group has no effect"):
+        load(tmp_path, "test", split_by="group")
+
+
+def test_splits_of_other_classes_stay_as_they_are(tmp_path):
+    save_photos(tmp_path / "train", [f"c{number}" for number in range(15)])
+    save_photos(tmp_path / "test", ["x", "y"])
+    source = DataSource("folder", data_dir=str(tmp_path), photo_size=8)
+    numbers = [
+        source.load(x).num_characters
+        for x in ("training", "validation", "test")
+    ]
+    assert numbers == [12, 3, 2]
+    assert not any(map(source.is_closed, ("validation", "test", "all")))
+
+
+def test_splits_with_some_classes_in_common_are_refused(tmp_path):
+    save_photos(tmp_path / "train", ["ka", "ma"])
+    save_photos(tmp_path / "test", ["ka", "nu"])
+    with pytest.raises(InputError) as error:
+        load(tmp_path, "training")
+    assert_names(error, "1 classes that are trained on", "'ka'", "'nu'")
+
+
+def test_changed_splits_change_the_fingerprint(tmp_path):
+    table = tmp_path / "images.csv"
+    save_photos(tmp_path, ["ka", "ma"])
+    rows = ["ka/0.jpg,ka", "ka/1.jpg,ka", "ma/0.jpg,ma", "ma/1.jpg,ma"]
+    found = set()
+    for splits in (["train"] * 4, ["train", "train", "test", "test"]):
+        lines = [f"{row},{x}" for row, x in zip(rows, splits, strict=True)]
+        table.write_text("path,label,split\n" + "\n".join(lines))
+        source = DataSource("folder", data_dir=str(table), photo_size=8)
+        found.add(source.compute_fingerprint())
+    assert len(found) == 2

@@ -1,10 +1,13 @@
+import json
+
 import labelled_sets
 import numpy as np
 import pytest
 from conftest import TINY_MODEL, assert_one_line, call
 
 from koch_siamese.data import downloads, tfds_images
-from koch_siamese.data.sources import load_characters
+from koch_siamese.data.image_files import DataWarning
+from koch_siamese.data.sources import DataSource, load_characters
 from koch_siamese.errors import InputError
 
 
@@ -99,7 +102,51 @@ def test_evaluate_on_labels(data_dir, tmp_path):
     answer = call("evaluate", *arguments, "--ways=5", "--num_trials=50")
     assert answer.returncode == 0, answer.stderr
     assert "mnist     tiny_digits test  5     1      50" in answer.stdout
+    assert_one_line(
+        call("evaluate", *arguments, "--ways=6"), "6 ways are more than the 5"
+    )
     # Of ten ways, the default, there are not enough.
+    output = tmp_path / "result.json"
+    answer = call("evaluate", *arguments, f"--output={output}")
+    assert answer.returncode == 0, answer.stderr
+    assert "note: tiny_digits, test: 5 classes are too few" in answer.stderr
+    assert "mnist: only 5 classes to test on, and a guess" in answer.stdout
+    result = json.loads(output.read_text())
+    assert (result["ways"], result["num_classes"]) == (5, 5)
+    assert result["closed_set"] is False
+
+
+def test_training_on_labels_splits_them(data_dir, tmp_path):
+    source = DataSource("tiny_digits", data_dir=data_dir, split_labels=True)
+    with pytest.warns(DataWarning, match="only 5 classes"):
+        parts = [source.load(x) for x in ("training", "validation", "test")]
+    # Two of the five test; of the others 2 of 4 images each validate.
+    assert [len(part) for part in parts] == [6, 6, 8]
+    assert not set(parts[0].character) & set(parts[2].character)
+    arguments = ("--dataset=tiny_digits", f"--data_dir={data_dir}")
+    workdir = f"--workdir={tmp_path / 'run'}"
+    answer = call(
+        *("train", *arguments, workdir, "--image_size=16", "--filters=4,6"),
+        *("--epochs=1", "--steps_per_epoch=2", "--num_trials=20"),
+        *("--validation_trials=20", "--image_kind=photo"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "2 classes are too few for 20 ways" in answer.stderr
+    assert "tiny_digits test  2     1      20" in answer.stdout
+    path = tmp_path / "run/results/within_alphabet.json"
+    result = json.loads(path.read_text())
+    assert (result["ways"], result["num_classes"]) == (2, 2)
+    assert (result["closed_set"], result["image_kind"]) == (False, "photo")
+    assert "--ways=2\n" in (tmp_path / "run/train.flags").read_text()
+    # The model is tested on the classes that it was not trained on.
+    answer = call("evaluate", workdir, *arguments, "--num_trials=20")
+    assert "tiny_digits test  2     1      20" in answer.stdout, answer.stderr
+    answer = call(
+        "train", *arguments, "--ways=3", f"--workdir={tmp_path / 'x'}"
+    )
+    assert answer.returncode == 1
+    assert "3 ways are more than the 2" in answer.stderr.splitlines()[-1]
+
     assert_one_line(call("evaluate", *arguments), "10 ways are more than the 5")
 
 

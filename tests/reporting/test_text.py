@@ -1,4 +1,5 @@
 import koch_siamese
+from koch_siamese.reporting.result_tables import Row, Table
 from koch_siamese.reporting.text import (
     format_results,
     format_table,
@@ -87,3 +88,43 @@ def test_worst_classes_where_there_are_few():
     )
     assert format_worst_classes(classes[:1]) == ""
     assert format_worst_classes(classes * 21) == ""
+
+
+def test_closed_sets_and_few_classes_say_so():
+    trials = {
+        key: value
+        for key, value in RESULT.items()
+        if key not in ("roc_auc", "equal_error_rate")
+    }
+    trials |= {"protocol": "within_alphabet", "ways": 5, "shots": 1}
+    _, row, *lines = format_results(
+        [trials | {"closed_set": True, "num_classes": 5}]
+    ).split("\n")
+    assert row.startswith("within_alphabet  glyphs test (closed set)  5 ")
+    assert lines == [
+        "within_alphabet: a closed set: other images of these classes were "
+        "trained on, so this is no one-shot accuracy on new classes",
+        "within_alphabet: only 5 classes to test on, and a guess among 5 ways "
+        "is right in 20.0%: the interval is of other trials on these classes, "
+        "not of other classes",
+    ]
+    assert len(format_results([trials]).split("\n")) == 2
+
+
+def test_tables_of_results_name_closed_sets():
+    result = {
+        "flagfile": "experiments/mine.flags",
+        "model": "model.keras",
+        "accuracy": 0.9,
+        "num_trials": 100,
+        "seed": 0,
+        "machine": "a machine",
+        "commit": None,
+        "dataset": "folder",
+    }
+    table = Table({"dataset": "folder"}, (Row("mine", "mine", short=True),))
+    assert "closed set" not in table.to_markdown({"a.json": result})
+    closed = {"a.json": result | {"closed_set": True}}
+    for short in (False, True):
+        text = table.to_markdown(closed, short=short)
+        assert "| mine (closed set: " in text

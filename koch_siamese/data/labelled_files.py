@@ -1,0 +1,119 @@
+"""Finds image files and their labels: in a folder, or in a table (CSV)."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from koch_siamese.data.image_files import (
+    complaint,
+    list_images,
+    normalize_name,
+)
+
+# What people call a part of a data set, and the split that it is.
+PARTS = {
+    **dict.fromkeys(("train", "training"), "training"),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "dev"),
+        "validation",
+    ),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledFiles:
+    """Image files and their labels, all of one length.
+
+    Attributes:
+        files: where the images are.
+        labels: group (the alphabet) and class of each, in Unicode's composed
+            form.
+        has_groups: whether groups are given; if not, there is one.
+        drawers: who drew each, or None.
+        splits: `training`, `validation` or `test` of each, or None.
+    """
+
+    files: Sequence[Path]
+    labels: Sequence[tuple[str, str]]
+    has_groups: bool
+    drawers: Sequence[str] | None = None
+    splits: Sequence[str] | None = None
+
+
+def list_folder(root: Path, may_split: bool = False) -> LabelledFiles:
+    """Finds the images of a folder, or of one file.
+
+    How deep they lie decides the layout: `alphabet/character/*.png`,
+    `character/*.png`, or `character.png` with one drawing of each.
+
+    Args:
+        root: the folder or file, which is there.
+        may_split: whether folders with the names of parts, such as `train/` and
+            `test/`, are splits of one data set. If not, they are refused where
+            they have names in common, and otherwise are alphabets.
+
+    Raises:
+        InputError: there are no images, layouts are mixed, or folders are
+            parts and may not be.
+    """
+    files = list_images(root)
+    if root.is_file():
+        label = root.resolve().parent.name, root.stem
+        return LabelledFiles(files, _normalize([label]), False)
+    inner = [file.relative_to(root).parts for file in files]
+    _check_depths(root, inner)
+    folder = root.resolve().name
+    if len(inner[0]) == 1:
+        labels = [(folder, file.stem) for file in files]
+    elif len(inner[0]) == 2:
+        labels = [(folder, parts[0]) for parts in inner]
+    else:
+        labels = [parts[:2] for parts in inner]
+        splits = [PARTS.get(name.casefold()) for name, _ in labels]
+        if may_split and None not in splits and len(set(splits)) > 1:
+            labels = [(folder, name) for _, name in labels]
+            return LabelledFiles(
+                files, _normalize(labels), False, splits=splits
+            )
+        _check_alphabets(root, set(labels))
+    return LabelledFiles(files, _normalize(labels), len(inner[0]) == 3)
+
+
+def _normalize(labels):
+    return [tuple(map(normalize_name, label)) for label in labels]
+
+
+def _check_depths(root, inner):
+    depths = {len(parts): parts for parts in reversed(inner)}
+    if len(depths) > 1 or max(depths) > 3:
+        found = ", ".join(repr(str(Path(*depths[d]))) for d in sorted(depths))
+        raise complaint(
+            root,
+            f"has images at {found}",
+            "one layout: character.png, character/*.png or "
+            "alphabet/character/*.png",
+            "move the files that differ, or list them in a table (CSV) of "
+            "path,label",
+        )
+
+
+def _check_alphabets(root, names):
+    """Refuses parts of one data set as alphabets."""
+    parts = {}
+    for alphabet, name in sorted(names):
+        if alphabet.casefold() in PARTS:
+            parts.setdefault(alphabet, set()).add(name)
+    if len(parts) < 2:
+        return
+    shared = set.intersection(*parts.values())
+    if shared:
+        found = ", ".join(map(repr, parts))
+        raise complaint(
+            root,
+            f"has the folders {found} with {len(shared)} names in common, "
+            f"such as {min(shared)!r}, which look like parts of one data set",
+            "alphabets, whose characters differ",
+            f"give one part, such as {str(root / min(parts))!r}, or rename "
+            "the folders",
+        )

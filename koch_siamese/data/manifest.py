@@ -1,0 +1,238 @@
+"""Reads a table (CSV) of image files and their labels."""
+
+import contextlib
+import csv
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from koch_siamese.data.image_files import (
+    DataWarning,
+    ImageError,
+    complaint,
+    describe,
+    normalize_name,
+    raise_complaints,
+)
+from koch_siamese.data.labelled_files import PARTS, LabelledFiles
+from koch_siamese.paths import expand_home
+
+SUFFIX = ".csv"
+NEEDED = ("path", "label")
+OPTIONAL = ("group", "drawer", "split")
+DELIMITERS = ",;\t"  # the second where a comma is the decimal point
+EXPECTED = (
+    "a first line with the columns path,label and, as you like, "
+    "group,drawer,split"
+)
+
+
+def is_manifest(path: str | os.PathLike) -> bool:
+    """Whether a path is that of a table."""
+    return Path(path).suffix.lower() == SUFFIX
+
+
+def read_manifest(path: Path) -> LabelledFiles:
+    """Reads a table with a line for each image.
+
+    Its first line names the columns, in any order: `path`, absolute or from the
+    table's folder; `label`; and, where there are some, `group`, the alphabet or
+    kind that a class is of; `drawer`, who drew it or in which session it was
+    taken; `split`, such as `train`, `val` or `test`. Columns with other names
+    are ignored, and a `DataWarning` says so; so is one without any values.
+
+    Args:
+        path: of the table, UTF-8 with or without a byte order mark, with
+            commas, semicolons or tabs between values.
+
+    Returns:
+        The files in the order of the table.
+
+    Raises:
+        InputError: it cannot be read, lacks a column or a value, has an unknown
+            split, names a file twice or one that is not there.
+    """
+    numbers, rows, header = _read_rows(path)
+    columns = _find_columns(path, header)
+    values = {
+        name: [row[place].strip() for row in rows]
+        for name, place in columns.items()
+    }
+    for name in OPTIONAL:
+        if not any(values.get(name, ())):
+            values.pop(name, None)
+    _require_values(path, values, numbers)
+    files = _find_files(path, values["path"], numbers)
+    normalized = {text: normalize_name(text) for text in set(values["label"])}
+    labels = [normalized[text] for text in values["label"]]
+    groups = values.get("group")
+    if groups:
+        normalized = {text: normalize_name(text) for text in set(groups)}
+        groups = [normalized[text] for text in groups]
+    return LabelledFiles(
+        files,
+        list(zip(groups or [path.stem] * len(labels), labels, strict=True)),
+        has_groups=groups is not None,
+        drawers=values.get("drawer"),
+        splits=_find_splits(path, values.get("split"), numbers),
+    )
+
+
+def _read_rows(path):
+    """The numbers of lines and the rows that are not empty, and the header."""
+    try:
+        # Python would read a lone end of line within quotes as one of its own.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            delimiter = _find_delimiter(file.readline())
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            header = next(reader, [])
+            numbers, rows = [], []
+            for row in reader:
+                if any(row):
+                    numbers.append(reader.line_num)
+                    rows.append(row)
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise complaint(
+            path,
+            f"cannot be read as a table ({error})",
+            "text in UTF-8 with commas between values",
+            "save it as CSV UTF-8",
+        ) from error
+    if not rows:
+        raise complaint(
+            path, "has no images", EXPECTED, "add a line for each image"
+        )
+    for number, row in zip(numbers, rows, strict=True):
+        if len(row) < len(header) or any(row[len(header) :]):
+            raise complaint(
+                path,
+                f"has {len(row)} values in line {number}",
+                f"{len(header)}, as in its first line",
+                "put a value with commas into quotes",
+            )
+    return numbers, rows, header
+
+
+def _find_delimiter(line):
+    """What stands between the names of a header."""
+    return max(DELIMITERS, key=line.count)
+
+
+def _find_columns(path, header):
+    """The places of the columns that are read, by name."""
+    names = [name.strip().casefold() for name in header]
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise complaint(
+            path,
+            f"lacks the column {' and '.join(missing)}: it has "
+            f"{', '.join(map(repr, header)) or 'none'}",
+            EXPECTED,
+            "add or rename it",
+        )
+    known = [name for name in names if name in (*NEEDED, *OPTIONAL)]
+    twice = [name for name in known if known.count(name) > 1]
+    if twice:
+        raise complaint(
+            path,
+            f"has the column {twice[0]} twice",
+            EXPECTED,
+            "remove or rename one of them",
+        )
+    others = [name for name in header if name.strip().casefold() not in known]
+    if any(others):
+        listed = ", ".join(repr(name) for name in others if name)
+        warnings.warn(
+            DataWarning(f"{describe(path)} has columns not read: {listed}."),
+            stacklevel=3,
+        )
+    return {name: names.index(name) for name in known}
+
+
+def _require_values(path, values, numbers):
+    """Refuses an empty value in a column that is not empty."""
+    for name, column in values.items():
+        if not all(column):
+            raise complaint(
+                path,
+                f"has no {name} in line {numbers[column.index('')]}",
+                "a value for each image, or in an optional column none at all",
+                "add it",
+            )
+
+
+def _find_files(path, texts: Sequence[str], numbers) -> list[Path]:
+    """The files that a table names.
+
+    Raises:
+        InputError: one is not there, or is named twice.
+    """
+    folder = os.path.abspath(path.parent)  # noqa: PTH100 - 50,000 in a second
+    lines, errors, listed = {}, [], {}
+    for text, number in zip(texts, numbers, strict=True):
+        file = _find_file(folder, text, listed)
+        if file is None:
+            errors.append(
+                ImageError(
+                    f"{text!r} of line {number} is not there",
+                    f"a file, from {folder} on or absolute",
+                    f"correct {describe(path)}, or put the image there",
+                )
+            )
+            continue
+        other = lines.setdefault(file, number)
+        if other != number:
+            raise complaint(
+                path,
+                f"has {text!r} in the lines {other} and {number}",
+                "each image once",
+                "remove one of them",
+            )
+    raise_complaints(errors, len(texts))
+    return list(map(Path, lines))
+
+
+def _find_file(folder, text, listed) -> str | None:
+    """The file of a path as written, or with the slashes of Windows.
+
+    Args:
+        folder: that paths are from.
+        text: the path.
+        listed: names of files by their folder, those looked at so far.
+    """
+    for form in (text, text.replace("\\", "/")):
+        if form.startswith("~"):
+            form = str(expand_home(form))
+        file = os.path.normpath(os.path.join(folder, form))  # noqa: PTH118
+        parent, name = os.path.split(file)
+        if parent not in listed:
+            listed[parent] = _list_names(parent)
+        # Some systems have names that are written otherwise, too.
+        with contextlib.suppress(ValueError):  # a null character
+            if name in listed[parent] or os.path.isfile(file):  # noqa: PTH113
+                return file
+    return None
+
+
+def _list_names(folder):
+    """The names of the files of a folder: asking for each takes long."""
+    with contextlib.suppress(OSError, ValueError), os.scandir(folder) as found:
+        return {entry.name for entry in found if entry.is_file()}
+    return set()
+
+
+def _find_splits(path, texts, numbers):
+    if texts is None:
+        return None
+    splits = [PARTS.get(text.casefold()) for text in texts]
+    if None in splits:
+        place = splits.index(None)
+        raise complaint(
+            path,
+            f"has the split {texts[place]!r} in line {numbers[place]}",
+            "train, val or test",
+            "correct it, or leave the column out",
+        )
+    return splits

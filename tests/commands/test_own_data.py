@@ -1,0 +1,110 @@
+"""Training on a user's own data, in the forms that people have it."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import assert_one_line, call
+from PIL import Image
+
+COLORS = ("red", "green", "blue")
+FLAGS = (
+    *("--dataset=folder", "--image_kind=photo", "--image_size=16"),
+    *("--filters=4,6", "--steps_per_epoch=2", "--epochs=1"),
+    *("--validation_trials=20", "--num_trials=20"),
+)
+
+
+def save_photos(folder, names, num):
+    rng = np.random.default_rng(0)
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number in range(num):
+            image = Image.new("RGB", (20, 16), name)
+            image.paste("white", (int(rng.integers(12)), 2, 16, 9))
+            image.save(folder / name / f"{number}.png")
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory):
+    """Three classes to train on and, in other images, to test on."""
+    folder = tmp_path_factory.mktemp("data") / "colors"
+    save_photos(folder / "train", COLORS, 6)
+    save_photos(folder / "test", COLORS, 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(closed, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "closed"
+    answer = call(
+        "train", *FLAGS, f"--data_dir={closed}", f"--workdir={workdir}"
+    )
+    assert answer.returncode == 0, answer.stderr
+    return workdir, answer
+
+
+def test_closed_set_is_labelled_wherever_its_figure_is(run):
+    workdir, answer = run
+    notes = [x for x in answer.stderr.splitlines() if x.startswith("note: ")]
+    assert len(notes) == 2, answer.stderr
+    assert "folder, validation: 3 classes are too few for 20" in notes[0]
+    assert "trials have 3. A guess is right in 33% of them" in notes[0]
+    assert "This is a closed set: it is tested on new images" in notes[1]
+    assert "folder test (closed set)  3     1      20" in answer.stdout
+    assert "no one-shot accuracy on new classes" in answer.stdout
+    assert "new images of the classes trained on" in answer.stdout
+    result = json.loads((workdir / "results/within_alphabet.json").read_text())
+    assert (result["closed_set"], result["ways"]) == (True, 3)
+    thresholds = json.loads((workdir / "results/thresholds.json").read_text())
+    assert thresholds["closed_set"] is True
+
+
+def test_closed_set_is_new_to_what_was_not_trained_on_it(run, closed, tmp_path):
+    workdir, _ = run
+    output = tmp_path / "result.json"
+    arguments = (
+        *("--dataset=folder", f"--data_dir={closed}", "--num_trials=20"),
+        f"--output={output}",
+    )
+    for model, is_closed in (
+        (f"{workdir}/model.keras", True),
+        ("pixels_cosine", False),
+    ):
+        answer = call(
+            *("evaluate", f"--model={model}", *arguments),
+            *(() if is_closed else ("--image_kind=photo",)),
+        )
+        assert answer.returncode == 0, answer.stderr
+        result = json.loads(output.read_text())
+        assert (result["closed_set"], result["ways"]) == (is_closed, 3)
+        assert ("(closed set)" in answer.stdout) is is_closed
+
+
+def test_more_ways_than_classes_are_refused_where_asked_for(closed, tmp_path):
+    answer = call(
+        *("train", *FLAGS, f"--data_dir={closed}", "--ways=4"),
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert answer.returncode == 1
+    assert "4 ways are more than the 3" in answer.stderr.splitlines()[-1]
+
+
+def test_a_table_of_a_closed_set_can_be_known_characters(closed, run, tmp_path):
+    workdir, _ = run
+    table = tmp_path / "known.csv"
+    lines = [f"{closed}/train/{name}/0.png,{name} one" for name in COLORS]
+    table.write_text("path,label\n" + "\n".join(lines))
+    answer = call(
+        *("classify", f"--workdir={workdir}", f"--support={table}"),
+        *(f"--query={closed}/test/red/0.png", "--json"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    names = {x["name"] for x in json.loads(answer.stdout)["candidates"]}
+    assert names <= {f"{name} one" for name in COLORS}
+    table.write_text("path\nx.png")
+    answer = call(
+        *("classify", f"--workdir={workdir}", f"--support={table}"),
+        f"--query={closed}/test/red/0.png",
+    )
+    assert_one_line(answer, "lacks the column label")

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from conftest import make_characters
+from drawing import assert_names
+
+from koch_siamese.data.characters import SPLITS
+from koch_siamese.data.image_files import DataWarning
+from koch_siamese.data.splits import (
+    assign_splits,
+    complete_splits,
+    is_closed,
+    split_characters,
+    split_groups,
+)
+from koch_siamese.errors import InputError
+
+
+def split_all(characters):
+    parts = assign_splits(characters)
+    return [characters.select(parts == place) for place in range(len(SPLITS))]
+
+
+def test_split_is_complete_disjoint_and_keeps_shares():
+    characters = make_characters((10, 20, 5), num_drawers=2)
+    parts = {
+        split: split_characters(characters, split)
+        for split in ("training", "validation", "test")
+    }
+    ids = [set(part.character.tolist()) for part in parts.values()]
+    assert [len(part) for part in ids] == [21, 7, 7]
+    assert set.union(*ids) == set(range(35))
+    for part, share in zip(parts.values(), (3, 1, 1), strict=True):
+        counts = np.bincount(part.alphabet) // 2
+        assert counts.tolist() == [2 * share, 4 * share, share]
+    again = split_characters(characters, "test")
+    np.testing.assert_array_equal(again.images, parts["test"].images)
+
+
+def test_small_alphabets_still_give_all_three_splits():
+    characters = make_characters((2,) * 5, num_drawers=2)
+    sizes = [
+        split_characters(characters, split).num_characters
+        for split in ("training", "validation", "test")
+    ]
+    assert sizes == [6, 2, 2]
+
+
+def test_split_needs_characters_and_drawings():
+    with pytest.raises(InputError, match="There are 3 characters") as error:
+        split_characters(make_characters((3,), num_drawers=9), "test")
+    assert_names(error, "at least 4", "train/NAME and test/NAME")
+    characters = make_characters((10,), num_drawers=2)
+    left = characters.select(~np.isin(np.arange(20), [7, 12]))
+    with pytest.raises(
+        InputError, match=r"Of 2 of 10 characters .* 1 drawing \('d', 'g'\)"
+    ):
+        split_characters(left, "test", tuple("abcdefghij"))
+    with pytest.raises(ValueError, match="'train'"):
+        split_characters(characters, "train")
+
+
+@pytest.mark.parametrize(
+    ("alphabets", "sizes"),
+    [((6,), [2, 2, 2]), ((9,), [5, 2, 2]), ((3, 3, 3), [5, 2, 2])],
+)
+def test_of_few_classes_two_validate_and_two_test(alphabets, sizes):
+    parts = split_all(make_characters(alphabets, num_drawers=2))
+    assert [part.num_characters for part in parts] == sizes
+    for part in parts[1:]:
+        assert len(set(part.alphabet)) == 1
+
+
+def test_small_groups_validate_by_two_of_one():
+    parts = split_all(make_characters((6, 6), num_drawers=2))
+    assert [part.num_characters for part in parts] == [8, 2, 2]
+    assert len(set(parts[1].alphabet)) == 1
+
+
+@pytest.mark.parametrize("num", [4, 5])
+def test_very_few_classes_validate_on_images_that_do_not_train(num):
+    characters = make_characters((num,), num_drawers=5)
+    with pytest.warns(DataWarning, match=f"only {num} classes"):
+        training, validation, test = split_all(characters)
+    assert (test.num_characters, len(test)) == (2, 10)
+    assert set(training.character) == set(validation.character)
+    assert not set(training.character) & set(test.character)
+    assert (len(training), len(validation)) == (3 * (num - 2), 2 * (num - 2))
+    few = make_characters((num,), num_drawers=3)
+    with (
+        pytest.raises(InputError, match="3 images to train on"),
+        pytest.warns(DataWarning),
+    ):
+        split_characters(few, "test")
+
+
+def complete(parts, characters):
+    names = [f"c{number}" for number in range(characters.num_characters)]
+    return complete_splits(np.array(parts, np.int8), characters, names)
+
+
+def test_given_splits_validate_on_a_fifth_of_training_classes():
+    characters = make_characters((15, 2), num_drawers=2)
+    given = [0] * 30 + [2] * 4
+    parts = complete(given, characters)
+    assert np.bincount(parts).tolist() == [24, 6, 4]
+    np.testing.assert_array_equal(parts, complete(given, characters))
+    assert not is_closed(parts, characters.character, "validation")
+
+
+def test_given_splits_must_not_share_what_is_tested():
+    characters = make_characters((4,), num_drawers=4)
+    shared = [0] * 8 + [1, 1, 2, 2] * 2
+    with pytest.raises(InputError, match="2 classes are in the validation and"):
+        complete(shared, characters)
+    closed = [0, 0, 1, 2] * 4
+    np.testing.assert_array_equal(complete(closed, characters), closed)
+    assert is_closed(np.array(closed), characters.character, "test")
+    only_test = complete([2] * 16, characters)
+    assert not is_closed(only_test, characters.character, "test")
+
+
+def test_whole_groups_train_validate_and_test():
+    characters = make_characters((3, 2, 4, 2, 2, 3))
+    no_names = {"training": (), "validation": (), "test": ()}
+
+    def split(**names):
+        parts = no_names | names
+        return {
+            part: sorted(
+                characters.alphabet_names[alphabet]
+                for alphabet in set(
+                    split_groups(characters, part, parts).alphabet
+                )
+            )
+            for part in parts
+        }
+
+    # Without names: all of them, each in one part.
+    parts = split()
+    names = [name for part in parts.values() for name in part]
+    assert sorted(names) == list(characters.alphabet_names)
+    assert parts == split()
+    # Those that are not named train, or else test.
+    assert split(validation=("a1",), test=("a4", "a2")) == {
+        "training": ["a0", "a3", "a5"],
+        "validation": ["a1"],
+        "test": ["a2", "a4"],
+    }
+    assert split(training=("a3", "a0"), validation=("a1",)) == {
+        "training": ["a0", "a3"],
+        "validation": ["a1"],
+        "test": ["a2", "a4", "a5"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"test": ("b",)}, "no group 'b': expected some of 'a0', 'a1', 'a2'"),
+        ({"test": ("a0",), "validation": ("a0",)}, "'a0' is named twice"),
+        ({"validation": ("a0",)}, "No group is left for the test split"),
+    ],
+)
+def test_groups_that_do_not_suffice_are_told(characters, names, message):
+    parts = {"training": (), "validation": (), "test": ()} | names
+    with pytest.raises(InputError, match=message):
+        split_groups(characters, "test", parts)
