@@ -189,7 +189,10 @@ def set_trainable(backbone: keras.Model, start: str):
     Raises:
         InputError: there is no such layer.
     """
-    backbone.trainable = start != "none"
+    # One by one: True of a model does not reach layers that were made frozen,
+    # as those of a file are.
+    for layer in (backbone, *list_layers(backbone)):
+        layer.trainable = start != "none"
     if start in ("all", "none"):
         return
     names = [layer.name for layer in backbone.layers if layer.weights]
