@@ -16,6 +16,7 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import define_flags, find_flagfiles, read_flags
 from koch_siamese.runs.path_flags import define_path
+from koch_siamese.runs.settings import freezes_random_weights
 
 WORKDIR = define_path("workdir", "runs/quickstart", "The run's directory.")
 
@@ -27,6 +28,12 @@ def main():
     if not WORKDIR.value:
         raise InputError("--workdir is empty: expected the run's directory.")
     settings = read_flags()
+    if freezes_random_weights(settings):
+        cli.note(
+            f"--trainable_from={settings.trainable_from} leaves layers of the "
+            "backbone at random weights, with which it learns little: give "
+            "--backbone_weights=imagenet or a file."
+        )
     import_tensorflow()
     from koch_siamese.reporting.text import format_results, format_thresholds
     from koch_siamese.runs.directory import Run

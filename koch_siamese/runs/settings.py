@@ -605,13 +605,15 @@ def _check_application(settings):
             f"{network} has one dense layer; got "
             f"--units={format_value(settings.units)}: give one number."
         )
-    is_frozen = settings.trainable_from != "all"
-    if is_frozen and settings.backbone_weights == "none":
-        raise InputError(
-            f"--trainable_from={settings.trainable_from} leaves layers at "
-            "their initial weights, which are random: give "
-            "--backbone_weights=imagenet or a file of weights."
-        )
+
+
+def freezes_random_weights(settings: Settings) -> bool:
+    """Whether layers of a backbone stay at initial weights that are random."""
+    return (
+        is_application(settings.network)
+        and settings.trainable_from != "all"
+        and settings.backbone_weights == "none"
+    )
 
 
 def keeps_features(settings: Settings) -> bool:

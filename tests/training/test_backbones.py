@@ -160,7 +160,6 @@ def test_weights_that_cannot_be_had(weights, tmp_path):
         ({"units": (8, 8)}, "one dense layer; got --units=8,8"),
         ({"filters": (8,)}, "--filters=8 has no effect with --network=keras"),
         ({"ink_value": 0}, "--ink_value=0 has no effect with --network=keras"),
-        ({"trainable_from": "none"}, "which are random: give --backbone_we"),
         (
             {"network": "fast", "units": (), "backbone_weights": "imagenet"},
             "--backbone_weights=imagenet has no effect with --network=fast",
