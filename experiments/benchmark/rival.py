@@ -259,7 +259,7 @@ def make_input(options: Options):
 def evaluate(options: Options):
     """Trials as pairs of the query and each candidate, all embedded anew."""
     _, images, trials = options.load()
-    images = torch.from_numpy(images)[:, None].float().div_(255)
+    images = torch.from_numpy(images[..., 0])[:, None].float().div_(255)
     query = trials.query[: options.rival_trials]
     support = trials.support[: options.rival_trials, :, 0]
 

@@ -342,7 +342,7 @@ def test_reader_sees_whole_states_while_another_writes(
     ("mistake", "part"),
     [
         (lambda r: r.calibrate({}), "no labelled images"),
-        (lambda r: r.add([draw()]), "expected a folder, or a dict"),
+        (lambda r: r.add([draw()]), "expected a folder, a table"),
         (lambda r: r.add("nowhere"), "'nowhere' does not exist"),
         (lambda r: r.classify("iVBORw0KGgo" * 100), "cannot be read"),
         (lambda r: r.classify("~nobody/a.png"), "no such file"),
