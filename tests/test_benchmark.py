@@ -265,7 +265,11 @@ def measure(workloads, row, options, **changes):
                 "train_step: gradients of filters",
             },
         ),
-        ("train_step_groups_bfloat16", {"train_step_groups_bfloat16"}),
+        pytest.param(
+            "train_step_groups_bfloat16",
+            {"train_step_groups_bfloat16"},
+            marks=pytest.mark.slow,
+        ),
         ("input", {"input"}),
         ("evaluation", {"evaluation", "images/s"}),
         ("serving", {"serving_20", "serving_100000"}),
@@ -276,6 +280,7 @@ def test_rows_of_ours(quick, row, names):
     assert all(values[name] > 0 for name in names)
 
 
+@pytest.mark.slow
 def test_levers_put_the_other_way(quick, monkeypatch):
     # All at once, but for another network and a step that XLA compiles.
     others = ("lever_first_convolution", "lever_whole_step_by_xla")
@@ -384,6 +389,7 @@ def test_rivals_networks_are_ours():
 
 
 @needs_torch
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["rival", "rival_best"])
 def test_rows_of_the_rival(quick, side):
     from experiments.benchmark import rival

@@ -34,7 +34,24 @@ ABLATIONS = {
     "proxy_found_uniform": {"initial_values", "layer_stddevs"},
 }
 ABLATED = re.compile("(ablation|proxy_found|emoji(?=_(grey|no_)))_.+")
-TRAINED = [path for path in FLAGFILES if not ABLATED.match(path.stem)]
+# Different kinds of networks, batches, optimizers and images. The others are
+# trained with -m slow.
+TRAINED_QUICKLY = (
+    "best",
+    "contrastive_35px",
+    "dense_siamese",
+    "proxy_found",
+    "tutorial_35px",
+)
+TRAINED = [
+    pytest.param(
+        path,
+        id=path.stem,
+        marks=() if path.stem in TRAINED_QUICKLY else pytest.mark.slow,
+    )
+    for path in FLAGFILES
+    if not ABLATED.match(path.stem)
+]
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
@@ -61,7 +78,7 @@ def test_ablation_is_without_one_lever(name, levers):
     }
 
 
-@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TRAINED)
 def test_flagfile_trains(path, glyphs_dir, monkeypatch):
     monkeypatch.setattr(builders, "NUM_MEASURED_PAIRS", 8)
     settings, _ = read_flagfile(path)
@@ -102,6 +119,7 @@ def test_flagfile_trains(path, glyphs_dir, monkeypatch):
     assert all(moved)
 
 
+@pytest.mark.slow
 def test_smoke_runs_through_the_command_line(glyphs_dir, tmp_path):
     answer = call(
         "train",

@@ -67,6 +67,7 @@ def test_training_leaves_a_model_of_photos_and_its_result(trained):
         assert (saturation > 100).mean() > 0.02  # colors are shown
 
 
+@pytest.mark.slow
 def test_stopped_training_resumes_where_it_was(trained, photos, tmp_path):
     arguments = (f"--workdir={tmp_path / 'run'}", f"--data_dir={photos}")
     for epochs in (1, 2):
@@ -148,6 +149,7 @@ def test_commands_answer_on_photos(trained, photos):
 @pytest.mark.skipif(
     not importlib.util.find_spec("tf2onnx"), reason="needs the extra export"
 )
+@pytest.mark.slow
 def test_exports_agree_and_say_that_they_take_photos(trained, tmp_path):
     import tensorflow as tf
 

@@ -190,6 +190,7 @@ def test_drawers_out_of_order_are_an_error():
         )
 
 
+@pytest.mark.slow
 def test_splits_of_real_omniglot(omniglot_dir, monkeypatch):
     # Eight loads ask for four of TFDS's splits: each is read once.
     read_characters, known = omniglot.read_characters, {}

@@ -19,7 +19,6 @@ from koch_siamese.evaluation.scoring import (
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import get_image_size, get_thresholds
 from koch_siamese.models.thresholds import compute_probability
-from koch_siamese.sampling.lake import load_lake_runs
 from koch_siamese.sampling.pairs import CharacterIndex, sample_pairs
 
 RESULT = REPOSITORY / "experiments/results/best_seed0_lake.json"
@@ -36,13 +35,13 @@ def read(names):
     images = [np.array(Image.open(f"{folder}/{name}")) for name in names]
     return np.array(images)[..., np.newaxis]
 loaded = tf.saved_model.load(model)
-correct = 0
+correct = []
 for run in json.load(open(f"{folder}/runs.json")):
     answer = loaded.classify(
         query=read(run["queries"]), support=read(run["supports"])
     )
-    correct += (answer["score"].numpy().argmax(axis=1) == run["answers"]).sum()
-print(correct / 400)
+    correct += list(answer["score"].numpy().argmax(axis=1) == run["answers"])
+print(np.mean(correct))
 """
 
 
@@ -107,6 +106,7 @@ def test_probabilities_are_as_often_right_as_they_say(model, drawings, lake):
     assert sum(off) < 0.035
 
 
+@pytest.mark.slow
 def test_saved_model_of_a_client_is_as_right_as_evaluate(
     drawings, lake, tmp_path
 ):
@@ -125,9 +125,8 @@ def test_saved_model_of_a_client_is_as_right_as_evaluate(
             "supports": save(trials.support[start, :, 0]),
             "answers": trials.answer[start : start + 20].tolist(),
         }
-        for start in range(0, 400, 20)
+        for start in range(0, len(trials), 20)
     ]
-    assert len(runs) == len(load_lake_runs())
     (tmp_path / "runs.json").write_text(json.dumps(runs))
     exported = tmp_path / "exported"
     answer = call("export", "--model=pretrained", f"--output={exported}")

@@ -311,6 +311,7 @@ def test_pairs_of_features_score_as_pairs_of_images(weights):
     np.testing.assert_allclose(logits, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_frozen_run_is_resumed_used_tuned_and_exported(
     weights, photos_dir, tmp_path, capsys
 ):

@@ -5,11 +5,13 @@ import time
 
 import numpy as np
 import pytest
-from conftest import call
+from conftest import no_figures
 
 from experiments.robustness import distributed
 from koch_siamese.errors import InputError
+from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.training import distribution
+from koch_siamese.training.loop import train_and_evaluate
 
 # The paper's pairs, without batch normalization: batches divide evenly.
 FLAGS = (
@@ -43,9 +45,11 @@ def training(mode, workdir, data_dir, *more):
 @pytest.fixture(scope="module")
 def alone(glyphs_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("alone")
-    where = (f"--workdir={workdir}", f"--data_dir={glyphs_dir}")
-    answer = call("train", *FLAGS, *where)
-    assert answer.returncode == 0, answer.stderr
+    flags = workdir / "alone.flags"
+    flags.write_text("\n".join(FLAGS))
+    settings, _ = read_flagfile(flags)
+    with no_figures():
+        train_and_evaluate(settings, workdir, data_dir=glyphs_dir)
     return read_history(workdir)
 
 
@@ -58,6 +62,7 @@ def test_two_devices_learn_as_one(alone, glyphs_dir, tmp_path):
     assert accuracy == alone[1]
 
 
+@pytest.mark.slow
 def test_two_devices_train_the_fast_network(glyphs_dir, tmp_path):
     """Its normalization has gradients of its own, which XLA compiles."""
     flags = [
@@ -73,6 +78,7 @@ def test_two_devices_train_the_fast_network(glyphs_dir, tmp_path):
     assert second < first
 
 
+@pytest.mark.slow
 def test_workers_learn_as_one_and_survive_a_killed_one(
     alone, glyphs_dir, tmp_path
 ):

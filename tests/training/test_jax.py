@@ -1,14 +1,12 @@
 """The commands with KERAS_BACKEND=jax: the same numbers, and the same care."""
 
 import json
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from conftest import (
-    REPOSITORY,
     TINY_MODEL,
     assert_one_line,
     call,
@@ -45,6 +43,7 @@ def compile_quickly(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
+@pytest.mark.slow
 def test_training_is_that_of_tensorflow_and_is_exported(
     glyphs_dir, tmp_path, monkeypatch
 ):
@@ -172,9 +171,9 @@ PAIRS = (
 )
 
 
-def test_several_steps_in_a_call_without_tensorflow(
-    packed_dir, tmp_path, monkeypatch
-):
+@pytest.fixture
+def train_pairs(packed_dir, tmp_path, monkeypatch):
+    """Trains on pairs in a process that runs a script."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
 
     def train(script, *arguments):
@@ -184,15 +183,31 @@ def test_several_steps_in_a_call_without_tensorflow(
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )
         assert answer.returncode == 0, answer.stderr
         return answer
 
+    return train
+
+
+def test_training_without_tensorflow(train_pairs, tmp_path):
+    arguments = ("--steps_per_call=5", "--epochs=2", "--workdir=run")
+    train_pairs(WITHOUT_TENSORFLOW, *arguments)
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    first, second = history["loss"]
+    assert second < first
+    result = tmp_path / "run" / "results" / "within_alphabet.json"
+    assert json.loads(result.read_text())["jax"]
+
+
+@pytest.mark.slow
+def test_several_steps_in_a_call_are_the_steps_of_several_calls(
+    train_pairs, tmp_path
+):
     # Two trainings in one process; the second ends after an epoch, and is
     # resumed where there is no TensorFlow.
-    train(ONE_AND_SEVERAL)
-    answer = train(
+    train_pairs(ONE_AND_SEVERAL)
+    answer = train_pairs(
         WITHOUT_TENSORFLOW,
         *("--steps_per_call=5", "--epochs=2", "--workdir=several"),
     )

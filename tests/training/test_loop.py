@@ -160,6 +160,7 @@ def test_evaluation_that_cannot_be_is_told_before_the_training(
     assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_figures")
 def test_killed_training_goes_on_from_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
@@ -282,6 +283,7 @@ PAPER = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
