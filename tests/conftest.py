@@ -30,19 +30,20 @@ _SERVER = CommandsServer()
 # The modules that take longest, the longest first: one of these as the last
 # would keep one worker busy while the other has nothing left to do.
 LONGEST = (
-    "training/test_distribution",
-    "models/test_pretrained",
-    "training/test_jax",
-    "training/test_loop",
-    "test_experiments",
-    "test_notebooks",
-    "training/test_resume",
-    "tuning/test_study",
     "commands/test_export",
-    "commands/test_commands",
-    "test_benchmark",
-    "data/test_omniglot",
+    "training/test_resume",
     "commands/test_classify",
+    "test_experiments",
+    "training/test_loop",
+    "models/test_pretrained",
+    "test_benchmark",
+    "commands/test_commands",
+    "commands/test_photos",
+    "training/test_jax",
+    "training/test_own_network",
+    "training/test_backbones",
+    "inference/test_recognizer",
+    "tuning/test_study",
 )
 
 

@@ -401,6 +401,7 @@ def test_rows_of_the_rival(quick, side):
 
 
 @needs_torch
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_noted_and_left_out(monkeypatch):
     import torch
 

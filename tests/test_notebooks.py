@@ -71,8 +71,6 @@ ABSOLUTE_PATH = re.compile(r"/(tmp|root|work|home|content|Users)\b")
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("name", NAMES)
-# Of these others test what a small run would, but faster.
-SLOW = ("export_and_serve", "train_and_evaluate", "your_own_photographs")
 
 
 def read(name):
@@ -174,13 +172,8 @@ def test_sources_call_the_library_and_define_nothing(name):
             assert not private.startswith("_"), private
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
-        for name in NAMES
-    ],
-)
+@pytest.mark.slow
+@each_notebook
 def test_runs_with_small_settings(name, glyphs_dir, tmp_path):
     notebook = read(name)
     values = dict(SMALL[name])

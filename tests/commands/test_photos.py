@@ -244,6 +244,7 @@ def test_groups_that_cannot_be_are_refused_in_a_line(photos, tmp_path):
         assert_one_line(answer, *parts)
 
 
+@pytest.mark.slow
 def test_faces_are_verified_with_true_accept_rates(tmp_path):
     write_portraits(tmp_path / "people", num_people=15)
     with Image.open(tmp_path / "people/s15/10.pgm") as portrait:

@@ -82,7 +82,7 @@ def test_modified_hausdorff_refuses_blank_drawings():
     [
         (PixelsCosine(), 0.2175),
         (PixelsEuclidean(), 0.19),
-        (ModifiedHausdorff(), 0.6125),
+        pytest.param(ModifiedHausdorff(), 0.6125, marks=pytest.mark.slow),
     ],
 )
 def test_official_trials_give_the_known_figures(

@@ -80,6 +80,7 @@ def test_pretrained_model_keeps_its_stated_accuracy(drawings, lake):
     assert result["accuracy"] == pytest.approx(stated, abs=0.005)
 
 
+@pytest.mark.slow
 def test_probabilities_are_as_often_right_as_they_say(model, drawings, lake):
     characters, trials = lake
     # By the four drawers of each alphabet that the official trials have: all

@@ -53,6 +53,7 @@ def alone(glyphs_dir, tmp_path_factory):
     return read_history(workdir)
 
 
+@pytest.mark.slow
 def test_two_devices_learn_as_one(alone, glyphs_dir, tmp_path):
     with training("mirrored", tmp_path, glyphs_dir) as (process,):
         _, errors = process.communicate(timeout=300)

@@ -254,6 +254,7 @@ def test_contrastive_model_is_trained_saved_and_used(glyphs_dir, tmp_path):
     assert koch_siamese.get_thresholds(model).same < 0
 
 
+@pytest.mark.slow
 def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
     _patch_accuracies(monkeypatch, [0.4, 0.6])
     settings = dataclasses.replace(

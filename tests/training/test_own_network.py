@@ -55,6 +55,7 @@ def build(channels=1, size=16, end=layers.GlobalAveragePooling2D, middle=None):
     return keras.Model(inputs, end()(x) if end else x, name="mine")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_figures")
 def test_network_by_name_is_trained_resumed_evaluated_and_used(
     glyphs_dir, tmp_path, capsys

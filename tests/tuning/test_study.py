@@ -235,6 +235,7 @@ def test_storage_that_is_none_is_told(tmp_path):
         study.Search(PAPER, tmp_path, None, storage="nothing")
 
 
+@pytest.mark.slow
 def test_search_from_the_command_line(glyphs_dir, tmp_path):
     arguments = (
         "--flagfile=tests/tiny.flags",
