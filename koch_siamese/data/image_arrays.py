@@ -19,8 +19,8 @@ def limit_memory(megabytes: int):
     _max_megabytes = megabytes
 
 
-def make_images(shape: tuple[int, ...]) -> np.ndarray:
-    """Room for uint8 images `[num, height, width, channels]`.
+def make_images(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
+    """Room for images `[num, height, width, channels]`, or their features.
 
     More than the limit is mapped from a file, of which the system keeps in
     memory what is used and fits. The file is nameless, in `$TMPDIR`, and goes
@@ -29,9 +29,9 @@ def make_images(shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         InputError: there is no room for the file.
     """
-    size = math.prod(shape)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= _max_megabytes << 20:
-        return np.empty(shape, np.uint8)
+        return np.empty(shape, dtype)
     try:
         with tempfile.TemporaryFile() as file:
             # All of it now: a write to a full disk later would be a bus error.
@@ -39,7 +39,7 @@ def make_images(shape: tuple[int, ...]) -> np.ndarray:
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
                 file.truncate(size)
-            return np.memmap(file, np.uint8, "r+", shape=shape)
+            return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
         raise InputError(
             f"{size >> 20} MB of images do not fit into a file in "
@@ -49,10 +49,10 @@ def make_images(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """The images at `which`, indices or a mask, as an array of its own."""
+    """The images, or their features, at `which`: indices, or a mask."""
     if which.dtype == bool:
         which = np.flatnonzero(which)
-    taken = make_images((len(which), *images.shape[1:]))
+    taken = make_images((len(which), *images.shape[1:]), images.dtype)
     for start in range(0, len(which), CHUNK):
         chunk = slice(start, start + CHUNK)
         taken[chunk] = images[which[chunk]]
@@ -62,7 +62,7 @@ def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:
 def join(parts: list[np.ndarray]) -> np.ndarray:
     """One array of several, which have images of one size."""
     num = sum(map(len, parts))
-    joined = make_images((num, *parts[0].shape[1:]))
+    joined = make_images((num, *parts[0].shape[1:]), parts[0].dtype)
     place = 0
     for part in parts:
         for start in range(0, len(part), CHUNK):

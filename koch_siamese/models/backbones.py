@@ -13,6 +13,7 @@ from koch_siamese.models.siamese import get_embedding, list_layers
 from koch_siamese.paths import expand_home
 
 PROJECTION_UNITS = 256
+SMALLEST_VARIANCE = 1e-30
 
 # Names of layers in an embedding with a backbone.
 RGB, BACKBONE, PROJECTION = "rgb", "backbone", "projection"
@@ -117,8 +118,8 @@ def _shorten(error):
 def build_projection(dim: int, units: int = PROJECTION_UNITS) -> keras.Model:
     """Builds what makes features for a weighted L1 of a backbone's.
 
-    It ends as `build_fast_embedding` does: spread by batch normalization, and
-    within 0..1.
+    Features of any scale are normalized. It ends as `build_fast_embedding`
+    does: spread by batch normalization, and within 0..1.
 
     Args:
         dim: length of the backbone's features.
@@ -128,7 +129,11 @@ def build_projection(dim: int, units: int = PROJECTION_UNITS) -> keras.Model:
         `[batch, dim] -> [batch, units]`.
     """
     features = keras.Input((dim,), name="features")
-    x = layers.Dense(units, use_bias=False)(features)
+    # Those of random weights are as small as 1e-10.
+    x = layers.LayerNormalization(
+        center=False, scale=False, epsilon=SMALLEST_VARIANCE
+    )(features)
+    x = layers.Dense(units, use_bias=False)(x)
     x = layers.Activation("sigmoid")(layers.BatchNormalization()(x))
     return keras.Model(features, x, name=PROJECTION)
 

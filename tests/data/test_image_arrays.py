@@ -40,6 +40,13 @@ def test_files_hold_what_memory_would(files, chunk, monkeypatch):
     np.testing.assert_array_equal(joined, expected)
 
 
+def test_features_of_images_keep_their_values(files):
+    features = np.float32([[0.25, -3.0], [1e-9, 700.0]])
+    which = np.array([1, 0, 1])
+    np.testing.assert_array_equal(take(features, which), features[which])
+    np.testing.assert_array_equal(join([features, features])[2:], features)
+
+
 def test_no_room_is_told(files, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
