@@ -206,9 +206,10 @@ def main():
     import numpy as np
 
     drawings = np.stack(list(queries.values()))
-    answers = recognizer.classify_drawings(
-        drawings, max(TOP_K.value, 2), flags.FLAGS.threshold
-    )
+    with cli.counting_skipped_files():
+        answers = recognizer.classify_drawings(
+            drawings, max(TOP_K.value, 2), flags.FLAGS.threshold
+        )
     by_path = dict(zip(queries, answers, strict=True))
     _print_answers(by_path, complaints, skipped)
     if answers[0].threshold is None:

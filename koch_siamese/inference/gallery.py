@@ -1,13 +1,17 @@
 """Known characters as embeddings, and the answers they give to queries."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import Scorer
+from koch_siamese.inference.index import GalleryIndex
 from koch_siamese.models.thresholds import Thresholds, compute_probability
+
+NUM_PROPOSED = 64  # drawings, whose characters an index proposes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,10 +26,31 @@ class Gallery:
     names: tuple[str, ...]
     embeddings: np.ndarray
 
-    @property
+    @functools.cached_property
     def characters(self) -> tuple[str, ...]:
         """The names of the known characters, sorted."""
         return tuple(sorted(set(self.names)))
+
+    @functools.cached_property
+    def column(self) -> np.ndarray:
+        """The place of each drawing's character in `characters`, int64."""
+        places = {name: i for i, name in enumerate(self.characters)}
+        return np.array([places[name] for name in self.names], np.int64)
+
+    @functools.cached_property
+    def shots(self) -> np.ndarray:
+        """How many drawings each of the `characters` has, int64."""
+        return np.bincount(self.column, minlength=len(self.characters))
+
+    def find_drawings(self, characters: np.ndarray) -> list[np.ndarray]:
+        """The drawings of characters, given by their places in `characters`."""
+        order, ends = self._by_character
+        return [order[ends[i] - self.shots[i] : ends[i]] for i in characters]
+
+    @functools.cached_property
+    def _by_character(self):
+        order = np.argsort(self.column, kind="stable")
+        return order, np.cumsum(self.shots)
 
     def add(
         self,
@@ -147,9 +172,7 @@ def score_characters(
         float64 `[num_queries, num_characters]`, in the order of
         `gallery.characters`: the mean over a character's drawings.
     """
-    _, column, shots = np.unique(
-        np.array(gallery.names), return_inverse=True, return_counts=True
-    )
+    column, shots = gallery.column, gallery.shots
     # A query at a time: memory grows with the gallery alone.
     scores = [
         scorer.score(query[None], gallery.embeddings) for query in queries
@@ -157,6 +180,58 @@ def score_characters(
     return np.array(
         [np.bincount(column, row, len(shots)) / shots for row in scores]
     )
+
+
+def answer_by_index(
+    scorer: Scorer,
+    gallery: Gallery,
+    index: GalleryIndex,
+    queries: np.ndarray,
+    thresholds: Thresholds | None,
+    *,
+    top_k: int = 5,
+    threshold: float | None = None,
+) -> list[Answer]:
+    """Answers as `answer_queries` does, but scores few of many characters.
+
+    These are the characters of the drawings that the index proposes. All their
+    drawings are scored.
+
+    Args:
+        scorer: the model that embedded gallery and queries.
+        gallery: the known characters.
+        index: of this gallery.
+        queries: embeddings, float32 `[num_queries, dim]`.
+        thresholds, top_k, threshold: see `answer_queries`.
+    """
+    if threshold is None and thresholds:
+        threshold = thresholds.for_ways(len(gallery.characters))
+    answers = []
+    for query in queries:
+        places = _propose_characters(gallery, index, query, top_k)
+        drawings = gallery.find_drawings(places)
+        shots = gallery.shots[places]
+        scores = scorer.score(
+            query[None], gallery.embeddings[np.concatenate(drawings)]
+        )
+        owners = np.repeat(np.arange(len(places)), shots)
+        means = np.bincount(owners, scores) / shots
+        names = [gallery.characters[i] for i in places]
+        answers.append(_answer(means, names, thresholds, top_k, threshold))
+    return answers
+
+
+def _propose_characters(gallery, index, query, num_least):
+    """Places of the characters of the nearest drawings, at least so many."""
+    num_least = min(num_least, len(gallery.characters))
+    num = NUM_PROPOSED
+    while True:
+        num = min(num, len(index))
+        (drawings,) = index.propose(query[None], num)
+        places = np.unique(gallery.column[drawings])
+        if len(places) >= num_least or num == len(index):
+            return places
+        num *= 4
 
 
 def answer_queries(

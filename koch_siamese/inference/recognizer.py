@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_files import (
     ARRAY_CHANNELS,
     BYTES,
+    DataWarning,
     ImageError,
     ImageLike,
     get_shape,
@@ -32,15 +34,22 @@ from koch_siamese.inference.gallery import (
     Answer,
     Gallery,
     Verdict,
+    answer_by_index,
     answer_queries,
     judge_pair,
     score_characters,
+)
+from koch_siamese.inference.index import (
+    MIN_DRAWINGS,
+    GalleryIndex,
+    is_available,
 )
 from koch_siamese.models.loading import PRETRAINED, check_siamese, load_model
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     compute_fingerprint,
     get_crop,
+    get_head,
     get_photo_size,
     get_thresholds,
 )
@@ -145,6 +154,9 @@ class Recognizer:
     dark paper, scanned or photographed, is cleaned, and cut to its ink if the
     model was trained so. A model of photos sees them in color, as they are.
 
+    Of more than 100,000 images an index proposes those to compare (extra
+    `index`); it is stored with them, and grows with them.
+
     Methods may be called from several threads.
 
     Attributes:
@@ -188,6 +200,7 @@ class Recognizer:
         self.crop = get_crop(model) if crop is None else crop
         empty = np.empty((0, self._scorer.dim), np.float32)
         self._gallery = Gallery((), empty)
+        self._index = None  # of a large gallery, made when it is needed
         self._place = None  # where it was loaded from or saved to
         # What has changed since: done again to what others wrote meanwhile.
         self._changes: list[Callable[[Gallery], Gallery]] = []
@@ -371,15 +384,32 @@ class Recognizer:
                 "There are no characters to choose among: add some."
             )
         embeddings = self._embed(drawings)
+        how = {"top_k": top_k, "threshold": threshold}
         with self._lock:
+            index = self._get_index(gallery)
+            if index:
+                return answer_by_index(
+                    self._scorer,
+                    gallery,
+                    index,
+                    embeddings,
+                    self.thresholds,
+                    **how,
+                )
+            _warn_if_large(gallery)
             scores = score_characters(self._scorer, gallery, embeddings)
         return answer_queries(
-            scores,
-            gallery.characters,
-            self.thresholds,
-            top_k=top_k,
-            threshold=threshold,
+            scores, gallery.characters, self.thresholds, **how
         )
+
+    def _get_index(self, gallery):
+        """The index of a gallery that is large, as it is now; else None."""
+        if len(gallery.names) <= MIN_DRAWINGS or not is_available():
+            return None
+        if self._index is None:
+            self._index = GalleryIndex(get_head(self._model).distance_weights)
+        self._index.update(gallery.embeddings)
+        return self._index
 
     def verify(
         self,
@@ -540,7 +570,8 @@ class Recognizer:
                         "if_exists='merge' or 'replace', or another path."
                     )
                 self._merge(path)
-            storage.write(path, self._to_stored(), self._model)
+            index = self._get_index(self._gallery)
+            storage.write(path, self._to_stored(), self._model, index)
             if self._place in (None, path):
                 self._place, self._changes = path, []
                 self._has_new_thresholds = False
@@ -608,6 +639,9 @@ class Recognizer:
         )
         recognizer._require_own(stored, path)
         recognizer._gallery = stored.gallery
+        recognizer._index = storage.read_index(
+            stored, get_head(recognizer.model).distance_weights
+        )
         if stored.model:
             recognizer._thresholds = stored.thresholds
         recognizer._place = path
@@ -674,6 +708,17 @@ class Recognizer:
             images += given
             labels += [f"Image {i + 1} of {name!r}" for i in range(len(given))]
         return names, self._read_all(images, labels)
+
+
+def _warn_if_large(gallery):
+    if len(gallery.names) > MIN_DRAWINGS:
+        warnings.warn(
+            DataWarning(
+                f"{len(gallery.names)} images are compared one by one: "
+                "pip install 'koch-siamese[index]' for a faster search."
+            ),
+            stacklevel=3,
+        )
 
 
 def _require_siamese(model):

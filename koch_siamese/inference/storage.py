@@ -21,6 +21,7 @@ import numpy as np
 from koch_siamese.data.image_files import normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Gallery
+from koch_siamese.inference.index import GalleryIndex, is_available
 from koch_siamese.models.loading import PRETRAINED
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.version import __version__
@@ -42,6 +43,8 @@ class Stored:
         crop: whether images were cut to their ink.
         model: the file of the model, or its name; None of a gallery.
         thresholds: None of a gallery, or of a model that has none.
+        index: the file of what finds drawings in a large gallery; beside it
+            are its positions, `.npy`.
     """
 
     gallery: Gallery
@@ -49,6 +52,7 @@ class Stored:
     crop: bool
     model: str | None = None
     thresholds: Thresholds | None = None
+    index: Path | None = None
 
 
 def is_gallery(path: Path) -> bool:
@@ -109,7 +113,34 @@ def read(path: Path) -> Stored:
         ) from error
 
 
-def write(path: Path, stored: Stored, model: keras.Model):
+def read_index(
+    stored: Stored, distance_weights: np.ndarray | None
+) -> GalleryIndex | None:
+    """Reads the index of a large gallery, if it has one.
+
+    Args:
+        stored: what `read` returned.
+        distance_weights: of the model's head.
+    """
+    if stored.index is None or not is_available():
+        return None
+    try:
+        return GalleryIndex.read(
+            distance_weights,
+            stored.index,
+            np.load(stored.index.with_suffix(".npy"), allow_pickle=False),
+            stored.gallery.embeddings,
+        )
+    except (OSError, ValueError, RuntimeError):
+        return None  # it is made anew when it is needed
+
+
+def write(
+    path: Path,
+    stored: Stored,
+    model: keras.Model,
+    index: GalleryIndex | None = None,
+):
     """Writes a recognizer; what is there is replaced in one step.
 
     Args:
@@ -117,6 +148,7 @@ def write(path: Path, stored: Stored, model: keras.Model):
             characters alone.
         stored: the content, whose `model` is a name, or None for a file.
         model: stored in the folder, if it has no name.
+        index: of the gallery, if it is large; stored in the folder.
 
     Raises:
         InputError: it cannot be written, or the folder has other files.
@@ -126,7 +158,7 @@ def write(path: Path, stored: Stored, model: keras.Model):
         if is_gallery(path):
             _write_gallery(path, stored)
         else:
-            _write_folder(path, stored, model)
+            _write_folder(path, stored, model, index)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -207,6 +239,7 @@ def _read_folder(path):
         bool(index["crop"]),
         model,
         thresholds,
+        _inside(path, index["index"][0]) if index.get("index") else None,
     )
 
 
@@ -217,7 +250,7 @@ def _inside(folder, name):
     return folder / name
 
 
-def _write_folder(path, stored, model):
+def _write_folder(path, stored, model, gallery_index):
     path.mkdir(parents=True, exist_ok=True)
     before = _list_files(path)
     gallery = stored.gallery
@@ -232,6 +265,10 @@ def _write_folder(path, stored, model):
         name = f"model_{stored.fingerprint[:12]}.keras"
         with _replacing(path / name, ".keras") as partial:
             model.save(partial)
+    own = [name, embeddings.name]
+    if gallery_index:
+        digest.update(gallery_index.positions.tobytes())
+        own += _write_index(path, gallery_index, digest.hexdigest()[:12])
     thresholds = stored.thresholds
     index = {
         "format": FORMAT,
@@ -241,13 +278,26 @@ def _write_folder(path, stored, model):
         "crop": stored.crop,
         "thresholds": thresholds and dataclasses.asdict(thresholds),
         "embeddings": embeddings.name,
+        "index": own[2:],
         "names": gallery.names,
     }
     with _replacing(path / INDEX) as partial:
         partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    for file in before - {name, embeddings.name}:
+    for file in before.difference(own):
         with contextlib.suppress(OSError):  # whoever has it open may keep it
             (path / file).unlink()
+
+
+def _write_index(path, index, digest):
+    """Writes the two files of an index, and returns their names."""
+    graph = path / f"index_{digest}.faiss"
+    positions = graph.with_suffix(".npy")
+    if not graph.exists():
+        with _replacing(graph) as partial:
+            index.write(partial)
+    with _replacing(positions) as partial, partial.open("wb") as file:
+        np.save(file, index.positions)
+    return [graph.name, positions.name]
 
 
 def _list_files(path):
@@ -266,7 +316,8 @@ def _list_files(path):
         return set()
     try:
         index = json.loads((path / INDEX).read_text(encoding="utf-8"))
-        names = {index["embeddings"], index["model"]} - {PRETRAINED}
+        names = {index["embeddings"], index["model"], *index.get("index", ())}
+        names -= {PRETRAINED}
         return {_inside(path, name).name for name in names}
     except (ValueError, KeyError, TypeError):  # a broken one is replaced
         return set()

@@ -1,6 +1,7 @@
 """Heads: the last layer of a siamese model, which scores two embeddings."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from koch_siamese.backend import compile_with_xla
@@ -36,6 +37,15 @@ class Head(keras.layers.Layer):
         """Makes the layer."""
         super().__init__(**kwargs)
         self.thresholds, self.dataset = thresholds, dataset
+
+    @property
+    def distance_weights(self) -> np.ndarray | None:
+        """Of what distance the score is a falling function, or nearly so.
+
+        float32 `[dim]`, at least 0, the weights of an L1 distance; None for the
+        Euclidean distance.
+        """
+        return None
 
     def get_config(self):
         """What the layer is rebuilt from."""
@@ -94,6 +104,11 @@ class WeightedL1(Head):
         self.bias = self.add_weight(
             shape=(), initializer=self.bias_initializer, name="bias"
         )
+
+    @property
+    def distance_weights(self) -> np.ndarray:
+        """Those of the score, but for positive ones: trained heads have few."""
+        return np.maximum(-ops.convert_to_numpy(self.kernel), 0)
 
     def call(self, first, second, training=False):
         """The logit of each pair."""

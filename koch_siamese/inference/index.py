@@ -1,0 +1,190 @@
+"""An index of a large gallery, which proposes drawings that may be alike.
+
+It is faiss' graph of neighbors (HNSW; Malkov and Yashunin 2018), in which the
+time of a search grows by the logarithm of the number of drawings. faiss comes
+with the extra `index`.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from koch_siamese.evaluation.scoring import iterate_chunks
+
+MIN_DRAWINGS = 100_000  # fewer are faster compared one by one
+NUM_LINKS = 16  # of a drawing, twice as many in the graph's lowest layer
+BUILD_EFFORT, SEARCH_EFFORT = 100, 200  # drawings looked at, at least
+DRAWINGS_AT_ONCE = 4096
+MAX_REMOVED = 0.5  # of the drawings; beyond it the index is built anew
+
+
+def is_available() -> bool:
+    """Tells whether faiss is installed."""
+    return importlib.util.find_spec("faiss") is not None
+
+
+class GalleryIndex:
+    """Finds the drawings of a gallery whose scores may be the highest.
+
+    It measures distances alone, see `Head.distance_weights`. The model scores
+    what it proposes.
+    """
+
+    def __init__(self, distance_weights: np.ndarray | None):
+        """Makes an empty index.
+
+        Args:
+            distance_weights: float32 `[dim]`, at least 0, of an L1 distance of
+                embeddings; None for the Euclidean distance.
+        """
+        import faiss
+
+        if distance_weights is None:
+            self._scale, metric = np.float32(1), faiss.METRIC_L2
+        else:
+            self._scale, metric = distance_weights, faiss.METRIC_L1
+        self._make = lambda dim: faiss.IndexHNSWFlat(dim, NUM_LINKS, metric)
+        self._graph = None
+        self._file = None  # what the graph is mapped from
+        self._forget()
+
+    def _forget(self):
+        self._graph, self._file = None, None
+        self._embeddings = None
+        # Where the drawings of the graph are in the gallery; -1: removed.
+        self._positions = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        """Number of drawings in the graph, removed ones included."""
+        return len(self._positions)
+
+    def update(self, embeddings: np.ndarray):
+        """Follows a gallery: adds what is new, leaves out what is gone.
+
+        Args:
+            embeddings: float32 `[num_drawings, dim]`, of the whole gallery.
+        """
+        if embeddings is self._embeddings:
+            return
+        if self._file and not self._file.exists():
+            self._forget()  # a mapped graph cannot grow
+        missing = np.arange(len(embeddings))
+        if self._embeddings is not None:
+            missing = self._follow(embeddings)
+        if (self._positions < 0).sum() > MAX_REMOVED * len(self):
+            self._forget()
+            missing = np.arange(len(embeddings))
+        if len(missing):
+            self._add(embeddings, missing)
+        self._embeddings = embeddings
+
+    def _follow(self, embeddings):
+        """Finds the drawings of before again; returns those that are new."""
+        before = self._embeddings
+        num = len(before)
+        if len(embeddings) >= num and np.array_equal(embeddings[:num], before):
+            return np.arange(num, len(embeddings))
+        keys, new = _hash(embeddings), _hash(before)
+        keys, first = np.unique(keys, return_index=True)
+        place = np.minimum(np.searchsorted(keys, new), len(keys) - 1)
+        moved = np.full(num, -1)
+        if len(keys):
+            moved = np.where(keys[place] == new, first[place], -1)
+        known = self._positions >= 0
+        self._positions[known] = moved[self._positions[known]]
+        return np.setdiff1d(np.arange(len(embeddings)), self._positions)
+
+    def _add(self, embeddings, missing):
+        if self._graph is None:
+            self._graph = self._make(embeddings.shape[1])
+            self._graph.hnsw.efConstruction = BUILD_EFFORT
+        if self._file:
+            self._load()
+        for chunk in iterate_chunks(len(missing), DRAWINGS_AT_ONCE, "Indexing"):
+            self._graph.add(embeddings[missing[chunk]] * self._scale)
+        self._positions = np.concatenate([self._positions, missing])
+
+    def _load(self):
+        """Reads the graph into memory: one that is mapped cannot grow."""
+        import faiss
+
+        self._graph = faiss.read_index(str(self._file))
+        self._file = None
+
+    def propose(self, queries: np.ndarray, num: int) -> list[np.ndarray]:
+        """Proposes drawings for each query.
+
+        Args:
+            queries: embeddings, float32 `[num_queries, dim]`.
+            num: how many drawings of the graph.
+
+        Returns:
+            For each query int64 positions in the gallery, the most alike first;
+            fewer than `num` where some are removed.
+        """
+        self._graph.hnsw.efSearch = max(SEARCH_EFFORT, num)
+        _, rows = self._graph.search(queries * self._scale, num)
+        positions = (self._positions[row[row >= 0]] for row in rows)
+        return [found[found >= 0] for found in positions]
+
+    def write(self, path: Path):
+        """Writes the graph into a file; `positions` are stored elsewhere."""
+        import faiss
+
+        faiss.write_index(self._graph, str(path))
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Where the drawings of the graph are in the gallery; -1: removed."""
+        return self._positions
+
+    @classmethod
+    def read(
+        cls,
+        distance_weights: np.ndarray | None,
+        path: Path,
+        positions: np.ndarray,
+        embeddings: np.ndarray,
+    ) -> "GalleryIndex":
+        """Maps the file of a graph, of which memory gets what is used.
+
+        Args:
+            distance_weights: as it was made with.
+            path: the file.
+            positions: see above.
+            embeddings: of the gallery.
+
+        Raises:
+            ValueError: they do not belong together.
+            RuntimeError: it is no file of faiss.
+        """
+        import faiss
+
+        index = cls(distance_weights)
+        graph = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        is_graph = isinstance(graph, faiss.IndexHNSWFlat)
+        if (
+            not is_graph
+            or graph.ntotal != len(positions)
+            or graph.d != embeddings.shape[1]
+            or positions.max(initial=-1) >= len(embeddings)
+        ):
+            raise ValueError("the index is of another gallery")
+        index._graph, index._file = graph, path
+        index._positions, index._embeddings = positions, embeddings
+        return index
+
+
+def _hash(embeddings):
+    """A number for each embedding, the same for the same bits."""
+    rng = np.random.default_rng(0)
+    factors = rng.integers(1 << 63, size=embeddings.shape[1], dtype=np.uint64)
+    hashes = np.empty(len(embeddings), np.uint64)
+    for start in range(0, len(hashes), DRAWINGS_AT_ONCE):
+        part = np.ascontiguousarray(
+            embeddings[start : start + DRAWINGS_AT_ONCE]
+        )
+        bits = part.view(np.uint32).astype(np.uint64)
+        hashes[start : start + len(part)] = (bits * (2 * factors + 1)).sum(1)
+    return hashes

@@ -1,0 +1,236 @@
+"""The index of a large gallery: what it proposes, and what follows from it."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY_MODEL
+
+from koch_siamese import Recognizer
+from koch_siamese.data.image_files import DataWarning
+from koch_siamese.inference import gallery as gallery_module
+from koch_siamese.inference import recognizer as recognizer_module
+from koch_siamese.inference.gallery import Gallery, answer_by_index
+from koch_siamese.inference.index import GalleryIndex
+from koch_siamese.models.heads import EuclideanDistance, WeightedL1
+
+pytest.importorskip("faiss", reason="It needs the extra 'index': faiss-cpu.")
+
+NUM, DIM = 600, 16
+
+
+@pytest.fixture(scope="module")
+def embeddings():
+    return np.random.default_rng(0).random((NUM, DIM), np.float32)
+
+
+@pytest.fixture(scope="module")
+def head(embeddings):
+    """Weights of which three are positive, and do not count."""
+    head = WeightedL1()
+    head(embeddings[:1], embeddings[:1])
+    weights = np.linspace(-3, 0, DIM, dtype=np.float32)
+    weights[:3] = 0.5
+    head.set_weights([weights, np.float32(1)])
+    return head
+
+
+def make_index(head, embeddings):
+    index = GalleryIndex(head.distance_weights)
+    index.update(embeddings)
+    return index
+
+
+def measure_recall(index, queries, expected):
+    found = index.propose(queries, expected.shape[1])
+    hits = map(np.isin, expected, found)
+    return np.mean(list(hits))
+
+
+def test_nearest_drawings_are_proposed(head, embeddings):
+    queries = np.random.default_rng(1).random((50, DIM), np.float32)
+    weights = np.minimum(np.array(head.kernel), 0)
+    differences = np.abs(queries[:, np.newaxis] - embeddings)
+    nearest = np.argsort(-(differences @ weights), axis=1)[:, :10]
+    index = make_index(head, embeddings)
+    assert measure_recall(index, queries, nearest) > 0.99
+    # The very same drawing first.
+    assert [x[0] for x in index.propose(embeddings[:20], 1)] == [*range(20)]
+
+
+def test_nearest_by_euclidean_distance(embeddings):
+    queries = np.random.default_rng(2).random((50, DIM), np.float32)
+    distances = np.linalg.norm(queries[:, np.newaxis] - embeddings, axis=-1)
+    nearest = np.argsort(distances, axis=1)[:, :10]
+    index = make_index(EuclideanDistance(), embeddings)
+    assert measure_recall(index, queries, nearest) > 0.99
+
+
+def test_it_grows_and_is_not_built_anew(head, embeddings):
+    index = make_index(head, embeddings[:400])
+    graph = index._graph
+    index.update(embeddings.copy())
+    assert index._graph is graph
+    assert len(index) == NUM
+    assert [x[0] for x in index.propose(embeddings[390:410], 1)] == [
+        *range(390, 410)
+    ]
+
+
+def test_what_is_removed_is_not_proposed(head, embeddings):
+    index = make_index(head, embeddings)
+    kept = np.r_[embeddings[100:], embeddings[:10] + 1]
+    index.update(kept)
+    assert len(index) == NUM + 10  # the graph still has the 100
+    found = index.propose(embeddings[:50], 20)
+    assert all((x >= 0).all() and (x < len(kept)).all() for x in found)
+    assert [x[0] for x in index.propose(kept[-10:], 1)] == [*range(500, 510)]
+    assert [x[0] for x in index.propose(kept[:10], 1)] == [*range(10)]
+    # More than half is gone: that is a graph of what is left.
+    index.update(kept[-200:])
+    assert len(index) == 200
+    assert [x[0] for x in index.propose(kept[-5:], 1)] == [*range(195, 200)]
+
+
+class Exact:
+    """Scores by a head, and counts what it scores."""
+
+    def __init__(self, head):
+        self.head, self.num_scored = head, 0
+
+    def score(self, first, second):
+        self.num_scored += len(second)
+        return keras.ops.convert_to_numpy(self.head(first, second))
+
+
+def test_all_drawings_of_few_characters_are_scored(head, embeddings):
+    # Three drawings of each of 200 characters, which are much alike.
+    noise = np.random.default_rng(4).normal(0, 0.01, (3, 200, DIM))
+    drawings = np.float32(embeddings[:200] + noise)
+    names = tuple(f"c{i}" for i in range(200)) * 3
+    gallery = Gallery(names, drawings.reshape(NUM, DIM))
+    scorer = Exact(head)
+    index = make_index(head, gallery.embeddings)
+    (answer,) = answer_by_index(scorer, gallery, index, embeddings[7:8], None)
+    assert answer.best.name == "c7"
+    drawings = drawings[:, 7]
+    expected = Exact(head).score(embeddings[7:8], drawings).mean()
+    assert answer.best.score == pytest.approx(expected)
+    assert scorer.num_scored <= 3 * gallery_module.NUM_PROPOSED
+
+
+def test_there_are_as_many_candidates_as_asked_for(head, embeddings):
+    # All of the nearest drawings are of one character.
+    near = embeddings[:1] + np.linspace(0, 1e-3, 200, dtype=np.float32)[:, None]
+    gallery = Gallery(
+        ("near",) * 200 + tuple(f"far{i}" for i in range(50)),
+        np.concatenate([near, 3 + embeddings[:50]]),
+    )
+    index = make_index(head, gallery.embeddings)
+    for top_k, num in ((1, 1), (5, 5), (99, 51)):
+        (answer,) = answer_by_index(
+            Exact(head), gallery, index, embeddings[:1], None, top_k=top_k
+        )
+        assert len(answer.candidates) == num
+        assert answer.best.name == "near"
+
+
+@pytest.fixture
+def drawings():
+    """Sixty drawings of random strokes."""
+    rng = np.random.default_rng(3)
+    images = np.full((60, 105, 105), 255, np.uint8)
+    for image in images:
+        for _ in range(4):
+            row, column = rng.integers(5, 80, 2)
+            image[row : row + rng.integers(4, 25), column : column + 8] = 0
+    return images
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Galleries of more than 20 drawings have an index."""
+    monkeypatch.setattr(recognizer_module, "MIN_DRAWINGS", 20)
+
+
+def list_index(folder):
+    return sorted(path.name for path in folder.glob("index_*"))
+
+
+def test_recognizer_answers_by_index_as_without(drawings, tmp_path, large):
+    names = [f"c{i % 20}" for i in range(60)]
+    recognizer = Recognizer(TINY_MODEL).add_drawings(names[:50], drawings[:50])
+    plain = Recognizer(TINY_MODEL).add_drawings(names[:50], drawings[:50])
+
+    def assert_equal_answers(*recognizers):
+        first, second = (
+            [(x.name, x.best) for x in each.classify_drawings(drawings)]
+            for each in recognizers
+        )
+        assert first == second
+
+    def without_index(recognizer):
+        recognizer._get_index = lambda _: None
+        return recognizer
+
+    without_index(plain)
+    assert_equal_answers(recognizer, plain)
+    for each in (recognizer, plain):
+        each.remove("c3").add_drawings(names[50:], drawings[50:])
+    assert_equal_answers(recognizer, plain)
+
+    place = tmp_path / "known"
+    recognizer.save(place)
+    stored = list_index(place)
+    assert len(stored) == 2
+    loaded = Recognizer.load(place)
+    assert loaded._index._file
+    assert_equal_answers(loaded, plain)
+    # What is mapped from a file can be added to, and the old file goes.
+    for each in (loaded, plain):
+        each.add_drawings(["new"] * 2, drawings[:2])
+    assert_equal_answers(loaded, plain)
+    loaded.save(place)
+    assert len(list_index(place)) == 2
+    assert not set(list_index(place)) & set(stored)
+    assert_equal_answers(Recognizer.load(place), plain)
+    # One that was opened before finds its file gone, and makes another.
+    recognizer.add_drawings(["new"] * 2, drawings[:2])
+    assert_equal_answers(recognizer, plain)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+def test_an_index_that_cannot_be_read_is_made_anew(
+    drawings, tmp_path, large, damage
+):
+    recognizer = Recognizer(TINY_MODEL)
+    recognizer.add_drawings([f"c{i}" for i in range(30)], drawings[:30])
+    recognizer.save(tmp_path / "known")
+    graph, positions = (
+        tmp_path / "known" / name
+        for name in sorted(list_index(tmp_path / "known"))
+    )
+    if damage == "cut":
+        graph.write_bytes(graph.read_bytes()[:50])
+    elif damage == "gone":
+        positions.unlink()
+    else:
+        np.save(positions, np.arange(31))
+    loaded = Recognizer.load(tmp_path / "known")
+    assert loaded._index is None
+    before, after = (
+        x.classify_drawings(drawings) for x in (recognizer, loaded)
+    )
+    assert [x.best for x in after] == [x.best for x in before]
+
+
+def test_without_faiss_all_are_compared_and_a_warning_says_so(
+    drawings, tmp_path, large, monkeypatch
+):
+    monkeypatch.setattr(recognizer_module, "is_available", lambda: False)
+    recognizer = Recognizer(TINY_MODEL)
+    recognizer.add_drawings([f"c{i}" for i in range(30)], drawings[:30])
+    with pytest.warns(DataWarning, match="30 images .*koch-siamese.index"):
+        answers = recognizer.classify_drawings(drawings)
+    assert len(answers) == 60
+    recognizer.save(tmp_path / "known")
+    assert not list_index(tmp_path / "known")
