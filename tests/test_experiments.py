@@ -24,6 +24,7 @@ ABLATIONS = {
     "ablation_no_new_characters": {"character_distortion"},
     "ablation_no_ranking": {"ranking_weight"},
     "ablation_no_turns": {"quarter_turns"},
+    "ablation_nonpositive": {"head_weights"},
     "ablation_one_view": {"views"},
     "ablation_turned_views": {"turned_views"},
     "emoji_grey": set(),  # other images

@@ -69,6 +69,15 @@ class EuclideanDistance(Head):
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
+class NonPositive(keras.constraints.Constraint):
+    """Keeps weights at most 0: the opposite of `keras.constraints.NonNeg`."""
+
+    def __call__(self, w):
+        """The weights, 0 in place of positive ones."""
+        return ops.minimum(w, ops.cast(0, w.dtype))
+
+
+@keras.saving.register_keras_serializable(package="koch_siamese")
 class WeightedL1(Head):
     """The paper's similarity as a logit: sum_j alpha_j |h1_j - h2_j| + b.
 
@@ -79,10 +88,15 @@ class WeightedL1(Head):
     Args:
         kernel_initializer: for alpha; the paper's dense N(0, 0.2) by default.
         bias_initializer: for b; the paper's N(0.5, 0.01) by default.
+        kernel_constraint: of alpha in training; none by default.
     """
 
     def __init__(
-        self, kernel_initializer=None, bias_initializer=None, **kwargs
+        self,
+        kernel_initializer=None,
+        bias_initializer=None,
+        kernel_constraint=None,
+        **kwargs,
     ):
         """Makes the layer; weights are created with the first embeddings."""
         super().__init__(**kwargs)
@@ -92,6 +106,7 @@ class WeightedL1(Head):
         self.bias_initializer = keras.initializers.get(
             bias_initializer or normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
         )
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self._compute_many = compile_with_xla(_weighted_l1_of_many)
 
     def build(self, first_shape, second_shape):
@@ -99,6 +114,7 @@ class WeightedL1(Head):
         self.kernel = self.add_weight(
             shape=(first_shape[-1],),
             initializer=self.kernel_initializer,
+            constraint=self.kernel_constraint,
             name="kernel",
         )
         self.bias = self.add_weight(
@@ -119,9 +135,11 @@ class WeightedL1(Head):
     def get_config(self):
         """What the layer is rebuilt from."""
         serialize = keras.initializers.serialize
+        constraint = keras.constraints.serialize(self.kernel_constraint)
         return super().get_config() | {
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),
+            "kernel_constraint": self.kernel_constraint and constraint,
         }
 
 

@@ -170,6 +170,13 @@ class NetworkSettings:
         "the distances from the fast network's. In the final model it is "
         "folded into the weights.",
     )
+    head_weights: str = setting(
+        "any",
+        "Weights of the distances in the score. nonpositive: no difference "
+        "makes images more alike, and an index of a large gallery measures "
+        "what the model scores.",
+        choices=("any", "nonpositive"),
+    )
     initial_values: str = setting(
         "koch",
         "Initial weights of the paper's or the dense network. koch: the "
@@ -564,7 +571,7 @@ def _check_network(settings):
         other = "--init"
         unused = ("network", "filters", "kernel_sizes", "units", "depth")
         unused += ("batch_norm", "ink_value", *INITIAL_VALUES)
-        unused += ("backbone_weights",)
+        unused += ("backbone_weights", "head_weights")
     _require_defaults(settings, unused, other)
     if is_application(settings.network):
         _check_application(settings)
@@ -576,6 +583,13 @@ def _check_network(settings):
         )
     if settings.batch_norm:
         _require_defaults(settings, INITIAL_VALUES, "--batch_norm")
+    elif settings.network in ("paper", "dense"):
+        # Its weights start with either sign.
+        _require_defaults(settings, ("head_weights",), other)
+    if settings.objective == "contrastive":
+        _require_defaults(
+            settings, ("head_weights",), "--objective=contrastive"
+        )
     if settings.initial_values != "koch":
         _require_defaults(
             settings, ("layer_stddevs",), "--initial_values=uniform"

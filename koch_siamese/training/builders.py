@@ -19,7 +19,11 @@ from koch_siamese.models import (
     own_network,
     views,
 )
-from koch_siamese.models.heads import EuclideanDistance, WeightedL1
+from koch_siamese.models.heads import (
+    EuclideanDistance,
+    NonPositive,
+    WeightedL1,
+)
 from koch_siamese.models.layers import KOCH_DENSE_STDDEV
 from koch_siamese.models.photo_effects import PhotoEffects, change_photos
 from koch_siamese.models.siamese import (
@@ -271,7 +275,9 @@ def _build_head(settings, embedding):
     if settings.objective == "contrastive":
         return EuclideanDistance(name="logit")
     if settings.network not in ("paper", "dense") or settings.batch_norm:
-        return build_fast_head(embedding.output.shape[-1])
+        is_limited = settings.head_weights == "nonpositive"
+        constraint = NonPositive() if is_limited else None
+        return build_fast_head(embedding.output.shape[-1], constraint)
     stddevs = _get_stddevs(settings)
     initializers = embeddings.make_initializers(
         settings.initial_values,

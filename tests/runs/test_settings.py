@@ -44,6 +44,25 @@ def test_contrastive_loss_is_of_pairs():
 
 
 @pytest.mark.parametrize(
+    ("changes", "other"),
+    [
+        ({"network": "paper"}, "--network=paper"),
+        ({"network": "dense"}, "--network=dense"),
+        (
+            {"objective": "contrastive", "sampling": "pairs"},
+            "--objective=contrastive",
+        ),
+        ({"init": "pretrained"}, "--init"),
+    ],
+)
+def test_weights_of_a_head_that_cannot_be_limited(changes, other):
+    Settings(head_weights="nonpositive")
+    Settings(head_weights="nonpositive", network="paper", batch_norm=True)
+    with pytest.raises(InputError, match=f"nonpositive has no effect.*{other}"):
+        Settings(head_weights="nonpositive", **changes)
+
+
+@pytest.mark.parametrize(
     ("network", "name"),
     [("fast", "units"), ("fast", "kernel_sizes"), ("dense", "filters")],
 )

@@ -143,3 +143,37 @@ def test_settings_of_the_papers_optimizer_have_no_effect_with_others():
         dataclasses.replace(
             PAPER, initial_values="uniform", layer_stddevs=(1.0,)
         )
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_weights_of_distances_stay_at_most_zero(optimizer, tmp_path):
+    settings = Settings(
+        dataset="glyphs/tiny",
+        image_size=16,
+        filters=(4, 4),
+        optimizer=optimizer,
+        # So high that some weights of the distances would change their sign.
+        learning_rate=5.0,
+        schedule="constant",
+    )
+    rng = np.random.default_rng(0)
+    inputs = {
+        "images": rng.integers(0, 256, (6, 16, 16, 1), dtype="uint8"),
+        "matrices": np.float32([np.eye(2, 3)] * 6),
+    }
+    largest = {}
+    for kind in ("any", "nonpositive"):
+        keras.utils.set_random_seed(0)
+        limited = dataclasses.replace(settings, head_weights=kind)
+        siamese = builders.build_model(limited)
+        trainer = builders.build_trainer(limited, siamese)
+        for _ in range(3):
+            trainer.train_on_batch(inputs, np.int32([0, 0, 1, 1, 2, 2]))
+        largest[kind] = np.max(get_head(siamese).kernel)
+        # As a training is resumed.
+        trainer.save(tmp_path / "trainer.keras")
+        loaded = builders.load_trainer(tmp_path / "trainer.keras", None)
+        constraint = get_head(loaded).kernel_constraint
+        assert (constraint is None) == (kind == "any")
+    assert largest["any"] > 0
+    assert largest["nonpositive"] == 0
