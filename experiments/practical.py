@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from tqdm import tqdm
 
@@ -186,16 +187,8 @@ def open_fonts(script):
             f"{script} needs the fonts {', '.join(files)} in {FOLDER}: install "
             "the Debian packages that experiments/practical.py names."
         ) from error
-    # What a font lacks is drawn as a character that nobody uses.
-    lacking = [_render("\uffff", font) for font in fonts]
-    texts = [
-        chr(code)
-        for code in codes
-        if all(
-            not np.array_equal(_render(chr(code), font), box)
-            for font, box in zip(fonts, lacking, strict=True)
-        )
-    ]
+    maps = [FT2Font(str(FOLDER / x)).get_charmap() for x in files]
+    texts = [chr(code) for code in codes if all(code in x for x in maps)]
     return fonts, texts
 
 
