@@ -45,12 +45,11 @@ class GalleryIndex:
         else:
             self._scale, metric = distance_weights, faiss.METRIC_L1
         self._make = lambda dim: faiss.IndexHNSWFlat(dim, NUM_LINKS, metric)
-        self._graph = None
-        self._file = None  # what the graph is mapped from
         self._forget()
 
     def _forget(self):
-        self._graph, self._file = None, None
+        self._graph = None
+        self._file = None  # what the graph is mapped from
         self._embeddings = None
         # Where the drawings of the graph are in the gallery; -1: removed.
         self._positions = np.empty(0, np.int64)
@@ -63,7 +62,8 @@ class GalleryIndex:
         """Follows a gallery: adds what is new, leaves out what is gone.
 
         Args:
-            embeddings: float32 `[num_drawings, dim]`, of the whole gallery.
+            embeddings: float32 `[num_drawings, dim]`, of the whole gallery, one
+                drawing or more.
         """
         if embeddings is self._embeddings:
             return
@@ -85,12 +85,10 @@ class GalleryIndex:
         num = len(before)
         if len(embeddings) >= num and np.array_equal(embeddings[:num], before):
             return np.arange(num, len(embeddings))
-        keys, new = _hash(embeddings), _hash(before)
-        keys, first = np.unique(keys, return_index=True)
-        place = np.minimum(np.searchsorted(keys, new), len(keys) - 1)
-        moved = np.full(num, -1)
-        if len(keys):
-            moved = np.where(keys[place] == new, first[place], -1)
+        keys, first = np.unique(_hash(embeddings), return_index=True)
+        sought = _hash(before)
+        places = np.searchsorted(keys, sought).clip(max=len(keys) - 1)
+        moved = np.where(keys[places] == sought, first[places], -1)
         known = self._positions >= 0
         self._positions[known] = moved[self._positions[known]]
         return np.setdiff1d(np.arange(len(embeddings)), self._positions)
@@ -127,6 +125,11 @@ class GalleryIndex:
         _, rows = self._graph.search(queries * self._scale, num)
         positions = (self._positions[row[row >= 0]] for row in rows)
         return [found[found >= 0] for found in positions]
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the graph is mapped from, if it is."""
+        return self._file
 
     def write(self, path: Path):
         """Writes the graph into a file; `positions` are stored elsewhere."""

@@ -265,10 +265,10 @@ def _write_folder(path, stored, model, gallery_index):
         name = f"model_{stored.fingerprint[:12]}.keras"
         with _replacing(path / name, ".keras") as partial:
             model.save(partial)
-    own = [name, embeddings.name]
+    index_files = []
     if gallery_index:
         digest.update(gallery_index.positions.tobytes())
-        own += _write_index(path, gallery_index, digest.hexdigest()[:12])
+        index_files = _write_index(path, gallery_index, digest.hexdigest()[:12])
     thresholds = stored.thresholds
     index = {
         "format": FORMAT,
@@ -278,12 +278,12 @@ def _write_folder(path, stored, model, gallery_index):
         "crop": stored.crop,
         "thresholds": thresholds and dataclasses.asdict(thresholds),
         "embeddings": embeddings.name,
-        "index": own[2:],
+        "index": index_files,
         "names": gallery.names,
     }
     with _replacing(path / INDEX) as partial:
         partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    for file in before.difference(own):
+    for file in before - {name, embeddings.name, *index_files}:
         with contextlib.suppress(OSError):  # whoever has it open may keep it
             (path / file).unlink()
 
@@ -292,7 +292,7 @@ def _write_index(path, index, digest):
     """Writes the two files of an index, and returns their names."""
     graph = path / f"index_{digest}.faiss"
     positions = graph.with_suffix(".npy")
-    if not graph.exists():
+    if index.file != graph:
         with _replacing(graph) as partial:
             index.write(partial)
     with _replacing(positions) as partial, partial.open("wb") as file:

@@ -182,8 +182,8 @@ def test_recognizer_answers_by_index_as_without(drawings, tmp_path, large):
     recognizer.save(place)
     stored = list_index(place)
     assert len(stored) == 2
-    loaded = Recognizer.load(place)
-    assert loaded._index._file
+    loaded, older = Recognizer.load(place), Recognizer.load(place)
+    assert loaded._index.file == place / stored[0]
     assert_equal_answers(loaded, plain)
     # What is mapped from a file can be added to, and the old file goes.
     for each in (loaded, plain):
@@ -194,8 +194,8 @@ def test_recognizer_answers_by_index_as_without(drawings, tmp_path, large):
     assert not set(list_index(place)) & set(stored)
     assert_equal_answers(Recognizer.load(place), plain)
     # One that was opened before finds its file gone, and makes another.
-    recognizer.add_drawings(["new"] * 2, drawings[:2])
-    assert_equal_answers(recognizer, plain)
+    older.add_drawings(["new"] * 2, drawings[:2])
+    assert_equal_answers(older, plain)
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "other"])
@@ -221,6 +221,9 @@ def test_an_index_that_cannot_be_read_is_made_anew(
         x.classify_drawings(drawings) for x in (recognizer, loaded)
     )
     assert [x.best for x in after] == [x.best for x in before]
+    # Saving mends it.
+    loaded.save(tmp_path / "known")
+    assert Recognizer.load(tmp_path / "known")._index
 
 
 def test_without_faiss_all_are_compared_and_a_warning_says_so(
