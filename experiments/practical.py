@@ -3,13 +3,13 @@ r"""How well a model recognizes the images that people have.
     pip install -e '.[practical]'
     python -m experiments.practical --output=FILE --data_dir=D [--figure=PNG]
 
-Each question is one of ten candidates, of which the model sees one example. A
-hundred sets of ten are of Omniglot's validation alphabets, on which no model of
-ours was trained: example and query are by different people. They are asked as
-they are, as photographs, with the thinnest of strokes, and with a marker's.
-Dense characters are a hundred sets of each of three scripts, the example in one
-font, the query in another. As many queries are strangers, of none of the
-candidates.
+Each query is classified among ten candidates, with one example of each. A
+hundred sets of ten are from Omniglot's validation alphabets, on which no model
+of ours was trained; examples and queries are by different people. They are
+shown as they are, as photographs, in hairlines, and in the strokes of a marker.
+Dense characters come from three scripts, a hundred sets each, the examples in
+one font, the queries in another. There are as many strangers: queries whose
+character is not among the candidates.
 """
 
 import io
@@ -213,7 +213,7 @@ def sample_glyphs(opened, rng):
 
 
 def ask(model, sample, treat):
-    """Asks all sets of a kind.
+    """Classifies all sets of a kind.
 
     Returns:
         An evaluation of each set, and the images of the first one.

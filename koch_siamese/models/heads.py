@@ -40,10 +40,10 @@ class Head(keras.layers.Layer):
 
     @property
     def distance_weights(self) -> np.ndarray | None:
-        """Of what distance the score is a falling function, or nearly so.
+        """The weights of the distance that the score falls with.
 
-        float32 `[dim]`, at least 0, the weights of an L1 distance; None for the
-        Euclidean distance.
+        float32 `[dim]`, at least 0, of an L1 distance; None for the Euclidean
+        distance.
         """
         return None
 
@@ -123,7 +123,7 @@ class WeightedL1(Head):
 
     @property
     def distance_weights(self) -> np.ndarray:
-        """Those of the score, but for positive ones: trained heads have few."""
+        """Those of the score, negated; 0 for the few that are positive."""
         return np.maximum(-ops.convert_to_numpy(self.kernel), 0)
 
     def call(self, first, second, training=False):
