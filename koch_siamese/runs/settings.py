@@ -172,9 +172,9 @@ class NetworkSettings:
     )
     head_weights: str = setting(
         "any",
-        "Weights of the distances in the score. nonpositive: at most 0, so that "
-        "no difference raises a score, and the index of a large gallery sorts "
-        "drawings as the model does.",
+        "Weights of the distances in the score. nonpositive: at most 0, so "
+        "that no difference raises a score, and the index of a large gallery "
+        "sorts drawings as the model does.",
         choices=("any", "nonpositive"),
     )
     initial_values: str = setting(
