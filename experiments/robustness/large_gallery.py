@@ -105,7 +105,7 @@ def main():
 
     parts = [
         load_characters("omniglot", split, data_dir=cli.DATA_DIR.value)
-        for split in ("koch", "evaluation")
+        for split in ("training", "evaluation")
     ]
     images = np.concatenate([part.images for part in parts])
     rng = np.random.default_rng(SEED.value)

@@ -157,11 +157,13 @@ class DataSource:
 
     def _require_split(self, split):
         name = self.dataset.partition("/")[0]
-        if {"all": "folder", "evaluation": "omniglot"}.get(split, name) != name:
-            own = {"omniglot": ", evaluation", "folder": ", all"}.get(name, "")
+        own = {"omniglot": ("evaluation",), "folder": ("all",)}.get(name, ())
+        # The splits of a TFDS data set that is not split here are its own.
+        has_own_names = is_users_own(name) and not self._is_split_here
+        if split not in (*SPLITS, *own) and not has_own_names:
             raise InputError(
-                f"{self.dataset} has no split {split!r}: it has validation, "
-                f"test{own}, and what one trains on."
+                f"{self.dataset} has no split {split!r}: expected one of "
+                f"{', '.join((*SPLITS, *own))}."
             )
 
     def _get_omniglot_reader(self):

@@ -14,7 +14,7 @@ from koch_siamese.evaluation.scoring import iterate_chunks
 
 MIN_DRAWINGS = 100_000  # fewer are faster compared one by one
 NUM_LINKS = 16  # of a drawing, twice as many in the graph's lowest layer
-BUILD_EFFORT, SEARCH_EFFORT = 100, 200  # drawings looked at, at least
+BUILD_EFFORT, SEARCH_EFFORT = 100, 100  # drawings looked at, at least
 DRAWINGS_AT_ONCE = 4096
 MAX_REMOVED = 0.5  # of the drawings; beyond it the index is built anew
 

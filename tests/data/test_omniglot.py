@@ -232,7 +232,13 @@ def test_splits_of_real_omniglot(omniglot_dir, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "split"), [("glyphs", "evaluation"), ("omniglot", "all")]
+    ("dataset", "split"),
+    [
+        ("glyphs", "evaluation"),
+        ("omniglot", "all"),
+        ("omniglot", "train"),  # TFDS' name, once taken for validation
+        ("folder", "tset"),
+    ],
 )
 def test_splits_of_other_data_sets_are_refused(dataset, split):
     with pytest.raises(InputError, match=f"{dataset} has no split '{split}'"):
