@@ -74,6 +74,21 @@ def test_its_figures_of_own_images_are_those_that_were_measured():
     ]
 
 
+def test_experiments_table_own_images_as_they_were_measured():
+    """Its table of practical images has the figures of the result file."""
+    path = REPOSITORY / "experiments/results/practical.json"
+    text = (REPOSITORY / "experiments/README.md").read_text()
+    for kind, measured in json.loads(path.read_text())["kinds"].items():
+        cells = []
+        for name in ("best_is_right", "named_correctly", "strangers_named"):
+            low, high = measured[f"{name}_ci95"]
+            share, low, high = (
+                f"{100 * x:.1f}" for x in (measured[name], low, high)
+            )
+            cells.append(f"{share} ({low} to {high})")
+        assert f"| {kind} | {' | '.join(cells)} |" in text
+
+
 def test_its_first_python_runs(images, capsys):
     exec(find_python("Recognizer"), {})
     assert capsys.readouterr().out.splitlines()[-1] == "False"

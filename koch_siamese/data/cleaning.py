@@ -125,9 +125,14 @@ def thicken_hairlines(drawing: np.ndarray) -> np.ndarray:
     width = _stroke_width(drawing <= WHITE // 2)
     if 2 * width >= wanted:
         return drawing
+    return _thicken(drawing, wanted - width)
+
+
+def _thicken(drawing, growth):
+    """Makes strokes wider by `growth` pixels, or up to two more."""
     from scipy import ndimage
 
-    reach = int(np.ceil((wanted - width) / 2))
+    reach = int(np.ceil(growth / 2))
     return ndimage.minimum_filter(drawing, 2 * reach + 1, mode="nearest")
 
 
@@ -180,11 +185,18 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     is_ink = drawing <= WHITE // 2
     rows, columns = (np.flatnonzero(is_ink.any(axis=axis)) for axis in (1, 0))
     ink = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    length, width = max(ink.shape), _stroke_width(ink <= WHITE // 2)
+    length = max(ink.shape)
+    ink = np.pad(ink, 1, constant_values=WHITE)  # strokes have two edges
+    width = _stroke_width(ink <= WHITE // 2)
     wanted = INK_SHARE * IMAGE_SIZE
     # Growing and thinning change the length as well.
     scale = (wanted - STROKE_WIDTH) / max(1, length - width)
     scale = min(scale, (wanted + MAX_THINNING) / length)
+    if width * scale < 1:
+        # Hairlines would turn grey and break where they fall between pixels.
+        growth = 1 / scale - width
+        ink = np.pad(ink, int(np.ceil(growth)), constant_values=WHITE)
+        ink = _thicken(ink, growth)
     # Twice the size, so that a stroke can grow half a pixel on each side.
     large = fit_to_square(ink, 2 * IMAGE_SIZE, round(IMAGE_SIZE / scale))
     large = (3.0 * large - WHITE).clip(0, WHITE).astype(np.uint8)  # sharper

@@ -231,6 +231,26 @@ def test_crop_gives_the_usual_width_of_stroke(width, tmp_path):
     assert stroke == pytest.approx(cleaning.STROKE_WIDTH, abs=2)
 
 
+@pytest.mark.parametrize("side", range(130, 150))
+def test_crop_keeps_a_hairline_black_wherever_it_falls(side, tmp_path):
+    image = Image.new("L", (210, 210), 255)
+    ImageDraw.Draw(image).rectangle(
+        (30, 40, 30 + side, 40 + side // 2), None, 0
+    )
+    drawing = read_drawing(save(image, tmp_path / "a.png"), crop=True)
+    # Rows and columns within the rectangle cross two of its sides.
+    rows, columns = np.nonzero(drawing < 128)
+    inside = drawing[rows.min() : rows.max() + 1, columns.min() : columns.max()]
+    height, width = inside.shape
+    for crossing in (
+        inside[2:-2, : width // 2].min(axis=1),
+        inside[2:-2, width // 2 :].min(axis=1),
+        inside[: height // 2, 2:-2].min(axis=0),
+        inside[height // 2 :, 2:-2].min(axis=0),
+    ):
+        assert crossing.max() < 32
+
+
 def photograph(image, paper=200, ink=60):
     """Uneven light from the left, noise, blur, a tint, JPEG's traces."""
     rng = np.random.default_rng(0)
