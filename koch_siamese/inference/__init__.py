@@ -1,4 +1,4 @@
-"""What a trained model is used for: recognizing, galleries, exports.
+r"""What a trained model is used for: recognizing, galleries, exports.
 
 # Recognizer
 
@@ -39,7 +39,7 @@ images to their ink.
 
 # Exports
 
-    python -m koch_siamese.export --workdir=W --output=DIR \\
+    python -m koch_siamese.export --workdir=W --output=DIR \
         --formats=saved_model,litert,onnx
 
 A SavedModel has the signatures `embed`, `verify`, `classify` and `match`.

@@ -1,4 +1,4 @@
-"""Keras objects: layers, embeddings, siamese models and their files.
+r"""Keras objects: layers, embeddings, siamese models and their files.
 
 A siamese model is a functional Keras model `{first, second} -> logit`. Both
 images pass the same embedding; a head scores the pair.
@@ -25,10 +25,10 @@ architecture and loss.
 
 # A backbone from keras.applications, for photographs
 
-    python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \\
-        --image_kind=photo --image_size=224 \\
-        --network=keras.applications:MobileNetV3Small \\
-        --backbone_weights=imagenet --trainable_from=none --distortion=none \\
+    python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \
+        --image_kind=photo --image_size=224 \
+        --network=keras.applications:MobileNetV3Small \
+        --backbone_weights=imagenet --trainable_from=none --distortion=none \
         --workdir=runs/frozen
 
 downloads ImageNet's weights, computes the features of each photograph once,
@@ -41,9 +41,9 @@ at each step.
 To train the last layers of the backbone, too, name the first of them, and
 start from the frozen run:
 
-    python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \\
-        --image_kind=photo --image_size=224 --init=runs/frozen/model.keras \\
-        --trainable_from=expanded_conv_8_expand --learning_rate=1e-4 \\
+    python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \
+        --image_kind=photo --image_size=224 --init=runs/frozen/model.keras \
+        --trainable_from=expanded_conv_8_expand --learning_rate=1e-4 \
         --distortion=photo --effects=photo --workdir=runs/tuned
 
 # With Keras alone

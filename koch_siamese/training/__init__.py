@@ -1,4 +1,4 @@
-"""How a model learns: batches, losses, optimizers, checkpoints, the loop.
+r"""How a model learns: batches, losses, optimizers, checkpoints, the loop.
 
 `python -m koch_siamese.train` has a flag for each field of
 `koch_siamese.Settings`; `--help` lists them. Each file in experiments/ that
@@ -6,8 +6,8 @@ ends in .flags is a recipe.
 
 # Characters of your own
 
-    python -m koch_siamese.train --dataset=folder --data_dir=images --crop \\
-        --init=pretrained --image_size=32 --distortion=elastic --views=9 \\
+    python -m koch_siamese.train --dataset=folder --data_dir=images --crop \
+        --init=pretrained --image_size=32 --distortion=elastic --views=9 \
         --ways=2 --workdir=runs/mine
 
 fine-tunes the model in the package. It takes ten or more characters with two
@@ -16,7 +16,7 @@ stores it, and other commands follow. `--ways` is at most the number of
 characters that an alphabet has to validate on. Compare the result with
 `--model=pretrained` by
 
-    python -m koch_siamese.evaluate --dataset=folder --data_dir=images \\
+    python -m koch_siamese.evaluate --dataset=folder --data_dir=images \
         --num_trials=1000 --model=runs/mine/model.keras
 
 If queries may be of unknown characters, keep to `pretrained` unless you have a
@@ -28,10 +28,10 @@ a name to 8 of 10 unknown characters and the other to 8 of 8.
 `pretrained` reads every image as dark ink on white paper. Photographs need a
 model of their own, trained on yours, in color:
 
-    python -m koch_siamese.train --flagfile=experiments/emoji.flags \\
-        --training_groups= --validation_groups= --data_dir=photos \\
+    python -m koch_siamese.train --flagfile=experiments/emoji.flags \
+        --training_groups= --validation_groups= --data_dir=photos \
         --workdir=runs/photos
-    python -m koch_siamese.evaluate --workdir=runs/photos --data_dir=photos \\
+    python -m koch_siamese.evaluate --workdir=runs/photos --data_dir=photos \
         --protocol=verification
 
 `photos` holds `group/class/*.jpg`; give `--split_by=class` for `class/*.jpg`.

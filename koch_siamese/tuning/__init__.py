@@ -1,7 +1,7 @@
-"""The hyper-parameter search of the paper (section 3.2).
+r"""The hyper-parameter search of the paper (section 3.2).
 
     pip install 'koch-siamese[search]'
-    python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \\
+    python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \
         --workdir=runs/search --num_runs=12 --max_minutes=2
 
 searches with Optuna, within the paper's ranges, for the learning rate,
