@@ -42,12 +42,14 @@ def finalize(
     calibration = calibrate(drawings, validation, ways=ways, seed=seed)
     set_thresholds(model, calibration.thresholds)
     run.save_model(model.save)
+    same = calibration.report["same"]
     pictures = {
         "scores": charts.draw_score_histogram(
             calibration.scores, calibration.same, calibration.thresholds.same
         ),
         "roc": charts.draw_roc(
-            *compute_roc(calibration.scores, calibration.same)
+            *compute_roc(calibration.scores, calibration.same),
+            at_threshold=(same["false_accepts"], 1 - same["false_rejects"]),
         ),
         "worst_pairs": figures.draw_worst_pairs(
             validation.images, calibration.pairs, calibration.scores

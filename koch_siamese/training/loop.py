@@ -352,7 +352,11 @@ def _fit(settings, run, training, trainer, state, callbacks, kept):
         fill_value=builders.get_fill_value(settings),
     )
     figures.save_figure(
-        figures.draw_pairs(*examples),
+        figures.draw_pairs(
+            *examples,
+            heading="Training pairs, distorted and resized as the network sees "
+            "them",
+        ),
         run.figures / "pairs.png",
         run.tensorboard,
     )
