@@ -3,8 +3,8 @@ r"""Evaluates a trained model, or a baseline, on one-shot trials.
     python -m koch_siamese.evaluate --workdir=runs/quickstart
     python -m koch_siamese.evaluate --model=hausdorff --protocol=lake
 
-The result is printed, and written to the run's results/ if there is a run,
-and to --output.
+Prints the result, and writes it to results/ of the run if there is one, and to
+--output.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
 
 cli.define_model_flags(
-    "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff",
+    "A model file, a baseline (pixels_cosine, pixels_euclidean, hausdorff)",
     without="",
 )
 PROTOCOL = flags.DEFINE_enum(
@@ -36,79 +36,78 @@ PROTOCOL = flags.DEFINE_enum(
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "Characters to test on: glyphs, omniglot, folder, your own images in "
-    "--data_dir, or any TFDS data set of images and labels, such as "
-    "emnist/letters. Default: what the model was trained on.",
+    "The data set to test on: glyphs, omniglot, folder (your own images in "
+    "--data_dir), or any TFDS data set of images and labels, such as "
+    "emnist/letters. Default: the one that the model was trained on.",
 )
 BACKGROUND = flags.DEFINE_enum(
     "background",
     None,
     list(BACKGROUNDS),
-    "Omniglot's drawers, see train: koch leaves four of 20 to test on. "
-    "Default: the run's.",
+    "How Omniglot's drawers are split, see train: koch keeps four of 20 for "
+    "testing. Default: the run's.",
 )
 SPLIT = flags.DEFINE_enum(
     "split",
     None,
     ["test", "validation", "evaluation", "all"],
-    "Which alphabets to test on. Default: test; of tutorial, evaluation. "
-    "evaluation: Omniglot's test and validation "
-    "together; all: of a folder, all characters.",
+    "Which alphabets to test on. evaluation: Omniglot's test and validation "
+    "alphabets together; all: every class of a folder. Default: test; with "
+    "--protocol=tutorial, evaluation.",
 )
 CROP = flags.DEFINE_bool(
     "crop",
     None,
-    "Cut a folder's images to their ink. Default: as the model was trained.",
+    "Crop a folder's images to their ink. Default: as in the training.",
 )
 IMAGE_KIND = flags.DEFINE_enum(
     "image_kind",
     None,
     list(CHANNELS),
-    "How images are read, see train. Default: as the model was trained; of a "
+    "How images are read, see train. Default: as in the training; for a "
     "baseline, drawing.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
     "num_trials",
     None,
-    "Random trials, or pairs. Default: the run's; without one 1000.",
+    "Number of random trials or pairs. Default: the run's, or else 1000.",
     lower_bound=2,
 )
 WAYS = flags.DEFINE_integer(
     "ways",
     None,
-    "Candidate characters in a trial. Default: the run's; without one 20; of "
-    "mnist 10; where there are fewer classes, as many as there are.",
+    "Number of candidates in a trial. Default: the run's, or else 20; with "
+    "--protocol=mnist, 10; never more than there are classes.",
     lower_bound=1,
 )
 SHOTS = flags.DEFINE_integer(
     "shots",
     None,
-    "Drawings of each candidate. Default: the run's; without one 1.",
+    "Number of images of each candidate. Default: the run's, or else 1.",
     lower_bound=1,
 )
 SEED = flags.DEFINE_integer(
     "seed",
     None,
-    "Decides the trials. Default: the run's; without one 0.",
+    "Random seed of the trials. Default: the run's, or else 0.",
     lower_bound=0,
 )
 OUTPUT = define_path(
     "output",
     None,
-    "A file for the result, as JSON or, if it ends in .csv, as a row of a "
-    "table; needs no run.",
+    "A file for the result: JSON, or a table of one row if it ends in .csv.",
 )
 PREDICTIONS = define_path(
     "predictions",
     None,
-    "A .csv file for the score of each candidate of each trial, or of each "
+    "A .csv file for the scores: of each candidate of each trial, or of each "
     "pair.",
 )
 PER_CLASS = define_path(
     "per_class",
     None,
-    "A .csv file for the accuracy of each class: of the trials whose query is "
-    "of it, or of its pairs.",
+    "A .csv file for the accuracy of each class: over the trials with a query "
+    "of that class, or over its pairs.",
 )
 
 OPTION_NAMES = {
@@ -120,7 +119,7 @@ OPTION_NAMES = {
 
 
 def _check_flags():
-    """Refuses what a protocol does not use, and what it fixes otherwise."""
+    """Refuses flags that the protocol does not use or sets itself."""
     protocol = PROTOCOLS[PROTOCOL.value]
     for name in set(OPTION_NAMES) - set(protocol.options) - set(protocol.fixed):
         if flags.FLAGS[name].value is not None:
@@ -145,7 +144,7 @@ def _check_flags():
 
 
 def _require_different_files():
-    """Refuses one file for two flags: the second would replace the first."""
+    """Refuses the same file for two flags, as one would overwrite the other."""
     names = {}
     for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
         other = names.setdefault(flag.value, flag.name)
@@ -245,7 +244,7 @@ def _is_named():
 
 
 def _find_dataset(siamese):
-    """What a model was trained on.
+    """Finds the data set that a model was trained on.
 
     Raises:
         InputError: it does not say so.
@@ -255,9 +254,9 @@ def _find_dataset(siamese):
     dataset = siamese and get_dataset(siamese)
     if not dataset:
         raise InputError(
-            f"--model={flags.FLAGS.model} does not say what to test on: give "
-            "--dataset, such as --dataset=omniglot, or --dataset=folder with "
-            "--data_dir."
+            f"--model={flags.FLAGS.model} does not record its training data: "
+            "give --dataset, such as --dataset=omniglot, or --dataset=folder "
+            "with --data_dir."
         )
     return dataset
 

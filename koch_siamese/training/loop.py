@@ -141,7 +141,7 @@ def _name_objects(settings, embedding, loss):
     elif settings.objective.startswith(GIVEN):
         raise InputError(
             f"--objective={settings.objective} was given as an object: train "
-            "by koch_siamese.train_and_evaluate with the same loss."
+            "with koch_siamese.train_and_evaluate and the same loss."
         )
     return settings
 
@@ -238,9 +238,9 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
     if is_closed["test"]:
         warnings.warn(
             DataWarning(
-                "This is a closed set: it is tested on new images of the "
-                "classes that it trains on. Its accuracy is no one-shot "
-                "accuracy, which is of new classes."
+                "This is a closed set: the test images show the training "
+                "classes. The accuracy is not a one-shot accuracy, which is "
+                "measured on new classes."
             ),
             stacklevel=2,
         )
