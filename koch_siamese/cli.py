@@ -106,10 +106,10 @@ def note_reading(crop: bool, model):
     from koch_siamese.models.siamese import get_crop
 
     if crop != get_crop(model):
-        ways = ("whole (--nocrop)", "cropped to their ink (--crop)")
+        ways = ("whole images (--nocrop)", "images cropped to ink (--crop)")
         note(
-            f"images are read {ways[crop]}, but the model was trained on "
-            f"images {ways[not crop]}."
+            f"this reads {ways[crop]}, but the model was trained on "
+            f"{ways[not crop]}."
         )
 
 

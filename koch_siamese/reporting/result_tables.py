@@ -149,8 +149,8 @@ class Table:
                 )
         if len({result["num_trials"] for result in chosen.values()}) > 1:
             raise InputError(
-                f"{', '.join(chosen)} are of one row, but not of one number "
-                "of trials: measure all with the same --num_trials."
+                f"{', '.join(chosen)} belong to one row, but have different "
+                "numbers of trials: measure all with the same --num_trials."
             )
         return chosen
 
@@ -214,7 +214,7 @@ def load_results(folder: Path) -> dict[str, dict]:
         try:
             result = json.loads(path.read_text())
         except ValueError as error:
-            raise InputError(f"{path} is no JSON: {error}.") from error
+            raise InputError(f"{path} is not JSON: {error}.") from error
         if isinstance(result, dict) and "protocol" in result:
             _require_whole(result, path)
             results[path.name] = result

@@ -516,8 +516,8 @@ class Settings(
         _check_split(self)
         if "lake" in self.protocols and self.dataset != "omniglot":
             raise InputError(
-                "--protocols has lake, whose trials are Omniglot's: give "
-                "--dataset=omniglot, or use koch_siamese.evaluate afterwards."
+                "--protocols=lake has trials of Omniglot: give "
+                "--dataset=omniglot, or run koch_siamese.evaluate afterwards."
             )
         if self.max_minutes and self.distribute == "multiworker":
             raise InputError(

@@ -434,7 +434,7 @@ def _build_or_load(
                     settings, siamese, training
                 )
                 rates = format_value(settings.layer_learning_rates)
-                print(f"--layer_learning_rates={rates} by relative updates.")
+                print(f"Relative updates set --layer_learning_rates={rates}.")
             trainer = builders.build_trainer(settings, siamese, training, loss)
     return builders.build_evaluation_model(settings, siamese), trainer
 

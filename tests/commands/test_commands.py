@@ -187,7 +187,7 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
         ("evaluate", ["--workdir=absent"], "holds no run"),
         ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
-        ("evaluate", ["--model=/"], "a run's directory is given as --workdir"),
+        ("evaluate", ["--model=/"], "give the directory of a run as --workdir"),
     ],
 )
 def test_bad_flags_get_one_line(command, arguments, part, tmp_path):
