@@ -82,11 +82,11 @@ def _list_files():
 
 
 def _open_gallery():
-    """The recognizer that the flags ask for, before they change it.
+    """Loads the recognizer that the flags name, before they change it.
 
     Returns:
-        The recognizer, and the thresholds to answer by: a gallery in a file has
-        none.
+        The recognizer, and the thresholds to use; a gallery in an .npz file
+        has none of its own.
     """
     from koch_siamese.inference import storage
     from koch_siamese.inference.recognizer import Recognizer
@@ -108,7 +108,7 @@ def _open_gallery():
 
 
 def _read_queries(recognizer, paths):
-    """Queries by path, and what is wrong with those that cannot be read.
+    """Reads queries: images by path, and the errors of unreadable ones.
 
     Raises:
         InputError: none of them can be read.
@@ -152,7 +152,7 @@ def _to_json(path, answer):
 
 
 def _print_answers(answers, complaints, skipped):
-    """A line for each query: JSON, or a row of a table."""
+    """Prints a line for each query: JSON, or a row of a table."""
     if not flags.FLAGS.json:
         from koch_siamese.reporting.text import format_answers
 

@@ -51,8 +51,8 @@ def define_model_flags(
     """Defines --workdir and --model, for commands that use a trained model.
 
     Args:
-        what: can be given as --model, beside pretrained.
-        without: what the default is where there is no run.
+        what: what --model may be, besides pretrained.
+        without: the default if there is no --workdir either.
     """
     define_path("workdir", None, "The directory of the run.")
     define_path(
@@ -82,7 +82,7 @@ def define_recognizer_flags():
 
 
 def load_recognizer():
-    """The recognizer of --model or --workdir, which reads as --crop says.
+    """Loads the recognizer of --model or --workdir, with --crop.
 
     --model can name the folder of a saved recognizer.
     """
@@ -153,7 +153,7 @@ def counting_skipped_files():
 
 
 def model_path(default: str | None = None) -> str:
-    """The model file that --model or --workdir names.
+    """Returns the model file that --model or --workdir names.
 
     Args:
         default: the model if neither is given.
@@ -196,9 +196,9 @@ def import_own_network():
 def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
     """Parses the flags and runs a command.
 
-    Exits with 0 on success. A user's mistake (an unknown or malformed flag, an
-    `InputError`) is answered by one line and exit 1; anything else is a fault
-    of ours and keeps its traceback.
+    Exits with 0 on success. A user's mistake (an unknown or malformed flag, or
+    an `InputError`) prints one line and exits with 1; any other exception is a
+    bug and keeps its traceback.
     """
 
     def guarded_main(_):
@@ -237,7 +237,7 @@ def _print_help():
 
 
 def _group_flags():
-    """Names of the command's flags by the title of their group."""
+    """Groups the names of the command's flags by title."""
     by_module = flags.FLAGS.flags_by_module_dict()
     own = [flag.name for flag in by_module.get(sys.argv[0], ())]
     shared = [flag.name for flag in by_module[__name__]]

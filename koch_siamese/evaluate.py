@@ -156,7 +156,7 @@ def _require_different_files():
 
 
 def _read_run():
-    """The run's directory and settings, if one is given."""
+    """Returns the run and its settings, if --workdir is given."""
     from koch_siamese.runs.directory import Run
 
     if not flags.FLAGS.workdir:
@@ -166,7 +166,7 @@ def _read_run():
 
 
 def _load(name):
-    """The model, or None for a baseline, and what scores."""
+    """Returns the model, or None for a baseline, and its scorer."""
     from koch_siamese.evaluation.baselines import BASELINES
     from koch_siamese.models.loading import load_model
     from koch_siamese.models.scorer import SiameseScorer
@@ -178,7 +178,7 @@ def _load(name):
 
 
 def _crop(run, settings, model):
-    """Whether to cut a folder's images: what the model is made for."""
+    """Whether to crop a folder's images: by default, as in the training."""
     from koch_siamese.models.siamese import get_crop
 
     if run and settings.dataset == "folder":  # models of before 0.2, too
@@ -193,7 +193,7 @@ def _crop(run, settings, model):
 
 
 def _find_photo_size(model):
-    """The side in pixels at which photos are read; 0 for drawings.
+    """Returns the side of photos as read, in pixels; 0 for drawings.
 
     Raises:
         InputError: the model is of the other kind than asked for.
@@ -214,7 +214,7 @@ def _find_photo_size(model):
 
 
 def _defaults(settings):
-    """What is measured unless flags say otherwise."""
+    """Returns the options of the evaluation that flags may change."""
     own = {
         name: getattr(settings, name)
         for name in ("dataset", "background", *OPTION_NAMES)
@@ -223,7 +223,7 @@ def _defaults(settings):
 
 
 def _choose(settings):
-    """What is measured: by the flags, else by default."""
+    """Returns the options of the evaluation, from flags or by default."""
     given = {name: flags.FLAGS[name].value for name in _defaults(settings)}
     return _defaults(settings) | {
         name: value for name, value in given.items() if value is not None
@@ -231,13 +231,13 @@ def _choose(settings):
 
 
 def _get_groups(settings):
-    """How the run's folder is split."""
+    """Returns how the run splits its folder into groups."""
     names = ("split_by", "training_groups", "validation_groups", "test_groups")
     return {name: getattr(settings, name) for name in names}
 
 
 def _is_named():
-    """Whether the flags say what to test on: it may be prepared then."""
+    """Whether the flags name the data set, which may then be prepared."""
     protocol = PROTOCOLS[PROTOCOL.value]
     is_own = "dataset" in {**protocol.fixed, **protocol.defaults}
     return is_own or DATASET.value is not None
@@ -262,7 +262,7 @@ def _find_dataset(siamese):
 
 
 def _get_trained(run, settings, siamese):
-    """The data set that the scorer was trained on, if that is known."""
+    """Returns the data set that the scorer was trained on, if known."""
     from koch_siamese.models.siamese import get_dataset
 
     if run and not flags.FLAGS.model:
@@ -271,7 +271,7 @@ def _get_trained(run, settings, siamese):
 
 
 def _name(settings, chosen):
-    """Names a result in a run by its protocol and what is not the run's own."""
+    """Names a result by its protocol and the options that are not the run's."""
     protocol = PROTOCOLS[PROTOCOL.value]
     parts = [protocol.name]
     if not protocol.fixed:

@@ -39,7 +39,7 @@ cli.define_model_flags()
 
 
 def _check_formats():
-    """The formats of the flag, each once."""
+    """Returns the formats of --formats, each once, if they can be written."""
     formats = list(dict.fromkeys(FORMATS_WANTED.value))
     for name in formats or [""]:
         if name not in FORMATS:
@@ -57,7 +57,7 @@ def _check_formats():
 
 
 def _check_output():
-    """The folder to write, which holds nothing that could be lost."""
+    """Returns --output, if it is new or empty."""
     if not OUTPUT.value:
         raise InputError("There is no folder to write to: give --output=DIR.")
     output = Path(OUTPUT.value).resolve()
@@ -75,7 +75,7 @@ def _check_output():
 
 
 def _make_folder_beside(output):
-    """A temporary folder on the same disk, to be written before `output`."""
+    """Makes a temporary folder on the same disk, to be renamed to `output`."""
     output.parent.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(
         dir=output.parent, prefix=f".{output.name}.", suffix=".partial"
@@ -83,7 +83,7 @@ def _make_folder_beside(output):
 
 
 def _make_card(path):
-    """The model card: the package's own, or what a run's directory tells."""
+    """Returns the card of the package's model, or makes one of a run."""
     from koch_siamese.models.loading import PRETRAINED, read_pretrained_card
     from koch_siamese.reporting.text import format_model_card
     from koch_siamese.runs.directory import Run
@@ -97,7 +97,7 @@ def _make_card(path):
 
 
 def _describe_exports(output, differences):
-    """What is known of each file, those of one format together."""
+    """Describes each file, sorted by format."""
     from koch_siamese.inference.exporters import ONNX_OPSET
 
     kinds = {

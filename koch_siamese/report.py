@@ -46,7 +46,7 @@ FREE_SETTINGS = ("seed", "protocols", "num_trials")
 
 
 def _require_there():
-    """Checks that the files are there: by default, in the repository's root."""
+    """Checks that the files exist, by default in the root of the repository."""
     paths = [Path(RESULTS.value)]
     if not ADD.value:
         paths += map(Path, (TABLES.value, *DOCUMENTS.value))
@@ -59,7 +59,7 @@ def _require_there():
 
 
 def _find_recipe(run):
-    """The recipe of a run, which must still have the run's settings."""
+    """Finds the flagfile of a run, which must still have its settings."""
     if not run.flags.is_file():
         raise InputError(
             f"--add={run.path} is not a run: expected a directory with "
@@ -97,7 +97,7 @@ def _differences(settings, recipe):
 
 
 def _add(path):
-    """Copies the results that are of a run's own model."""
+    """Copies the results of a run's own model."""
     run = Run(path)
     recipe = _find_recipe(run)
     prefix = f"{Path(recipe).stem}_seed{run.read_settings().seed}"
@@ -116,9 +116,9 @@ def _add(path):
 
 
 def _write_documents(tables, results):
-    """Brings the documents up to date; or, with --check, fails if they aren't.
+    """Updates the documents; with --check, fails if one is out of date.
 
-    Nothing is written unless all can be.
+    Nothing is written unless all documents can be.
     """
 
     def make_table(marker):
@@ -148,7 +148,7 @@ def _write_documents(tables, results):
 
 
 def _print_tables(tables, results):
-    """Prints all tables, and which results are in none of them."""
+    """Prints all tables, and the results that are in none of them."""
     unused = set(results)
     for name, table in tables.items():
         print(f"{name}\n\n{table.to_markdown(results)}\n")
@@ -159,7 +159,7 @@ def _print_tables(tables, results):
 
 
 def _draw_figures(tables, results):
-    """Draws accuracy by the number of training pairs, beside the paper's."""
+    """Draws our accuracy and the paper's by the number of training pairs."""
     recipes = Path(TABLES.value).parent
     for table in tables.values():
         if getattr(table, "figure", None):
@@ -174,7 +174,7 @@ def _draw_figures(tables, results):
 
 
 def _describe_pairs(table, row, recipes, results):
-    """A row as `charts.draw_verification` has it."""
+    """Describes a row for `charts.draw_verification`."""
     settings, _ = read_flagfile(recipes / f"{row.flagfile}.flags")
     readings = []
     for result in table.select(row, results).values():
@@ -190,7 +190,7 @@ def _describe_pairs(table, row, recipes, results):
 
 
 def main():
-    """Adds results, or writes tables from them."""
+    """Adds results, or writes the tables."""
     _require_there()
     if ADD.value:
         for path in map(expand_home, ADD.value):

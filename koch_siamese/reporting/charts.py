@@ -1,4 +1,4 @@
-"""Charts: learning curves, how scores separate, what a search found."""
+"""Charts: learning curves, distributions of scores, ROC, searches."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Pictures of drawings: pairs, trials, answers; and how a picture is kept."""
+"""Figures of drawings: pairs, trials, answers; and how figures are saved."""
 
 import warnings
 from collections.abc import Sequence

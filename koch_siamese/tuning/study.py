@@ -1,4 +1,4 @@
-"""A search for hyper-parameters: runs, one after the other, in an Optuna study.
+"""A search for hyper-parameters: runs in an Optuna study, one by one.
 
 Needs the extra search.
 """
@@ -111,7 +111,7 @@ class Search:
         )
 
     def _restore(self):
-        """Takes over the runs of `search.json`, where the storage is new.
+        """Takes over the runs of `search.json` if the storage is new.
 
         So a search can go on elsewhere by that file alone. Runs are numbered
         anew.
