@@ -282,7 +282,7 @@ def draw(shown):
 
 
 def main():
-    """Measures all kinds; prints and writes what came of it."""
+    """Measures all kinds, and prints and writes the report."""
     import_tensorflow()
     model = load_model(MODEL.value)
     characters = load_characters(

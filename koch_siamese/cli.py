@@ -54,7 +54,7 @@ def define_model_flags(
         what: what --model may be, besides pretrained.
         without: the default if there is no --workdir either.
     """
-    define_path("workdir", None, "The directory of the run.")
+    define_path("workdir", None, "The directory of a training run.")
     define_path(
         "model",
         None,

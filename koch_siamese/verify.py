@@ -1,4 +1,4 @@
-"""Says whether two images show the same character.
+"""Decides whether two images show the same character.
 
 python -m koch_siamese.verify --model=FILE --first=A.png --second=B.png
 """
