@@ -795,9 +795,8 @@ def _check_views(settings):
         or not (settings.quarter_turns or settings.mirror_images)
     ):
         raise InputError(
-            "--turned_views needs more than one of --views, and "
-            "--quarter_turns or --mirror_images, so that the network learns "
-            "such drawings."
+            "--turned_views needs --views of 2 or more, and --quarter_turns or "
+            "--mirror_images, so that the network learns such drawings."
         )
     if settings.views > 1 and (
         settings.ink_value != 1 or settings.fill == "ink"

@@ -174,7 +174,7 @@ def test_the_other_kind_is_refused_in_a_line(trained, photos, glyphs_dir):
         (
             "evaluate",
             (f"--workdir={trained}", "--dataset=glyphs/tiny"),
-            ("glyphs/tiny has drawings", "takes photos"),
+            ("glyphs/tiny has drawings", "photos are expected"),
         ),
         (
             "evaluate",
