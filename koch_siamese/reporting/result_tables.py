@@ -23,7 +23,7 @@ COLUMNS = {
     "what": "what",
     "ours": "ours, % (95 % interval)",
     "published": "published, %",
-    "roc_auc": "ROC area",
+    "roc_auc": "ROC AUC",
     "equal_error_rate": "equal error rate, %",
     "anywhere": "different pairs from anywhere, %",
     "lake": "Lake's drawers, %",

@@ -80,7 +80,7 @@ Between.
 <!-- end of report -->
 <!-- report: pairs -->
 
-| what | ours, % (95 % interval) | published, % | ROC area \
+| what | ours, % (95 % interval) | published, % | ROC AUC \
 | equal error rate, % | trials | seeds | training | machine | commit | command |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | pairs | **50.0** (43.1 to 56.9) |  | 0.5130 | 12.5 | 2 × 100 \
