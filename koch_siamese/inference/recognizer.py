@@ -25,6 +25,13 @@ from koch_siamese.data.image_files import (
     read_image,
 )
 from koch_siamese.data.image_folder import load_folder, make_characters
+from koch_siamese.data.page_files import (
+    Page,
+    PageFile,
+    is_pdf,
+    list_pages,
+    load_page,
+)
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.calibration import calibrate
 from koch_siamese.evaluation.metrics import wilson_interval
@@ -43,6 +50,12 @@ from koch_siamese.inference.index import (
     MIN_DRAWINGS,
     GalleryIndex,
     is_available,
+)
+from koch_siamese.inference.transcription import (
+    Transcription,
+    find_on_page,
+    make_transcription,
+    stack_drawings,
 )
 from koch_siamese.models.loading import PRETRAINED, check_siamese, load_model
 from koch_siamese.models.scorer import SiameseScorer
@@ -411,6 +424,50 @@ class Recognizer:
         self._index.update(gallery.embeddings)
         return self._index
 
+    def transcribe(
+        self,
+        pages: ImageLike | Page | PageFile | Iterable[ImageLike],
+        direction: str = "ltr",
+        threshold: float | None = None,
+    ) -> Transcription | list[Transcription]:
+        """Reads pages: finds their symbols and recognizes each.
+
+        Symbols are cut to their ink, whatever `crop` is. Needs the extra
+        `pages`.
+
+        Args:
+            pages: an image of a page, or several; a PDF, or a folder of images
+                and PDFs, counts as several.
+            direction: `ltr` or `rtl`, for lines from the top down that are read
+                from the left or from the right; `ttb`, for columns from the
+                right to the left.
+            threshold: as in `classify`.
+
+        Returns:
+            A `Transcription` for one page, a list of them for several. One
+            without lines is of a page on which no clean symbol was found.
+
+        Raises:
+            InputError: no character is known, a page cannot be read, or the
+                model is one of photos.
+        """
+        if self._photo_size:
+            raise InputError(
+                "The model was trained on photos: expected one of drawings, "
+                "such as pretrained, to read a page."
+            )
+        pages, is_single = _list_of_pages(pages)
+        read = [self._transcribe(x, direction, threshold) for x in pages]
+        return read[0] if is_single else read
+
+    def _transcribe(self, page, direction, threshold):
+        page = page if isinstance(page, Page) else load_page(page)
+        lines = find_on_page(page, direction)
+        answers = self.classify_drawings(
+            stack_drawings(lines), threshold=threshold
+        )
+        return make_transcription(page, lines, answers, self.names)
+
     def verify(
         self,
         first: ImageLike | Iterable[ImageLike],
@@ -755,6 +812,19 @@ def _list(images) -> tuple[list, bool]:
         expand_home(x) if isinstance(x, str | os.PathLike) else x
         for x in images
     ], False
+
+
+def _list_of_pages(pages) -> tuple[list, bool]:
+    """One page or several as a list, and whether it is one."""
+    if isinstance(pages, Page | PageFile):
+        return [pages], True
+    if isinstance(pages, str | os.PathLike):
+        path = expand_home(pages)
+        if is_pdf(path) or _is_folder(path):
+            return list_pages(path), False
+    if isinstance(pages, list | tuple):
+        return list(pages), False
+    return _list(pages)
 
 
 def _is_folder(path):

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import (
     get_embedding,
     get_head,
@@ -53,3 +54,34 @@ class SiameseScorer:
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
         return keras.ops.convert_to_numpy(self._head(first, second))
+
+    def score_all(self, embeddings: np.ndarray) -> np.ndarray:
+        """Scores every pair of embeddings.
+
+        Args:
+            embeddings: float32 `[num, dim]`.
+
+        Returns:
+            float64 `[num * (num - 1) / 2]`, in the order of
+            `numpy.triu_indices(num, 1)`.
+        """
+        if isinstance(self._head, WeightedL1):
+            return self._score_all_by_scipy(embeddings)
+        rows = [
+            self.score(embeddings[i : i + 1], embeddings[i + 1 :])
+            for i in range(len(embeddings) - 1)
+        ]
+        return np.concatenate([np.empty(0), *rows])
+
+    def _score_all_by_scipy(self, embeddings):
+        # In a third of the time of the head, which is called row by row.
+        from scipy.spatial.distance import pdist
+
+        kernel, bias = self._head.get_weights()
+        scores = np.full(len(embeddings) * (len(embeddings) - 1) // 2, bias)
+        for sign in (1, -1):
+            chosen = sign * kernel > 0
+            weighted = embeddings[:, chosen] * kernel[chosen]
+            if len(embeddings) > 1 and chosen.any():
+                scores = scores + sign * pdist(weighted, "cityblock")
+        return scores
