@@ -3,8 +3,8 @@
 `doubtful/NAME/` has the symbols that a recognizer is unsure of, by its best
 guess. A person moves them to `confirmed/NAME/`, under the right name, and the
 next reading knows them as examples. A file of `doubtful` that was moved to the
-folder of another name counts as confirmed, too. The symbol's page, box and guess
-are stored in the file, so that it can be moved and renamed.
+folder of another name counts as confirmed, too. The symbol's page, box and
+guess are stored in the file, so that it can be moved and renamed.
 """
 
 import dataclasses

@@ -8,12 +8,11 @@ import numpy as np
 
 from koch_siamese.data.image_files import read_symbol
 from koch_siamese.data.page_files import Page
-from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE
 from koch_siamese.inference.gallery import Answer
+from koch_siamese.pages.reading import find_symbols
 
 UNKNOWN = "?"  # a symbol that is none of those known
-DIRECTIONS = ("ltr", "rtl", "ttb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,13 +121,6 @@ def find_on_page(
     Raises:
         InputError: the direction is unknown, or the extra `pages` is missing.
     """
-    from koch_siamese.pages.reading import find_symbols
-
-    if direction not in DIRECTIONS:
-        raise InputError(
-            f"The direction is {direction!r}: expected one of "
-            f"{', '.join(DIRECTIONS)}."
-        )
     return tuple(
         tuple(
             FoundSymbol(
