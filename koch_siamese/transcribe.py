@@ -16,6 +16,7 @@ they are examples then, and the page has the names that you gave.
 """
 
 import json
+import warnings
 from pathlib import Path
 
 from absl import flags
@@ -123,16 +124,20 @@ def _list_pages():
         require_path(SUPPORT.value)
     pages = list_pages(PAGE.value)
     for flag, suffix in ((FIGURE, ".png"), (XML, ".xml")):
-        cli.check_outputs(flag.name, flag.value, suffix, len(pages))
+        if len(pages) > 1 and flag.value and flag.value.endswith(suffix):
+            raise InputError(
+                f"--{flag.name}={flag.value} is one file, and there are "
+                f"{len(pages)} pages: give a folder."
+            )
     return pages
 
 
-def _iterate(pages, complaints):
-    """Yields pages as they are read, those that cannot be are collected.
+def _read_pages(files, complaints):
+    """Yields each file with its page.
 
     Args:
-        pages: files.
-        complaints: gets what is wrong with a page, by its name.
+        files: of pages.
+        complaints: gets what is wrong with a file that cannot be read.
     """
     from tqdm import tqdm
 
@@ -140,22 +145,35 @@ def _iterate(pages, complaints):
     from koch_siamese.data.page_files import load_page
 
     # None: shown on a terminal alone.
-    is_quiet = True if len(pages) == 1 else None
-    for file in tqdm(pages, "Reading pages", disable=is_quiet):
+    is_quiet = True if len(files) == 1 else None
+    for file in tqdm(files, "Reading pages", disable=is_quiet):
         try:
             yield file, load_page(file)
         except ImageError as error:
-            complaints[str(file)] = error
+            complaints[file] = error
 
 
-def _transcribe(pages):
-    complaints = {}
-    import_tensorflow()
+def _no_symbol(file):
+    from koch_siamese.data.image_files import ImageError
+
+    return ImageError(
+        f"{str(file)!r}: no clean symbol found",
+        "ink on paper that differs from it in brightness",
+        "--figure shows what was seen",
+    )
+
+
+def _transcribe(files):
+    """Prints each page as soon as it is read.
+
+    Returns:
+        What is wrong with some of them.
+    """
     recognizer = cli.open_recognizer()
     review = _open_review(recognizer)
-    outputs = _Outputs(recognizer, pages)
-    num_doubtful = 0
-    for file, page in _iterate(pages, complaints):
+    writer = _Writer(recognizer, files)
+    complaints, num_doubtful = {}, 0
+    for file, page in _read_pages(files, complaints):
         read = recognizer.transcribe(
             page, DIRECTION.value, flags.FLAGS.threshold
         )
@@ -165,5 +183,189 @@ def _transcribe(pages):
                 page, read, recognizer.thresholds
             )
         if not read.lines:
-            complaints[str(file)] = no_symbol(file)
-        outputs.write(file, page, read)
+            complaints[file] = _no_symbol(file)
+        writer.write(file, page, read)
+    if flags.FLAGS.json:
+        for file, error in complaints.items():
+            line = {"page": str(file), "lines": [], "error": str(error)}
+            print(json.dumps(line))
+    if review:
+        _note_review(num_doubtful)
+    if not (recognizer.thresholds or flags.FLAGS.threshold is not None):
+        cli.note_missing_threshold(None)
+    return complaints
+
+
+def _open_review(recognizer):
+    """The folder of --review; its examples are added to the recognizer."""
+    if not REVIEW.value:
+        return None
+    from koch_siamese.inference.review import ReviewFolder
+
+    review = ReviewFolder(REVIEW.value)
+    if review.examples:
+        recognizer.add(review.examples)
+        num = sum(map(len, review.examples.values()))
+        cli.note(f"{num} confirmed symbols of {REVIEW.value} are examples.")
+    return review
+
+
+def _note_review(num_doubtful):
+    folder = Path(REVIEW.value)
+    cli.note(
+        f"{num_doubtful} doubtful symbols are in {folder / 'doubtful'}: move "
+        f"those that you have checked to {folder / 'confirmed'}/NAME, and run "
+        "the command again."
+        if num_doubtful
+        else "no symbol is doubtful."
+    )
+
+
+class _Writer:
+    """Prints pages, and writes the files that belong to them."""
+
+    def __init__(self, recognizer, files):
+        self._names = recognizer.names
+        self._files = files
+        self._stems = _name_outputs(files)
+        self._examples = _load_examples(self._names) if FIGURE.value else {}
+
+    def write(self, file, page, read):
+        """Prints a page, and writes its picture and its PAGE XML."""
+        if read.lines:
+            self._print(file, read)
+        if FIGURE.value:
+            self._draw(file, page, read)
+        if XML.value:
+            self._write_xml(file, page, read)
+
+    def _print(self, file, read):
+        from koch_siamese.reporting.text import to_printable
+
+        if flags.FLAGS.json:
+            print(json.dumps(read.to_json()))
+            return
+        if len(self._files) > 1:
+            print(f"{to_printable(str(file))}:")
+        print("\n".join(map(to_printable, read.text.split("\n"))))
+        if len(self._files) > 1:
+            print()
+
+    def _draw(self, file, page, read):
+        from koch_siamese.reporting import page_figures
+
+        picture = page_figures.draw_transcription(
+            page, read, self._names, self._examples
+        )
+        path = self._choose_path(FIGURE.value, file, ".png")
+        page_figures.save_picture(picture, path)
+
+    def _write_xml(self, file, page, read):
+        from PIL import Image
+
+        from koch_siamese.reporting import page_figures, page_xml
+
+        path = self._choose_path(XML.value, file, ".xml")
+        image = file.path.name
+        if file.number:  # of a PDF, tools need an image of the page
+            picture = path.with_name(f"{path.stem}_page.png")
+            page_figures.save_picture(Image.fromarray(page.pixels), picture)
+            image = picture.name
+        content = page_xml.format_page_xml(read, image, DIRECTION.value)
+        page_xml.save_page_xml(content, path)
+
+    def _choose_path(self, given, file, suffix):
+        if given.endswith(suffix):
+            return Path(given)
+        return Path(given) / f"{self._stems[file]}{suffix}"
+
+
+def _name_outputs(files):
+    """A name of its own for what is written of each page."""
+    stems = {}
+    for file in files:
+        stem = file.path.stem + (f"_{file.number}" if file.number else "")
+        used, number = stem, 1
+        while used in stems.values():
+            number += 1
+            used = f"{stem}_{number}"
+        stems[file] = used
+    return stems
+
+
+def _load_examples(names):
+    """A drawing of each character, if a name needs one to be shown."""
+    from koch_siamese.data.image_folder import load_folder
+    from koch_siamese.reporting.page_figures import find_font
+
+    if not SUPPORT.value or all(map(find_font, names)):
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what has been said
+        characters, names = load_folder(SUPPORT.value, crop=True)
+    owners = [names[i] for i in characters.character]
+    return dict(zip(owners, characters.images[..., 0], strict=True))
+
+
+def _discover(files):
+    """Writes groups of the symbols of all pages.
+
+    Returns:
+        What is wrong with some pages.
+    """
+    import numpy as np
+
+    from koch_siamese.inference import grouping
+    from koch_siamese.inference.transcription import (
+        find_on_page,
+        name_place,
+        stack_drawings,
+    )
+    from koch_siamese.reporting import page_figures
+
+    recognizer = cli.load_recognizer()
+    complaints, places, drawings = {}, [], []
+    for file, page in _read_pages(files, complaints):
+        lines = find_on_page(page, DIRECTION.value)
+        if not lines:
+            complaints[file] = _no_symbol(file)
+        places += [
+            name_place(page.name, i, j)
+            for i, line in enumerate(lines, 1)
+            for j in range(1, len(line) + 1)
+        ]
+        drawings.append(stack_drawings(lines))
+    if not places:
+        return complaints
+    drawings = np.concatenate(drawings)
+    groups = grouping.write_groups(
+        Path(DISCOVER.value),
+        recognizer.group_drawings(drawings, CUT.value),
+        drawings,
+        places,
+    )
+    page_figures.save_picture(page_figures.draw_groups(groups), _sheet_path())
+    print(
+        f"{len(places)} symbols in {len(groups)} groups: rename the folders "
+        f"in {DISCOVER.value} to what they show, and give it as --support; "
+        f"{_sheet_path()} shows them"
+    )
+    return complaints
+
+
+def main():
+    """Reads each page, or groups the symbols of all.
+
+    Pages that cannot be read do not keep the others from being read.
+    """
+    from koch_siamese.data.image_files import raise_complaints
+
+    _check_flags()
+    files = _list_pages()
+    import_tensorflow()
+    complaints = _discover(files) if DISCOVER.value else _transcribe(files)
+    raise_complaints(list(complaints.values()), len(files))
+
+
+if __name__ == "__main__":
+    cli.run(main)

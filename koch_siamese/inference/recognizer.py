@@ -35,7 +35,11 @@ from koch_siamese.data.page_files import (
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.calibration import calibrate
 from koch_siamese.evaluation.metrics import wilson_interval
-from koch_siamese.evaluation.scoring import EmbeddedDrawings
+from koch_siamese.evaluation.scoring import (
+    DRAWINGS_AT_ONCE,
+    EmbeddedDrawings,
+    iterate_chunks,
+)
 from koch_siamese.inference import storage
 from koch_siamese.inference.gallery import (
     Answer,
@@ -45,6 +49,12 @@ from koch_siamese.inference.gallery import (
     answer_queries,
     judge_pair,
     score_characters,
+)
+from koch_siamese.inference.grouping import (
+    MAX_DRAWINGS,
+    choose_cut,
+    group_by_scores,
+    score_all_pairs,
 )
 from koch_siamese.inference.index import (
     MIN_DRAWINGS,
@@ -467,6 +477,45 @@ class Recognizer:
             stack_drawings(lines), threshold=threshold
         )
         return make_transcription(page, lines, answers, self.names)
+
+    def group_drawings(
+        self, drawings: np.ndarray, cut: float | None = None
+    ) -> list[np.ndarray]:
+        """Groups drawings by likeness, with no example of any.
+
+        Args:
+            drawings: uint8, as in `add_drawings`, at most 20,000.
+            cut: the mean score from which two groups are one; a higher one
+                makes more groups. By default `choose_cut` of `grouping`.
+
+        Returns:
+            Indices of the drawings of each group, the largest group first, in
+            each the clearest drawing first.
+
+        Raises:
+            InputError: there are too many, or the model has no thresholds and
+                `cut` is not given.
+        """
+        drawings = self._check_drawings(drawings)
+        if len(drawings) > MAX_DRAWINGS:
+            raise InputError(
+                f"There are {len(drawings)} symbols: expected at most "
+                f"{MAX_DRAWINGS}; take fewer pages."
+            )
+        if cut is None and self.thresholds is None:
+            raise InputError(
+                "The model has no thresholds: say from which score two groups "
+                "are one (--cut)."
+            )
+        chunks = iterate_chunks(len(drawings), DRAWINGS_AT_ONCE, "Embedding")
+        parts = [self._embed(drawings[chunk]) for chunk in chunks]
+        if not parts:
+            return []
+        with self._lock:
+            scores = score_all_pairs(self._scorer, np.concatenate(parts))
+        if cut is None:
+            cut = choose_cut(self.thresholds)
+        return group_by_scores(scores, len(drawings), cut)
 
     def verify(
         self,

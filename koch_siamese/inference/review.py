@@ -23,6 +23,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.inference.transcription import (
     RecognizedSymbol,
     Transcription,
+    name_place,
 )
 from koch_siamese.models.thresholds import Thresholds
 
@@ -130,7 +131,7 @@ class ReviewFolder:
             InputError: they cannot be written.
         """
         doubtful = [
-            (f"{_to_file_name(page.name)}_line{i:02}_symbol{j:02}", symbol)
+            (name_place(page.name, i, j), symbol)
             for i, line in enumerate(transcription.lines, 1)
             for j, symbol in enumerate(line, 1)
             if is_doubtful(symbol, thresholds)
@@ -212,8 +213,3 @@ def _read_symbol(root, file):
 
 def _place(page, symbol):
     return page.digest, ",".join(map(str, symbol.box))
-
-
-def _to_file_name(page):
-    """A page's name, as a part of a file's name."""
-    return re.sub(r"[^\w.-]", "_", Path(page).name)[:80] or "page"

@@ -1,8 +1,10 @@
 """What is on a page: its symbols, line by line, and what they are."""
 
 import dataclasses
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -168,3 +170,14 @@ def _is_single(name):
     """Whether a name is one character as people count them, with its marks."""
     bases = [x for x in name if unicodedata.category(x)[0] not in "MC"]
     return len(bases) == 1
+
+
+def name_place(page: str, line: int, number: int) -> str:
+    """A part of a file's name that says where a symbol is.
+
+    Args:
+        page: the page's name, see `Page`.
+        line, number: of the line, and of the symbol in it, from 1.
+    """
+    page = re.sub(r"[^\w.-]", "_", Path(page).name)[:80] or "page"
+    return f"{page}_line{line:02}_symbol{number:02}"

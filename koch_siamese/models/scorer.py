@@ -55,33 +55,29 @@ class SiameseScorer:
         """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
         return keras.ops.convert_to_numpy(self._head(first, second))
 
-    def score_all(self, embeddings: np.ndarray) -> np.ndarray:
-        """Scores every pair of embeddings.
+    def score_table(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Scores every embedding of `first` against every one of `second`.
 
         Args:
-            embeddings: float32 `[num, dim]`.
+            first, second: float32 `[num_first, dim]` and `[num_second, dim]`.
 
         Returns:
-            float64 `[num * (num - 1) / 2]`, in the order of
-            `numpy.triu_indices(num, 1)`.
+            Logits, float64 `[num_first, num_second]`.
         """
-        if isinstance(self._head, WeightedL1):
-            return self._score_all_by_scipy(embeddings)
-        rows = [
-            self.score(embeddings[i : i + 1], embeddings[i + 1 :])
-            for i in range(len(embeddings) - 1)
-        ]
-        return np.concatenate([np.empty(0), *rows])
-
-    def _score_all_by_scipy(self, embeddings):
+        if not isinstance(self._head, WeightedL1):
+            return np.array([self.score(row[None], second) for row in first])
         # In a third of the time of the head, which is called row by row.
-        from scipy.spatial.distance import pdist
+        from scipy.spatial.distance import cdist
 
         kernel, bias = self._head.get_weights()
-        scores = np.full(len(embeddings) * (len(embeddings) - 1) // 2, bias)
+        scores = np.full((len(first), len(second)), float(bias))
         for sign in (1, -1):
             chosen = sign * kernel > 0
-            weighted = embeddings[:, chosen] * kernel[chosen]
-            if len(embeddings) > 1 and chosen.any():
-                scores = scores + sign * pdist(weighted, "cityblock")
+            if chosen.any():
+                weights = kernel[chosen]
+                scores += sign * cdist(
+                    first[:, chosen] * weights,
+                    second[:, chosen] * weights,
+                    "cityblock",
+                )
         return scores

@@ -5,8 +5,10 @@ The schema is that of 2019-07-15, https://github.com/PRImA-Research-Lab/PAGE-XML
 
 import datetime
 from collections.abc import Iterable
+from pathlib import Path
 from xml.etree import ElementTree
 
+from koch_siamese.errors import InputError
 from koch_siamese.inference.transcription import (
     UNKNOWN,
     RecognizedSymbol,
@@ -121,3 +123,16 @@ def _add(parent, name, **attributes):
 
 def _tag(name):
     return f"{{{NAMESPACE}}}{name}"
+
+
+def save_page_xml(content: bytes, path: Path):
+    """Writes what `format_page_xml` returned.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}.") from error
