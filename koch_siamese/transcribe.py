@@ -66,8 +66,8 @@ DISCOVER = define_path(
 CUT = flags.DEFINE_float(
     "cut",
     None,
-    "With --discover, the mean score from which two groups are one; a higher "
-    "one makes more groups. Default: by the model's thresholds.",
+    "With --discover, the score that all pairs of a group reach; a higher one "
+    "makes more groups. Default: the one that tells groups apart best.",
 )
 cli.define_recognizer_flags()
 

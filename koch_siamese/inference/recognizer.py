@@ -52,7 +52,6 @@ from koch_siamese.inference.gallery import (
 )
 from koch_siamese.inference.grouping import (
     MAX_DRAWINGS,
-    choose_cut,
     group_by_scores,
     score_all_pairs,
 )
@@ -485,16 +484,15 @@ class Recognizer:
 
         Args:
             drawings: uint8, as in `add_drawings`, at most 20,000.
-            cut: the mean score from which two groups are one; a higher one
-                makes more groups. By default `choose_cut` of `grouping`.
+            cut: the score that all pairs of a group reach; a higher one makes
+                more groups. Chosen by default, see `group_by_scores`.
 
         Returns:
             Indices of the drawings of each group, the largest group first, in
             each the clearest drawing first.
 
         Raises:
-            InputError: there are too many, or the model has no thresholds and
-                `cut` is not given.
+            InputError: there are too many, or the extra `pages` is missing.
         """
         drawings = self._check_drawings(drawings)
         if len(drawings) > MAX_DRAWINGS:
@@ -502,20 +500,13 @@ class Recognizer:
                 f"There are {len(drawings)} symbols: expected at most "
                 f"{MAX_DRAWINGS}; take fewer pages."
             )
-        if cut is None and self.thresholds is None:
-            raise InputError(
-                "The model has no thresholds: say from which score two groups "
-                "are one (--cut)."
-            )
         chunks = iterate_chunks(len(drawings), DRAWINGS_AT_ONCE, "Embedding")
         parts = [self._embed(drawings[chunk]) for chunk in chunks]
         if not parts:
             return []
         with self._lock:
             scores = score_all_pairs(self._scorer, np.concatenate(parts))
-        if cut is None:
-            cut = choose_cut(self.thresholds)
-        return group_by_scores(scores, len(drawings), cut)
+        return group_by_scores(scores, len(drawings), self.thresholds, cut)
 
     def verify(
         self,
