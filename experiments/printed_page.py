@@ -3,9 +3,9 @@ r"""Reads a printed page in a script that the model was not trained on.
     python -m experiments.printed_page --script=Georgian --output=DIR
 
 A paragraph of a script is set in one font and printed to a PDF; the examples
-are the script's characters in another font. Both are of Debian's packages
-fonts-noto-core and fonts-sil-abyssinica. DIR gets page.pdf, support/ and
-page.png, the page as it was read.
+are the script's characters in another font. All are of Debian's package
+fonts-noto-core. DIR gets page.pdf, support/ and page.png, the page as it was
+read.
 """
 
 import difflib
@@ -28,15 +28,13 @@ from koch_siamese.reporting.page_figures import (
 )
 from koch_siamese.runs.path_flags import define_path
 
-# Universal Declaration of Human Rights, article 1 and the next sentences.
+# Universal Declaration of Human Rights, article 1.
 TEXTS = {
     "Georgian": "ყველა ადამიანი იბადება თავისუფალი და თანასწორი თავისი "
-    "ღირსებითა და უფლებებით. მათ მინიჭებული აქვთ გონება და სინდისი და "
-    "ერთმანეთის მიმართ უნდა იქცეოდნენ ძმობის სულისკვეთებით.",
+    "ღირსებითა და უფლებებით მათ მინიჭებული აქვთ გონება და სინდისი და "
+    "ერთმანეთის მიმართ უნდა იქცეოდნენ ძმობის სულისკვეთებით",
     "Ethiopic": "የሰው ልጅ ሁሉ ሲወለድ ነጻና በክብርና በመብትም እኩልነት ያለው ነው። የተፈጥሮ "
     "ማስተዋልና ሕሊና ስላለው አንዱ ሌላውን በወንድማማችነት መንፈስ መመልከት ይገባዋል።",
-    "Cherokee": "ᏂᎦᏓ ᎠᏂᏴᏫ ᏂᎨᎫᏓᎸᎾ ᎠᎴ ᎤᏂᏠᏱ ᎤᎾᏕᎿ ᏚᏳᎧᏛ ᎨᏒᎢ ᎨᏥᏁᎳ ᎤᎾᏓᏅᏖᏗ ᎠᎴ ᎤᏃᏟᏍᏗ ᎠᎴ "
-    "ᏌᏊᎭ ᎨᏒ ᏧᎾᏓᎪᎾᏗ ᎠᎾᎵᏅᏟ ᎠᏓᏅᏙ ᎬᏗ",
 }
 # The page's font, that of the examples, and the characters of the script.
 FOLDER = "/usr/share/fonts/truetype"
@@ -47,14 +45,9 @@ FONTS = {
         range(0x10D0, 0x10F1),
     ),
     "Ethiopic": (
-        "abyssinica/AbyssinicaSIL-Regular.ttf",
+        "noto/NotoSerifEthiopic-Regular.ttf",
         "noto/NotoSansEthiopic-Regular.ttf",
         range(0x1200, 0x1358),
-    ),
-    "Cherokee": (
-        "noto/NotoSansCherokee-Bold.ttf",
-        "noto/NotoSansCherokee-Regular.ttf",
-        range(0x13A0, 0x13F5),
     ),
 }
 SCRIPT = flags.DEFINE_enum("script", "Georgian", list(TEXTS), "What to print.")

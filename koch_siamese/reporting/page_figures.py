@@ -20,7 +20,7 @@ from koch_siamese.inference.transcription import (
 from koch_siamese.reporting.figures import BLUE, GREY, VERMILION
 from koch_siamese.reporting.text import to_printable
 
-SYMBOL_HEIGHT = (40, 72)  # of a picture, in pixels, smallest and largest
+SYMBOL_HEIGHT = (48, 72)  # of a picture, in pixels, smallest and largest
 MAX_SIDE = 5000  # of a picture
 MIN_FONT_SIZE = 11
 CAPTION_SIZE = 20
