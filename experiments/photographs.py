@@ -16,8 +16,8 @@ def photograph(drawing, rng):
     )
     paper = rng.uniform(150, 235) * rng.uniform(0.9, 1.1, size=3)
     color = rng.uniform(20, 80) * rng.uniform(0.5, 1.8, size=3)
-    light = light(width, height, rng)[..., np.newaxis]
-    image = (paper * (1 - ink) + color * ink) * light
+    lit = light(width, height, rng)[..., np.newaxis]
+    image = (paper * (1 - ink) + color * ink) * lit
     image += rng.normal(0, rng.uniform(2, 14), image.shape)
     file = io.BytesIO()
     Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(
@@ -42,7 +42,7 @@ def _place(drawing, width, height, rng):
 
 
 def light(width, height, rng):
-    """Falls off to one side and to the edges, at times with a shadow; <= 1."""
+    """Light, at most 1, that falls off to one side; at times with a shadow."""
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     angle = rng.uniform(0, 2 * np.pi)
     along = np.cos(angle) * x + np.sin(angle) * y

@@ -1,7 +1,6 @@
 """Finds the symbols of a page, in reading order."""
 
 import numpy as np
-from PIL import Image
 
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
@@ -12,17 +11,21 @@ from koch_siamese.pages.ink import (
     make_grey,
 )
 from koch_siamese.pages.lines import assign_lines, measure_tilt
+from koch_siamese.pages.sheet import find_sheet, map_points, warp
+from koch_siamese.pages.spacing import USUAL_GAP, choose_gap
 from koch_siamese.pages.symbols import (
     Symbol,
     find_parts,
     join_near,
     join_overlapping,
+    measure_height,
     measure_size,
 )
 
 DIRECTIONS = ("ltr", "rtl", "ttb")
 MIN_PARTS_OF_TILT = 6  # fewer do not tell how a page is tilted
-MAX_GAP = 0.1  # within a symbol, of its usual size
+MIN_TILT = 0.3  # degrees; less is left as it is
+MIN_SIZE = 0.15  # of a symbol, of the usual size
 
 
 def find_symbols(
@@ -66,32 +69,39 @@ def _turn_back(symbol, width):
 def _find_lines(page):
     from scipy import ndimage
 
-    grey = make_grey(page)
-    if is_ink_light(grey):
-        grey = WHITE - grey
-    drawing = blacken(even_light(grey))
+    drawing, matrix = _flatten(page)
     parts = _find_clean_parts(drawing)
     if not parts:
         return []
     size = measure_size(parts)
-    matrix = np.eye(3)
     if len(parts) >= MIN_PARTS_OF_TILT:
         angle = measure_tilt(drawing < WHITE // 2, size)
-        if abs(angle) > 0.3:
-            drawing, matrix = _turn(drawing, angle)
+        if abs(angle) > MIN_TILT:
+            drawing, turn = _turn(drawing, angle)
+            matrix = matrix @ turn
     labels, _ = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
     parts = _drop_specks(find_parts(labels))
     size = measure_size(parts)
     boxes = np.array([x.box for x in parts])
     numbers = assign_lines(boxes, size)
-    lines = []
-    for number in range(numbers.max() + 1):
-        own = [x for x, n in zip(parts, numbers, strict=True) if n == number]
-        joined = join_near(join_overlapping(own, size), MAX_GAP * size)
-        joined = [x for x in joined if max(x.width, x.height) > 0.15 * size]
-        if joined:
-            lines.append([_cut_out(x, drawing, labels, matrix) for x in joined])
-    return lines
+    lines = [
+        join_overlapping(
+            [x for x, n in zip(parts, numbers, strict=True) if n == number]
+        )
+        for number in range(numbers.max() + 1)
+    ]
+    ends = [np.array([x.box[[0, 2]] for x in line]) for line in lines if line]
+    size = max(size, measure_height(lines, USUAL_GAP * size))
+    max_gap = choose_gap(ends, size)
+    lines = [
+        [
+            _cut_out(x, drawing, labels, matrix)
+            for x in join_near(line, max_gap)
+            if max(x.width, x.height) > MIN_SIZE * size
+        ]
+        for line in lines
+    ]
+    return [line for line in lines if line]
 
 
 def _find_clean_parts(drawing):
@@ -109,8 +119,20 @@ def _drop_specks(parts):
     return [x for x in parts if x.area >= min_area]
 
 
+def _flatten(page):
+    """The ink of the sheet from above; and the matrix to the page."""
+    sheet = find_sheet(page)
+    grey, matrix = make_grey(page), np.eye(3)
+    if sheet:
+        matrix = sheet.matrix
+        grey = warp(grey, matrix, sheet.size, WHITE)
+    if is_ink_light(grey):
+        grey = WHITE - grey
+    return blacken(even_light(grey)), matrix
+
+
 def _turn(drawing, angle):
-    """Turned so that lines are level; and the matrix back to the page."""
+    """Turned so that lines are level; and the matrix back."""
     height, width = drawing.shape
     turn = np.deg2rad(angle)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -120,30 +142,20 @@ def _turn(drawing, angle):
     low, high = turned.min(0), turned.max(0)
     back[:2, 2] = back[:2, :2] @ low
     size = tuple(int(np.ceil(x)) for x in high - low)
-    image = Image.fromarray(WHITE - drawing).transform(
-        size,
-        Image.Transform.AFFINE,
-        back[:2].ravel(),
-        Image.Resampling.BICUBIC,
-    )
-    return WHITE - np.asarray(image), back
+    return warp(drawing, back, size, WHITE), back
 
 
 def _cut_out(part, drawing, labels, matrix):
     from scipy import ndimage
 
     left, top, right, bottom = part.box.astype(int)
-    place = (
-        slice(max(0, top - 2), bottom + 2),
-        slice(max(0, left - 2), right + 2),
-    )
+    top, left = max(0, top - 2), max(0, left - 2)
+    place = slice(top, bottom + 2), slice(left, right + 2)
     is_own = np.isin(labels[place], part.labels)
     rows, columns = np.nonzero(is_own)
-    points = np.stack([columns, rows, np.ones(len(rows))], 1)
-    points[:, :2] += (place[1].start, place[0].start)
-    points = points @ matrix.T
-    points = points[:, :2] / points[:, 2:]
-    low, high = np.floor(points.min(0) + 0.5), np.floor(points.max(0) + 0.5) + 1
+    points = np.stack([left + columns, top + rows], 1) + 0.5
+    points = map_points(matrix, points)
+    low, high = np.floor(points.min(0)), np.floor(points.max(0)) + 1
     near = ndimage.binary_dilation(is_own, np.ones((3, 3)))
     own = np.where(near, drawing[place], WHITE).astype(np.uint8)
     box = tuple(int(x) for x in np.r_[low, high])

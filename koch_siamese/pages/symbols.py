@@ -79,27 +79,37 @@ def find_parts(labels: np.ndarray) -> list[Part]:
 
 def measure_size(parts: list[Part]) -> float:
     """The usual size of a symbol, in pixels: that of its larger parts."""
-    sizes = np.sort([max(x.width, x.height) for x in parts])
-    ink = np.cumsum(sizes)
-    return float(sizes[np.searchsorted(ink, ink[-1] / 2)])
+    return _weighted_median([max(x.width, x.height) for x in parts])
 
 
-def join_overlapping(parts: list[Part], size: float) -> list[Part]:
+def measure_height(lines: list[list[Part]], gap: float) -> float:
+    """The usual height of symbols, in pixels; see `join_near`."""
+    joined = [x for line in lines for x in join_near(line, gap)]
+    return _weighted_median([x.height for x in joined])
+
+
+def _weighted_median(sizes):
+    """The size that those below it add up to as much as those above."""
+    sizes = np.sort(sizes)
+    total = np.cumsum(sizes)
+    return float(sizes[np.searchsorted(total, total[-1] / 2)])
+
+
+def join_overlapping(parts: list[Part]) -> list[Part]:
     """Joins parts of one line that lie above each other.
 
     Args:
         parts: of one line.
-        size: the usual size of a symbol.
     """
     joined = []
     for part in sorted(parts, key=lambda x: x.box[0]):
-        while joined and _overlap(joined[-1], part, size):
+        while joined and _overlap(joined[-1], part):
             part = joined.pop().join(part)
         joined.append(part)
     return joined
 
 
-def _overlap(first, second, size):
+def _overlap(first, second):
     shared = min(first.box[2], second.box[2]) - max(first.box[0], second.box[0])
     narrower = min(first.width, second.width)
     return shared > 0.4 * narrower
