@@ -78,10 +78,12 @@ def _fill_strokes(small):
     """Without ink, whether it is darker or lighter than its paper."""
     from scipy import ndimage
 
-    shape = (STROKE, STROKE, 1)
+    shape, margin = (STROKE, STROKE, 1), STROKE
     small = ndimage.gaussian_filter(small, (1, 1, 0))
-    dark = ndimage.grey_closing(small, shape, mode="nearest")
-    return ndimage.grey_opening(dark, shape, mode="nearest")
+    # A narrow strip of desk at the border is no stroke: it goes on outside.
+    wide = np.pad(small, [(margin, margin)] * 2 + [(0, 0)], mode="edge")
+    wide = ndimage.grey_opening(ndimage.grey_closing(wide, shape), shape)
+    return wide[margin:-margin, margin:-margin]
 
 
 def _find_corners(small):
