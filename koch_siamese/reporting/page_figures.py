@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from koch_siamese.data.page_files import Page
 from koch_siamese.errors import InputError
-from koch_siamese.images import WHITE
 from koch_siamese.inference.transcription import (
     UNKNOWN,
     RecognizedSymbol,
@@ -242,8 +241,10 @@ def draw_groups(
     for number, (name, drawings) in enumerate(shown):
         row, column = divmod(number, GROUPS_ABREAST)
         _draw_group(sheet, column * width, row * height, name, drawings)
-    caption = "each group: the clearest symbol (blue), then the next ones"
-    caption += ", the least certain one last (vermilion)"
+    caption = (
+        "each group: the clearest symbol (blue), then the next ones, the least "
+        "certain one (vermilion) last if there is no room for all"
+    )
     if len(groups) > MAX_GROUPS:
         caption += f"; the first {MAX_GROUPS} of {len(groups)} groups"
     return _caption(sheet, caption)
@@ -255,15 +256,11 @@ def _draw_group(sheet, x, y, name, drawings):
     font = _load_font(title, CAPTION_SIZE - 4)
     pen.text((x + 8, y + 4), title, "black", font)
     chosen = list(drawings[:DRAWINGS_OF_GROUP])
+    colors = [BLUE] + [GREY] * (len(chosen) - 1)
     if len(drawings) > DRAWINGS_OF_GROUP:
-        chosen[-1] = drawings[-1]
-    for place, drawing in enumerate(chosen):
-        color = GREY
-        if place == 0:
-            color = BLUE
-        elif len(drawings) > DRAWINGS_OF_GROUP and drawing is drawings[-1]:
-            color = VERMILION
-        image = Image.fromarray(np.minimum(drawing, WHITE).astype(np.uint8))
+        chosen[-1], colors[-1] = drawings[-1], VERMILION
+    for place, (drawing, color) in enumerate(zip(chosen, colors, strict=True)):
+        image = Image.fromarray(drawing)
         corner = (x + 8 + place * (CELL + 4), y + CAPTION_SIZE + 8)
         sheet.paste(image.resize((CELL, CELL)), corner)
         box = (*corner, corner[0] + CELL, corner[1] + CELL)
