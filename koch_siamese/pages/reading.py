@@ -11,6 +11,7 @@ from koch_siamese.pages.ink import (
     make_grey,
 )
 from koch_siamese.pages.lines import assign_lines, measure_tilt
+from koch_siamese.pages.rulings import erase_rulings, find_rulings
 from koch_siamese.pages.sheet import find_sheet, map_points, warp
 from koch_siamese.pages.spacing import USUAL_GAP, choose_gap
 from koch_siamese.pages.symbols import (
@@ -25,6 +26,9 @@ from koch_siamese.pages.symbols import (
 DIRECTIONS = ("ltr", "rtl", "ttb")
 MIN_PARTS_OF_TILT = 6  # fewer do not tell how a page is tilted
 MIN_TILT = 0.3  # degrees; less is left as it is
+# The shortest printed line, in longer sides of the page and sizes of a symbol.
+MIN_RULING, MIN_RULING_SIZES = 0.12, 3.0
+RULING_GRID = 800  # cells along the page's longer side
 MIN_SIZE = 0.15  # of a symbol, of the usual size
 
 
@@ -70,6 +74,7 @@ def _find_lines(page):
     from scipy import ndimage
 
     drawing, matrix = _flatten(page)
+    drawing = _erase_rulings(drawing)
     parts = _find_clean_parts(drawing)
     if not parts:
         return []
@@ -102,6 +107,20 @@ def _find_lines(page):
         for line in lines
     ]
     return [line for line in lines if line]
+
+
+def _erase_rulings(drawing):
+    """Without the lines of ruled or squared paper, of tables and forms."""
+    side = max(drawing.shape)
+    small = [
+        max(x.width, x.height)
+        for x in _find_clean_parts(drawing)
+        if max(x.width, x.height) < 0.1 * side
+    ]
+    size = np.median(small) if len(small) > 4 else 0
+    min_length = max(MIN_RULING * side, MIN_RULING_SIZES * size)
+    rulings = find_rulings(drawing, min_length, RULING_GRID)
+    return erase_rulings(drawing, rulings) if rulings else drawing
 
 
 def _find_clean_parts(drawing):
