@@ -17,7 +17,7 @@ MAX_BEND = 0.6  # pixels off a curve of second degree, on average
 MAX_RULINGS = 150
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Ruling:
     """A printed line.
 

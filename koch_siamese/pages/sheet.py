@@ -10,7 +10,7 @@ from koch_siamese.images import resize
 SMALL_SIDE = 256  # pixels; enough to see a sheet
 STROKE = 15  # of these, which no stroke is wider than
 MIN_AREA, MAX_AREA = 0.12, 0.97  # of the picture
-MIN_LIKENESS = 0.93  # of a sheet and its corners' quadrilateral, as areas
+MIN_LIKENESS = 0.92  # of a sheet and its corners' quadrilateral, as areas
 MIN_CONTRAST = 0.12  # of paper and desk, as a share of the lighter
 MIN_SEEN = 0.85  # of a sheet's edge, along which there is contrast
 BORDER = 2.5  # pixels from the picture's edge: the sheet goes on
@@ -208,24 +208,26 @@ def _has_edges(corners, small):
     """Whether something else is seen along all sides but one."""
     height, width = small.shape[:2]
     center = corners.mean(0)
-    num_inside = 0
+    num_seen = 0
     for start, end in zip(corners, np.roll(corners, -1, 0), strict=True):
         places = start + np.linspace(0.05, 0.95, 40)[:, None] * (end - start)
-        gap = np.minimum(places, [width, height] - places).min(1)
-        if np.median(gap) < BORDER:
-            continue
-        num_inside += 1
         normal = np.array([end[1] - start[1], start[0] - end[0]])
         normal = normal / np.linalg.norm(normal)
         if (center - start) @ normal < 0:
             normal = -normal
-        inner, outer = (_sample(small, places + s * normal) for s in (4, -4))
+        inside, outside = (places + s * normal for s in (4, -4))
+        gap = np.minimum(outside, [width, height] - outside).min(1)
+        is_seen = gap > -4 + BORDER
+        if is_seen.mean() < 0.5:
+            continue
+        num_seen += 1
+        inner, outer = (_sample(small, x[is_seen]) for x in (inside, outside))
         contrast = np.abs(inner - outer).max(1) / np.maximum(
             inner.max(1), outer.max(1)
         ).clip(1)
         if np.mean(contrast > MIN_CONTRAST) < MIN_SEEN:
             return False
-    return num_inside >= 3
+    return num_seen >= 3
 
 
 def _sample(small, places):

@@ -11,8 +11,9 @@ MIN_LENGTH = 0.3  # of a line, in shorter sides of the image
 NEAR_BORDER = 0.02  # of the sides: a line goes on outside
 MIN_CLEAR = 0.8  # of a cell's side, which ink in it does not touch
 # An underline is longer than what stands on it, on both sides, and thinner.
-MIN_OVERHANG, MAX_THICKNESS = 0.03, 0.7
-MIN_RULED = 0.6  # of the image's width
+MIN_OVERHANG, MAX_THICKNESS = 0.03, 0.8
+MIN_THICKNESS = 1.4  # of a line that is thicker than strokes
+MIN_PRINTED = 0.6  # of the image's width
 MIN_INK = 0.002  # of the image, without which nothing stands on a line
 
 
@@ -44,6 +45,8 @@ def erase_lines(drawing: np.ndarray) -> np.ndarray:
     rulings = find_rulings(drawing, shortest, GRID)
     chosen = [x for x in rulings if _goes_on(x, drawing.shape)]
     rest = [x for x in rulings if x not in chosen]
+    if len(chosen) == 1 and not _is_printed(chosen[0], drawing):
+        chosen, rest = [], rulings
     if chosen:
         drawing = erase_rulings(drawing, chosen)
     cell = _find_cell(rest)
@@ -121,19 +124,23 @@ def _is_underline(ruling, drawing):
     )
     if above < 0.97 or not is_longer:
         return False
-    if ruling.thickness <= MAX_THICKNESS * _measure_stroke(is_ink):
+    return _is_printed(ruling, drawing)
+
+
+def _is_printed(ruling, drawing):
+    """Whether a line is thinner than strokes; or thicker, long and straight."""
+    is_ink = erase_rulings(drawing, [ruling]) < WHITE // 2
+    stroke = _measure_stroke(is_ink) if is_ink.any() else np.inf
+    if ruling.thickness <= MAX_THICKNESS * stroke:
         return True
-    return _is_ruled(ruling, drawing.shape[1])
-
-
-def _is_ruled(ruling, width):
-    """Whether a line is too long and too straight to be a stroke."""
     middles = (ruling.low + ruling.high) / 2
     places = np.arange(len(middles))
     bend = np.abs(middles - np.polyval(np.polyfit(places, middles, 1), places))
+    side = drawing.shape[1] if ruling.is_level else drawing.shape[0]
     return (
-        ruling.length >= MIN_RULED * width
-        and bend.max() <= 0.75
+        ruling.thickness >= MIN_THICKNESS * stroke
+        and ruling.length >= MIN_PRINTED * side
+        and bend.max() <= 0.6
         and np.ptp(ruling.high - ruling.low) <= 1
     )
 
