@@ -37,6 +37,7 @@ SMALL = {
         "WAYS": 5,
     },
     "your_own_images": {"NUM_KNOWN": 3, "NUM_STRANGERS": 1},
+    "read_a_page": {"NUM_CHARACTERS": 4, "NUM_LINES": 3, "LINE_LENGTH": 5},
     "export_and_serve": {
         "MODEL": str(TINY_MODEL),
         "NUM_SUPPORTS": 4,
@@ -62,6 +63,7 @@ SMALL = {
 TABLES = {
     "train_and_evaluate": ("95 % interval", 8),
     "your_own_images": ("probability", 4),
+    "read_a_page": ("best guess", 3),
     "export_and_serve": ("ms per query", 1),
     "your_own_photographs": ("true accept rate", 6),
 }

@@ -15,6 +15,7 @@ MAX_THINNING = 2  # pixels of a stroke's width; more would break thin parts
 
 LIGHTING_SIDE, LIGHTING_REACH = 64, 9  # strokes are narrower than the reach
 SPECK_SIDE, SPECK_AREA = 128, 0.2  # area in squares of the stroke's width
+EVEN, MAX_OFF = 0.08, 0.3  # of the surface's light; of the image
 MIN_INK = 0.3 * WHITE  # of what is not paper
 MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0  # of paper; of noise's deviation
 
@@ -44,6 +45,8 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     lighting = _fit_lighting(small)
     if not _is_paper_light(small - lighting):
         grey, small, lighting = negative, WHITE - small, WHITE - lighting
+    if _has_shadow_edge(small, lighting):
+        return _drop_border(_stretch(grey / _fill_ink(grey))), False
     return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
 
 
@@ -81,9 +84,42 @@ def _is_paper_light(gaps):
 
 def _border(values):
     edge = max(1, min(values.shape) // 16)
-    is_border = np.ones(values.shape, bool)
+    return values[_is_border(values.shape, edge)]
+
+
+def _is_border(shape, edge):
+    is_border = np.ones(shape, bool)
     is_border[edge:-edge, edge:-edge] = False
-    return values[is_border]
+    return is_border
+
+
+def _has_shadow_edge(grey, lighting):
+    """Whether more than ink is off the surface: a shadow with a hard edge."""
+    is_off = np.abs(grey - lighting) > EVEN * lighting
+    return is_off.mean() > MAX_OFF
+
+
+def _fill_ink(grey):
+    """What paper would be without ink, to both sides of a shadow's edge."""
+    from scipy import ndimage
+
+    # Filling up what is dark and narrow leaves straight edges where they are.
+    smooth = ndimage.gaussian_filter(grey, max(0.7, min(grey.shape) / 400))
+    size = 2 * round(LIGHTING_REACH * max(grey.shape) / LIGHTING_SIDE) + 1
+    return np.maximum(ndimage.grey_closing(smooth, size, mode="nearest"), 1)
+
+
+def _drop_border(drawing):
+    """Without parts at the border, where shadows end, but for the largest."""
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(drawing < WHITE, np.ones((3, 3)))
+    areas = np.bincount(parts.ravel())
+    areas[0] = 0
+    is_dropped = np.zeros(len(areas), bool)
+    is_dropped[parts[_is_border(parts.shape, 2)]] = True
+    is_dropped[[0, areas.argmax()]] = False
+    return np.where(is_dropped[parts], np.uint8(WHITE), drawing)
 
 
 def _estimate_paper(grey, lighting, shape):

@@ -11,6 +11,7 @@ from koch_siamese.evaluation.scoring import Scorer
 from koch_siamese.inference.index import GalleryIndex
 from koch_siamese.models.thresholds import Thresholds, compute_probability
 
+NUMBERS_AT_ONCE = 1 << 21
 NUM_PROPOSED = 64  # drawings, whose characters an index proposes
 
 
@@ -173,13 +174,27 @@ def score_characters(
         `gallery.characters`: the mean over a character's drawings.
     """
     column, shots = gallery.column, gallery.shots
-    # A query at a time: memory grows with the gallery alone.
+    # As many queries at once as are few numbers, as the symbols of a page are;
+    # of a large gallery one: memory grows with the gallery alone.
+    num = max(1, NUMBERS_AT_ONCE // gallery.embeddings.size)
+    chunks = [queries[i : i + num] for i in range(0, len(queries), num)]
     scores = [
-        scorer.score(query[None], gallery.embeddings) for query in queries
+        row
+        for chunk in chunks
+        for row in _score_table(scorer, chunk, gallery.embeddings)
     ]
     return np.array(
         [np.bincount(column, row, len(shots)) / shots for row in scores]
     )
+
+
+def _score_table(scorer, queries, embeddings):
+    """Scores of each query with each drawing, `[num_queries, num]`."""
+    if len(queries) == 1:
+        return scorer.score(queries, embeddings)[None]
+    first = np.repeat(queries, len(embeddings), axis=0)
+    second = np.tile(embeddings, (len(queries), 1))
+    return scorer.score(first, second).reshape(len(queries), -1)
 
 
 def answer_by_index(

@@ -1,0 +1,154 @@
+"""What surrounds a single drawing: printed lines, a form's cell, the desk."""
+
+import numpy as np
+
+from koch_siamese.images import WHITE
+from koch_siamese.pages.rulings import Ruling, erase_rulings, find_rulings
+from koch_siamese.pages.sheet import find_sheet, warp
+
+GRID = 150  # cells along the longer side, in which lines are looked for
+MIN_LENGTH = 0.3  # of a line, in shorter sides of the image
+NEAR_BORDER = 0.02  # of the sides: a line goes on outside
+MIN_CLEAR = 0.8  # of a cell's side, which ink in it does not touch
+# An underline is longer than what stands on it, on both sides, and thinner.
+MIN_OVERHANG, MAX_THICKNESS = 0.03, 0.8
+MIN_THICKNESS = 1.4  # of a line that is thicker than strokes
+MIN_PRINTED = 0.6  # of the image's width
+MIN_INK = 0.002  # of the image, without which nothing stands on a line
+
+
+def flatten_sheet(grey: np.ndarray) -> np.ndarray:
+    """Cuts an image to the sheet of paper that is seen in it, if one is.
+
+    Args:
+        grey: float32 `[height, width]`.
+
+    Returns:
+        float32 `[height, width]`.
+    """
+    sheet = find_sheet(grey)
+    if sheet is None:
+        return grey
+    return warp(grey, sheet.matrix, sheet.size, WHITE)
+
+
+def erase_lines(drawing: np.ndarray) -> np.ndarray:
+    """Erases ruled and squared lines, a form's cell, and an underline.
+
+    Args:
+        drawing: uint8 `[height, width]`, 0 = ink, with one symbol.
+
+    Returns:
+        The drawing itself if there is none of these.
+    """
+    shortest = MIN_LENGTH * min(drawing.shape)
+    rulings = find_rulings(drawing, shortest, GRID)
+    chosen = [x for x in rulings if _goes_on(x, drawing.shape)]
+    rest = [x for x in rulings if x not in chosen]
+    if len(chosen) == 1 and not _is_printed(chosen[0], drawing):
+        chosen, rest = [], rulings
+    if chosen:
+        drawing = erase_rulings(drawing, chosen)
+    cell = _find_cell(rest)
+    if cell:
+        inner = _cut_to_cell(drawing, cell)
+        if np.mean(inner < WHITE // 2) > MIN_INK:
+            return inner
+    for ruling in rest:
+        if ruling.is_level and _is_underline(ruling, drawing):
+            return erase_rulings(drawing, [ruling])
+    return drawing
+
+
+def _goes_on(ruling: Ruling, shape) -> bool:
+    """Whether both ends are at the image's border."""
+    height, width = shape if ruling.is_level else shape[::-1]
+    edge = NEAR_BORDER * min(height, width) + 1
+    middles = (ruling.low + ruling.high) / 2
+    gaps = ruling.start, width - ruling.stop
+    across = middles[:3].mean(), middles[-3:].mean()
+    at_side = [gap <= edge for gap in gaps]
+    at_corner = [not edge < x < height - edge for x in across]
+    return all(at_side) or (
+        any(at_side) and all(np.logical_or(at_side, at_corner))
+    )
+
+
+def _find_cell(rulings):
+    """Four lines that meet in corners; the largest such, or None."""
+    level = sorted((x for x in rulings if x.is_level), key=lambda x: x.place)
+    upright = [x for x in rulings if not x.is_level]
+    upright.sort(key=lambda x: x.place)
+    if len(level) < 2 or len(upright) < 2:
+        return None
+    top, bottom, left, right = level[0], level[-1], upright[0], upright[-1]
+    reach = 1.5 * max(x.thickness for x in (top, bottom, left, right)) + 2
+    reach += 0.02 * (right.place - left.place)
+    meets = (
+        abs(line.start - first.place) <= reach
+        and abs(line.stop - last.place) <= reach
+        for line, first, last in (
+            (top, left, right),
+            (bottom, left, right),
+            (left, top, bottom),
+            (right, top, bottom),
+        )
+    )
+    lines = (top, bottom, left, right)
+    is_clear = all(x.is_free.mean() >= MIN_CLEAR for x in lines)
+    return lines if is_clear and all(meets) else None
+
+
+def _cut_to_cell(drawing, cell):
+    top, bottom, left, right = cell
+    drawing = erase_rulings(drawing, list(cell))
+    inner = np.full_like(drawing, WHITE)
+    place = (
+        slice(int(np.median(top.high)), int(np.median(bottom.low))),
+        slice(int(np.median(left.high)), int(np.median(right.low))),
+    )
+    inner[place] = drawing[place]
+    return inner
+
+
+def _is_underline(ruling, drawing):
+    is_ink = erase_rulings(drawing, [ruling]) < WHITE // 2
+    if is_ink.mean() < MIN_INK:
+        return False
+    columns = np.flatnonzero(is_ink.any(axis=0))
+    above = is_ink[: int(ruling.place)].sum() / is_ink.sum()
+    overhang = MIN_OVERHANG * drawing.shape[1]
+    is_longer = (
+        columns[0] - ruling.start >= overhang
+        and ruling.stop - columns[-1] >= overhang
+    )
+    if above < 0.97 or not is_longer:
+        return False
+    return _is_printed(ruling, drawing)
+
+
+def _is_printed(ruling, drawing):
+    """Whether a line is thinner than strokes; or thicker, long and straight."""
+    is_ink = erase_rulings(drawing, [ruling]) < WHITE // 2
+    stroke = _measure_stroke(is_ink) if is_ink.any() else np.inf
+    if ruling.thickness <= MAX_THICKNESS * stroke:
+        return True
+    middles = (ruling.low + ruling.high) / 2
+    places = np.arange(len(middles))
+    bend = np.abs(middles - np.polyval(np.polyfit(places, middles, 1), places))
+    side = drawing.shape[1] if ruling.is_level else drawing.shape[0]
+    return (
+        ruling.thickness >= MIN_THICKNESS * stroke
+        and ruling.length >= MIN_PRINTED * side
+        and bend.max() <= 0.6
+        and np.ptp(ruling.high - ruling.low) <= 1
+    )
+
+
+def _measure_stroke(is_ink):
+    """The width of strokes in pixels: twice from their middles to paper."""
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(np.pad(is_ink, 1))
+    is_middle = (depth > 0) & (depth == ndimage.maximum_filter(depth, 3))
+    return 2 * float(depth[is_middle].mean()) - 0.5
