@@ -10,6 +10,7 @@ COMMANDS = (
     "verify",
     "export",
     "search",
+    "demo",
     "report",
 )
 

@@ -1,0 +1,1 @@
+"""The demo page: visitors' sessions, what they see, and an API of programs."""
