@@ -8,6 +8,7 @@ COMMANDS = (
     "evaluate",
     "classify",
     "verify",
+    "transcribe",
     "export",
     "search",
     "demo",
@@ -22,7 +23,7 @@ def main():
         # Not imported: their flags have the same names.
         source = Path(__file__).with_name(f"{name}.py").read_text()
         purpose = ast.get_docstring(ast.parse(source)).partition("\n")[0]
-        print(f"  python -m koch_siamese.{name:9} {purpose}")
+        print(f"  python -m koch_siamese.{name:10} {purpose}")
 
 
 if __name__ == "__main__":

@@ -18,23 +18,10 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
 
-SUPPORT = define_path(
-    "support",
-    None,
-    "A folder of images of the characters to choose among, or a table of them: "
-    "FILE.csv with the columns path,label.",
-)
 QUERY = define_path(
     "query", None, "The image to recognize, or a folder of them."
 )
-GALLERY = define_path(
-    "gallery",
-    None,
-    "Where the known characters are stored: a folder, with the model and its "
-    "thresholds, or a file that ends in .npz, without. With --support, the "
-    "characters of that folder are added to it, in place of those of the same "
-    "name.",
-)
+SUPPORT, GALLERY = cli.define_example_flags()
 REMOVE = flags.DEFINE_list(
     "remove", [], "Characters to remove from the gallery."
 )
@@ -51,11 +38,7 @@ def _check_flags():
     """What is wrong with the flags is said before TensorFlow is imported."""
     if REMOVE.value and not GALLERY.value:
         raise InputError("--remove is for a gallery: give --gallery=FILE too.")
-    if not (SUPPORT.value or GALLERY.value or _has_own_characters()):
-        raise InputError(
-            "No characters to choose among: give --support, a folder of "
-            "images, or --gallery, a file or folder made from one."
-        )
+    cli.require_examples()
     if not (QUERY.value or GALLERY.value):
         raise InputError("Nothing to recognize: give --query=FILE or a folder.")
     if FIGURE.value and not (SUPPORT.value and QUERY.value):
@@ -66,11 +49,6 @@ def _check_flags():
     cli.check_figure(FIGURE.value)
 
 
-def _has_own_characters():
-    """Whether --model is the folder of a recognizer."""
-    return flags.FLAGS.model and Path(flags.FLAGS.model).is_dir()
-
-
 def _list_files():
     """The queries; that there are supports is checked, too."""
     from koch_siamese.data.image_files import list_images, require_path
@@ -78,32 +56,6 @@ def _list_files():
     if SUPPORT.value:
         require_path(SUPPORT.value)
     return list_images(QUERY.value) if QUERY.value else []
-
-
-def _open_gallery():
-    """The recognizer that the flags ask for, before they change it.
-
-    Returns:
-        The recognizer, and the thresholds to answer by: a gallery in a file has
-        none.
-    """
-    from koch_siamese.inference import storage
-    from koch_siamese.inference.recognizer import Recognizer
-
-    path = GALLERY.value and Path(GALLERY.value)
-    # One to be made, which another process may make in the meantime.
-    is_new = path and SUPPORT.value and not storage.is_stored(path)
-    is_given = flags.FLAGS.model or flags.FLAGS.workdir
-    if path and storage.is_folder(path) and not is_given:
-        recognizer = Recognizer.load(path, crop=flags.FLAGS.crop)
-        return recognizer, recognizer.thresholds
-    own = cli.load_recognizer()
-    if not path or is_new:
-        return own, own.thresholds
-    recognizer = Recognizer.load(path, own.model, crop=flags.FLAGS.crop)
-    if storage.is_gallery(path):
-        return recognizer, own.thresholds
-    return recognizer, recognizer.thresholds
 
 
 def _read_queries(recognizer, paths):
@@ -123,16 +75,6 @@ def _read_queries(recognizer, paths):
     if not queries:
         raise_complaints(list(complaints.values()), len(paths))
     return queries, complaints
-
-
-def _update(recognizer):
-    """Adds and removes characters, and stores them if there is a gallery."""
-    if REMOVE.value:
-        recognizer.remove(REMOVE.value)
-    if SUPPORT.value:
-        recognizer.add(SUPPORT.value, replace=True)
-    if GALLERY.value and (SUPPORT.value or REMOVE.value):
-        recognizer.save(GALLERY.value, if_exists="merge")
 
 
 def _to_json(path, answer):
@@ -186,10 +128,7 @@ def main():
     with cli.counting_skipped_files() as skipped:
         paths = _list_files()
         import_tensorflow()
-        recognizer, thresholds = _open_gallery()
-        cli.note_reading(recognizer.crop, recognizer.model)
-        _update(recognizer)
-        recognizer.thresholds = thresholds
+        recognizer = cli.open_recognizer(REMOVE.value)
         queries, complaints = _read_queries(recognizer, paths)
     if not queries:
         print(f"{GALLERY.value}: {len(recognizer.names)} characters")
@@ -203,11 +142,7 @@ def main():
         )
     by_path = dict(zip(queries, answers, strict=True))
     _print_answers(by_path, complaints, skipped)
-    if answers[0].threshold is None:
-        cli.note(
-            "the model has no thresholds, so the best character is always "
-            "the answer: give --threshold, or use Recognizer.calibrate."
-        )
+    cli.note_missing_threshold(answers[0].threshold)
     if FIGURE.value:
         _draw(recognizer, drawings, answers, [path.name for path in queries])
     if complaints:

@@ -8,7 +8,7 @@ import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -80,6 +80,83 @@ def define_recognizer_flags():
     flags.DEFINE_bool("json", False, "Print lines of JSON.")
 
 
+def define_example_flags():
+    """Defines --support and --gallery, the characters to choose among."""
+    support = define_path(
+        "support",
+        None,
+        "A folder of images of the characters to choose among, or a table of "
+        "them: FILE.csv with the columns path,label.",
+    )
+    gallery = define_path(
+        "gallery",
+        None,
+        "Where the known characters are stored: a folder, with the model and "
+        "its thresholds, or a file that ends in .npz, without. With --support, "
+        "the characters of that folder are added to it, in place of those of "
+        "the same name.",
+    )
+    return support, gallery
+
+
+def require_examples():
+    """Refuses flags that give no characters to choose among."""
+    model = flags.FLAGS.model
+    has_own = model and Path(model).is_dir()  # of a saved recognizer
+    if not (flags.FLAGS.support or flags.FLAGS.gallery or has_own):
+        raise InputError(
+            "No characters to choose among: give --support, a folder of "
+            "images, or --gallery, a file or folder made from one."
+        )
+
+
+def open_recognizer(remove: Sequence[str] = ()):
+    """The recognizer that the flags ask for, with the characters they give.
+
+    Changes are stored in the gallery, if there is one.
+
+    Args:
+        remove: characters to remove from it.
+    """
+    support, gallery = flags.FLAGS.support, flags.FLAGS.gallery
+    recognizer, thresholds = _open_gallery()
+    note_reading(recognizer.crop, recognizer.model)
+    if remove:
+        recognizer.remove(remove)
+    if support:
+        recognizer.add(support, replace=True)
+    if gallery and (support or remove):
+        recognizer.save(gallery, if_exists="merge")
+    recognizer.thresholds = thresholds
+    return recognizer
+
+
+def _open_gallery():
+    """The recognizer that the flags ask for, before they change it.
+
+    Returns:
+        The recognizer, and the thresholds to answer by: a gallery in a file has
+        none.
+    """
+    from koch_siamese.inference import storage
+    from koch_siamese.inference.recognizer import Recognizer
+
+    path = flags.FLAGS.gallery and Path(flags.FLAGS.gallery)
+    # One to be made, which another process may make in the meantime.
+    is_new = path and flags.FLAGS.support and not storage.is_stored(path)
+    is_given = flags.FLAGS.model or flags.FLAGS.workdir
+    if path and storage.is_folder(path) and not is_given:
+        recognizer = Recognizer.load(path, crop=flags.FLAGS.crop)
+        return recognizer, recognizer.thresholds
+    own = load_recognizer()
+    if not path or is_new:
+        return own, own.thresholds
+    recognizer = Recognizer.load(path, own.model, crop=flags.FLAGS.crop)
+    if storage.is_gallery(path):
+        return recognizer, own.thresholds
+    return recognizer, recognizer.thresholds
+
+
 def load_recognizer():
     """The recognizer of --model or --workdir, which reads as --crop says.
 
@@ -107,6 +184,15 @@ def note_reading(crop: bool, model):
     if crop != get_crop(model):
         ways = ("whole images (--nocrop)", "images cut to their ink (--crop)")
         note(f"{ways[crop]}, but the model was trained on {ways[not crop]}.")
+
+
+def note_missing_threshold(threshold: float | None):
+    """Says in a line that every query gets a name, if there is no threshold."""
+    if threshold is None:
+        note(
+            "the model has no thresholds, so the best character is always "
+            "the answer: give --threshold, or use Recognizer.calibrate."
+        )
 
 
 def check_figure(path: str | None):

@@ -7,7 +7,7 @@ import os
 import threading
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +34,7 @@ from koch_siamese.paths import expand_home
 ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
 MAX_SIDE = 1024  # larger images are first reduced to this
+MAX_PAGE_SIDE = 4000  # the same of pages, whose symbols are small
 FORMATS = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
@@ -146,6 +147,36 @@ def read_photo(image: ImageLike, size: int) -> np.ndarray:
     return fit_to_square(_open(image, _make_colors), size)
 
 
+def read_symbol(drawing: np.ndarray) -> np.ndarray:
+    """Reads a symbol that was cut out of a page and is clean already.
+
+    Args:
+        drawing: uint8 `[height, width]`, 0 = ink, 255 = white, with ink in it.
+
+    Returns:
+        uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, as `read_drawing` with `crop`.
+    """
+    return crop_to_ink(thicken_hairlines(drawing))
+
+
+def read_page(image: ImageLike) -> tuple[np.ndarray, tuple[int, int]]:
+    """Reads an image as a page: upright and in color, in its own resolution.
+
+    Args:
+        image: as in `read_drawing`. One whose longer side has more than
+            `MAX_PAGE_SIDE` pixels is reduced to that.
+
+    Returns:
+        uint8 `[height, width, 3]`, in RGB; and width and height of the upright
+        image as it is stored.
+
+    Raises:
+        InputError: as `read_photo`.
+    """
+    # Not drafted, as boxes are in the pixels of the image as it is stored.
+    return _open(image, _make_page, draft_side=None)
+
+
 def read_image(image: ImageLike, crop: bool, photo_size: int) -> np.ndarray:
     """Reads an image as a photo of `photo_size`; if that is 0, as a drawing.
 
@@ -164,14 +195,14 @@ def get_shape(photo_size: int) -> tuple[int, int, int]:
     return IMAGE_SIZE, IMAGE_SIZE, CHANNELS["drawing"]
 
 
-def _open(image, convert):
+def _open(image, convert, draft_side=MAX_SIDE):
     """Reads an image of any kind, and converts it."""
     if hasattr(image, "__array__") and not isinstance(image, Image.Image):
         image = np.asarray(image)  # of any framework
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return convert(_decode(image))
+            return convert(_decode(image, draft_side))
         except InputError:
             raise
         except Exception as error:  # Pillow raises anything for broken files.
@@ -272,12 +303,17 @@ def _one_line(error):
     return repr(text[:120])[1:-1] or type(error).__name__
 
 
-def _decode(image) -> Image.Image:
-    """The image upright, in any mode, of a size that may be decoded."""
+def _decode(image, draft_side) -> Image.Image:
+    """The image upright, in any mode, of a size that may be decoded.
+
+    A JPEG may be decoded smaller, but with at least `draft_side` pixels.
+    """
     if isinstance(image, np.ndarray):
-        return _turn_upright(image, Image.fromarray(_check_array(image)))
+        opened = Image.fromarray(_check_array(image))
+        return _turn_upright(image, opened, draft_side)
     if isinstance(image, Image.Image):
-        return _turn_upright(image, image.copy())  # the user's stays as it is
+        # The user's stays as it is.
+        return _turn_upright(image, image.copy(), draft_side)
     file = image
     if isinstance(image, BYTES):
         file = io.BytesIO(image)
@@ -294,7 +330,7 @@ def _decode(image) -> Image.Image:
             "convert it",
         )
     with Image.open(file, formats=tuple(_get_formats())) as opened:
-        return _turn_upright(image, opened)
+        return _turn_upright(image, opened, draft_side)
 
 
 def _check_array(array):
@@ -333,16 +369,27 @@ def _check_array(array):
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 
 
-def _turn_upright(name, image):
-    if not 0 < image.width * image.height <= _max_pixels:
+def _turn_upright(name, image, draft_side):
+    check_size(name, image.size)
+    if draft_side:
+        image.draft(image.mode, (draft_side, draft_side))
+    return ImageOps.exif_transpose(image)
+
+
+def check_size(image: ImageLike, size: tuple[int, int]):
+    """Refuses an image, called by what it is given as, of a wrong size.
+
+    Raises:
+        InputError: it has no pixel, or more than `limit_pixels` allows.
+    """
+    width, height = size
+    if not 0 < width * height <= _max_pixels:
         raise complaint(
-            name,
-            f"has {image.width} x {image.height} pixels",
+            image,
+            f"has {width} x {height} pixels",
             f"1 to {_max_pixels:,} pixels",
             "make it smaller, or raise --max_pixels (limit_pixels in Python)",
         )
-    image.draft(image.mode, (MAX_SIDE, MAX_SIDE))
-    return ImageOps.exif_transpose(image)
 
 
 def _make_grey_drawing(image):
@@ -360,8 +407,20 @@ def _make_colors(image):
     return np.asarray(_limit_size(image.convert("RGB")))
 
 
-def _limit_size(image):
-    scale = min(1, MAX_SIDE / max(image.size))
+def _make_page(image):
+    """A page in red, green and blue, and its size before it was reduced."""
+    if _is_deep(image):
+        page = _scale_deep(image)
+    elif image.has_transparency_data:
+        page = _lay_on(image, _choose_paper(image))
+    else:
+        page = image
+    page = _limit_size(page.convert("RGB"), MAX_PAGE_SIDE)
+    return np.asarray(page), image.size
+
+
+def _limit_size(image, max_side=MAX_SIDE):
+    scale = min(1, max_side / max(image.size))
     return resize(image, [max(1, round(scale * side)) for side in image.size])
 
 
@@ -379,12 +438,17 @@ def _scale_deep(image):
 def _make_grey(image):
     if not image.has_transparency_data:
         return _strongest_band(image)
+    return _strongest_band(_lay_on(image, _choose_paper(image)))
+
+
+def _choose_paper(image):
+    """What to lay an image with transparent paper on."""
     on_white, on_black = (
         _strongest_band(_lay_on(image, paper)) for paper in ("white", "black")
     )
     # White ink does not show on white; its paper is made black instead.
     is_seen = 2 * _contrast(on_white) >= _contrast(on_black)
-    return on_white if is_seen else on_black
+    return "white" if is_seen else "black"
 
 
 def _lay_on(image, paper):
@@ -407,12 +471,16 @@ def _contrast(image):
     return lightest - darkest
 
 
-def list_images(path: str | Path) -> list[Path]:
+def list_images(path: str | Path, others: Sequence[str] = ()) -> list[Path]:
     """Finds the image files of a folder and its folders, or the file itself.
 
     Hidden files and folders are left out, as are files that have no image's
     suffix; a `SkippedFilesWarning` counts these. A file is taken whatever its
     suffix. Links are followed.
+
+    Args:
+        path: the folder or file.
+        others: suffixes of other files to find, in lower case.
 
     Returns:
         The paths, sorted by folder and name.
@@ -423,7 +491,7 @@ def list_images(path: str | Path) -> list[Path]:
     root = require_path(path)
     if root.is_file():
         return [root]
-    suffixes, found = get_suffixes(), []
+    suffixes, found = (*get_suffixes(), *others), []
     skipped = collections.Counter()
     for file in _walk(root):
         if file.suffix.lower() in suffixes and file.is_file():

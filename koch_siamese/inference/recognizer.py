@@ -26,10 +26,21 @@ from koch_siamese.data.image_files import (
     read_image,
 )
 from koch_siamese.data.image_folder import load_folder, make_characters
+from koch_siamese.data.page_files import (
+    Page,
+    PageFile,
+    is_pdf,
+    list_pages,
+    load_page,
+)
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.calibration import calibrate
 from koch_siamese.evaluation.metrics import wilson_interval
-from koch_siamese.evaluation.scoring import EmbeddedDrawings
+from koch_siamese.evaluation.scoring import (
+    DRAWINGS_AT_ONCE,
+    EmbeddedDrawings,
+    iterate_chunks,
+)
 from koch_siamese.inference import storage
 from koch_siamese.inference.gallery import (
     Answer,
@@ -40,10 +51,21 @@ from koch_siamese.inference.gallery import (
     judge_pair,
     score_characters,
 )
+from koch_siamese.inference.grouping import (
+    MAX_DRAWINGS,
+    group_by_scores,
+    score_all_pairs,
+)
 from koch_siamese.inference.index import (
     MIN_DRAWINGS,
     GalleryIndex,
     is_available,
+)
+from koch_siamese.inference.transcription import (
+    Transcription,
+    find_on_page,
+    make_transcription,
+    stack_drawings,
 )
 from koch_siamese.models.loading import PRETRAINED, check_siamese, load_model
 from koch_siamese.models.scorer import SiameseScorer
@@ -453,6 +475,81 @@ class Recognizer:
         self._index.update(gallery.embeddings)
         return self._index
 
+    def transcribe(
+        self,
+        pages: ImageLike | Page | PageFile | Iterable[ImageLike],
+        direction: str = "ltr",
+        threshold: float | None = None,
+    ) -> Transcription | list[Transcription]:
+        """Reads pages: finds their symbols and recognizes each.
+
+        Symbols are cut to their ink, whatever `crop` is. Needs the extra
+        `pages`.
+
+        Args:
+            pages: an image of a page, or several; a PDF, or a folder of images
+                and PDFs, counts as several.
+            direction: `ltr` or `rtl`, for lines from the top down that are read
+                from the left or from the right; `ttb`, for columns from the
+                right to the left.
+            threshold: as in `classify`.
+
+        Returns:
+            A `Transcription` for one page, a list of them for several. One
+            without lines is of a page on which no clean symbol was found.
+
+        Raises:
+            InputError: no character is known, a page cannot be read, or the
+                model is one of photos.
+        """
+        if self._photo_size:
+            raise InputError(
+                "The model was trained on photos: expected one of drawings, "
+                "such as pretrained, to read a page."
+            )
+        pages, is_single = _list_of_pages(pages)
+        read = [self._transcribe(x, direction, threshold) for x in pages]
+        return read[0] if is_single else read
+
+    def _transcribe(self, page, direction, threshold):
+        page = page if isinstance(page, Page) else load_page(page)
+        lines = find_on_page(page, direction)
+        answers = self.classify_drawings(
+            stack_drawings(lines), threshold=threshold
+        )
+        return make_transcription(page, lines, answers, self.names)
+
+    def group_drawings(
+        self, drawings: np.ndarray, cut: float | None = None
+    ) -> list[np.ndarray]:
+        """Groups drawings by likeness, with no example of any.
+
+        Args:
+            drawings: uint8, as in `add_drawings`, at most 20,000.
+            cut: the score that all pairs of a group reach; a higher one makes
+                more groups. Chosen by default, see `group_by_scores`.
+
+        Returns:
+            Indices of the drawings of each group, the largest group first, in
+            each the clearest drawing first.
+
+        Raises:
+            InputError: there are too many, or the extra `pages` is missing.
+        """
+        drawings = self._check_drawings(drawings)
+        if len(drawings) > MAX_DRAWINGS:
+            raise InputError(
+                f"There are {len(drawings)} symbols: expected at most "
+                f"{MAX_DRAWINGS}; take fewer pages."
+            )
+        chunks = iterate_chunks(len(drawings), DRAWINGS_AT_ONCE, "Embedding")
+        parts = [self._embed(drawings[chunk]) for chunk in chunks]
+        if not parts:
+            return []
+        with self._lock:
+            scores = score_all_pairs(self._scorer, np.concatenate(parts))
+        return group_by_scores(scores, len(drawings), self.thresholds, cut)
+
     def verify(
         self,
         first: ImageLike | Iterable[ImageLike],
@@ -821,6 +918,19 @@ def _list(images) -> tuple[list, bool]:
         expand_home(x) if isinstance(x, str | os.PathLike) else x
         for x in images
     ], False
+
+
+def _list_of_pages(pages) -> tuple[list, bool]:
+    """One page or several as a list, and whether it is one."""
+    if isinstance(pages, Page | PageFile):
+        return [pages], True
+    if isinstance(pages, str | os.PathLike):
+        path = expand_home(pages)
+        if is_pdf(path) or _is_folder(path):
+            return list_pages(path), False
+    if isinstance(pages, list | tuple):
+        return list(pages), False
+    return _list(pages)
 
 
 def _is_folder(path):

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import (
     get_embedding,
     get_head,
@@ -55,3 +56,30 @@ class SiameseScorer:
         # Not `self._head(...)`: on a few pairs the arithmetic takes a fifth of
         # the time of a layer's `__call__`.
         return keras.ops.convert_to_numpy(self._head.call(first, second))
+
+    def score_table(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Scores every embedding of `first` against every one of `second`.
+
+        Args:
+            first, second: float32 `[num_first, dim]` and `[num_second, dim]`.
+
+        Returns:
+            Logits, float64 `[num_first, num_second]`.
+        """
+        if not isinstance(self._head, WeightedL1):
+            return np.array([self.score(row[None], second) for row in first])
+        # In a third of the time of the head, which is called row by row.
+        from scipy.spatial.distance import cdist
+
+        kernel, bias = self._head.get_weights()
+        scores = np.full((len(first), len(second)), float(bias))
+        for sign in (1, -1):
+            chosen = sign * kernel > 0
+            if chosen.any():
+                weights = kernel[chosen]
+                scores += sign * cdist(
+                    first[:, chosen] * weights,
+                    second[:, chosen] * weights,
+                    "cityblock",
+                )
+        return scores

@@ -1,0 +1,132 @@
+r"""Reads a printed page in a script that the model was not trained on.
+
+    python -m experiments.printed_page --script=Georgian --output=DIR
+
+A paragraph of a script is set in one font and printed to a PDF; the examples
+are the script's characters in another font. All are of Debian's package
+fonts-noto-core. DIR gets page.pdf, support/ and page.png, the page as it was
+read.
+"""
+
+import difflib
+import textwrap
+from pathlib import Path
+
+from absl import flags
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont
+
+from koch_siamese import Recognizer, cli
+from koch_siamese.backend import import_tensorflow
+from koch_siamese.data.page_files import list_pages, load_page
+from koch_siamese.errors import InputError
+from koch_siamese.reporting.page_figures import (
+    draw_transcription,
+    save_picture,
+)
+from koch_siamese.runs.path_flags import define_path
+
+# Universal Declaration of Human Rights, article 1.
+TEXTS = {
+    "Georgian": "ყველა ადამიანი იბადება თავისუფალი და თანასწორი თავისი "
+    "ღირსებითა და უფლებებით მათ მინიჭებული აქვთ გონება და სინდისი და "
+    "ერთმანეთის მიმართ უნდა იქცეოდნენ ძმობის სულისკვეთებით",
+    "Ethiopic": "የሰው ልጅ ሁሉ ሲወለድ ነጻና በክብርና በመብትም እኩልነት ያለው ነው። የተፈጥሮ "
+    "ማስተዋልና ሕሊና ስላለው አንዱ ሌላውን በወንድማማችነት መንፈስ መመልከት ይገባዋል።",
+}
+# The page's font, that of the examples, and the characters of the script.
+FOLDER = "/usr/share/fonts/truetype"
+FONTS = {
+    "Georgian": (
+        "noto/NotoSerifGeorgian-Regular.ttf",
+        "noto/NotoSansGeorgian-Regular.ttf",
+        range(0x10D0, 0x10F1),
+    ),
+    "Ethiopic": (
+        "noto/NotoSerifEthiopic-Regular.ttf",
+        "noto/NotoSansEthiopic-Regular.ttf",
+        range(0x1200, 0x1358),
+    ),
+}
+SCRIPT = flags.DEFINE_enum("script", "Georgian", list(TEXTS), "What to print.")
+OUTPUT = define_path("output", None, "A folder.")
+POINTS = flags.DEFINE_float("points", 14, "Size of the font.")
+
+
+def print_page(text, font, path):
+    """Sets a paragraph on a page of A5 and prints it to a PDF."""
+    figure = Figure(figsize=(5.83, 8.27))
+    lines = textwrap.wrap(text, round(440 / POINTS.value))
+    figure.text(
+        0.1,
+        0.92,
+        "\n".join(lines),
+        font=font_manager.FontProperties(fname=font, size=POINTS.value),
+        linespacing=1.6,
+        va="top",
+    )
+    figure.savefig(path)
+    return lines
+
+
+def draw_examples(codes, font, folder):
+    """An image of each character of a font, named by the character."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = ImageFont.truetype(font, 96)
+    known = FT2Font(font).get_charmap()
+    for code in codes:
+        if code in known:
+            image = Image.new("L", (220, 220), 255)
+            ImageDraw.Draw(image).text((40, 40), chr(code), 0, drawn)
+            image.save(folder / f"{chr(code)}.png")
+
+
+def count_errors(read, truth):
+    """Symbols to replace, add or remove, line by line."""
+    errors = 0
+    for ours, right in zip(read, truth, strict=False):
+        matcher = difflib.SequenceMatcher(None, ours, right, autojunk=False)
+        for kind, i, j, k, m in matcher.get_opcodes():
+            errors += 0 if kind == "equal" else max(j - i, m - k)
+    return errors + sum(map(len, truth[len(read) :]))
+
+
+def main():
+    """Prints the text as read, and how many symbols are wrong."""
+    if not OUTPUT.value:
+        raise InputError("Give --output=DIR.")
+    folder = Path(OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    page_font, example_font, codes = FONTS[SCRIPT.value]
+    page_font, example_font = (
+        f"{FOLDER}/{x}" for x in (page_font, example_font)
+    )
+    lines = print_page(TEXTS[SCRIPT.value], page_font, folder / "page.pdf")
+    draw_examples(codes, example_font, folder / "support")
+    import_tensorflow()
+    recognizer = Recognizer.pretrained().add(folder / "support")
+    (file,) = list_pages(folder / "page.pdf")
+    page = load_page(file)
+    # Every symbol of this page is one of the script.
+    read = recognizer.transcribe(page, threshold=float("-inf"))
+    strict = recognizer.transcribe(page)
+    save_picture(
+        draw_transcription(page, strict, recognizer.names),
+        folder / "page.png",
+    )
+    print(read.text)
+    truth = ["".join(x for x in line if ord(x) in codes) for line in lines]
+    num = sum(map(len, truth))
+    named = [x.name for x in strict.symbols if x.name]
+    print(
+        f"{len(read.symbols)} of {num} symbols, "
+        f"{len(recognizer.names)} candidates: "
+        f"{count_errors(read.text.splitlines(), truth)} errors; "
+        f"{len(named)} past the threshold"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,158 @@
+"""Groups drawings by likeness, where no character is known."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from koch_siamese.errors import InputError
+from koch_siamese.evaluation.scoring import iterate_chunks
+from koch_siamese.models.scorer import SiameseScorer
+from koch_siamese.models.thresholds import Thresholds
+
+MAX_DRAWINGS = 20_000  # all pairs of them take gigabytes
+ROWS_AT_ONCE = 64
+NUM_CUTS = 25
+MIN_SILHOUETTE = 0.25  # a worse one says that there is nothing to tell apart
+
+
+def score_all_pairs(
+    scorer: SiameseScorer, embeddings: np.ndarray
+) -> np.ndarray:
+    """Scores every pair of embeddings; shows a bar if that takes long.
+
+    Args:
+        scorer: the model that embedded them.
+        embeddings: float32 `[num, dim]`.
+
+    Returns:
+        float64 `[num * (num - 1) / 2]`, in the order of
+        `numpy.triu_indices(num, 1)`.
+    """
+    num = len(embeddings)
+    rows = [np.empty(0)]
+    for chunk in iterate_chunks(num, ROWS_AT_ONCE, "Comparing symbols"):
+        rest = embeddings[chunk.start :]
+        table = scorer.score_table(embeddings[chunk], rest)
+        rows += [row[i + 1 :] for i, row in enumerate(table)]
+    return np.concatenate(rows)
+
+
+def group_by_scores(
+    scores: np.ndarray,
+    num: int,
+    thresholds: Thresholds | None = None,
+    cut: float | None = None,
+) -> list[np.ndarray]:
+    """Groups drawings by complete linkage.
+
+    The two groups that are most alike are joined, again and again, as long as
+    even the least alike pair of them reaches the cut.
+
+    The cut is chosen without labels: of `NUM_CUTS` from the score of `same` (or
+    the median score, without thresholds) to the highest one, that with the best
+    silhouette (Rousseeuw 1987), the mean over all drawings of how much nearer
+    they are to their own group than to the next one. No score suits all pages:
+    prints of a font are nearly equal, and one hand varies less than several.
+    Where the lowest of these scores leaves one group, it stays one.
+
+    Args:
+        scores: float `[num * (num - 1) / 2]`, see `score_all_pairs`.
+        num: of drawings.
+        thresholds: of the model, or None if it has none.
+        cut: the score, if it is not to be chosen.
+
+    Returns:
+        Indices of the drawings of each group, int64, the largest group first;
+        in each the drawing first whose mean score with the others is highest,
+        which is the clearest, and the least certain one last.
+
+    Raises:
+        InputError: the extra `pages` is missing.
+    """
+    from scipy.cluster import hierarchy
+    from scipy.spatial.distance import squareform
+
+    if num < 2:
+        return [np.arange(num)] if num else []
+    highest = scores.max()
+    distances = highest - scores
+    tree = hierarchy.linkage(distances, "complete")
+    square = squareform(distances)
+    if cut is None:
+        lowest = thresholds.same if thresholds else np.median(scores)
+        cuts = np.linspace(min(lowest, highest), highest, NUM_CUTS)
+        label = _choose_labels(tree, square, highest - cuts)
+    else:
+        label = hierarchy.fcluster(tree, highest - cut, "distance")
+    groups = [np.flatnonzero(label == x) for x in np.unique(label)]
+    groups.sort(key=lambda members: (-len(members), members[0]))
+    return [_sort_by_likeness(square, members) for members in groups]
+
+
+def _choose_labels(tree, square, heights):
+    """The group of each drawing, of the height with the best silhouette."""
+    from scipy.cluster import hierarchy
+
+    try:
+        from sklearn.metrics import silhouette_score
+    except ImportError as error:
+        raise InputError(
+            "Groups need scikit-learn: pip install 'koch-siamese[pages]'."
+        ) from error
+    labels = [hierarchy.fcluster(tree, x, "distance") for x in heights]
+    best, best_label = MIN_SILHOUETTE, labels[0]
+    if len(np.unique(labels[0])) == 1:
+        return labels[0]
+    for label in labels:
+        if 1 < len(np.unique(label)) < len(label):
+            silhouette = silhouette_score(square, label, metric="precomputed")
+            if silhouette > best:
+                best, best_label = silhouette, label
+    return best_label
+
+
+def _sort_by_likeness(distances, members):
+    """The members, those most like the others first."""
+    total = distances[np.ix_(members, members)].sum(axis=1)
+    return members[np.argsort(total, kind="stable")]
+
+
+def write_groups(
+    folder: Path,
+    groups: Sequence[Sequence[int]],
+    drawings: np.ndarray,
+    places: Sequence[str],
+) -> Mapping[str, Sequence[np.ndarray]]:
+    """Writes groups as folders of images, which a person can name.
+
+    Args:
+        folder: a new one.
+        groups: indices of drawings, the clearest of each first.
+        drawings: uint8 `[num, height, width]`.
+        places: where each is found, a part of its file's name.
+
+    Returns:
+        The drawings of each group by the name of its folder.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    digits = max(3, len(str(len(groups))))
+    named = {
+        f"group_{number:0{digits}}": members
+        for number, members in enumerate(groups, 1)
+    }
+    try:
+        for name, members in named.items():
+            (folder / name).mkdir(parents=True)
+            rank_digits = len(str(len(members)))
+            for rank, member in enumerate(members, 1):
+                file = f"{rank:0{rank_digits}}_{places[member]}.png"
+                Image.fromarray(drawings[member]).save(folder / name / file)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error}.") from error
+    return {
+        name: [drawings[i] for i in members] for name, members in named.items()
+    }

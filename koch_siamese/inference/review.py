@@ -1,0 +1,217 @@
+"""A folder in which a person corrects what was read.
+
+`doubtful/NAME/` has the symbols that a recognizer is unsure of, by its best
+guess. A person moves them to `confirmed/NAME/`, under the right name, and the
+next reading knows them as examples. A file of `doubtful` that was moved to the
+folder of another name counts as confirmed, too. The symbol's page, box and
+guess are stored in the file, so that it can be moved and renamed.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from PIL import Image, PngImagePlugin
+
+from koch_siamese.data.image_files import (
+    list_images,
+    normalize_name,
+)
+from koch_siamese.data.page_files import Page
+from koch_siamese.errors import InputError
+from koch_siamese.inference.transcription import (
+    RecognizedSymbol,
+    Transcription,
+    name_place,
+)
+from koch_siamese.models.thresholds import Thresholds
+
+DOUBTFUL, CONFIRMED = "doubtful", "confirmed"
+# Of the best candidate over the runner-up, in log odds. On pages of validation
+# alphabets 95 % of the wrong guesses are below it or have no name.
+MIN_LEAD = 1.5
+PAGE, BOX, GUESS = "Page", "Box", "Guess"  # what is stored in a file
+UNSAFE = re.compile(r'^\.|[%\\:*?"<>|\x00-\x1f\x7f]')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """A symbol in a file; what is None a person's file lacks."""
+
+    path: Path
+    name: str
+    guess: str | None = None
+    page: str | None = None
+    box: str | None = None
+
+
+def is_doubtful(
+    symbol: RecognizedSymbol, thresholds: Thresholds | None
+) -> bool:
+    """Tells whether a symbol has no name, or the runner-up is close."""
+    if symbol.confirmed:
+        return False
+    best, runner_up = symbol.answer.best, symbol.answer.runner_up
+    if symbol.answer.name is None or runner_up is None:
+        return symbol.answer.name is None
+    slope = thresholds.slope if thresholds else 1
+    return slope * (best.score - runner_up.score) < MIN_LEAD
+
+
+class ReviewFolder:
+    """What a person has confirmed, and where doubtful symbols are written.
+
+    Attributes:
+        examples: the files that a person has named, by name.
+    """
+
+    def __init__(self, path: str | Path):
+        """Reads the folder, if there is one yet.
+
+        Raises:
+            InputError: it is no folder, or a symbol was confirmed under two
+                names.
+        """
+        self._path = Path(path)
+        if self._path.exists() and not self._path.is_dir():
+            raise InputError(f"--review={path} is a file: give a folder.")
+        confirmed = self._read(CONFIRMED)
+        moved = [x for x in self._read(DOUBTFUL) if x.guess != x.name]
+        self.examples: dict[str, list[Path]] = {}
+        self._names = {}  # by page and box
+        for symbol in (*confirmed, *moved):
+            self.examples.setdefault(symbol.name, []).append(symbol.path)
+            if symbol.page:
+                self._confirm(symbol)
+
+    def _confirm(self, symbol):
+        place = symbol.page, symbol.box
+        known = self._names.setdefault(place, symbol)
+        if known.name != symbol.name:
+            raise InputError(
+                f"{known.path} and {symbol.path} are one symbol of a page "
+                "under two names: remove one of them."
+            )
+
+    def _read(self, part):
+        """The symbols in a part of the folder."""
+        root = self._path / part
+        if not root.is_dir() or not any(root.rglob("*.*")):
+            return []
+        return [_read_symbol(root, file) for file in list_images(root)]
+
+    def confirm(
+        self, page: Page, transcription: Transcription
+    ) -> Transcription:
+        """Gives the symbols of a page the names that a person gave them."""
+        lines = tuple(
+            tuple(
+                dataclasses.replace(symbol, confirmed=known.name)
+                if (known := self._names.get(_place(page, symbol)))
+                else symbol
+                for symbol in line
+            )
+            for line in transcription.lines
+        )
+        return dataclasses.replace(transcription, lines=lines)
+
+    def write_doubtful(
+        self,
+        page: Page,
+        transcription: Transcription,
+        thresholds: Thresholds | None,
+    ) -> int:
+        """Writes the doubtful symbols of a page, in place of earlier ones.
+
+        Files of other pages, and files that a person has named, stay.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            InputError: they cannot be written.
+        """
+        doubtful = [
+            (name_place(page.name, i, j), symbol)
+            for i, line in enumerate(transcription.lines, 1)
+            for j, symbol in enumerate(line, 1)
+            if is_doubtful(symbol, thresholds)
+        ]
+        try:
+            (self._path / CONFIRMED).mkdir(parents=True, exist_ok=True)
+            self._remove_earlier(page)
+            for name, symbol in doubtful:
+                self._write(page, name, symbol)
+        except OSError as error:
+            raise InputError(
+                f"--review={self._path} cannot be written: {error}."
+            ) from error
+        return len(doubtful)
+
+    def _remove_earlier(self, page):
+        for symbol in self._read(DOUBTFUL):
+            if symbol.page == page.digest and symbol.guess == symbol.name:
+                symbol.path.unlink()
+                if not any(symbol.path.parent.iterdir()):
+                    symbol.path.parent.rmdir()
+
+    def _write(self, page, name, symbol):
+        guess = symbol.answer.best.name
+        folder = self._path / DOUBTFUL / to_folder(guess)
+        folder.mkdir(parents=True, exist_ok=True)
+        info = PngImagePlugin.PngInfo()
+        place = dict(zip((PAGE, BOX), _place(page, symbol), strict=True))
+        for key, value in (place | {GUESS: guess}).items():
+            info.add_itxt(key, value)
+        with open_new(folder, name) as file:
+            Image.fromarray(symbol.drawing).save(file, "PNG", pnginfo=info)
+
+
+def open_new(folder: Path, name: str):
+    """Opens a PNG file that was not there, to write it.
+
+    Where there is one of this name, a number is added to it.
+    """
+    number = 1
+    while True:
+        suffix = f"_{number}" if number > 1 else ""
+        try:
+            return (folder / f"{name}{suffix}.png").open("xb")
+        except FileExistsError:
+            number += 1
+
+
+def to_folder(name: str) -> Path:
+    """The folder of a character; one of an alphabet is a folder in another.
+
+    What a file's name may not have is written as in addresses, `%3A` for a
+    colon.
+    """
+    parts = [
+        UNSAFE.sub(
+            lambda found: quote(found[0], safe="").replace(".", "%2E"), x
+        )
+        for x in name.split("/")
+    ]
+    return Path(*(part or "_" for part in parts))
+
+
+def _read_symbol(root, file):
+    folder = file.relative_to(root).parent
+    if not folder.parts:
+        raise InputError(
+            f"{file} is in no folder of a character: move it to "
+            f"{root / 'NAME' / file.name}."
+        )
+    name = normalize_name(unquote("/".join(folder.parts)))
+    try:
+        with Image.open(file) as image:
+            info = image.info
+    except (OSError, ValueError):
+        info = {}  # whatever is wrong is said when it is read
+    return _Stored(file, name, info.get(GUESS), info.get(PAGE), info.get(BOX))
+
+
+def _place(page, symbol):
+    return page.digest, ",".join(map(str, symbol.box))

@@ -1,0 +1,183 @@
+"""What is on a page: its symbols, line by line, and what they are."""
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from koch_siamese.data.image_files import read_symbol
+from koch_siamese.data.page_files import Page
+from koch_siamese.images import IMAGE_SIZE
+from koch_siamese.inference.gallery import Answer
+from koch_siamese.pages.reading import find_symbols
+
+UNKNOWN = "?"  # a symbol that is none of those known
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundSymbol:
+    """A symbol of a page that has not been recognized.
+
+    Attributes:
+        box: left, top, right and bottom in pixels of the upright page, right
+            and bottom exclusive.
+        drawing: uint8 `[105, 105]`, its ink alone, as the model sees it.
+    """
+
+    box: tuple[int, int, int, int]
+    drawing: np.ndarray = dataclasses.field(repr=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecognizedSymbol(FoundSymbol):
+    """A symbol of a page.
+
+    Attributes:
+        box, drawing: see `FoundSymbol`.
+        answer: what the recognizer says of it.
+        confirmed: its name if a person has given it, see `review`.
+    """
+
+    answer: Answer
+    confirmed: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """What it is, or None for none of the known characters."""
+        return self.confirmed or self.answer.name
+
+    def to_json(self) -> dict[str, object]:
+        """The symbol as in a line of `transcribe --json`."""
+        best, runner_up = self.answer.best, self.answer.runner_up
+        return {
+            "box": list(self.box),
+            "character": self.name,
+            "best": best.name,
+            "score": best.score,
+            "probability": best.probability,
+            "runner_up": runner_up and runner_up.name,
+            "runner_up_score": runner_up and runner_up.score,
+            "threshold": self.answer.threshold,
+            "confirmed": self.confirmed is not None,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Transcription:
+    """A page as it is read.
+
+    Attributes:
+        page: its path, with `#page=2` for a page of a PDF; empty of an image
+            that is no file.
+        size: width and height of the upright page in pixels.
+        lines: the symbols in reading order; none if no clean symbol was found.
+        separator: what stands between two names in `text`: nothing if all known
+            names are single characters, else a space.
+    """
+
+    page: str
+    size: tuple[int, int]
+    lines: tuple[tuple[RecognizedSymbol, ...], ...]
+    separator: str = " "
+
+    @property
+    def symbols(self) -> tuple[RecognizedSymbol, ...]:
+        """All symbols in reading order."""
+        return tuple(symbol for line in self.lines for symbol in line)
+
+    @property
+    def text(self) -> str:
+        """The name of each symbol, `?` if it has none, line by line."""
+        return "\n".join(map(self.join, self.lines))
+
+    def join(self, line: Iterable[RecognizedSymbol]) -> str:
+        """The text of a line."""
+        return self.separator.join(x.name or UNKNOWN for x in line)
+
+    def to_json(self) -> dict[str, object]:
+        """The page as a line of `transcribe --json`."""
+        return {
+            "page": self.page,
+            "lines": [[x.to_json() for x in line] for line in self.lines],
+        }
+
+
+def find_on_page(
+    page: Page, direction: str = "ltr"
+) -> tuple[tuple[FoundSymbol, ...], ...]:
+    """Finds the symbols of a page.
+
+    Args:
+        page: as it was read.
+        direction: `ltr` or `rtl`, for lines from the top down that are read
+            from the left or from the right; `ttb`, for columns from the right
+            to the left.
+
+    Returns:
+        The symbols of each line in reading order; none if no clean symbol was
+        found.
+
+    Raises:
+        InputError: the direction is unknown, or the extra `pages` is missing.
+    """
+    return tuple(
+        tuple(
+            FoundSymbol(
+                tuple(round(x * page.scale) for x in symbol.box),
+                read_symbol(symbol.drawing),
+            )
+            for symbol in line
+        )
+        for line in find_symbols(page.pixels, direction)
+    )
+
+
+def stack_drawings(
+    lines: Iterable[Iterable[FoundSymbol]],
+) -> np.ndarray:
+    """The drawings of all symbols, uint8 `[num, 105, 105]`."""
+    drawings = [symbol.drawing for line in lines for symbol in line]
+    return np.array(drawings, np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
+
+
+def make_transcription(
+    page: Page,
+    lines: Sequence[Sequence[FoundSymbol]],
+    answers: Iterable[Answer],
+    names: Iterable[str],
+) -> Transcription:
+    """Puts together a page and the answers to its symbols.
+
+    Args:
+        page: as it was read.
+        lines: its symbols.
+        answers: to all of them, in reading order.
+        names: of the known characters.
+    """
+    rest = iter(answers)
+    recognized = tuple(
+        tuple(RecognizedSymbol(x.box, x.drawing, next(rest)) for x in line)
+        for line in lines
+    )
+    separator = "" if all(map(_is_single, names)) else " "
+    return Transcription(page.name, page.size, recognized, separator)
+
+
+def _is_single(name):
+    """Whether a name is one character as people count them, with its marks."""
+    bases = [x for x in name if unicodedata.category(x)[0] not in "MC"]
+    return len(bases) == 1
+
+
+def name_place(page: str, line: int, number: int) -> str:
+    """A part of a file's name that says where a symbol is.
+
+    Args:
+        page: the page's name, see `Page`.
+        line, number: of the line, and of the symbol in it, from 1.
+    """
+    page = re.sub(r"[^\w.-]", "_", Path(page).name)[:80] or "page"
+    return f"{page}_line{line:02}_symbol{number:02}"

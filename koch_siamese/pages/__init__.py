@@ -1,0 +1,1 @@
+"""Pages: the sheet of paper, its ink, and the symbols in reading order."""

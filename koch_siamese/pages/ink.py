@@ -1,0 +1,98 @@
+"""Finds the ink of a page, whatever light and paper it was seen on.
+
+SciPy and scikit-image are imported where they are used: they would slow the
+start of every command.
+"""
+
+import numpy as np
+from PIL import Image
+
+from koch_siamese.images import WHITE
+
+MIN_CONTRAST, NOISE_CONTRAST = 0.1, 6.0  # of paper; of noise's deviation
+MAX_STROKE = 1 / 24  # of the page's shorter side; wider is no stroke
+
+
+def make_grey(page: np.ndarray) -> np.ndarray:
+    """Grey values, float32 `[height, width]`, within 0..255.
+
+    Yellow hardly differs from white in grey, but is black in blue: of colors
+    the band is taken in which much more is seen.
+
+    Args:
+        page: uint8 `[height, width]` or `[height, width, channels]`.
+    """
+    if page.ndim == 2:
+        return page.astype(np.float32)
+    image = Image.fromarray(page[..., :3])
+    grey = np.asarray(image.convert("L"), np.float32)
+    bands = [page[..., i] for i in range(3)]
+    band = max(bands, key=_compute_contrast)
+    if _compute_contrast(band) > 2 * _compute_contrast(grey):
+        return band.astype(np.float32)
+    return grey
+
+
+def _compute_contrast(values):
+    low, high = np.percentile(values[::3, ::3], [0.5, 99.5])
+    return high - low
+
+
+def is_ink_light(grey: np.ndarray) -> bool:
+    """Whether ink is lighter than its paper, as on a blackboard.
+
+    Args:
+        grey: float32 `[height, width]`.
+    """
+    from scipy import ndimage
+
+    step = max(1, max(grey.shape) // 500)
+    small = ndimage.uniform_filter(grey, step)[::step, ::step]
+    gaps = small - ndimage.gaussian_filter(small, min(small.shape) / 20)
+    # Ink is far from what is around it; paper near ink is so a little.
+    return bool(np.sum(gaps.astype(float) ** 3) > 0)
+
+
+def even_light(grey: np.ndarray) -> np.ndarray:
+    """Makes paper 1 everywhere, to both sides of a shadow's edge.
+
+    What is dark and narrow is filled up to find the paper below it: that keeps
+    a straight edge where it is.
+
+    Args:
+        grey: float32 `[height, width]`, ink darker than paper.
+
+    Returns:
+        float32 `[height, width]`, paper about 1, ink less.
+    """
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(grey, max(0.7, min(grey.shape) / 2000))
+    size = 2 * round(min(grey.shape) * MAX_STROKE / 2) + 3
+    paper = ndimage.grey_closing(smooth, (size, size), mode="nearest")
+    paper = ndimage.uniform_filter(paper, 5)
+    return smooth / np.maximum(paper, 1)
+
+
+def blacken(flat: np.ndarray) -> np.ndarray:
+    """Makes ink black and paper white.
+
+    Args:
+        flat: float32 `[height, width]`, see `even_light`.
+
+    Returns:
+        uint8 `[height, width]`, 0 = ink; all white if there is no ink above
+        noise.
+    """
+    sample = flat[::2, ::2]
+    paper = np.median(sample)
+    noise = 1.48 * np.median(np.abs(sample - paper))
+    is_dark = sample < paper - max(0.5 * MIN_CONTRAST, 4 * noise)
+    if is_dark.sum() < 10:
+        return np.full(flat.shape, WHITE, np.uint8)
+    contrast = paper - np.percentile(sample[is_dark], 10)
+    if contrast < max(MIN_CONTRAST, NOISE_CONTRAST * noise):
+        return np.full(flat.shape, WHITE, np.uint8)
+    white, black = paper - 0.3 * contrast, paper - 0.75 * contrast
+    scaled = WHITE * (flat - black) / (white - black)
+    return scaled.clip(0, WHITE).round().astype(np.uint8)

@@ -1,0 +1,162 @@
+"""Finds the symbols of a page, in reading order."""
+
+import numpy as np
+
+from koch_siamese.errors import InputError
+from koch_siamese.images import WHITE
+from koch_siamese.pages.ink import (
+    blacken,
+    even_light,
+    is_ink_light,
+    make_grey,
+)
+from koch_siamese.pages.lines import assign_lines, measure_tilt
+from koch_siamese.pages.sheet import find_sheet, map_points, warp
+from koch_siamese.pages.spacing import USUAL_GAP, choose_gap
+from koch_siamese.pages.symbols import (
+    Symbol,
+    find_parts,
+    join_near,
+    join_overlapping,
+    measure_height,
+    measure_size,
+)
+
+DIRECTIONS = ("ltr", "rtl", "ttb")
+MIN_PARTS_OF_TILT = 6  # fewer do not tell how a page is tilted
+MIN_TILT = 0.3  # degrees; less is left as it is
+MIN_SIZE = 0.15  # of a symbol, of the usual size
+
+
+def find_symbols(
+    page: np.ndarray, direction: str = "ltr"
+) -> list[list[Symbol]]:
+    """Finds the symbols of a page.
+
+    Args:
+        page: uint8 `[height, width]` or `[height, width, 3]`, upright.
+        direction: how it is read: `ltr` and `rtl` in lines from the top, from
+            left to right or from right to left; `ttb` in columns from the
+            right, from top to bottom.
+
+    Returns:
+        The lines in reading order, each with its symbols in reading order. No
+        lines if no clean symbol was found.
+
+    Raises:
+        InputError: there is no such direction.
+    """
+    if direction not in DIRECTIONS:
+        raise InputError(
+            f"direction is {direction!r}: expected one of "
+            f"{', '.join(DIRECTIONS)}."
+        )
+    if direction == "ttb":
+        # Turned by a quarter, the right column is the first line.
+        lines = _find_lines(np.rot90(page))
+        width = page.shape[1]
+        return [[_turn_back(x, width) for x in line] for line in lines]
+    lines = _find_lines(page)
+    return [x[::-1] for x in lines] if direction == "rtl" else lines
+
+
+def _turn_back(symbol, width):
+    left, top, right, bottom = symbol.box
+    box = (width - bottom, left, width - top, right)
+    return Symbol(box, np.rot90(symbol.drawing, -1))
+
+
+def _find_lines(page):
+    from scipy import ndimage
+
+    drawing, matrix = _flatten(page)
+    parts = _find_clean_parts(drawing)
+    if not parts:
+        return []
+    size = measure_size(parts)
+    if len(parts) >= MIN_PARTS_OF_TILT:
+        angle = measure_tilt(drawing < WHITE // 2, size)
+        if abs(angle) > MIN_TILT:
+            drawing, turn = _turn(drawing, angle)
+            matrix = matrix @ turn
+    labels, _ = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
+    parts = _drop_specks(find_parts(labels))
+    size = measure_size(parts)
+    boxes = np.array([x.box for x in parts])
+    numbers = assign_lines(boxes, size)
+    lines = [
+        join_overlapping(
+            [x for x, n in zip(parts, numbers, strict=True) if n == number]
+        )
+        for number in range(numbers.max() + 1)
+    ]
+    ends = [np.array([x.box[[0, 2]] for x in line]) for line in lines if line]
+    size = max(size, measure_height(lines, USUAL_GAP * size))
+    max_gap = choose_gap(ends, size)
+    lines = [
+        [
+            _cut_out(x, drawing, labels, matrix)
+            for x in join_near(line, max_gap)
+            if max(x.width, x.height) > MIN_SIZE * size
+        ]
+        for line in lines
+    ]
+    return [line for line in lines if line]
+
+
+def _find_clean_parts(drawing):
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
+    return _drop_specks(find_parts(labels))
+
+
+def _drop_specks(parts):
+    if not parts:
+        return parts
+    size = measure_size(parts)
+    min_area = max(4, (size / 25) ** 2)
+    return [x for x in parts if x.area >= min_area]
+
+
+def _flatten(page):
+    """The ink of the sheet from above; and the matrix to the page."""
+    sheet = find_sheet(page)
+    grey, matrix = make_grey(page), np.eye(3)
+    if sheet:
+        matrix = sheet.matrix
+        grey = warp(grey, matrix, sheet.size, WHITE)
+    if is_ink_light(grey):
+        grey = WHITE - grey
+    return blacken(even_light(grey)), matrix
+
+
+def _turn(drawing, angle):
+    """Turned so that lines are level; and the matrix back."""
+    height, width = drawing.shape
+    turn = np.deg2rad(angle)
+    cos, sin = np.cos(turn), np.sin(turn)
+    back = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    turned = corners @ back[:2, :2]
+    low, high = turned.min(0), turned.max(0)
+    back[:2, 2] = back[:2, :2] @ low
+    size = tuple(int(np.ceil(x)) for x in high - low)
+    return warp(drawing, back, size, WHITE), back
+
+
+def _cut_out(part, drawing, labels, matrix):
+    from scipy import ndimage
+
+    left, top, right, bottom = part.box.astype(int)
+    top, left = max(0, top - 2), max(0, left - 2)
+    place = slice(top, bottom + 2), slice(left, right + 2)
+    is_own = np.isin(labels[place], part.labels)
+    rows, columns = np.nonzero(is_own)
+    points = np.stack([left + columns, top + rows], 1) + 0.5
+    points = map_points(matrix, points)
+    low, high = np.floor(points.min(0)), np.floor(points.max(0)) + 1
+    near = ndimage.binary_dilation(is_own, np.ones((3, 3)))
+    own = np.where(near, drawing[place], WHITE).astype(np.uint8)
+    box = tuple(int(x) for x in np.r_[low, high])
+    return Symbol(box, np.pad(own, 2, constant_values=WHITE))

@@ -1,0 +1,273 @@
+"""Finds the sheet of paper in a picture, and looks at it from above."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from koch_siamese.images import resize
+
+SMALL_SIDE = 256  # pixels; enough to see a sheet
+STROKE = 15  # of these, which no stroke is wider than
+MIN_AREA, MAX_AREA = 0.12, 0.97  # of the picture
+MIN_LIKENESS = 0.93  # of a sheet and its corners' quadrilateral, as areas
+MIN_CONTRAST = 0.12  # of paper and desk, as a share of the lighter
+MIN_SEEN = 0.85  # of a sheet's edge, along which there is contrast
+BORDER = 2.5  # pixels from the picture's edge: the sheet goes on
+MARGIN = 0.008  # of a sheet's sides, at which its edge still shows
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A sheet of paper in a picture.
+
+    Attributes:
+        corners: float `[4, 2]`, x and y in pixels of the picture, clockwise
+            from the upper left.
+    """
+
+    corners: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, seen from above."""
+        sides = np.linalg.norm(
+            self.corners - np.roll(self.corners, -1, axis=0), axis=1
+        )
+        width, height = sides[::2].max(), sides[1::2].max()
+        return max(1, round(width)), max(1, round(height))
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """From points of the flat sheet to the picture, float `[3, 3]`."""
+        width, height = self.size
+        flat = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+        return fit_perspective(flat.astype(float), self.corners)
+
+
+def find_sheet(picture: np.ndarray) -> Sheet | None:
+    """Finds a sheet with something else around it.
+
+    Args:
+        picture: uint8 or float32 `[height, width]` or `[height, width, 3]`.
+
+    Returns:
+        None if paper fills the picture, or more than one of its edges is not
+        to be seen.
+    """
+    height, width = picture.shape[:2]
+    scale = min(1, SMALL_SIDE / max(height, width))
+    size = max(8, round(scale * width)), max(8, round(scale * height))
+    bands = picture.reshape(height, width, -1).astype(np.float32)
+    small = np.stack(
+        [
+            np.asarray(resize(Image.fromarray(bands[..., i]), size))
+            for i in range(bands.shape[2])
+        ],
+        axis=2,
+    )
+    corners = _find_corners(_fill_strokes(small))
+    if corners is None:
+        return None
+    center = corners.mean(0)
+    corners = center + (1 - 2 * MARGIN) * (corners - center)
+    return Sheet(corners * [width / size[0], height / size[1]])
+
+
+def _fill_strokes(small):
+    """Without ink, whether it is darker or lighter than its paper."""
+    from scipy import ndimage
+
+    shape = (STROKE, STROKE, 1)
+    small = ndimage.gaussian_filter(small, (1, 1, 0))
+    dark = ndimage.grey_closing(small, shape, mode="nearest")
+    return ndimage.grey_opening(dark, shape, mode="nearest")
+
+
+def _find_corners(small):
+    from skimage import filters
+
+    grey = small.mean(2)
+    bands = [grey]
+    if small.shape[2] == 3:
+        # Warm and cold: a brown desk may be as light as the paper.
+        bands.append(128 + small[..., 0] - small[..., 2])
+    best, best_area = None, 0.0
+    for band in bands:
+        if np.ptp(band) < 10:
+            continue
+        thresholds = [filters.threshold_otsu(band)]
+        thresholds += list(_split_in_three(band))
+        for threshold in thresholds:
+            for mask in (band > threshold, band <= threshold):
+                found = _fit_corners(mask, small)
+                if found is not None and found[1] > best_area:
+                    best, best_area = found
+    return best
+
+
+def _split_in_three(band):
+    from skimage import filters
+
+    try:
+        return filters.threshold_multiotsu(band, 3, nbins=64)
+    except ValueError:  # fewer values than classes
+        return ()
+
+
+def _fit_corners(mask, small):
+    """The corners of the part in the middle, and its area, if it is a sheet."""
+    from scipy import ndimage
+
+    mask = ndimage.binary_opening(mask, np.ones((5, 5)))
+    labels, num = ndimage.label(mask)
+    if not num:
+        return None
+    areas = np.bincount(labels.ravel())[1:]
+    mask = ndimage.binary_fill_holes(labels == 1 + areas.argmax())
+    area = mask.mean()
+    if not MIN_AREA <= area <= MAX_AREA:
+        return None
+    corners = _fit_quadrilateral(mask)
+    if corners is None:
+        return None
+    inside = _draw(corners, mask.shape)
+    likeness = (inside & mask).sum() / (inside | mask).sum()
+    if likeness < MIN_LIKENESS or not _has_edges(corners, small):
+        return None
+    return corners, area
+
+
+def _fit_quadrilateral(mask):
+    from scipy import ndimage, spatial
+
+    edge = mask & ~ndimage.binary_erosion(mask)
+    y, x = np.nonzero(edge)
+    points = np.stack([x, y], 1) + 0.5
+    try:
+        hull = points[spatial.ConvexHull(points).vertices]
+    except spatial.QhullError:
+        return None
+    while len(hull) > 4:
+        before, after = np.roll(hull, 1, 0), np.roll(hull, -1, 0)
+        areas = np.abs(_cross(hull - before, after - before))
+        hull = np.delete(hull, areas.argmin(), axis=0)
+    if len(hull) < 4:
+        return None
+    return _start_upper_left(_refine(hull, points))
+
+
+def _cross(first, second):
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+
+
+def _refine(corners, points):
+    """Fits a line to the edge along each side, and crosses these."""
+    lines = []
+    for start, end in zip(corners, np.roll(corners, -1, 0), strict=True):
+        along = end - start
+        length = np.linalg.norm(along)
+        if length < 4:
+            return corners
+        along = along / length
+        normal = np.array([-along[1], along[0]])
+        place = (points - start) @ along / length
+        near = np.abs((points - start) @ normal) < max(2, 0.03 * length)
+        own = points[near & (place > 0.08) & (place < 0.92)]
+        if len(own) < 5:
+            return corners
+        _, _, axes = np.linalg.svd(own - own.mean(0), full_matrices=False)
+        normal = axes[1]
+        lines.append(np.r_[normal, np.median(own @ normal)])
+    refined = []
+    for first, second in zip(np.roll(lines, 1, 0), lines, strict=True):
+        matrix = np.array([first[:2], second[:2]])
+        if abs(np.linalg.det(matrix)) < 0.3:
+            return corners
+        refined.append(np.linalg.solve(matrix, [first[2], second[2]]))
+    refined = np.array(refined)
+    far = np.abs(refined - corners).max()
+    return refined if far < 0.1 * np.ptp(corners, axis=0).max() else corners
+
+
+def _start_upper_left(corners):
+    if np.sum(_cross(corners, np.roll(corners, -1, 0))) < 0:
+        corners = corners[::-1]
+    return np.roll(corners, -corners.sum(1).argmin(), axis=0)
+
+
+def _draw(corners, shape):
+    from skimage.draw import polygon2mask
+
+    return polygon2mask(shape, corners[:, ::-1] - 0.5)
+
+
+def _has_edges(corners, small):
+    """Whether something else is seen along all sides but one."""
+    height, width = small.shape[:2]
+    center = corners.mean(0)
+    num_inside = 0
+    for start, end in zip(corners, np.roll(corners, -1, 0), strict=True):
+        places = start + np.linspace(0.05, 0.95, 40)[:, None] * (end - start)
+        gap = np.minimum(places, [width, height] - places).min(1)
+        if np.median(gap) < BORDER:
+            continue
+        num_inside += 1
+        normal = np.array([end[1] - start[1], start[0] - end[0]])
+        normal = normal / np.linalg.norm(normal)
+        if (center - start) @ normal < 0:
+            normal = -normal
+        inner, outer = (_sample(small, places + s * normal) for s in (4, -4))
+        contrast = np.abs(inner - outer).max(1) / np.maximum(
+            inner.max(1), outer.max(1)
+        ).clip(1)
+        if np.mean(contrast > MIN_CONTRAST) < MIN_SEEN:
+            return False
+    return num_inside >= 3
+
+
+def _sample(small, places):
+    height, width = small.shape[:2]
+    x = places[:, 0].astype(int).clip(0, width - 1)
+    y = places[:, 1].astype(int).clip(0, height - 1)
+    return small[y, x]
+
+
+def fit_perspective(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The matrix `[3, 3]` that takes four points `[4, 2]` to four others."""
+    rows = []
+    for (x, y), (u, v) in zip(source, target, strict=True):
+        rows += [
+            [x, y, 1, 0, 0, 0, -u * x, -u * y],
+            [0, 0, 0, x, y, 1, -v * x, -v * y],
+        ]
+    values = np.linalg.solve(np.array(rows, float), target.ravel())
+    return np.append(values, 1).reshape(3, 3)
+
+
+def map_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points `[num, 2]` after a perspective."""
+    mapped = np.c_[points, np.ones(len(points))] @ matrix.T
+    return mapped[:, :2] / mapped[:, 2:]
+
+
+def warp(
+    image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], fill: float
+) -> np.ndarray:
+    """Looks at an image by a matrix from points of the result to its own.
+
+    Args:
+        image: float32 or uint8 `[height, width]`.
+        matrix: float `[3, 3]`.
+        size: width and height of the result.
+        fill: what is outside the image.
+    """
+    return np.asarray(
+        Image.fromarray(image).transform(
+            size,
+            Image.Transform.PERSPECTIVE,
+            (matrix / matrix[2, 2]).ravel()[:8],
+            Image.Resampling.BICUBIC,
+            fillcolor=fill,
+        )
+    )

@@ -1,0 +1,125 @@
+"""Symbols of a page: parts of its ink that belong together."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Symbol:
+    """A symbol of a page.
+
+    Attributes:
+        box: left, top, right and bottom in pixels of the upright page; right
+            and bottom are exclusive.
+        drawing: uint8 `[height, width]`, 0 = ink, 255 = white: the ink of this
+            symbol alone, cleaned.
+    """
+
+    box: tuple[int, int, int, int]
+    drawing: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A connected part of the ink.
+
+    Attributes:
+        labels: its numbers in the image of labels.
+        box: left, top, right, bottom, float `[4]`, on the flattened page.
+        area: pixels of ink.
+    """
+
+    labels: tuple[int, ...]
+    box: np.ndarray
+    area: int
+
+    @property
+    def width(self) -> float:
+        """From left to right."""
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> float:
+        """From top to bottom."""
+        return self.box[3] - self.box[1]
+
+    @property
+    def center(self) -> np.ndarray:
+        """Of its box: x, y."""
+        return (self.box[:2] + self.box[2:]) / 2
+
+    def join(self, other: "Part") -> "Part":
+        """Both as one."""
+        box = np.r_[
+            np.minimum(self.box[:2], other.box[:2]),
+            np.maximum(self.box[2:], other.box[2:]),
+        ]
+        return Part(self.labels + other.labels, box, self.area + other.area)
+
+
+def find_parts(labels: np.ndarray) -> list[Part]:
+    """The connected parts of ink.
+
+    Args:
+        labels: int `[height, width]`, 0 = paper.
+    """
+    from scipy import ndimage
+
+    areas = np.bincount(labels.ravel())
+    parts = []
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
+        if place is None:
+            continue
+        rows, columns = place
+        box = [columns.start, rows.start, columns.stop, rows.stop]
+        parts.append(Part((number,), np.array(box, float), int(areas[number])))
+    return parts
+
+
+def measure_size(parts: list[Part]) -> float:
+    """The usual size of a symbol, in pixels: that of its larger parts."""
+    return _weighted_median([max(x.width, x.height) for x in parts])
+
+
+def measure_height(lines: list[list[Part]], gap: float) -> float:
+    """The usual height of symbols, in pixels; see `join_near`."""
+    joined = [x for line in lines for x in join_near(line, gap)]
+    return _weighted_median([x.height for x in joined])
+
+
+def _weighted_median(sizes):
+    """The size that those below it add up to as much as those above."""
+    sizes = np.sort(sizes)
+    total = np.cumsum(sizes)
+    return float(sizes[np.searchsorted(total, total[-1] / 2)])
+
+
+def join_overlapping(parts: list[Part]) -> list[Part]:
+    """Joins parts of one line that lie above each other.
+
+    Args:
+        parts: of one line.
+    """
+    joined = []
+    for part in sorted(parts, key=lambda x: x.box[0]):
+        while joined and _overlap(joined[-1], part):
+            part = joined.pop().join(part)
+        joined.append(part)
+    return joined
+
+
+def _overlap(first, second):
+    shared = min(first.box[2], second.box[2]) - max(first.box[0], second.box[0])
+    narrower = min(first.width, second.width)
+    return shared > 0.4 * narrower
+
+
+def join_near(parts: list[Part], max_gap: float) -> list[Part]:
+    """Joins neighbors of one line, from left to right, that are close."""
+    joined = []
+    for part in parts:
+        if joined and part.box[0] - joined[-1].box[2] <= max_gap:
+            part = joined.pop().join(part)
+        joined.append(part)
+    return joined

@@ -1,0 +1,270 @@
+"""Pictures of pages: what was read where, and groups of symbols."""
+
+import functools
+import os.path
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import font_manager, ft2font
+from PIL import Image, ImageDraw, ImageFont
+
+from koch_siamese.data.page_files import Page
+from koch_siamese.errors import InputError
+from koch_siamese.images import WHITE
+from koch_siamese.inference.transcription import (
+    UNKNOWN,
+    RecognizedSymbol,
+    Transcription,
+)
+from koch_siamese.reporting.figures import BLUE, GREY, VERMILION
+from koch_siamese.reporting.text import to_printable
+
+SYMBOL_HEIGHT = (48, 72)  # of a picture, in pixels, smallest and largest
+MAX_SIDE = 5000  # of a picture
+MIN_FONT_SIZE = 11
+CAPTION_SIZE = 20
+MIN_PREFIX = 3  # characters that names share and that are worth leaving out
+CELL = 64  # side of a drawing on a sheet of groups
+DRAWINGS_OF_GROUP, GROUPS_ABREAST, MAX_GROUPS = 8, 2, 300
+
+
+def draw_transcription(
+    page: Page,
+    transcription: Transcription,
+    names: Sequence[str] = (),
+    examples: Mapping[str, np.ndarray] | None = None,
+) -> Image.Image:
+    """Draws a page with a box around each symbol, and its name above it.
+
+    Blue is a symbol with a name, vermilion one without, which has its best
+    guess with a question mark. A name that no installed font can show is shown
+    by the character's example, or by its code points. What all names begin
+    with, such as `character`, is left out and said below the page.
+
+    Args:
+        page: as it was read.
+        transcription: of it.
+        names: of the known characters.
+        examples: a drawing of each name, uint8 `[height, width]`.
+    """
+    picture, scale = _enlarge(page, transcription)
+    pen = ImageDraw.Draw(picture)
+    prefix = _find_prefix(names)
+    symbols = transcription.symbols
+    height = _median_height(transcription, scale)
+    for symbol in symbols:
+        box = [scale * x for x in symbol.box]
+        color = BLUE if symbol.name else VERMILION
+        pen.rectangle(box, outline=color, width=2)
+    for line in transcription.lines:
+        for number, symbol in enumerate(line):
+            room = _find_room(line, number, scale)
+            label = _make_label(symbol, prefix, height, room, examples or {})
+            _put_above(picture, label, [scale * x for x in symbol.box])
+    num_unknown = sum(symbol.name is None for symbol in symbols)
+    caption = f"{len(symbols)} symbols, {num_unknown} without a name"
+    if num_unknown:
+        caption += " (vermilion, with the best guess)"
+    if prefix:
+        caption += f"; names without {prefix!r}"
+    if not symbols:
+        caption = "no clean symbol found"
+    return _caption(picture, f"{Path(transcription.page).name}: {caption}")
+
+
+def save_picture(picture: Image.Image, path: Path):
+    """Writes a PNG.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}.") from error
+
+
+def _enlarge(page, transcription):
+    """The page, paled, so large that names can be read; and its scale."""
+    width, height = page.size
+    scale = 1.0
+    if transcription.symbols:
+        low, high = SYMBOL_HEIGHT
+        usual = _median_height(transcription, 1)
+        scale = min(max(scale, low / usual), high / usual)
+    scale = min(scale, MAX_SIDE / max(width, height))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    picture = Image.fromarray(page.pixels).resize(size)
+    return Image.blend(picture, Image.new("RGB", size, "white"), 0.25), scale
+
+
+def _median_height(transcription, scale):
+    heights = [x.box[3] - x.box[1] for x in transcription.symbols]
+    return scale * float(np.median(heights)) if heights else CAPTION_SIZE
+
+
+def _find_room(line, number, scale):
+    """The width from the middle of one gap of a line to that of the next."""
+    left, _, right, _ = line[number].box
+    own = abs(right - left)
+    center = (left + right) / 2
+    others = [line[i] for i in (number - 1, number + 1) if 0 <= i < len(line)]
+    gaps = [abs((x.box[0] + x.box[2]) / 2 - center) for x in others]
+    return scale * max([own, *([min(gaps)] if gaps else [2 * own])])
+
+
+def _find_prefix(names):
+    """What all names begin with, if it is long; something is left of each."""
+    prefix = os.path.commonprefix(list(names))  # noqa: RUF071
+    if len(names) < 2 or len(prefix) < MIN_PREFIX or prefix in names:
+        return ""
+    return prefix
+
+
+def _make_label(symbol: RecognizedSymbol, prefix, height, room, examples):
+    """A small picture of a symbol's name."""
+    name = symbol.name or symbol.answer.best.name
+    text = to_printable(name.removeprefix(prefix))
+    mark = "" if symbol.name else UNKNOWN
+    if not text.isascii() and find_font(text) is None:
+        if name in examples:
+            return _shrink(examples[name], 0.6 * height, mark)
+        text = " ".join(f"U+{ord(x):04X}" for x in text)
+    color = BLUE if symbol.name else VERMILION
+    return _write(text + mark, 0.45 * height, room, color)
+
+
+def _write(text, size, room, color):
+    """A text as a picture, smaller or cut off if there is no room for it."""
+    size = max(MIN_FONT_SIZE, round(size))
+    font = _load_font(text, size)
+    while font.getlength(text) > room - 2 and size > MIN_FONT_SIZE:
+        size -= 1
+        font = _load_font(text, size)
+    while font.getlength(text) > room - 2 and len(text) > 2:
+        text = text.removesuffix("…")[:-1] + "…"
+    left, top, right, bottom = font.getbbox(text)
+    label = Image.new("RGB", (right - left + 4, bottom - top + 2), "white")
+    ImageDraw.Draw(label).text((2 - left, 1 - top), text, color, font)
+    return label
+
+
+def _shrink(drawing, side, mark):
+    """An example as a small picture, framed."""
+    image = Image.fromarray(drawing).convert("RGB")
+    side = max(2 * MIN_FONT_SIZE, round(side))
+    image.thumbnail((side, side))
+    frame = (0, 0, image.width - 1, image.height - 1)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle(frame, outline=VERMILION if mark else BLUE)
+    return image
+
+
+def _put_above(picture, label, box):
+    left, top, right, _ = box
+    x = round((left + right - label.width) / 2)
+    x = max(0, min(x, picture.width - label.width))
+    y = max(0, round(top) - label.height - 1)
+    picture.paste(label, (x, y))
+
+
+def _caption(picture, text):
+    """The picture with a line of text below it."""
+    text = to_printable(text)
+    font = _load_font(text, CAPTION_SIZE)
+    width = max(picture.width, round(font.getlength(text)) + 20)
+    size = (width, picture.height + 2 * CAPTION_SIZE)
+    whole = Image.new("RGB", size, "white")
+    whole.paste(picture, (0, 0))
+    place = (10, picture.height + CAPTION_SIZE // 3)
+    ImageDraw.Draw(whole).text(place, text, "black", font)
+    return whole
+
+
+@functools.lru_cache(maxsize=4096)
+def _load_font(text, size):
+    path = find_font(text) or _default_font()
+    return ImageFont.truetype(path, size)
+
+
+@functools.lru_cache(maxsize=4096)
+def find_font(text: str) -> str | None:
+    """The file of a font that has all characters of a text, or None.
+
+    The default is preferred, then what is regular and without serifs.
+    """
+    needed = {ord(x) for x in text if x.isprintable() and not x.isspace()}
+    for path in (_default_font(), *_list_fonts()):
+        if needed <= _read_charmap(path):
+            return path
+    return None
+
+
+def _default_font():
+    return font_manager.findfont("DejaVu Sans")
+
+
+@functools.cache
+def _list_fonts():
+    """Installed fonts, the plainest first."""
+    paths = font_manager.findSystemFonts()
+    suitable = [x for x in paths if "Emoji" not in x and "Mono" not in x]
+    return sorted(
+        suitable, key=lambda x: ("Regular" not in x, "Sans" not in x, x)
+    )
+
+
+@functools.cache
+def _read_charmap(path):
+    try:
+        return ft2font.FT2Font(path).get_charmap().keys()
+    except (OSError, RuntimeError):  # a font that cannot be read
+        return frozenset()
+
+
+def draw_groups(
+    groups: Mapping[str, Sequence[np.ndarray]],
+) -> Image.Image:
+    """A sheet of groups of symbols, each with its clearest members.
+
+    Args:
+        groups: the drawings of each, uint8 `[height, width]`, the clearest
+            first, framed in blue; where there is no room for all, the last
+            shown is the least certain one, framed in vermilion.
+    """
+    shown = list(groups.items())[:MAX_GROUPS]
+    rows = -(-len(shown) // GROUPS_ABREAST)
+    width = DRAWINGS_OF_GROUP * (CELL + 4) + 24
+    height = CELL + CAPTION_SIZE + 16
+    sheet = Image.new("RGB", (GROUPS_ABREAST * width, rows * height), "white")
+    for number, (name, drawings) in enumerate(shown):
+        row, column = divmod(number, GROUPS_ABREAST)
+        _draw_group(sheet, column * width, row * height, name, drawings)
+    caption = "each group: the clearest symbol (blue), then the next ones"
+    caption += ", the least certain one last (vermilion)"
+    if len(groups) > MAX_GROUPS:
+        caption += f"; the first {MAX_GROUPS} of {len(groups)} groups"
+    return _caption(sheet, caption)
+
+
+def _draw_group(sheet, x, y, name, drawings):
+    pen = ImageDraw.Draw(sheet)
+    title = f"{name}: {len(drawings)}"
+    font = _load_font(title, CAPTION_SIZE - 4)
+    pen.text((x + 8, y + 4), title, "black", font)
+    chosen = list(drawings[:DRAWINGS_OF_GROUP])
+    if len(drawings) > DRAWINGS_OF_GROUP:
+        chosen[-1] = drawings[-1]
+    for place, drawing in enumerate(chosen):
+        color = GREY
+        if place == 0:
+            color = BLUE
+        elif len(drawings) > DRAWINGS_OF_GROUP and drawing is drawings[-1]:
+            color = VERMILION
+        image = Image.fromarray(np.minimum(drawing, WHITE).astype(np.uint8))
+        corner = (x + 8 + place * (CELL + 4), y + CAPTION_SIZE + 8)
+        sheet.paste(image.resize((CELL, CELL)), corner)
+        box = (*corner, corner[0] + CELL, corner[1] + CELL)
+        pen.rectangle(box, outline=color, width=2)

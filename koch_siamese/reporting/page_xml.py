@@ -1,0 +1,138 @@
+"""PAGE XML, which transcription tools read: a page's lines and symbols.
+
+The schema is that of 2019-07-15, https://github.com/PRImA-Research-Lab/PAGE-XML.
+"""
+
+import datetime
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
+
+from koch_siamese.errors import InputError
+from koch_siamese.inference.transcription import (
+    UNKNOWN,
+    RecognizedSymbol,
+    Transcription,
+)
+from koch_siamese.reporting.text import to_printable
+from koch_siamese.version import __version__
+
+NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
+# Reading direction, and order of the lines, of each direction.
+ORDERS = {
+    "ltr": ("left-to-right", "top-to-bottom"),
+    "rtl": ("right-to-left", "top-to-bottom"),
+    "ttb": ("top-to-bottom", "right-to-left"),
+}
+
+
+def format_page_xml(
+    transcription: Transcription, image: str, direction: str = "ltr"
+) -> bytes:
+    """Formats a page as PAGE XML.
+
+    A line is a TextLine of one Word, whose Glyphs are the symbols: words are
+    not told apart. A symbol without a name is `?`, its best guess second.
+
+    Args:
+        transcription: of the page.
+        image: the name of the page's image, as tools are to find it.
+        direction: in which it was read.
+
+    Returns:
+        A file's content, in UTF-8.
+    """
+    ElementTree.register_namespace("", NAMESPACE)
+    root = ElementTree.Element(_tag("PcGts"))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    metadata = _add(root, "Metadata")
+    _add(metadata, "Creator").text = f"koch_siamese {__version__}"
+    _add(metadata, "Created").text = now
+    _add(metadata, "LastChange").text = now
+    width, height = transcription.size
+    reading, order = ORDERS[direction]
+    page = _add(
+        root,
+        "Page",
+        imageFilename=to_printable(image),
+        imageWidth=width,
+        imageHeight=height,
+    )
+    if transcription.lines:
+        region = _add(
+            page,
+            "TextRegion",
+            id="region",
+            readingDirection=reading,
+            textLineOrder=order,
+        )
+        _add_coords(region, transcription.symbols)
+        for number, line in enumerate(transcription.lines, 1):
+            _add_line(region, f"line{number}", line, transcription)
+        _add_text(region, transcription.text)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _add_line(region, name, symbols, transcription):
+    text = transcription.join(symbols)
+    line = _add(region, "TextLine", id=name)
+    _add_coords(line, symbols)
+    word = _add(line, "Word", id=f"{name}_word")
+    _add_coords(word, symbols)
+    for number, symbol in enumerate(symbols, 1):
+        glyph = _add(word, "Glyph", id=f"{name}_symbol{number}")
+        _add_coords(glyph, [symbol])
+        _add_names(glyph, symbol)
+    _add_text(word, text)
+    _add_text(line, text)
+
+
+def _add_names(glyph, symbol: RecognizedSymbol):
+    """What a symbol is; then what it may be, the likeliest first."""
+    names = [(symbol.name or UNKNOWN, None)]
+    for candidate in symbol.answer.candidates:
+        if candidate.name == symbol.name:
+            names[0] = (candidate.name, candidate.probability)
+        else:
+            names.append((candidate.name, candidate.probability))
+    for index, (name, probability) in enumerate(names):
+        _add_text(glyph, name, index=index, conf=probability)
+
+
+def _add_text(element, text, conf=None, **attributes):
+    if conf is not None:
+        attributes["conf"] = f"{conf:.4f}"
+    equivalent = _add(element, "TextEquiv", **attributes)
+    lines = map(to_printable, text.split("\n"))
+    _add(equivalent, "Unicode").text = "\n".join(lines)
+
+
+def _add_coords(element, symbols: Iterable[RecognizedSymbol]):
+    """The box around some symbols, its corners clockwise."""
+    lefts, tops, rights, bottoms = zip(*(x.box for x in symbols), strict=True)
+    left, top, right, bottom = min(lefts), min(tops), max(rights), max(bottoms)
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    points = " ".join(f"{max(0, x)},{max(0, y)}" for x, y in corners)
+    _add(element, "Coords", points=points)
+
+
+def _add(parent, name, **attributes):
+    texts = {key: str(value) for key, value in attributes.items()}
+    return ElementTree.SubElement(parent, _tag(name), texts)
+
+
+def _tag(name):
+    return f"{{{NAMESPACE}}}{name}"
+
+
+def save_page_xml(content: bytes, path: Path):
+    """Writes what `format_page_xml` returned.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}.") from error

@@ -1,0 +1,371 @@
+r"""Reads pages: finds their symbols, and recognizes each.
+
+    python -m koch_siamese.transcribe --page=FILE_OR_DIR --support=DIR
+
+--page is an image, a PDF, or a folder of them; --support is a folder of images,
+named by what they show (ka.png), or of a folder of images for each character.
+Each page is printed line by line, one name a symbol, ? for none of these.
+
+With no example yet, --discover=DIR groups the symbols by likeness. Name the
+folders of the groups, and give DIR as --support.
+
+With --review=DIR, the symbols that the model is unsure of are written to
+DIR/doubtful, in folders by best guess. Move those that you have checked to
+DIR/confirmed, into the folder of the right name, and run the command again:
+they are examples then, and the page has the names that you gave.
+"""
+
+import json
+import warnings
+from pathlib import Path
+
+from absl import flags
+
+from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
+from koch_siamese.errors import InputError
+from koch_siamese.pages.reading import DIRECTIONS
+from koch_siamese.runs.path_flags import define_path
+
+PAGE = define_path(
+    "page",
+    None,
+    "The page to read: an image or a PDF; or a folder of them.",
+)
+SUPPORT, GALLERY = cli.define_example_flags()
+DIRECTION = flags.DEFINE_enum(
+    "direction",
+    "ltr",
+    DIRECTIONS,
+    "How pages are read: in lines from left to right or from right to left, or "
+    "in columns from top to bottom, the right one first.",
+)
+FIGURE = define_path(
+    "figure",
+    None,
+    "Draw the page with boxes and names into this PNG file; of several pages, "
+    "one file each into this folder.",
+)
+XML = define_path(
+    "xml",
+    None,
+    "Write PAGE XML for transcription tools to this file; of several pages, "
+    "one file each into this folder.",
+)
+REVIEW = define_path(
+    "review",
+    None,
+    "A folder for doubtful symbols, and for those that you have confirmed.",
+)
+DISCOVER = define_path(
+    "discover",
+    None,
+    "A new folder for groups of symbols that are alike, to be named; no "
+    "examples are needed. Beside it is a picture of the groups, DIR.png.",
+)
+CUT = flags.DEFINE_float(
+    "cut",
+    None,
+    "With --discover, the score that all pairs of a group reach; a higher one "
+    "makes more groups. Default: the one that tells groups apart best.",
+)
+cli.define_recognizer_flags()
+
+
+def _check_flags():
+    """What is wrong with the flags is said before TensorFlow is imported."""
+    if not PAGE.value:
+        raise InputError("Nothing to read: give --page=FILE or a folder.")
+    if DISCOVER.value:
+        _check_discover_flags()
+    else:
+        if CUT.value is not None:
+            raise InputError(
+                "--cut has no effect without --discover: remove it."
+            )
+        cli.require_examples()
+
+
+def _check_discover_flags():
+    given = {
+        "--support": SUPPORT.value,
+        "--gallery": GALLERY.value,
+        "--review": REVIEW.value,
+        "--figure": FIGURE.value,
+        "--xml": XML.value,
+        "--threshold": flags.FLAGS.threshold is not None,
+        "--json": flags.FLAGS.json,
+    }
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                f"{name} has no effect with --discover, which names nothing: "
+                "remove it."
+            )
+    for path in (Path(DISCOVER.value), _sheet_path()):
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise InputError(
+                f"--discover={DISCOVER.value}: {path} exists already: give a "
+                "new folder."
+            )
+
+
+def _sheet_path():
+    folder = Path(DISCOVER.value)
+    return folder.with_name(f"{folder.name}.png")
+
+
+def _list_pages():
+    """The pages; that there are examples is checked, too."""
+    from koch_siamese.data.image_files import require_path
+    from koch_siamese.data.page_files import list_pages
+
+    if SUPPORT.value:
+        require_path(SUPPORT.value)
+    pages = list_pages(PAGE.value)
+    for flag, suffix in ((FIGURE, ".png"), (XML, ".xml")):
+        if len(pages) > 1 and flag.value and flag.value.endswith(suffix):
+            raise InputError(
+                f"--{flag.name}={flag.value} is one file, and there are "
+                f"{len(pages)} pages: give a folder."
+            )
+    return pages
+
+
+def _read_pages(files, complaints):
+    """Yields each file with its page.
+
+    Args:
+        files: of pages.
+        complaints: gets what is wrong with a file that cannot be read.
+    """
+    from tqdm import tqdm
+
+    from koch_siamese.data.image_files import ImageError
+    from koch_siamese.data.page_files import load_page
+
+    # None: shown on a terminal alone.
+    is_quiet = True if len(files) == 1 else None
+    for file in tqdm(files, "Reading pages", disable=is_quiet):
+        try:
+            yield file, load_page(file)
+        except ImageError as error:
+            complaints[file] = error
+
+
+def _no_symbol(file):
+    from koch_siamese.data.image_files import ImageError
+
+    return ImageError(
+        f"{str(file)!r}: no clean symbol found",
+        "ink on paper that differs from it in brightness",
+        "--figure shows what was seen",
+    )
+
+
+def _transcribe(files):
+    """Prints each page as soon as it is read.
+
+    Returns:
+        What is wrong with some of them.
+    """
+    recognizer = cli.open_recognizer()
+    review = _open_review(recognizer)
+    writer = _Writer(recognizer, files)
+    complaints, num_doubtful = {}, 0
+    for file, page in _read_pages(files, complaints):
+        read = recognizer.transcribe(
+            page, DIRECTION.value, flags.FLAGS.threshold
+        )
+        if review:
+            read = review.confirm(page, read)
+            num_doubtful += review.write_doubtful(
+                page, read, recognizer.thresholds
+            )
+        if not read.lines:
+            complaints[file] = _no_symbol(file)
+        writer.write(file, page, read)
+    if flags.FLAGS.json:
+        for file, error in complaints.items():
+            line = {"page": str(file), "lines": [], "error": str(error)}
+            print(json.dumps(line))
+    if review:
+        _note_review(num_doubtful)
+    if not (recognizer.thresholds or flags.FLAGS.threshold is not None):
+        cli.note_missing_threshold(None)
+    return complaints
+
+
+def _open_review(recognizer):
+    """The folder of --review; its examples are added to the recognizer."""
+    if not REVIEW.value:
+        return None
+    from koch_siamese.inference.review import ReviewFolder
+
+    review = ReviewFolder(REVIEW.value)
+    if review.examples:
+        recognizer.add(review.examples)
+        num = sum(map(len, review.examples.values()))
+        cli.note(f"{num} confirmed symbols of {REVIEW.value} are examples.")
+    return review
+
+
+def _note_review(num_doubtful):
+    folder = Path(REVIEW.value)
+    cli.note(
+        f"{num_doubtful} doubtful symbols are in {folder / 'doubtful'}: move "
+        f"those that you have checked to {folder / 'confirmed'}/NAME, and run "
+        "the command again."
+        if num_doubtful
+        else "no symbol is doubtful."
+    )
+
+
+class _Writer:
+    """Prints pages, and writes the files that belong to them."""
+
+    def __init__(self, recognizer, files):
+        self._names = recognizer.names
+        self._files = files
+        self._stems = _name_outputs(files)
+        self._examples = _load_examples(self._names) if FIGURE.value else {}
+
+    def write(self, file, page, read):
+        """Prints a page, and writes its picture and its PAGE XML."""
+        if read.lines:
+            self._print(file, read)
+        if FIGURE.value:
+            self._draw(file, page, read)
+        if XML.value:
+            self._write_xml(file, page, read)
+
+    def _print(self, file, read):
+        from koch_siamese.reporting.text import to_printable
+
+        if flags.FLAGS.json:
+            print(json.dumps(read.to_json()))
+            return
+        if len(self._files) > 1:
+            print(f"{to_printable(str(file))}:")
+        print("\n".join(map(to_printable, read.text.split("\n"))))
+        if len(self._files) > 1:
+            print()
+
+    def _draw(self, file, page, read):
+        from koch_siamese.reporting import page_figures
+
+        picture = page_figures.draw_transcription(
+            page, read, self._names, self._examples
+        )
+        path = self._choose_path(FIGURE.value, file, ".png")
+        page_figures.save_picture(picture, path)
+
+    def _write_xml(self, file, page, read):
+        from PIL import Image
+
+        from koch_siamese.reporting import page_figures, page_xml
+
+        path = self._choose_path(XML.value, file, ".xml")
+        image = file.path.name
+        if file.number:  # of a PDF, tools need an image of the page
+            picture = path.with_name(f"{path.stem}_page.png")
+            page_figures.save_picture(Image.fromarray(page.pixels), picture)
+            image = picture.name
+        content = page_xml.format_page_xml(read, image, DIRECTION.value)
+        page_xml.save_page_xml(content, path)
+
+    def _choose_path(self, given, file, suffix):
+        if given.endswith(suffix):
+            return Path(given)
+        return Path(given) / f"{self._stems[file]}{suffix}"
+
+
+def _name_outputs(files):
+    """A name of its own for what is written of each page."""
+    stems = {}
+    for file in files:
+        stem = file.path.stem + (f"_{file.number}" if file.number else "")
+        used, number = stem, 1
+        while used in stems.values():
+            number += 1
+            used = f"{stem}_{number}"
+        stems[file] = used
+    return stems
+
+
+def _load_examples(names):
+    """A drawing of each character, if a name needs one to be shown."""
+    from koch_siamese.data.image_folder import load_folder
+    from koch_siamese.reporting.page_figures import find_font
+
+    if not SUPPORT.value or all(map(find_font, names)):
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what has been said
+        characters, names = load_folder(SUPPORT.value, crop=True)
+    owners = [names[i] for i in characters.character]
+    return dict(zip(owners, characters.images[..., 0], strict=True))
+
+
+def _discover(files):
+    """Writes groups of the symbols of all pages.
+
+    Returns:
+        What is wrong with some pages.
+    """
+    import numpy as np
+
+    from koch_siamese.inference import grouping
+    from koch_siamese.inference.transcription import (
+        find_on_page,
+        name_place,
+        stack_drawings,
+    )
+    from koch_siamese.reporting import page_figures
+
+    recognizer = cli.load_recognizer()
+    complaints, places, drawings = {}, [], []
+    for file, page in _read_pages(files, complaints):
+        lines = find_on_page(page, DIRECTION.value)
+        if not lines:
+            complaints[file] = _no_symbol(file)
+        places += [
+            name_place(page.name, i, j)
+            for i, line in enumerate(lines, 1)
+            for j in range(1, len(line) + 1)
+        ]
+        drawings.append(stack_drawings(lines))
+    if not places:
+        return complaints
+    drawings = np.concatenate(drawings)
+    groups = grouping.write_groups(
+        Path(DISCOVER.value),
+        recognizer.group_drawings(drawings, CUT.value),
+        drawings,
+        places,
+    )
+    page_figures.save_picture(page_figures.draw_groups(groups), _sheet_path())
+    print(
+        f"{len(places)} symbols in {len(groups)} groups: rename the folders "
+        f"in {DISCOVER.value} to what they show, and give it as --support; "
+        f"{_sheet_path()} shows them"
+    )
+    return complaints
+
+
+def main():
+    """Reads each page, or groups the symbols of all.
+
+    Pages that cannot be read do not keep the others from being read.
+    """
+    from koch_siamese.data.image_files import raise_complaints
+
+    _check_flags()
+    files = _list_pages()
+    import_tensorflow()
+    complaints = _discover(files) if DISCOVER.value else _transcribe(files)
+    raise_complaints(list(complaints.values()), len(files))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,275 @@
+"""Pages that a recognizer reads, and their groups, without a command."""
+
+import numpy as np
+import pytest
+from conftest import TINY_MODEL
+from drawing import draw_page, save
+from PIL import Image
+
+from koch_siamese import InputError, Recognizer
+from koch_siamese.data import glyphs, image_files, page_files
+from koch_siamese.data.page_files import list_pages, load_page
+from koch_siamese.inference.gallery import Answer, Candidate
+from koch_siamese.inference.grouping import group_by_scores
+from koch_siamese.inference.review import (
+    ReviewFolder,
+    is_doubtful,
+    to_folder,
+)
+from koch_siamese.inference.transcription import (
+    FoundSymbol,
+    RecognizedSymbol,
+    make_transcription,
+    stack_drawings,
+)
+from koch_siamese.models.thresholds import Thresholds
+
+LINES = ("abca", "cab")
+SYMBOLS = {x: glyphs.draw(41, i, 1) for i, x in enumerate("abc")}
+EVERYTHING = float("-inf")  # a threshold
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    return Recognizer(TINY_MODEL).add(SYMBOLS)
+
+
+@pytest.fixture(scope="module")
+def page():
+    return draw_page(LINES, SYMBOLS)
+
+
+def assert_near(boxes, expected, tolerance=2):
+    assert len(boxes) == len(expected)
+    gap = np.abs(np.array(boxes) - expected).max()
+    assert gap <= tolerance, (boxes, expected)
+
+
+def test_a_page_is_read_line_by_line(recognizer, page):
+    image, boxes = page
+    read = recognizer.transcribe(image, threshold=EVERYTHING)
+    assert read.text == "abca\ncab"
+    assert (read.size, read.page) == (image.size, "")
+    assert_near([x.box for x in read.symbols], boxes)
+    first = read.lines[0][0]
+    assert first.drawing.shape == (105, 105)
+    # A symbol is seen as its example is.
+    assert first.answer.best.score == pytest.approx(
+        recognizer.classify(SYMBOLS["a"]).best.score, abs=2
+    )
+    json = read.to_json()
+    assert json["page"] == ""
+    assert [len(line) for line in json["lines"]] == [4, 3]
+    assert json["lines"][1][0]["character"] == "c"
+    assert json["lines"][1][0]["box"] == list(read.lines[1][0].box)
+
+
+def test_right_to_left_and_columns(recognizer, page):
+    image, _ = page
+    read = recognizer.transcribe(image, "rtl", EVERYTHING)
+    assert read.text == "acba\nbac"
+    # Written in columns, the right one first.
+    columns = draw_page(("ca", "ab", "bc"), SYMBOLS)[0]
+    read = recognizer.transcribe(columns, "ttb", EVERYTHING)
+    assert read.text == "abc\ncab"
+    with pytest.raises(InputError, match="'up': expected one of ltr"):
+        recognizer.transcribe(image, "up")
+
+
+def test_one_page_or_several(recognizer, page, tmp_path):
+    image, _ = page
+    path = save(image, tmp_path / "pages" / "one.png")
+    read = recognizer.transcribe(path, threshold=EVERYTHING)
+    assert read.page == str(path)
+    for several in ([path], path.parent):
+        assert recognizer.transcribe(several, threshold=EVERYTHING) == [read]
+    blank = Image.new("L", (300, 300), 255)
+    assert recognizer.transcribe(blank).lines == ()
+    assert recognizer.transcribe(blank).text == ""
+
+
+def test_pages_of_a_pdf(recognizer, page, tmp_path):
+    pytest.importorskip("pypdfium2", reason="PDFs need the extra 'pages'.")
+    image, boxes = page
+    blank = Image.new("L", image.size, 255)
+    path = tmp_path / "two.pdf"
+    image.save(path, save_all=True, append_images=[blank], resolution=150)
+    first, second = recognizer.transcribe(path, threshold=EVERYTHING)
+    assert (first.text, second.text) == ("abca\ncab", "")
+    assert first.page == f"{path}#page=1"
+    # In 300 dpi, whatever the PDF has inside.
+    assert np.abs(np.subtract(first.size, 2 * np.array(image.size))).max() <= 1
+    assert_near([x.box for x in first.symbols], 2 * np.array(boxes), 5)
+    assert [x.number for x in list_pages(tmp_path)] == [1, 2]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"two\.pdf' cannot be read"):
+        recognizer.transcribe(path)
+
+
+def test_boxes_are_in_pixels_of_the_upright_page(
+    recognizer, page, tmp_path, monkeypatch
+):
+    image, boxes = page
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    path = tmp_path / "turned.jpg"
+    image.rotate(90, expand=True).save(path, exif=exif, quality=95)
+    read = recognizer.transcribe(path, threshold=EVERYTHING)
+    assert (read.size, read.text) == (image.size, "abca\ncab")
+    assert_near([x.box for x in read.symbols], boxes)
+    monkeypatch.setattr(image_files, "MAX_PAGE_SIDE", image.width // 2)
+    assert load_page(path).pixels.shape[1] == image.width // 2
+    read = recognizer.transcribe(path, threshold=EVERYTHING)
+    assert read.size == image.size
+    assert_near([x.box for x in read.symbols], boxes, 4)
+
+
+def test_white_ink_on_nothing_is_seen(recognizer, page):
+    image, _ = page
+    white = Image.new("LA", image.size, (255, 0))
+    white.putalpha(image.point(lambda x: 255 - x))
+    assert (
+        recognizer.transcribe(white, threshold=EVERYTHING).text
+        == LINES[0] + "\n" + LINES[1]
+    )
+
+
+def answer(name, *scores, threshold=1.0):
+    candidates = [Candidate(f"c{i}", x, None) for i, x in enumerate(scores)]
+    return Answer(name, tuple(candidates), threshold)
+
+
+def symbol(name, *scores, box=(0, 0, 9, 9)):
+    drawing = np.full((105, 105), 255, np.uint8)
+    drawing[30:60, 40:50] = 0
+    return RecognizedSymbol(box, drawing, answer(name, *scores))
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a", "b"], "a?"),
+        (["a", "e\u0301"], "a?"),  # with its accent, still one
+        (["a", "ka"], "a ?"),
+    ],
+)
+def test_names_are_apart_where_one_is_longer(names, text):
+    page = page_files.Page("", np.zeros((9, 9, 3), np.uint8), (9, 9))
+    found = [[FoundSymbol((0, 0, 1, 1), None)] * 2]
+    answers = [answer("a", 3.0), answer(None, 0.0)]
+    assert make_transcription(page, found, answers, names).text == text
+
+
+def test_no_symbols_have_no_drawings():
+    assert stack_drawings([]).shape == (0, 105, 105)
+
+
+def test_doubtful_is_what_has_no_name_or_a_close_runner_up():
+    thresholds = Thresholds(0.0, (1.0,), slope=0.5)
+    assert is_doubtful(symbol(None, 0.5, -9.0), thresholds)
+    # Less than 1.5 in log odds, of which a score has half.
+    assert is_doubtful(symbol("c0", 5.0, 2.1), thresholds)
+    assert not is_doubtful(symbol("c0", 5.0, 1.9), thresholds)
+    assert not is_doubtful(symbol("c0", 5.0, 2.1), None)
+    assert not is_doubtful(symbol("c0", 5.0), thresholds)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("ka", "ka"),
+        ("Greek/alpha", "Greek/alpha"),
+        ("..", "%2E."),
+        (".hidden", "%2Ehidden"),
+        ("50%:", "50%25%3A"),
+    ],
+)
+def test_names_that_no_folder_can_have_are_escaped(name, folder):
+    assert to_folder(name).as_posix() == folder
+
+
+def review_page(symbols, seed=0):
+    pixels = np.random.default_rng(seed).integers(256, size=(9, 9, 3))
+    page = page_files.Page("p.png", pixels.astype(np.uint8), (9, 9))
+    found = [[FoundSymbol(x.box, x.drawing) for x in symbols]]
+    answers = [x.answer for x in symbols]
+    return page, make_transcription(page, found, answers, ["c0", "c1"])
+
+
+def test_a_review_folder_replaces_only_what_nobody_has_touched(tmp_path):
+    page, read = review_page(
+        [symbol(None, 0.5, 0.1), symbol(None, 0.4, 0.1, box=(9, 0, 19, 9))]
+    )
+    folder = tmp_path / "review"
+    review = ReviewFolder(folder)
+    assert review.examples == {}
+    assert review.write_doubtful(page, read, None) == 2
+    first, second = sorted((folder / "doubtful/c0").iterdir())
+    assert first.name == "p.png_line01_symbol01.png"
+    # Another page of the same name has files of its own.
+    other = review_page([symbol(None, 0.5)], seed=1)
+    assert ReviewFolder(folder).write_doubtful(*other, None) == 1
+    assert len(list((folder / "doubtful/c0").iterdir())) == 3
+    # Nothing is confirmed where nothing was moved.
+    assert ReviewFolder(folder).examples == {}
+    confirmed = folder / "confirmed/50%"
+    confirmed.mkdir()
+    first.rename(confirmed / "renamed.png")
+    moved = folder / "doubtful/c1"
+    moved.mkdir()
+    second.rename(moved / second.name)
+    review = ReviewFolder(folder)
+    assert review.examples == {
+        "50%": [confirmed / "renamed.png"],
+        "c1": [moved / second.name],
+    }
+    read = review.confirm(page, read)
+    assert [x.name for x in read.symbols] == ["50%", "c1"]
+    assert read.to_json()["lines"][0][0]["confirmed"] is True
+    assert review.write_doubtful(page, read, None) == 0
+    assert len(list((folder / "doubtful").rglob("*.png"))) == 2
+    (folder / "confirmed/c0").mkdir()
+    copied = folder / "confirmed/c0" / second.name
+    copied.write_bytes((moved / second.name).read_bytes())
+    with pytest.raises(InputError, match="one symbol of a page under two"):
+        ReviewFolder(folder)
+
+
+def test_a_confirmed_file_needs_a_folder_of_its_name(tmp_path):
+    save(SYMBOLS["a"], tmp_path / "confirmed" / "a.png")
+    with pytest.raises(InputError, match="in no folder of a character"):
+        ReviewFolder(tmp_path)
+
+
+def pair_scores(groups, same=10.0, different=-5.0):
+    """Scores of all pairs, by the group of each drawing."""
+    rows, columns = np.triu_indices(len(groups), 1)
+    groups = np.array(groups)
+    return np.where(groups[rows] == groups[columns], same, different)
+
+
+def test_groups_are_those_alike_the_largest_first():
+    pytest.importorskip("sklearn", reason="Groups need the extra 'pages'.")
+    scores = pair_scores([0, 1, 0, 1, 0, 2])
+    noise = np.random.default_rng(0).normal(size=len(scores))
+    groups = group_by_scores(scores + noise, 6, Thresholds(0.0, (1.0,)))
+    assert [sorted(x) for x in groups] == [[0, 2, 4], [1, 3], [5]]
+    # The pair of 2 and 4 is the best one of 0, 2 and 4: 0 is the least certain.
+    scores = np.array([3.0, 4.0, 9.0])
+    (group,) = group_by_scores(scores, 3, cut=3.0)
+    assert group.tolist() == [2, 1, 0]
+    assert len(group_by_scores(scores, 3, cut=5.0)) == 2
+    assert [x.tolist() for x in group_by_scores(np.empty(0), 1)] == [[0]]
+    assert group_by_scores(np.empty(0), 0) == []
+    alike = group_by_scores(np.array([8.0, 7.5, 9.0]), 3, Thresholds(0.0, (1,)))
+    assert len(alike) == 1
+
+
+def test_a_table_of_scores_is_what_the_head_says(recognizer):
+    rng = np.random.default_rng(0)
+    scorer = recognizer._scorer
+    embeddings = rng.random((5, scorer.dim), np.float32)
+    table = scorer.score_table(embeddings[:2], embeddings)
+    for row, first in zip(table, embeddings, strict=False):
+        expected = scorer.score(first[None], embeddings)
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-4)
