@@ -1,1 +1,68 @@
-"""Where images come from: Omniglot, glyphs, TFDS data sets, your own files."""
+"""Where images come from: Omniglot, glyphs, TFDS data sets, your own files.
+
+# Omniglot and other data sets
+
+`--dataset=omniglot` is prepared by TFDS in `~/tensorflow_datasets`, or in
+`--data_dir`. Without a network, put the four original archives
+(`images_background.zip`, `images_evaluation.zip`,
+`images_background_small1.zip`, `images_background_small2.zip`) into a folder
+and give it as `--manual_dir`.
+
+`--dataset=glyphs`, the default, is drawn by this package itself, offline.
+
+`--dataset=cifar100`, or any other TFDS data set of images and labels: its
+splits are joined, and its classes are split, so that CIFAR-100 has 60 classes
+to train on, 20 to validate and 20 to test on. Give `--image_kind=photo` if the
+images are photographs. `evaluate` with a model that was trained on another
+data set tests on all classes of the set's own `test` split.
+
+# Your own images
+
+- a folder for each class, or for each group of classes: `--data_dir=images`
+- folders `train`, `test` and perhaps `val` with these: `--data_dir=images`
+- a table of images: `--data_dir=images.csv`
+
+All with `--dataset=folder`. A folder holds `class/*.jpg` or
+`group/class/*.jpg`; a group is an alphabet, or a kind of thing, such as
+`shoes`. Files are PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM, and HEIC with
+the extra `heic`.
+
+A table is UTF-8 text with commas, semicolons or tabs. The first line names the
+columns, in any order. Other columns are ignored, and a line says so:
+
+    path,label,group,drawer,split
+    photos/0001.jpg,mallard,ducks,Ann,train
+
+- `path`, relative to the table's folder or absolute, and `label` are required.
+- `group`: as above.
+- `drawer`: who drew it, or the session in which a photograph was taken. If two
+  drawers have all classes of a group, the query of a trial is from another
+  drawer than its supports.
+- `split`: `train`, `val` or `test`.
+
+`Recognizer.add("images.csv")` and `classify --support=images.csv` read all
+rows of a table.
+
+# Splits
+
+Splits in the data, as folders or as a column, are used as they are. If there
+is no `val`, a fifth of the training classes validates.
+
+Without splits, three classes in five train, one validates and one tests. The
+split is the same for every `--seed` and changes when a class is added or
+removed; a run on the earlier images cannot be resumed then. With
+`--split_by=group`, whole groups are split, so that the test is on kinds never
+trained on; `--training_groups`, `--validation_groups` and `--test_groups` name
+them.
+
+If `test` has the same classes as `train`, it is a closed set: a fifth of the
+training images validates. The output, the result file (`closed_set`) and the
+tables say that the accuracy is not for new classes.
+
+With fewer than ten classes, two validate and two test. Four or five classes
+validate on separate images of the training classes; fewer are refused. Trials
+have as many ways as there are classes, up to 20, unless `--ways` is given.
+
+Images that need more than `--max_image_megabytes` of memory (1024) are kept in
+a file in `$TMPDIR`, so that a data set may be larger than memory.
+"""

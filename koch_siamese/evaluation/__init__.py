@@ -1,1 +1,55 @@
-"""How well a scorer does: protocols, metrics, calibration, baselines."""
+"""How good a model is: protocols, metrics, calibration, baselines.
+
+    python -m koch_siamese.evaluate --workdir=W --protocol=P
+    python -m koch_siamese.evaluate --model=hausdorff --protocol=lake
+
+- `lake`: the official 400 on Omniglot, 20-way, one shot
+- `within_alphabet`: random; candidates of one alphabet, as in the paper
+- `cross_alphabet`: random; candidates of all alphabets: easier, not comparable
+  with the others
+- `verification`: random pairs, half of them same: accuracy at the stored
+  threshold, ROC AUC, equal error rate, true accept rates at 1 % and 0.1 %
+  false accepts
+- `mnist`: random, 10-way, on a TFDS data set that was not trained on: MNIST,
+  or `--dataset=emnist/letters` and others
+
+Query and supports are by different drawers; where a data set has no drawers,
+they are different images. Ties share the credit. Accuracies come with a 95 %
+interval (Wilson). `--ways`, `--shots`, `--num_trials`, `--seed` and `--split`
+change the random protocols.
+
+`--model` takes a model file, `pretrained`, or a baseline: `pixels_cosine`,
+`pixels_euclidean`, `hausdorff`. `--output=FILE` writes the result, as a row if
+the name ends in `.csv`. `--predictions=FILE.csv` lists the score of every
+candidate or pair, `--per_class=FILE.csv` the accuracy of every class.
+
+Intervals of ROC AUC, equal error rate and true accept rates are by a bootstrap
+over classes, since pairs of one character are not independent (the vertex
+bootstrap of Fogliato, Patil and Perona 2024, arXiv:2306.01198). They need ten
+classes. A true accept rate at 0.1 % false accepts needs at least 1,000
+different pairs: `--num_trials=2000`, better 10000.
+
+# Thresholds
+
+At the end of a training two thresholds are chosen on the validation characters
+and stored with the model (`koch_siamese.get_thresholds`):
+
+- `same`, for pairs: the one that classifies most validation pairs correctly.
+  At this score the probability is 0.5. How steeply it rises is fitted to the
+  same pairs, half of which are same.
+- `none_of_these`, for each number of candidates up to 20: 5 % of the queries
+  whose character is not among the candidates still get a name. It is strict,
+  as characters of one alphabet resemble each other: correct answers are often
+  withheld as well, so the best guess is printed beside it.
+
+`Recognizer.calibrate` chooses both on labelled images of yours.
+
+# Tables of results
+
+    python -m koch_siamese.report --add=W
+    python -m koch_siamese.report
+
+copies the results of a run into experiments/results, and writes the tables of
+the documents from the files there. `--check` only says whether they are up to
+date.
+"""

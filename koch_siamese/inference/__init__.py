@@ -1,1 +1,59 @@
-"""What a trained model is used for: galleries, answers, exports."""
+"""What a trained model is used for: recognizing, galleries, exports.
+
+# Recognizer
+
+`koch_siamese.Recognizer` knows characters by one or more examples each.
+Nothing is trained. An image is a path, the bytes of a file, an open file, a
+Pillow image or a uint8 array with 0 = black and 255 = white. Ink on scans and
+photographs is found, made black on white, and cut out.
+
+- `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
+  characters
+- `classify(images, top_k=5)`: candidates with scores and probabilities, and
+  the name, or `None` for none of these
+- `verify(first, second)`: whether two images show the same, with score and
+  probability
+- `calibrate(folder)`: fits the thresholds to labelled images, two or more of
+  each of three or more characters, and reports the error rates
+- `evaluate(folder)`: how many labelled images are recognized
+- `embed(images)`: float32 embeddings
+- `save("mine")`, `Recognizer.load("mine")`: all of it in a folder, to which
+  several processes may add
+
+With more than 100,000 images, an index proposes the images to compare (extra
+`index`).
+
+Photographs should show paper on all sides. `--figure` shows what was cut out.
+
+# On the command line
+
+    python -m koch_siamese.classify --support=known --query=new
+    python -m koch_siamese.verify --first=a.jpg --second=b.jpg
+
+`--json` prints a line for each image, `--top_k=5` lists more candidates,
+`--figure=answers.png` draws what was read, `--threshold=2.5` replaces the
+model's threshold. `--gallery=mine` stores the known characters with the model
+(`--gallery=known.npz` without it); `--support` adds to it and replaces
+characters of the same name, `--remove=ka` removes one. `--nocrop` does not cut
+images to their ink.
+
+# Exports
+
+    python -m koch_siamese.export --workdir=W --output=DIR \\
+        --formats=saved_model,litert,onnx
+
+A SavedModel has the signatures `embed`, `verify`, `classify` and `match`.
+LiteRT and ONNX (extra `export`) have three files: `embedding`, `verification`,
+and `matching`, which compares embeddings and returns -1 for none of these.
+Each file is run without this package and compared with the model before it is
+put in place. It contains the image convention, thresholds and the model card:
+ONNX in its properties, LiteRT in `metadata.json` (`unzip -p embedding.tflite
+metadata.json`), a SavedModel in `assets.extra/`. Exported models neither clean
+nor crop images.
+
+experiments/exported_model.py recognizes photographs by the ONNX files, without
+TensorFlow and Keras:
+
+    python -m koch_siamese.export --output=onnx_files --formats=onnx
+    python experiments/exported_model.py onnx_files known new/*.jpg
+"""

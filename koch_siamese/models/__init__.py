@@ -1,1 +1,68 @@
-"""The Keras objects: layers, embeddings, siamese models and their files."""
+"""Keras objects: layers, embeddings, siamese models and their files.
+
+A siamese model is a functional Keras model `{first, second} -> logit`. Both
+images pass the same embedding; a head scores the pair.
+
+# A network of your own
+
+    python -m koch_siamese.train --network=experiments.resnet:build
+
+trains what the function `build(settings)` of a module returns: a functional
+Keras model from float32 `[batch, size, size, 1]` (ink = 1, paper = 0) to
+`[batch, dim]`. experiments/resnet.py is a residual network in 20 lines. In
+Python, give a model and a loss as objects:
+
+    koch_siamese.train_and_evaluate(
+        Settings(sampling="pairs"), "runs/mine", embedding=model, loss=loss
+    )
+
+The loss is a `keras.losses.Loss`. With `sampling="pairs"` it is called with
+labels `[batch]` (1 = same) and logits `[batch]`; with `sampling="groups"`,
+with the character of each drawing, `[batch]`, and the logits of all pairs,
+`[batch, batch]`. Register layers and losses of your own with
+`keras.saving.register_keras_serializable`. To resume a run, give the same
+architecture and loss.
+
+# A backbone from keras.applications, for photographs
+
+    python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \\
+        --image_kind=photo --image_size=224 \\
+        --network=keras.applications:MobileNetV3Small \\
+        --backbone_weights=imagenet --trainable_from=none --distortion=none \\
+        --workdir=runs/frozen
+
+downloads ImageNet's weights, computes the features of each photograph once,
+and trains a dense layer (`--units`) and the head on them. Without a network,
+give a file of weights: `--backbone_weights=FILE`. The backbone must scale
+colors itself, as MobileNetV3, EfficientNetV2 and ConvNeXt do. With
+`--distortion=photo --effects=photo` the frozen backbone sees new distortions
+at each step.
+
+To train the last layers of the backbone, too, name the first of them, and
+start from the frozen run:
+
+    python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \\
+        --image_kind=photo --image_size=224 --init=runs/frozen/model.keras \\
+        --trainable_from=expanded_conv_8_expand --learning_rate=1e-4 \\
+        --distortion=photo --effects=photo --workdir=runs/tuned
+
+# With Keras alone
+
+    import keras
+
+    from koch_siamese import load_characters
+    from koch_siamese.models.embeddings import build_fast_embedding
+    from koch_siamese.models.siamese import build_siamese
+    from koch_siamese.sampling.distortions import DISTORTIONS
+    from koch_siamese.training.batches import make_pairs
+    from koch_siamese.training.builders import build_pair_model
+
+    characters = load_characters("glyphs", "training").resized(32)
+    pairs = make_pairs(
+        characters, batch_size=64, seed=0, ranges=DISTORTIONS["paper"]
+    )
+    siamese = build_siamese(build_fast_embedding(32, (32, 64, 64)))
+    trainer = build_pair_model(siamese, 32)
+    trainer.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    trainer.fit(pairs, steps_per_epoch=100)
+"""

@@ -44,15 +44,7 @@ READINGS = {
 }
 # Of tables that ask for them.
 RARE_COLUMNS = ("roc_auc", "equal_error_rate", *READINGS)
-SHORT_COLUMNS = (
-    "what",
-    "ours",
-    "published",
-    "seeds",
-    "training",
-    "machine",
-    "command",
-)
+SHORT_COLUMNS = ("what", "ours", "published", "command")
 
 # Of a result, and their types.
 NEEDED = {

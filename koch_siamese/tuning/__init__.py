@@ -1,1 +1,14 @@
-"""The paper's hyper-parameter search (section 3.2)."""
+"""The hyper-parameter search of the paper (section 3.2).
+
+    pip install 'koch-siamese[search]'
+    python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \\
+        --workdir=runs/search --num_runs=12 --max_minutes=2
+
+searches with Optuna, within the paper's ranges, for the learning rate,
+momentum and L2 of each layer; with `--search_network`, also for filters,
+kernel sizes and units. A run counts by its best one-shot validation accuracy;
+one that lags behind is stopped. The same command resumes a search; with one
+`--storage` several processes search together. It leaves `best.flags`,
+`search.json` and `search.png`; a search can be resumed from `search.json`
+alone.
+"""

@@ -103,7 +103,7 @@ def test_probabilities_are_as_often_right_as_they_say(model, drawings, lake):
         abs((said - same)[tenth == place].mean()) * np.mean(tenth == place)
         for place in np.unique(tenth)
     ]
-    # The README says 3 points.
+    # It was 3 points when it was measured.
     assert sum(off) < 0.035
 
 

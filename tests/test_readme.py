@@ -1,0 +1,104 @@
+"""The README: short, its links lead somewhere, and what it shows runs."""
+
+import json
+import re
+import shlex
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, call
+from drawing import draw, save
+
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+COMMANDS = re.findall(r"-m koch_siamese\.(\w+)(.*)", README)
+
+
+def find_python(word):
+    """The Python block that has a word."""
+    (code,) = [
+        code for kind, code in BLOCKS if kind == "python" and word in code
+    ]
+    return code
+
+
+def find_command(name):
+    """The arguments of a command that the README shows."""
+    (arguments,) = {rest for command, rest in COMMANDS if command == name}
+    return shlex.split(arguments)
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """The files that the README speaks of, in the current folder."""
+    tall, wide = (20, 10, 50, 95), (10, 40, 95, 65)
+    for path, box in (
+        ("known/tall.png", tall),
+        ("known/wide.png", wide),
+        ("new/1.png", (25, 12, 53, 93)),
+        ("new/2.png", (8, 42, 93, 66)),
+        ("a.jpg", tall),
+        ("b.jpg", wide),
+    ):
+        save(draw(box=box), tmp_path / path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_is_short():
+    assert len(README.split()) <= 1200
+
+
+def test_its_links_lead_to_files():
+    links = re.findall(r"\]\(([^)#]+)", README)
+    local = [link for link in links if not link.startswith("http")]
+    assert len(local) > 10
+    assert [x for x in local if not (REPOSITORY / x).exists()] == []
+
+
+def test_its_figures_of_own_images_are_those_that_were_measured():
+    path = REPOSITORY / "experiments/results/practical.json"
+    kinds = json.loads(path.read_text())["kinds"]
+    clean, photograph = kinds["clean"], kinds["photograph"]
+    (text,) = [
+        x for x in README.split("\n\n") if x.startswith("What to expect")
+    ]
+    assert [float(x) for x in re.findall(r"([\d.]+) %", text)] == [
+        round(100 * share, 1)
+        for share in (
+            clean["best_is_right"],
+            photograph["best_is_right"],
+            clean["strangers_named"],
+            clean["named_correctly"],
+        )
+    ]
+
+
+def test_its_first_python_runs(images, capsys):
+    exec(find_python("Recognizer"), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "False"
+    assert (images / "mine").is_dir()
+
+
+def test_its_classify_and_verify_run(images):
+    answer = call("classify", *find_command("classify"), cwd=images)
+    assert answer.returncode == 0, answer.stderr
+    rows = [line.split() for line in answer.stdout.splitlines()]
+    assert [row[0] for row in rows[-2:]] == ["new/1.png", "new/2.png"]
+    answer = call("verify", *find_command("verify"), cwd=images)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("different")
+
+
+def test_its_export_runs(images, capsys):
+    answer = call("export", *find_command("export"), cwd=images)
+    assert answer.returncode == 0, answer.stderr
+    drawings = np.stack(
+        [np.asarray(draw()), np.asarray(draw(box=(5, 5, 30, 90)))]
+    )
+    names = {
+        "supports": drawings[..., None],
+        "drawings": drawings[1:, ..., None],
+    }
+    exec(find_python("saved_model"), names)
+    assert capsys.readouterr().out.split() == ["[1]"]
