@@ -46,9 +46,18 @@ CROP = flags.DEFINE_bool(
 cli.define_model_flags()
 
 
-def _require_gradio():
-    # Before the import, which reads it.
+def _prepare_environment():
+    """Keeps Gradio from telling others of its use, and its own page local."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # It looks up its own page when it starts, not by a proxy.
+    local = {"localhost", "127.0.0.1", HOST.value}
+    for name in ("no_proxy", "NO_PROXY"):
+        known = os.environ.get(name, "").split(",")
+        os.environ[name] = ",".join(sorted({*known, *local} - {""}))
+
+
+def _require_gradio():
     try:
         import gradio  # noqa: F401
     except ImportError as error:
@@ -60,6 +69,7 @@ def _require_gradio():
 
 def main():
     """Serves the page until it is interrupted."""
+    _prepare_environment()
     _require_gradio()
     if SUPPORT.value:
         from koch_siamese.data.image_files import require_path
@@ -79,7 +89,7 @@ def main():
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        page.close()
+        page.close(verbose=False)
 
 
 if __name__ == "__main__":

@@ -273,7 +273,7 @@ class Recognizer:
         )
 
     def copy(self) -> "Recognizer":
-        """Makes a recognizer with the same model that knows the same characters.
+        """Makes another recognizer, of the same model and the same characters.
 
         What is added to one of them later is not known to the other. A copy
         takes no time and little memory, as the model is shared.

@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ from PIL import Image
 from koch_siamese.inference.gallery import Answer, Verdict
 
 MAX_SHOWN = 200  # examples; a page with more would be slow
+MAX_SIDE = 2000  # pixels of a page's picture
 STYLE = """
 .symbols { display: flex; flex-wrap: wrap; gap: 8px; }
 .symbols figure { margin: 0; width: 72px; text-align: center; }
@@ -28,6 +29,7 @@ STYLE = """
   align-items: center; margin-bottom: 6px; overflow-wrap: anywhere;
 }
 .candidate .score { grid-column: 3 / 5; }
+.page { width: 100%; margin: 0 0 8px; }
 .bar {
   height: 10px; border-radius: 5px; overflow: hidden;
   background: var(--border-color-primary);
@@ -52,6 +54,22 @@ def render_picture(picture: np.ndarray | None, text: str = "") -> str:
     return (
         f'<img class="symbol" alt="{html.escape(text)}" '
         f'src="data:image/png;base64,{data}">'
+    )
+
+
+def render_pages(pictures: Iterable[Image.Image]) -> str:
+    """Pictures of pages, as wide as there is room."""
+    return "".join(map(_render_page, pictures))
+
+
+def _render_page(picture):
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=80)
+    data = base64.b64encode(file.getvalue()).decode()
+    return (
+        '<img class="page" alt="the page, with a box around each symbol" '
+        f'src="data:image/webp;base64,{data}">'
     )
 
 

@@ -1,28 +1,25 @@
-"""A pad to draw a symbol on, or to upload an image of one: a Gradio component.
+"""A pad to draw a symbol on, or to upload an image of one, for Gradio.
 
 Not Gradio's Sketchpad, where a tool has to be chosen before the first stroke,
 and which passes on an uploaded photograph within a transparent frame.
 """
 
 import base64
-import binascii
 import io
 from pathlib import Path
 
 import gradio as gr
 
 TEMPLATE = """
-<div class="pad">
-  <div class="paper">
-    <canvas width="320" height="320" aria-label="${label}"></canvas>
-    <div class="hint"></div>
-  </div>
-  <div class="tools">
-    <button type="button" class="upload">Upload</button>
-    <button type="button" class="undo">Undo</button>
-    <button type="button" class="clear">Clear</button>
-    <input type="file" accept="image/*" hidden>
-  </div>
+<div class="paper">
+  <canvas width="320" height="320" aria-label="${label}"></canvas>
+  <div class="hint"></div>
+</div>
+<div class="tools">
+  <button type="button" class="upload">Upload</button>
+  <button type="button" class="undo">Undo</button>
+  <button type="button" class="clear">Clear</button>
+  <input type="file" accept="image/*" hidden>
 </div>
 """
 STYLE = """
@@ -47,37 +44,38 @@ canvas {
 """
 
 
-class DrawingPad(gr.HTML):
-    """A pad whose value is an image as an open binary file, or None."""
+def make_pad(label: str, name: str) -> gr.HTML:
+    """Makes a pad.
 
-    def __init__(self, label: str, **options):
-        """Makes a pad.
+    A function, as Gradio writes a file beside the source of every class of
+    components.
 
-        Args:
-            label: what is drawn on it, for screen readers.
-            options: of `gr.HTML`, such as `elem_id`.
-        """
-        super().__init__(
-            None,
-            label=label,
-            html_template=TEMPLATE,
-            css_template=STYLE,
-            js_on_load=Path(__file__).with_name("drawing_pad.js").read_text(),
-            **options,
-        )
+    Args:
+        label: what is drawn on it, for screen readers.
+        name: its id in the page.
+    """
+    return gr.HTML(
+        label=label,
+        html_template=TEMPLATE,
+        css_template=STYLE,
+        js_on_load=Path(__file__).with_name("drawing_pad.js").read_text(),
+        elem_id=name,
+    )
 
-    def preprocess(self, payload: dict | None) -> io.BytesIO | None:
-        """Decodes what the pad sends; what it cannot have sent is nothing."""
-        if not payload:
-            return None
-        try:
-            content = base64.b64decode(payload["data"].partition(",")[2])
-        except (KeyError, AttributeError, binascii.Error, ValueError):
-            return None
-        file = io.BytesIO(content)
-        file.name = payload.get("name") or "the drawing"
-        return file
 
-    def api_info(self):
-        """Describes the value to programs."""
-        return {"type": "object", "description": "{name, data}"}
+def open_drawing(value: dict | None) -> io.BytesIO | None:
+    """Opens what is on a pad.
+
+    Args:
+        value: what the pad sent: the `name` of an uploaded file, empty of a
+            drawing, and a data URL of the image, `data`.
+
+    Returns:
+        The image as an open file, which has a name for messages; None if there
+        is none.
+    """
+    if not value:
+        return None
+    file = io.BytesIO(base64.b64decode(value["data"].partition(",")[2]))
+    file.name = value["name"] or "the drawing"
+    return file

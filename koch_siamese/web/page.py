@@ -1,16 +1,16 @@
-"""The demo page, and the same as an API for programs, with Gradio."""
+"""The demo page, with Gradio."""
 
 import functools
 import html
-import io
 from collections.abc import Callable
-from pathlib import Path
 
 import gradio as gr
 
 from koch_siamese.errors import InputError
+from koch_siamese.pages.reading import DIRECTIONS
 from koch_siamese.web import answers
-from koch_siamese.web.drawing_pad import DrawingPad
+from koch_siamese.web.api import add_endpoints
+from koch_siamese.web.drawing_pad import make_pad, open_drawing
 from koch_siamese.web.session import Session
 
 TITLE = "One-shot recognition"
@@ -18,6 +18,11 @@ INTRODUCTION = """# One-shot recognition
 Give one example of each symbol, then draw one of them again. The network has
 never been trained on your symbols: it compares your drawing with each example.
 """
+DIRECTION_LABELS = (  # in the order of DIRECTIONS
+    "left to right",
+    "right to left",
+    "top to bottom, from the right",
+)
 TOP_K = 5  # candidates shown
 MAX_WAITING = 100  # calls; a visitor beyond is told to try again
 MAX_SESSIONS = 200  # the one that was not used for longest is forgotten
@@ -32,7 +37,7 @@ def build_page(first_session: Session) -> gr.Blocks:
         first_session: what each visitor starts from.
 
     Returns:
-        The page, to be launched.
+        The page, to be served.
     """
     with gr.Blocks(
         title=TITLE,
@@ -45,7 +50,10 @@ def build_page(first_session: Session) -> gr.Blocks:
             _add_recognition(page, session)
         with gr.Tab("Compare"):
             _add_comparison(session)
-        _add_api(session)
+        if first_session.can_read_pages:
+            with gr.Tab("Read a page"):
+                _add_reading(session)
+        add_endpoints(session)
     return page.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
 
 
@@ -89,7 +97,7 @@ def _add_recognition(page, session):
     with gr.Row():
         with gr.Column():
             gr.Markdown("### 1. Add an example of each symbol")
-            example = DrawingPad("An example of a symbol", elem_id="example")
+            example = make_pad("An example of a symbol", "example")
             with gr.Row():
                 name = gr.Textbox(
                     label="Name",
@@ -100,11 +108,11 @@ def _add_recognition(page, session):
                     scale=2,
                     min_width=120,
                 )
-                add = gr.Button("Add example", scale=1, min_width=120)
+                add = gr.Button("Add example", scale=1, min_width=140)
         with gr.Column():
             gr.Markdown("### 2. Draw one of them again")
-            query = DrawingPad("The symbol to recognize", elem_id="query")
-            ask = gr.Button("Recognize", variant="primary")
+            query = make_pad("The symbol to recognize", "query")
+            ask = gr.Button("Recognize", variant="primary", elem_id="ask")
         with gr.Column():
             gr.Markdown("### 3. Answer")
             answer = gr.HTML(elem_id="answer")
@@ -117,32 +125,32 @@ def _add_recognition(page, session):
             remove = gr.Button("Remove", size="sm")
     shown = [examples, removed]
 
-    @_warning
+    @_warn
     def show_examples(session):
         return (
             answers.render_examples(session.names, session.pictures),
             gr.Dropdown(list(session.names), value=None),
         )
 
-    @_warning
-    def add_example(session, image, name):
+    @_warn
+    def add_example(session, drawing, name):
         is_known = name.strip() in session.names
-        session.add(_require(image), name)
+        session.add(_open(drawing), name)
         if is_known:
-            gr.Info(f"Another example of {html.escape(name)}.", title="Added")
+            gr.Info(f"{html.escape(name)} has one more example now.")
         # The session is passed back for Gradio to see that it is in use.
         return session, None, "", *show_examples(session)
 
-    @_warning
+    @_warn
     def remove_symbol(session, name):
         if not name:
             raise InputError("No symbol is chosen: choose the one to remove.")
         session.remove(name)
         return session, *show_examples(session)
 
-    @_warning
-    def recognize(session, image):
-        drawing = session.read(_require(image))
+    @_warn_and_clear
+    def recognize(session, drawing):
+        drawing = session.read(_open(drawing))
         found = session.classify(drawing, TOP_K)
         names = [candidate.name for candidate in found.candidates]
         pictures = session.find_examples(drawing, names)
@@ -165,21 +173,20 @@ def _add_comparison(session):
     with gr.Row():
         with gr.Column():
             gr.Markdown("### First symbol")
-            first = DrawingPad("The first symbol", elem_id="first")
+            first = make_pad("The first symbol", "first")
         with gr.Column():
             gr.Markdown("### Second symbol")
-            second = DrawingPad("The second symbol", elem_id="second")
+            second = make_pad("The second symbol", "second")
         with gr.Column():
             gr.Markdown("### The same?")
-            compare = gr.Button("Compare", variant="primary")
+            compare = gr.Button("Compare", variant="primary", elem_id="compare")
             verdict = gr.HTML(elem_id="verdict")
 
-    @_warning
+    @_warn_and_clear
     def compare_drawings(session, first, second):
-        first, second = (session.read(_require(x)) for x in (first, second))
-        return answers.render_verdict(
-            session.verify(first, second), first, second
-        )
+        first, second = (session.read(_open(x)) for x in (first, second))
+        found = session.verify(first, second)
+        return answers.render_verdict(found, first, second)
 
     compare.click(
         compare_drawings,
@@ -190,16 +197,73 @@ def _add_comparison(session):
     )
 
 
-def _require(image):
-    if image is None:
+def _add_reading(session):
+    with gr.Row():
+        with gr.Column(scale=1):
+            gr.Markdown("### Page")
+            file = gr.File(
+                label="A photograph, a scan or a PDF",
+                file_types=["image", ".pdf"],
+                elem_id="page",
+            )
+            direction = gr.Radio(
+                list(zip(DIRECTION_LABELS, DIRECTIONS, strict=True)),
+                value=DIRECTIONS[0],
+                label="Direction",
+            )
+            read = gr.Button("Read page", variant="primary", elem_id="read")
+        with gr.Column(scale=2):
+            gr.Markdown("### Text")
+            text = gr.Textbox(
+                label="One name for each symbol, ? for none of these",
+                lines=8,
+                buttons=["copy"],
+                elem_id="text",
+            )
+            pictures = gr.HTML(elem_id="pages")
+
+    @_warn
+    def read_page(session, path, direction):
+        if path is None:
+            raise InputError("There is no page: upload an image or a PDF.")
+        found = session.transcribe(path, direction)
+        if not any(read.lines for _, read in found):
+            gr.Warning("No clean symbol was found on the page.")
+        drawn = [session.draw(page, read) for page, read in found]
+        text = "\n\n".join(read.text for _, read in found)
+        return text, answers.render_pages(drawn)
+
+    read.click(
+        read_page,
+        [session, file, direction],
+        [text, pictures],
+        api_visibility="private",
+        concurrency_limit=1,
+        concurrency_id="pages",
+    )
+
+
+def _open(drawing):
+    """The image on a pad.
+
+    Raises:
+        InputError: there is none.
+    """
+    file = open_drawing(drawing)
+    if file is None:
         raise InputError(
             "A canvas is empty: draw a symbol on it, or upload an image of one."
         )
-    return image
+    return file
 
 
-def _warning(function: Callable) -> Callable:
-    """Shows a visitor's mistake as a warning, and leaves the page as it is."""
+def _warn(function: Callable, otherwise: Callable = gr.skip) -> Callable:
+    """Shows a visitor's mistake as a warning.
+
+    Args:
+        function: may raise an `InputError`.
+        otherwise: makes what is returned then; by default nothing changes.
+    """
 
     @functools.wraps(function)
     def guarded(*arguments):
@@ -207,85 +271,10 @@ def _warning(function: Callable) -> Callable:
             return function(*arguments)
         except InputError as error:
             gr.Warning(html.escape(str(error)))
-            return gr.skip()
+            return otherwise()
 
     return guarded
 
 
-def _add_api(session):
-    """Adds endpoints for programs. Each `Client` has a session of its own."""
-
-    @_refusal
-    def add(session, image: str, name: str):
-        """Adds an example of a symbol.
-
-        Args:
-            session: the caller's.
-            image: a file.
-            name: of the symbol.
-
-        Returns:
-            The known `names`, and `num_examples` of all of them.
-        """
-        session.add(_open(image), name)
-        return session, _describe(session)
-
-    @_refusal
-    def remove(session, name: str):
-        """Removes all examples of a symbol."""
-        session.remove(name)
-        return session, _describe(session)
-
-    @_refusal
-    def classify(session, image: str, top_k: int = TOP_K):
-        """Says which symbol an image shows, with the keys of `classify --json`.
-
-        `character` is null for none of these.
-        """
-        return session.classify(session.read(_open(image)), top_k).to_json()
-
-    @_refusal
-    def verify(session, first: str, second: str):
-        """Says whether two images show the same, as `verify --json` does."""
-        first, second = (session.read(_open(x)) for x in (first, second))
-        return vars(session.verify(first, second))
-
-    # They are invisible: Gradio takes the types of an API from components.
-    image, other = gr.File(visible=False), gr.File(visible=False)
-    name, result = gr.Textbox(visible=False), gr.JSON(visible=False)
-    top_k = gr.Number(TOP_K, precision=0, visible=False)
-    for function, inputs, outputs in (
-        (add, [session, image, name], [session, result]),
-        (remove, [session, name], [session, result]),
-        (classify, [session, image, top_k], result),
-        (verify, [session, image, other], result),
-    ):
-        gr.Button(visible=False).click(
-            function, inputs, outputs, api_name=function.__name__
-        )
-
-
-def _describe(session):
-    return {"names": session.names, "num_examples": session.num_examples}
-
-
-def _open(path):
-    """An uploaded file, which messages call by its name alone."""
-    if path is None:
-        raise InputError("No image is given: expected a file.")
-    file = io.BytesIO(Path(path).read_bytes())
-    file.name = Path(path).name
-    return file
-
-
-def _refusal(function: Callable) -> Callable:
-    """Answers a program's mistake with an error of one line."""
-
-    @functools.wraps(function)
-    def guarded(*arguments):
-        try:
-            return function(*arguments)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return guarded
+# An answer to an earlier question must not stay.
+_warn_and_clear = functools.partial(_warn, otherwise=str)

@@ -1,20 +1,26 @@
 """What one visitor of the demo has shown it: examples, with their pictures."""
 
+import dataclasses
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from koch_siamese.data.image_files import ImageLike, normalize_name
 from koch_siamese.data.image_folder import load_folder
+from koch_siamese.data.page_files import Page, list_pages, load_page
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Answer, Verdict
 from koch_siamese.inference.recognizer import Recognizer
+from koch_siamese.inference.transcription import Transcription
 from koch_siamese.models.siamese import get_photo_size
 
 MAX_ADDED = 500  # examples that a visitor may add: about 10 MB
 MAX_NAME_LENGTH = 100
+MAX_PAGES = 10  # of a PDF
 
 
 class Session:
@@ -140,12 +146,15 @@ class Session:
         Raises:
             InputError: no symbol is known.
         """
+        self._require_names()
+        (answer,) = self._recognizer.classify_drawings(drawing[None], top_k)
+        return answer
+
+    def _require_names(self):
         if not self.names:
             raise InputError(
                 "There are no examples yet: add one of each symbol first."
             )
-        (answer,) = self._recognizer.classify_drawings(drawing[None], top_k)
-        return answer
 
     def find_examples(
         self, drawing: np.ndarray, names: Sequence[str]
@@ -174,6 +183,56 @@ class Session:
             first[np.newaxis], second[np.newaxis]
         )
         return verdict
+
+    @property
+    def can_read_pages(self) -> bool:
+        """Whether the model is one of drawings, not of photos."""
+        return not get_photo_size(self._recognizer.model)
+
+    def transcribe(
+        self, path: str, direction: str = "ltr"
+    ) -> list[tuple[Page, Transcription]]:
+        """Reads a page, or the pages of a PDF.
+
+        Args:
+            path: of an image or a PDF, which answers call by its name alone.
+            direction: see `Recognizer.transcribe`.
+
+        Raises:
+            InputError: no symbol is known, the file cannot be read, or it has
+                too many pages.
+        """
+        self._require_names()
+        if not path:
+            raise InputError("No page is given: expected an image or a PDF.")
+        folder = f"{Path(path).parent}{os.sep}"
+        try:
+            files = list_pages(path)
+            if len(files) > MAX_PAGES:
+                raise InputError(
+                    f"The PDF has {len(files)} pages: expected at most "
+                    f"{MAX_PAGES} here; koch_siamese.transcribe reads more."
+                )
+            pages = [load_page(file) for file in files]
+        except InputError as error:
+            # Where the server keeps it is of no use to anyone.
+            raise InputError(str(error).replace(folder, "")) from error
+        pages = [
+            dataclasses.replace(x, name=x.name.removeprefix(folder))
+            for x in pages
+        ]
+        return [
+            (page, self._recognizer.transcribe(page, direction))
+            for page in pages
+        ]
+
+    def draw(self, page: Page, transcription: Transcription) -> Image.Image:
+        """Draws a page with a box around each symbol, and its name above."""
+        # Imports Matplotlib.
+        from koch_siamese.reporting.page_figures import draw_transcription
+
+        examples = {x: y[0] for x, y in self._pictures.items()}
+        return draw_transcription(page, transcription, self.names, examples)
 
     def warm_up(self):
         """Has the model compiled, so that the first answer is not late."""
