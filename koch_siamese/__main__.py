@@ -11,6 +11,7 @@ COMMANDS = (
     "transcribe",
     "export",
     "search",
+    "demo",
     "report",
 )
 

@@ -80,18 +80,9 @@ def _read_queries(recognizer, paths):
 
 
 def _to_json(path, answer):
-    best, runner_up = answer.best, answer.runner_up
-    return {
-        "query": str(path),
-        "character": answer.name,
-        "best": best.name,
-        "score": best.score,
-        "probability": best.probability,
-        "runner_up": runner_up and runner_up.name,
-        "runner_up_score": runner_up and runner_up.score,
-        "threshold": answer.threshold,
-        "candidates": [vars(x) for x in answer.candidates[: TOP_K.value]],
-    }
+    # At least two are asked for, so that there is a runner-up.
+    found = {"query": str(path), **answer.to_json()}
+    return found | {"candidates": found["candidates"][: TOP_K.value]}
 
 
 def _print_answers(answers, complaints, skipped):

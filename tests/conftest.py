@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,13 @@ def find_imported(module, candidates):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     return sorted(set(candidates) & set(answer.stdout.split()))
+
+
+def find_free_port():
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def drop_logs(stderr):

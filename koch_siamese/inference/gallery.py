@@ -140,6 +140,20 @@ class Answer:
         """The second candidate; None where there is but one."""
         return self.candidates[1] if len(self.candidates) > 1 else None
 
+    def to_json(self) -> dict:
+        """What programs get: the keys of `classify --json` but `query`."""
+        best, runner_up = self.best, self.runner_up
+        return {
+            "character": self.name,
+            "best": best.name,
+            "score": best.score,
+            "probability": best.probability,
+            "runner_up": runner_up and runner_up.name,
+            "runner_up_score": runner_up and runner_up.score,
+            "threshold": self.threshold,
+            "candidates": [dataclasses.asdict(x) for x in self.candidates],
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:

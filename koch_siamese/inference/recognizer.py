@@ -1,5 +1,6 @@
 """The object that a user holds: knows characters, and recognizes images."""
 
+import copy
 import dataclasses
 import os
 import threading
@@ -271,6 +272,18 @@ class Recognizer:
             "images)"
         )
 
+    def copy(self) -> "Recognizer":
+        """Makes another recognizer, of the same model and the same characters.
+
+        What is added to one of them later is not known to the other. A copy
+        takes no time and little memory, as the model is shared.
+        """
+        with self._lock:
+            # The lock is shared, too: it guards the model.
+            twin = copy.copy(self)
+            twin._index, twin._place, twin._changes = None, None, []
+            return twin
+
     def read(self, image: ImageLike) -> np.ndarray:
         """Reads an image as the model sees it.
 
@@ -424,6 +437,35 @@ class Recognizer:
             scores, gallery.characters, self.thresholds, **how
         )
 
+    def score_examples(
+        self, drawing: np.ndarray, names: Sequence[str]
+    ) -> list[np.ndarray]:
+        """Scores a drawing against each example of some characters.
+
+        Args:
+            drawing: uint8, one that has been read; see `read`.
+            names: of known characters.
+
+        Returns:
+            For each character float32 `[num_examples]`: logits, in the order in
+            which its examples were added. Their mean is the character's score.
+
+        Raises:
+            InputError: a character is not known.
+        """
+        gallery, names = self._gallery, _normalize(names)
+        places = {name: i for i, name in enumerate(gallery.characters)}
+        for name in names:
+            if name not in places:
+                raise InputError(f"{name!r} is not known: add an example.")
+        query = self._embed(self._check_drawings(drawing[np.newaxis]))
+        examples = gallery.find_drawings([places[name] for name in names])
+        with self._lock:
+            return [
+                self._scorer.score(query, gallery.embeddings[rows])
+                for rows in examples
+            ]
+
     def _get_index(self, gallery):
         """The index of a gallery that is large, as it is now; else None."""
         if len(gallery.names) <= MIN_DRAWINGS or not is_available():
@@ -529,26 +571,42 @@ class Recognizer:
                 `first` as of `second`.
         """
         (first, is_single), (second, _) = _list(first), _list(second)
-        if len(first) != len(second):
-            raise InputError(
-                f"`first` has {len(first)} images and `second` has "
-                f"{len(second)}: they must have the same number."
-            )
+        _require_twins(first, second)
         labels = [
             f"Image {place + 1} of `{name}`"
             for name in ("first", "second")
             for place in range(len(first))
         ]
-        embeddings = self._embed(self._read_all([*first, *second], labels))
+        drawings = self._read_all([*first, *second], labels)
+        verdicts = self.verify_drawings(
+            drawings[: len(first)], drawings[len(first) :], threshold
+        )
+        return verdicts[0] if is_single else verdicts
+
+    def verify_drawings(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        threshold: float | None = None,
+    ) -> list[Verdict]:
+        """Compares drawings that have been read; see `read` and `verify`.
+
+        Args:
+            first, second: uint8, as in `add_drawings`; as many of each.
+            threshold: as in `verify`.
+        """
+        _require_twins(first, second)
+        num = len(first)
+        drawings = np.concatenate(
+            [self._check_drawings(first), self._check_drawings(second)]
+        )
+        embeddings = self._embed(drawings)
         with self._lock:
-            scores = self._scorer.score(
-                embeddings[: len(first)], embeddings[len(first) :]
-            )
-        verdicts = [
+            scores = self._scorer.score(embeddings[:num], embeddings[num:])
+        return [
             judge_pair(float(score), self.thresholds, threshold)
             for score in scores
         ]
-        return verdicts[0] if is_single else verdicts
 
     def calibrate(self, labelled: Labelled, *, seed: int = 0):
         """Fits thresholds to images like those that are to be recognized.
@@ -826,6 +884,14 @@ def _require_siamese(model):
             f"The model {model.name!r} is not a siamese model of this package: "
             "expected one of load_model, build_siamese or a training."
         ) from error
+
+
+def _require_twins(first, second):
+    if len(first) != len(second):
+        raise InputError(
+            f"`first` has {len(first)} images and `second` has {len(second)}: "
+            "they must have the same number."
+        )
 
 
 def _normalize(names):

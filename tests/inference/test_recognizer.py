@@ -399,3 +399,41 @@ def test_answers_are_plain_data(recognizer):
     )
     assert repr(recognizer) == "Recognizer(8 characters, 8 images)"
     assert isinstance(recognizer.model, keras.Model)
+
+
+def test_a_copy_learns_on_its_own(recognizer, drawings, tmp_path):
+    recognizer.save(tmp_path / "known")
+    twin = recognizer.copy()
+    twin.add({"new": drawings["c1"][2]}).remove("c0")
+    recognizer.add({"c2": drawings["c2"][3]})
+    assert twin.model is recognizer.model
+    assert set(twin.names) == {*drawings, "new"} - {"c0"}
+    assert (twin.num_images, recognizer.num_images) == (8, 9)
+    with pytest.raises(InputError, match="exists already"):
+        twin.save(tmp_path / "known")
+    recognizer.save(tmp_path / "known")
+    assert Recognizer.load(tmp_path / "known").names == tuple(sorted(drawings))
+
+
+def test_examples_are_scored_one_by_one(recognizer, drawings):
+    recognizer.add({"c3": drawings["c3"][1:3]})
+    query = recognizer.read(drawings["c3"][3])
+    several, one = recognizer.score_examples(query, ["c3", "c1"])
+    found = {
+        x.name: x.score
+        for x in recognizer.classify_drawings(query[None], top_k=8)[
+            0
+        ].candidates
+    }
+    assert (len(several), len(one)) == (3, 1)
+    assert several.mean() == pytest.approx(found["c3"], rel=1e-4)
+    assert one[0] == pytest.approx(found["c1"], rel=1e-4)
+    pairs = [recognizer.read(x) for x in drawings["c3"][:3]]
+    verdicts = recognizer.verify_drawings(
+        np.stack([query] * 3), np.stack(pairs)
+    )
+    assert [x.score for x in verdicts] == pytest.approx(several, rel=1e-4)
+    with pytest.raises(InputError, match="'absent' is not known"):
+        recognizer.score_examples(query, ["absent"])
+    with pytest.raises(InputError, match="the same number"):
+        recognizer.verify_drawings(TWO, TWO[:1])

@@ -1,0 +1,96 @@
+r"""Serves a page to draw symbols on and have them recognized.
+
+    python -m koch_siamese.demo --support=DIR
+
+Opens no connection but its own, so it works offline. Visitors add an example of
+each symbol, by a drawing or an image, and then draw one of them again. Each has
+examples of their own, beside those of --support, and loses them with the page.
+Programs use the same through Gradio's client. Needs the extra demo.
+"""
+
+import os
+import threading
+
+from absl import flags
+
+from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
+from koch_siamese.errors import InputError
+from koch_siamese.runs.path_flags import define_path
+
+SUPPORT = define_path(
+    "support",
+    None,
+    "Examples that every visitor starts with: a folder of images, named by "
+    "what they show, or a table of them, FILE.csv with the columns path,label.",
+)
+PORT = flags.DEFINE_integer(
+    "port",
+    None,
+    "The port to listen on. Default: 7860, or the next one that is free.",
+    lower_bound=1,
+    upper_bound=65535,
+)
+HOST = flags.DEFINE_string(
+    "host",
+    "127.0.0.1",
+    "The address to listen on: by default of this machine alone; 0.0.0.0 for "
+    "everyone who can reach it. There is no password.",
+)
+CROP = flags.DEFINE_bool(
+    "crop",
+    None,
+    "Cut images to their ink, with the margin of Omniglot's drawings. Default: "
+    "as the model was trained.",
+)
+cli.define_model_flags()
+
+
+def _prepare_environment():
+    """Keeps Gradio from telling others of its use, and its own page local."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # It looks up its own page when it starts, not by a proxy.
+    local = {"localhost", "127.0.0.1", HOST.value}
+    for name in ("no_proxy", "NO_PROXY"):
+        known = os.environ.get(name, "").split(",")
+        os.environ[name] = ",".join(sorted({*known, *local} - {""}))
+
+
+def _require_gradio():
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "The demo needs Gradio, which is not installed: "
+            "pip install 'koch-siamese[demo]'."
+        ) from error
+
+
+def main():
+    """Serves the page until it is interrupted."""
+    _prepare_environment()
+    _require_gradio()
+    if SUPPORT.value:
+        from koch_siamese.data.image_files import require_path
+
+        require_path(SUPPORT.value)
+    import_tensorflow()
+    from koch_siamese.web.page import build_page, serve
+    from koch_siamese.web.session import Session
+
+    recognizer = cli.load_recognizer()
+    cli.note_reading(recognizer.crop, recognizer.model)
+    session = Session.start(recognizer, SUPPORT.value)
+    session.warm_up()
+    page = build_page(session)
+    url = serve(page, HOST.value, PORT.value)
+    print(f"Open {url} in a browser; Ctrl-C ends it.", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        page.close(verbose=False)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,151 @@
+// A canvas to draw a symbol on, or to show an image of one.
+//
+// Gradio runs this once for each pad, with `element`, `props` and `watch`. The
+// value is null while nothing is drawn, else {name, data}: an uploaded file's
+// name ("" for a drawing) and a data URL of the image.
+const LARGEST = 1024; // pixels of an uploaded image's longer side
+const LINE_WIDTH = 12;
+const MAX_MEGABYTES = 20; // of an uploaded file
+
+const canvas = element.querySelector("canvas");
+const input = element.querySelector("input");
+const hint = element.querySelector(".hint");
+const pen = canvas.getContext("2d");
+let strokes = [];
+
+function erase() {
+  pen.fillStyle = "white";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+}
+
+function drawStrokes() {
+  erase();
+  pen.lineWidth = LINE_WIDTH;
+  pen.lineCap = pen.lineJoin = "round";
+  pen.strokeStyle = "black";
+  for (const [first, ...rest] of strokes) {
+    pen.beginPath();
+    pen.moveTo(...first);
+    pen.lineTo(...first); // a dot, if there is nothing else
+    rest.forEach((point) => pen.lineTo(...point));
+    pen.stroke();
+  }
+}
+
+function setHint(text) {
+  hint.textContent = text;
+}
+
+function clear() {
+  strokes = [];
+  erase();
+  setHint("Draw here, or drop an image");
+}
+
+function update() {
+  drawStrokes();
+  if (strokes.length) {
+    props.value = { name: "", data: canvas.toDataURL("image/png") };
+  } else {
+    clear();
+    props.value = null;
+  }
+}
+
+function locate(event) {
+  const box = canvas.getBoundingClientRect();
+  return [
+    ((event.clientX - box.left) * canvas.width) / box.width,
+    ((event.clientY - box.top) * canvas.height) / box.height,
+  ];
+}
+
+function start(event) {
+  if (event.button !== 0) return;
+  event.preventDefault(); // no text is selected
+  canvas.setPointerCapture(event.pointerId);
+  setHint("");
+  strokes.push([locate(event)]);
+  drawStrokes();
+}
+
+function draw(event) {
+  if (!canvas.hasPointerCapture(event.pointerId)) return;
+  const points = event.getCoalescedEvents?.() ?? [];
+  strokes.at(-1).push(...(points.length ? points : [event]).map(locate));
+  drawStrokes();
+}
+
+function readAsUrl(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+// A large photograph is reduced here: the network sees it smaller still.
+function reduce(bitmap, data) {
+  const scale = LARGEST / Math.max(bitmap.width, bitmap.height);
+  if (scale >= 1) return data;
+  const small = document.createElement("canvas");
+  small.width = Math.max(1, Math.round(scale * bitmap.width));
+  small.height = Math.max(1, Math.round(scale * bitmap.height));
+  const context = small.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, small.width, small.height);
+  return small.toDataURL("image/png");
+}
+
+async function show(file) {
+  if (!file) return;
+  clear();
+  if (file.size > MAX_MEGABYTES * 1e6) {
+    setHint(`${file.name} has more than ${MAX_MEGABYTES} MB`);
+    props.value = null;
+    return;
+  }
+  let data = await readAsUrl(file);
+  try {
+    const bitmap = await createImageBitmap(file);
+    data = reduce(bitmap, data);
+    const scale = canvas.width / Math.max(bitmap.width, bitmap.height);
+    const [width, height] = [scale * bitmap.width, scale * bitmap.height];
+    const [x, y] = [(canvas.width - width) / 2, (canvas.height - height) / 2];
+    pen.drawImage(bitmap, x, y, width, height);
+    setHint("");
+  } catch {
+    // A format that only the server reads, such as TIFF; or a broken file.
+    setHint(file.name);
+  }
+  props.value = { name: file.name, data };
+}
+
+canvas.addEventListener("pointerdown", start);
+canvas.addEventListener("pointermove", draw);
+canvas.addEventListener("pointerup", update);
+canvas.addEventListener("pointercancel", update);
+canvas.addEventListener("dragover", (event) => event.preventDefault());
+canvas.addEventListener("drop", (event) => {
+  event.preventDefault();
+  show(event.dataTransfer.files[0]);
+});
+input.addEventListener("change", async () => {
+  await show(input.files[0]);
+  input.value = ""; // the same file can be chosen again
+});
+element.querySelector(".upload").onclick = () => input.click();
+element.querySelector(".undo").onclick = () => {
+  strokes.pop();
+  update();
+};
+element.querySelector(".clear").onclick = () => {
+  strokes = [];
+  update();
+};
+// The server clears a pad by the value null.
+watch("value", () => {
+  if (!props.value) clear();
+});
+clear();

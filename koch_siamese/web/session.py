@@ -1,0 +1,259 @@
+"""What one visitor of the demo has shown it: examples, with their pictures."""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from koch_siamese.data.image_files import ImageLike, normalize_name
+from koch_siamese.data.image_folder import load_folder
+from koch_siamese.data.page_files import Page, list_pages, load_page
+from koch_siamese.errors import InputError
+from koch_siamese.inference.gallery import Answer, Verdict
+from koch_siamese.inference.recognizer import Recognizer
+from koch_siamese.inference.transcription import Transcription
+from koch_siamese.models.siamese import get_photo_size
+
+MAX_ADDED = 500  # examples that a visitor may add: about 10 MB
+MAX_NAME_LENGTH = 100
+MAX_PAGES = 10  # of a PDF
+
+
+class Session:
+    """A visitor's own recognizer, and pictures of what it knows.
+
+    All sessions share one model, and start with the same examples. Methods may
+    be called from several threads.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        pictures: Mapping[str, Sequence[np.ndarray]] | None = None,
+        num_added: int = 0,
+    ):
+        """Makes a session.
+
+        Args:
+            recognizer: belongs to the session from now on.
+            pictures: of the examples of each known name, as `Recognizer.read`
+                returns them, in the order in which they were added. The first
+                ones may be missing, as a stored recognizer has none.
+            num_added: how many of the examples the visitor has added.
+        """
+        self._recognizer = recognizer
+        self._pictures = {x: tuple(y) for x, y in (pictures or {}).items()}
+        self._num_added = num_added
+        self._lock = threading.Lock()
+
+    @classmethod
+    def start(cls, recognizer: Recognizer, support: str | None = None):
+        """Makes the session that all others start from.
+
+        Args:
+            recognizer: may know characters already.
+            support: a folder or a table of examples to add; see
+                `Recognizer.add`.
+
+        Raises:
+            InputError: the examples cannot be read.
+        """
+        pictures = {}
+        if support:
+            characters, names = load_folder(
+                support, recognizer.crop, get_photo_size(recognizer.model)
+            )
+            labels = [names[i] for i in characters.character]
+            recognizer.add_drawings(labels, characters.images)
+            for name, image in zip(labels, characters.images, strict=True):
+                picture = image[..., 0] if image.shape[-1] == 1 else image
+                pictures.setdefault(name, []).append(picture)
+        return cls(recognizer, pictures)
+
+    def __deepcopy__(self, memo):
+        """Makes a visitor's session: Gradio copies the first one for each."""
+        with self._lock:
+            return Session(
+                self._recognizer.copy(), self._pictures, self._num_added
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The known names, sorted."""
+        return self._recognizer.names
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples there are of all names."""
+        return self._recognizer.num_images
+
+    @property
+    def pictures(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Pictures of the examples of each name that has any."""
+        return dict(self._pictures)
+
+    def read(self, image: ImageLike) -> np.ndarray:
+        """Reads an image as the model sees it; see `Recognizer.read`."""
+        return self._recognizer.read(image)
+
+    def add(self, image: ImageLike, name: str):
+        """Adds an example.
+
+        Raises:
+            InputError: there is no name, or it is too long; the image cannot be
+                read; or the visitor has added too many examples.
+        """
+        name = _check_name(name)
+        drawing = self.read(image)
+        with self._lock:
+            if self._num_added >= MAX_ADDED:
+                raise InputError(
+                    f"You have added {MAX_ADDED} examples, and there can be no "
+                    "more: remove some first."
+                )
+            self._recognizer.add_drawings([name], drawing[np.newaxis])
+            self._num_added += 1
+            known = (*self._pictures.get(name, ()), drawing)
+            self._pictures = self._pictures | {name: known}
+
+    def remove(self, name: str):
+        """Removes all examples of a name.
+
+        Raises:
+            InputError: it is not known.
+        """
+        name = normalize_name(name or "")
+        with self._lock:
+            before = self.num_examples
+            self._recognizer.remove(name)
+            removed = before - self.num_examples
+            self._num_added = max(0, self._num_added - removed)
+            self._pictures = {
+                x: y for x, y in self._pictures.items() if x != name
+            }
+
+    def classify(self, drawing: np.ndarray, top_k: int = 5) -> Answer:
+        """Says which known symbol a drawing shows.
+
+        Args:
+            drawing: one that `read` returned.
+            top_k: candidates of the answer, at most.
+
+        Raises:
+            InputError: no symbol is known.
+        """
+        self._require_names()
+        (answer,) = self._recognizer.classify_drawings(drawing[None], top_k)
+        return answer
+
+    def _require_names(self):
+        if not self.names:
+            raise InputError(
+                "There are no examples yet: add one of each symbol first."
+            )
+
+    def find_examples(
+        self, drawing: np.ndarray, names: Sequence[str]
+    ) -> list[np.ndarray | None]:
+        """Finds the example of each name that is most like a drawing.
+
+        Args:
+            drawing: one that `read` returned.
+            names: known ones.
+
+        Returns:
+            A picture for each name; None where the best example has none.
+        """
+        found = []
+        for name, scores in zip(
+            names, self._recognizer.score_examples(drawing, names), strict=True
+        ):
+            pictures = self._pictures.get(name, ())
+            place = int(np.argmax(scores)) - len(scores) + len(pictures)
+            found.append(pictures[place] if place >= 0 else None)
+        return found
+
+    def verify(self, first: np.ndarray, second: np.ndarray) -> Verdict:
+        """Says whether two drawings, which `read` returned, show the same."""
+        (verdict,) = self._recognizer.verify_drawings(
+            first[np.newaxis], second[np.newaxis]
+        )
+        return verdict
+
+    @property
+    def can_read_pages(self) -> bool:
+        """Whether the model is one of drawings, not of photos."""
+        return not get_photo_size(self._recognizer.model)
+
+    def transcribe(
+        self, path: str, direction: str = "ltr"
+    ) -> list[tuple[Page, Transcription]]:
+        """Reads a page, or the pages of a PDF.
+
+        Args:
+            path: of an image or a PDF, which answers call by its name alone.
+            direction: see `Recognizer.transcribe`.
+
+        Raises:
+            InputError: no symbol is known, the file cannot be read, or it has
+                too many pages.
+        """
+        self._require_names()
+        if not path:
+            raise InputError("No page is given: expected an image or a PDF.")
+        folder = f"{Path(path).parent}{os.sep}"
+        try:
+            files = list_pages(path)
+            if len(files) > MAX_PAGES:
+                raise InputError(
+                    f"The PDF has {len(files)} pages: expected at most "
+                    f"{MAX_PAGES} here; koch_siamese.transcribe reads more."
+                )
+            pages = [load_page(file) for file in files]
+        except InputError as error:
+            # Where the server keeps it is of no use to anyone.
+            raise InputError(str(error).replace(folder, "")) from error
+        pages = [
+            dataclasses.replace(x, name=x.name.removeprefix(folder))
+            for x in pages
+        ]
+        return [
+            (page, self._recognizer.transcribe(page, direction))
+            for page in pages
+        ]
+
+    def draw(self, page: Page, transcription: Transcription) -> Image.Image:
+        """Draws a page with a box around each symbol, and its name above."""
+        # Imports Matplotlib.
+        from koch_siamese.reporting.page_figures import draw_transcription
+
+        examples = {x: y[0] for x, y in self._pictures.items()}
+        return draw_transcription(page, transcription, self.names, examples)
+
+    def warm_up(self):
+        """Has the model compiled, so that the first answer is not late."""
+        image = Image.new("RGB", (99, 99), "white")
+        ImageDraw.Draw(image).rectangle((20, 40, 80, 50), fill="black")
+        drawing = self.read(image)
+        scratch = Session(self._recognizer.copy())
+        # One image, then two: Keras compiles for one, then for any number.
+        scratch.add(image, "x")
+        scratch.verify(drawing, drawing)
+        scratch.find_examples(drawing, ["x"])
+        scratch.classify(drawing)
+
+
+def _check_name(name):
+    name = normalize_name((name or "").strip())
+    if not name:
+        raise InputError("The example has no name: give the symbol's name.")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InputError(
+            f"The name has {len(name)} characters: expected at most "
+            f"{MAX_NAME_LENGTH}."
+        )
+    return name
