@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, call
 from drawing import draw, save
+from PIL import Image
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
@@ -41,6 +42,10 @@ def images(tmp_path, monkeypatch):
         ("b.jpg", wide),
     ):
         save(draw(box=box), tmp_path / path)
+    page = Image.new("L", (400, 140), 255)
+    for left, box in ((20, tall), (130, wide), (260, tall)):
+        page.paste(draw(box=box), (left, 15))
+    save(page, tmp_path / "page.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -103,6 +108,13 @@ def test_its_classify_and_verify_run(images):
     answer = call("verify", *find_command("verify"), cwd=images)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("different")
+
+
+def test_its_transcribe_runs(images):
+    answer = call("transcribe", *find_command("transcribe"), cwd=images)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "tall wide tall\n"
+    assert (images / "read.png").is_file()
 
 
 def test_its_export_runs(images, capsys):

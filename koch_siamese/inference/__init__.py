@@ -16,6 +16,7 @@ photographs is found, made black on white, and cut out.
 - `calibrate(folder)`: fits the thresholds to labelled images, two or more of
   each of three or more characters, and reports the error rates
 - `evaluate(folder)`: how many labelled images are recognized
+- `transcribe(page)`: reads a page, see below
 - `embed(images)`: float32 embeddings
 - `save("mine")`, `Recognizer.load("mine")`: all of it in a folder, to which
   several processes may add
@@ -36,6 +37,35 @@ model's threshold. `--gallery=mine` stores the known characters with the model
 (`--gallery=known.npz` without it); `--support` adds to it and replaces
 characters of the same name, `--remove=ka` removes one. `--nocrop` does not cut
 images to their ink.
+
+# Pages
+
+    python -m koch_siamese.transcribe --page=page.jpg --support=known
+
+reads a page, a PDF, or a folder of them (extra `pages`), from one example of
+each symbol. It prints a line of text for each line of the page: one name for
+each symbol, `?` for none of the known ones, with spaces between names of more
+than one letter. `Recognizer.transcribe("page.jpg")` returns the same, with the
+box and the answer of each symbol.
+
+- `--figure=read.png`: the page with boxes and names; a folder for several
+  pages
+- `--json`: a line for each page: `{"page": ..., "lines": [[{"box": [left, top,
+  right, bottom], "character": ..., "best": ..., "score": ..., "probability":
+  ...}]]}`, boxes in pixels of the upright page
+- `--xml=page.xml`: PAGE XML (2019) for transcription tools
+- `--direction=rtl` or `ttb`: lines from right to left, or columns, the right
+  one first
+- `--threshold=-100`: names every symbol
+- `--discover=groups`: needs no example; writes a folder for each group of
+  similar symbols, the clearest first, and a picture of all, `groups.png`.
+  Rename the folders and give `groups` as `--support`
+- `--review=checked`: writes doubtful symbols to `checked/doubtful/NAME`, by
+  best guess. Move those that you have checked to `checked/confirmed/NAME` and
+  run the command again: they are examples then, and keep that name
+
+A symbol is read by its shape alone: a comma and an apostrophe, or `o` and `O`,
+are the same. Words are not separated.
 
 # Exports
 

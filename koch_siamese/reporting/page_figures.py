@@ -16,7 +16,7 @@ from koch_siamese.inference.transcription import (
     RecognizedSymbol,
     Transcription,
 )
-from koch_siamese.reporting.figures import BLUE, GREY, VERMILION
+from koch_siamese.reporting.colors import FAINT, SAME, WRONG
 from koch_siamese.reporting.text import to_printable
 
 SYMBOL_HEIGHT = (48, 72)  # of a picture, in pixels, smallest and largest
@@ -54,7 +54,7 @@ def draw_transcription(
     height = _median_height(transcription, scale)
     for symbol in symbols:
         box = [scale * x for x in symbol.box]
-        color = BLUE if symbol.name else VERMILION
+        color = SAME if symbol.name else WRONG
         pen.rectangle(box, outline=color, width=2)
     for line in transcription.lines:
         for number, symbol in enumerate(line):
@@ -131,7 +131,7 @@ def _make_label(symbol: RecognizedSymbol, prefix, height, room, examples):
         if name in examples:
             return _shrink(examples[name], 0.6 * height, mark)
         text = " ".join(f"U+{ord(x):04X}" for x in text)
-    color = BLUE if symbol.name else VERMILION
+    color = SAME if symbol.name else WRONG
     return _write(text + mark, 0.45 * height, room, color)
 
 
@@ -157,7 +157,7 @@ def _shrink(drawing, side, mark):
     image.thumbnail((side, side))
     frame = (0, 0, image.width - 1, image.height - 1)
     pen = ImageDraw.Draw(image)
-    pen.rectangle(frame, outline=VERMILION if mark else BLUE)
+    pen.rectangle(frame, outline=WRONG if mark else SAME)
     return image
 
 
@@ -256,9 +256,9 @@ def _draw_group(sheet, x, y, name, drawings):
     font = _load_font(title, CAPTION_SIZE - 4)
     pen.text((x + 8, y + 4), title, "black", font)
     chosen = list(drawings[:DRAWINGS_OF_GROUP])
-    colors = [BLUE] + [GREY] * (len(chosen) - 1)
+    colors = [SAME] + [FAINT] * (len(chosen) - 1)
     if len(drawings) > DRAWINGS_OF_GROUP:
-        chosen[-1], colors[-1] = drawings[-1], VERMILION
+        chosen[-1], colors[-1] = drawings[-1], WRONG
     for place, (drawing, color) in enumerate(zip(chosen, colors, strict=True)):
         image = Image.fromarray(drawing)
         corner = (x + 8 + place * (CELL + 4), y + CAPTION_SIZE + 8)
