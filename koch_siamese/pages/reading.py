@@ -28,6 +28,10 @@ MIN_PARTS_OF_TILT = 6  # fewer do not tell how a page is tilted
 MIN_TILT = 0.3  # degrees; less is left as it is
 # The shortest printed line, in longer sides of the page and sizes of a symbol.
 MIN_RULING, MIN_RULING_SIZES = 0.12, 3.0
+MAX_FEW = 4  # symbols; if there are no more, by the largest of them
+MIN_RULING_SIZES_OF_FEW = 1.2
+MAX_SYMBOL = 0.6  # of the page's longer side
+MIN_ASPECT = 0.25  # the shorter side of what is no line
 RULING_GRID = 800  # cells along the page's longer side
 MIN_SIZE = 0.15  # of a symbol, of the usual size
 
@@ -111,16 +115,46 @@ def _find_lines(page):
 
 def _erase_rulings(drawing):
     """Without the lines of ruled or squared paper, of tables and forms."""
-    side = max(drawing.shape)
-    small = [
-        max(x.width, x.height)
-        for x in _find_clean_parts(drawing)
-        if max(x.width, x.height) < 0.1 * side
-    ]
-    size = np.median(small) if len(small) > 4 else 0
-    min_length = max(MIN_RULING * side, MIN_RULING_SIZES * size)
+    min_length = _measure_shortest_ruling(drawing)
     rulings = find_rulings(drawing, min_length, RULING_GRID)
     return erase_rulings(drawing, rulings) if rulings else drawing
+
+
+def _measure_shortest_ruling(drawing):
+    """How long a straight stroke has to be, in pixels, to be none of a symbol.
+
+    Large symbols, of which a page has few, have long strokes themselves.
+    """
+    side = max(drawing.shape)
+    parts = _find_clean_parts(drawing)
+    lengths = np.array([max(x.width, x.height) for x in parts])
+    small = lengths[lengths < 0.1 * side]
+    if len(small) > MAX_FEW:
+        size = MIN_RULING_SIZES * np.median(small)
+    else:
+        size = MIN_RULING_SIZES_OF_FEW * max(
+            (
+                length
+                for part, length in zip(parts, lengths, strict=True)
+                if length < MAX_SYMBOL * side and _may_be_symbol(part, parts)
+            ),
+            default=0,
+        )
+    return max(MIN_RULING * side, size)
+
+
+def _may_be_symbol(part, parts):
+    """Whether it is no line, and no frame around another part."""
+    if min(part.width, part.height) < MIN_ASPECT * max(part.width, part.height):
+        return False
+    left, top, right, bottom = part.box
+    return not any(
+        left < x.box[0]
+        and top < x.box[1]
+        and right > x.box[2]
+        and bottom > x.box[3]
+        for x in parts
+    )
 
 
 def _find_clean_parts(drawing):
