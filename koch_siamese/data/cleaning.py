@@ -34,9 +34,9 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     # more paper than ink, even where a drawing fills its image to the border,
     # unless it is black, very bold, and white all around.
     negative = WHITE - grey
-    if _is_black_on_white(grey):
+    if is_black_on_white(grey):
         return grey.round().astype(np.uint8), True
-    if _is_black_on_white(negative):
+    if is_black_on_white(negative):
         drawing = grey if _has_white_border(grey) else negative
         return drawing.round().astype(np.uint8), True
     scale = min(1, LIGHTING_SIDE / max(grey.shape))
@@ -50,7 +50,8 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
 
 
-def _is_black_on_white(grey):
+def is_black_on_white(grey: np.ndarray) -> bool:
+    """Whether an image, float32, has hardly any values between these."""
     is_white, is_black = grey >= WHITE - 2, grey <= 32
     num_between = grey.size - is_white.sum() - is_black.sum()
     return 2 * is_white.sum() > grey.size and num_between <= is_black.sum()

@@ -18,6 +18,7 @@ from koch_siamese.data.cleaning import (
     clean,
     crop_to_ink,
     erase_specks,
+    is_black_on_white,
     thicken_hairlines,
 )
 from koch_siamese.errors import InputError
@@ -28,6 +29,7 @@ from koch_siamese.images import (
     fit_to_square,
     resize,
 )
+from koch_siamese.pages import surroundings
 from koch_siamese.paths import expand_home
 
 # An image as a user has it: a path, a file's bytes, an open file, or pixels.
@@ -99,31 +101,51 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             channels]`. Files are PNG, JPEG, GIF, BMP, WebP, TIFF, PGM, PPM or,
             with the extra `heic`, HEIC. Any size and colors.
         crop: cut to the ink, and give it the size and the width of stroke that
-            are usual in Omniglot.
+            are usual in Omniglot. With the extra `pages`, the desk around the
+            paper, ruled and squared lines, a form's cell and an underline are
+            no ink.
 
     Returns:
         uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, 0 = ink, 255 = white.
 
     Raises:
         InputError: the image cannot be read, has more pixels than
-            `limit_pixels` allows, or shows no ink; or it is an array of another
-            dtype or shape.
+            `limit_pixels` allows, or shows no ink or, if it is to be cut to
+            it, no symbol; or it is an array of another dtype or shape.
     """
-    drawing, is_clean = clean(_open(image, _make_grey_drawing))
+    grey = _open(image, _make_grey_drawing)
+    may_isolate = crop and surroundings.is_available()
+    if may_isolate and not (
+        is_black_on_white(grey) or is_black_on_white(WHITE - grey)
+    ):
+        grey = surroundings.flatten_sheet(grey)
+    drawing, is_clean = clean(grey)
+    if may_isolate:
+        seen = drawing
+        drawing = surroundings.erase_lines(seen)
+        is_clean = is_clean and drawing is seen
     drawing = thicken_hairlines(drawing)
     if crop or not is_clean:
         drawing = erase_specks(drawing)
     if drawing.min() > WHITE // 2:
         raise complaint(
             image,
-            "is blank",
+            "is blank, no clean symbol found",
             "ink on paper that differs from it in brightness",
             "draw on it, remove it, or read photos as such "
             "(--image_kind=photo)",
         )
+    if may_isolate:
+        _check_symbol(image, drawing, is_clean)
     if crop:
         return crop_to_ink(drawing)
     return fit_to_square(drawing, IMAGE_SIZE)
+
+
+def _check_symbol(image, drawing, is_clean):
+    disorder = surroundings.describe_disorder(drawing, is_clean)
+    if disorder:
+        raise NoSymbolError(image, disorder, drawing)
 
 
 def read_photo(image: ImageLike, size: int) -> np.ndarray:
@@ -253,6 +275,23 @@ class ImageError(InputError):
         """The same of one of several images, which a label tells apart."""
         found = f"{label}: {self.found}"
         return ImageError(found, self.expected, self.mending)
+
+
+class NoSymbolError(ImageError):
+    """Tells that no symbol stands out in an image.
+
+    Attributes:
+        seen: the ink that was found, uint8 `[height, width]`, 0 = ink.
+    """
+
+    def __init__(self, image: ImageLike, disorder: str, seen: np.ndarray):
+        """Makes the error; `disorder` says what was seen instead."""
+        super().__init__(
+            f"{describe(image)}: no clean symbol found, but {disorder}",
+            "one symbol in ink on paper",
+            "cut it out, or take the picture again",
+        )
+        self.seen = seen
 
 
 def complaint(

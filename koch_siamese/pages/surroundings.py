@@ -1,5 +1,8 @@
 """What surrounds a single drawing: printed lines, a form's cell, the desk."""
 
+import functools
+import importlib.util
+
 import numpy as np
 
 from koch_siamese.images import WHITE
@@ -7,6 +10,8 @@ from koch_siamese.pages.rulings import Ruling, erase_rulings, find_rulings
 from koch_siamese.pages.sheet import find_sheet, warp
 
 GRID = 150  # cells along the longer side, in which lines are looked for
+MIN_SIDE = 32  # pixels; in smaller images lines are not told from strokes
+MAX_WIDTH = 0.045  # of a printed line, in shorter sides of the image
 MIN_LENGTH = 0.3  # of a line, in shorter sides of the image
 NEAR_BORDER = 0.02  # of the sides: a line goes on outside
 MIN_CLEAR = 0.8  # of a cell's side, which ink in it does not touch
@@ -14,7 +19,15 @@ MIN_CLEAR = 0.8  # of a cell's side, which ink in it does not touch
 MIN_OVERHANG, MAX_THICKNESS = 0.03, 0.8
 MIN_THICKNESS = 1.4  # of a line that is thicker than strokes
 MIN_PRINTED = 0.6  # of the image's width
+MAX_PARTS = 16  # of a symbol; a texture has more
+MAX_BORDER = 0.045  # of the image's border, that a symbol's ink touches
 MIN_INK = 0.002  # of the image, without which nothing stands on a line
+
+
+@functools.cache
+def is_available() -> bool:
+    """Whether the extra `pages` is installed."""
+    return importlib.util.find_spec("skimage") is not None
 
 
 def flatten_sheet(grey: np.ndarray) -> np.ndarray:
@@ -26,7 +39,7 @@ def flatten_sheet(grey: np.ndarray) -> np.ndarray:
     Returns:
         float32 `[height, width]`.
     """
-    sheet = find_sheet(grey)
+    sheet = find_sheet(grey) if min(grey.shape) >= MIN_SIDE else None
     if sheet is None:
         return grey
     return warp(grey, sheet.matrix, sheet.size, WHITE)
@@ -41,8 +54,11 @@ def erase_lines(drawing: np.ndarray) -> np.ndarray:
     Returns:
         The drawing itself if there is none of these.
     """
-    shortest = MIN_LENGTH * min(drawing.shape)
-    rulings = find_rulings(drawing, shortest, GRID)
+    side = min(drawing.shape)
+    if side < MIN_SIDE:
+        return drawing
+    rulings = find_rulings(drawing, MIN_LENGTH * side, GRID)
+    rulings = [x for x in rulings if x.thickness <= MAX_WIDTH * side]
     chosen = [x for x in rulings if _goes_on(x, drawing.shape)]
     rest = [x for x in rulings if x not in chosen]
     if len(chosen) == 1 and not _is_printed(chosen[0], drawing):
@@ -152,3 +168,26 @@ def _measure_stroke(is_ink):
     depth = ndimage.distance_transform_edt(np.pad(is_ink, 1))
     is_middle = (depth > 0) & (depth == ndimage.maximum_filter(depth, 3))
     return 2 * float(depth[is_middle].mean()) - 0.5
+
+
+def describe_disorder(drawing: np.ndarray, was_clean: bool) -> str:
+    """Says why what was found is no symbol; an empty text if it may be one.
+
+    Args:
+        drawing: uint8 `[height, width]`, 0 = ink, with ink in it.
+        was_clean: whether the image was black on white, and nothing was erased:
+            its ink may go up to the border.
+    """
+    from scipy import ndimage
+
+    is_ink = drawing < WHITE // 2
+    _, num_parts = ndimage.label(is_ink, np.ones((3, 3)))
+    if num_parts > MAX_PARTS:
+        return f"{num_parts} separate spots"
+    if is_ink.all():
+        return "no paper"
+    border = (is_ink[0], is_ink[-1], is_ink[:, 0], is_ink[:, -1])
+    share = np.concatenate(border).mean()
+    if not was_clean and share > MAX_BORDER:
+        return "shapes that go on at the border"
+    return ""
