@@ -267,7 +267,7 @@ class _Writer:
 
         path = self._choose_path(XML.value, file, ".xml")
         image = file.path.name
-        if file.number:  # of a PDF, tools need an image of the page
+        if file.number:  # tools need an image of that page
             picture = path.with_name(f"{path.stem}_page.png")
             page_figures.save_picture(Image.fromarray(page.pixels), picture)
             image = picture.name

@@ -1,4 +1,4 @@
-"""Finds and reads pages: images, and the pages of PDF files."""
+"""Finds and reads pages: images, and the pages of PDF and TIFF files."""
 
 import contextlib
 import dataclasses
@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from koch_siamese.data.image_files import (
+    FORMATS,
     MAX_PAGE_SIDE,
     ImageLike,
     check_size,
@@ -32,7 +34,8 @@ class PageFile:
 
     Attributes:
         path: an image or a PDF file.
-        number: of a PDF's page, from 1; None of an image.
+        number: of the page in a PDF, or in a TIFF with several, from 1; None of
+            an image.
     """
 
     path: Path
@@ -97,10 +100,17 @@ def list_pages(path: str | os.PathLike) -> list[PageFile]:
 
 
 def _list_pages_of(file):
-    if not is_pdf(file):
+    num = 1
+    if is_pdf(file):
+        with _open_pdf(file) as document:
+            num = len(document)
+    elif file.suffix.lower() in FORMATS["TIFF"]:
+        # What is wrong with a file is said when it is read.
+        with contextlib.suppress(OSError), Image.open(file) as image:
+            num = getattr(image, "n_frames", 1)
+    if num == 1 and not is_pdf(file):
         return [PageFile(file)]
-    with _open_pdf(file) as document:
-        return [PageFile(file, i + 1) for i in range(len(document))]
+    return [PageFile(file, i + 1) for i in range(num)]
 
 
 def load_page(page: PageFile | ImageLike) -> Page:
@@ -116,9 +126,23 @@ def load_page(page: PageFile | ImageLike) -> Page:
         page = PageFile(Path(page))
     if isinstance(page, PageFile):
         if page.number:
-            return _render(page)
+            return _render(page) if is_pdf(page.path) else _load_frame(page)
         return Page(str(page), *read_page(page.path))
     return Page("", *read_page(page))
+
+
+def _load_frame(page):
+    """A page of a TIFF that has several."""
+    try:
+        with Image.open(page.path) as image:
+            image.seek(page.number - 1)
+            check_size(str(page), image.size)
+            frame = ImageOps.exif_transpose(image)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises anything for broken files.
+        raise _explain(page, error) from error
+    return Page(str(page), *read_page(frame))
 
 
 def _render(page):
@@ -158,6 +182,6 @@ def _explain(file, error):
     return complaint(
         str(file),
         f"cannot be read ({text[:120]})",
-        "a PDF without a password",
+        "a PDF without a password, or a TIFF",
         "save it again, or as images",
     )

@@ -487,8 +487,8 @@ class Recognizer:
         `pages`.
 
         Args:
-            pages: an image of a page, or several; a PDF, or a folder of images
-                and PDFs, counts as several.
+            pages: an image of a page, or several; a PDF, a TIFF of several
+                pages, or a folder, counts as several.
             direction: `ltr` or `rtl`, for lines from the top down that are read
                 from the left or from the right; `ttb`, for columns from the
                 right to the left.
@@ -926,8 +926,11 @@ def _list_of_pages(pages) -> tuple[list, bool]:
         return [pages], True
     if isinstance(pages, str | os.PathLike):
         path = expand_home(pages)
-        if is_pdf(path) or _is_folder(path):
+        if _is_folder(path):
             return list_pages(path), False
+        if _is_file(path):
+            pages = list_pages(path)
+            return pages, len(pages) == 1 and not is_pdf(path)
     if isinstance(pages, list | tuple):
         return list(pages), False
     return _list(pages)
@@ -936,6 +939,13 @@ def _list_of_pages(pages) -> tuple[list, bool]:
 def _is_folder(path):
     try:
         return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _is_file(path):
+    try:
+        return path.is_file()
     except OSError:  # such as a name that is too long
         return False
 

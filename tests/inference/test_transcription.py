@@ -106,6 +106,18 @@ def test_pages_of_a_pdf(recognizer, page, tmp_path):
         recognizer.transcribe(path)
 
 
+def test_pages_of_a_tiff(recognizer, page, tmp_path):
+    image, _ = page
+    other = draw_page(("ba",), SYMBOLS)[0]
+    path = tmp_path / "two.tif"
+    image.save(path, save_all=True, append_images=[other])
+    first, second = recognizer.transcribe(path, threshold=EVERYTHING)
+    assert (first.text, second.text) == ("abca\ncab", "ba")
+    assert second.page == f"{path}#page=2"
+    image.save(path)
+    assert recognizer.transcribe(path).page == str(path)
+
+
 def test_boxes_are_in_pixels_of_the_upright_page(
     recognizer, page, tmp_path, monkeypatch
 ):
