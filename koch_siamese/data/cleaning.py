@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
+from koch_siamese.pages.ink import is_ink_light
 
 # Medians over Omniglot's 19,280 training drawings: longer side of the ink's
 # box as a share of the image, and twice the ink's area over its outline.
@@ -43,10 +44,11 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
     small = np.asarray(resize(Image.fromarray(grey), size))
     lighting = _fit_lighting(small)
+    if _has_shadow_edge(small, lighting):
+        grey = negative if is_ink_light(grey) else grey
+        return _drop_border(_stretch(grey / _fill_ink(grey))), False
     if not _is_paper_light(small - lighting):
         grey, small, lighting = negative, WHITE - small, WHITE - lighting
-    if _has_shadow_edge(small, lighting):
-        return _drop_border(_stretch(grey / _fill_ink(grey))), False
     return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
 
 

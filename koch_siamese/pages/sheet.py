@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from koch_siamese.images import resize
+from koch_siamese.images import WHITE, resize
 
 SMALL_SIDE = 256  # pixels; enough to see a sheet
 STROKE = 15  # of these, which no stroke is wider than
@@ -266,12 +266,11 @@ def warp(
         size: width and height of the result.
         fill: what is outside the image.
     """
-    return np.asarray(
-        Image.fromarray(image).transform(
-            size,
-            Image.Transform.PERSPECTIVE,
-            (matrix / matrix[2, 2]).ravel()[:8],
-            Image.Resampling.BICUBIC,
-            fillcolor=fill,
-        )
+    warped = Image.fromarray(image).transform(
+        size,
+        Image.Transform.PERSPECTIVE,
+        (matrix / matrix[2, 2]).ravel()[:8],
+        Image.Resampling.BICUBIC,
+        fillcolor=fill,
     )
+    return np.asarray(warped).clip(0, WHITE)  # beside edges it overshoots
