@@ -260,25 +260,29 @@ def summarize(evaluations):
 
 
 def draw(shown):
-    """A row of each kind: five examples, and the five queries beside them."""
-    figure = Figure(figsize=(11, 1.15 * len(shown)), layout="constrained")
-    axes = figure.subplots(len(shown), 10, squeeze=False)
-    for row, (kind, (examples, queries)) in zip(
-        axes, shown.items(), strict=True
+    """Draws a row of each kind: five examples, and five queries beside them."""
+    figure = Figure(figsize=(11.5, 1.15 * len(shown)), layout="constrained")
+    halves = figure.subfigures(1, 2, wspace=0.03)
+    for half, title, part in zip(
+        halves,
+        ("examples, one of each class", "queries: the same five classes"),
+        zip(*shown.values(), strict=True),
+        strict=True,
     ):
-        row[0].set_ylabel(kind)
-        for axis, image in zip(row, examples[:5] + queries[:5], strict=True):
-            if isinstance(image, bytes):
-                image = Image.open(io.BytesIO(image))
-            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-            axis.set(xticks=[], yticks=[])
-    axes[0, 2].set_title("examples")
-    axes[0, 7].set_title("queries, by others")
+        half.suptitle(title)
+        axes = half.subplots(len(shown), 5, squeeze=False)
+        for row, kind, images in zip(axes, shown, part, strict=True):
+            row[0].set_ylabel(kind, fontsize=9)
+            for axis, image in zip(row, images[:5], strict=True):
+                if isinstance(image, bytes):
+                    image = Image.open(io.BytesIO(image))
+                axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+                axis.set(xticks=[], yticks=[])
     return figure
 
 
 def main():
-    """Measures all kinds; prints and writes what came of it."""
+    """Measures all kinds, and prints and writes the report."""
     import_tensorflow()
     model = load_model(MODEL.value)
     characters = load_characters(

@@ -16,7 +16,7 @@ COMMANDS = (
 
 def main():
     """Prints each command, and what it is for."""
-    print("Siamese networks for one-shot recognition. Commands (see --help):\n")
+    print("One-shot image recognition. Commands (each has --help):\n")
     for name in COMMANDS:
         # Not imported: their flags have the same names.
         source = Path(__file__).with_name(f"{name}.py").read_text()

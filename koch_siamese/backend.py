@@ -85,8 +85,8 @@ def make_deterministic():
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
         raise InputError(
-            "--deterministic comes too late: TensorFlow has already worked in "
-            "this process. Train in a new one."
+            "--deterministic must be set before TensorFlow computes anything: "
+            "train in a new process."
         ) from error
 
 

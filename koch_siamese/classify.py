@@ -2,9 +2,9 @@ r"""Recognizes images, given one or more images of each character.
 
     python -m koch_siamese.classify --model=FILE --support=DIR --query=DIR
 
---support is a folder of images, named by what they show (ka.png), or of a
-folder of images for each character. Each query gets the best character, or
-"none of these" if even the best scores below the threshold.
+--support is a folder with one image of each character, named after it
+(ka.png), or with a folder of images for each (ka/1.png). Each query gets the
+best character, or "none of these" if its score is below the threshold.
 """
 
 import json
@@ -21,47 +21,48 @@ from koch_siamese.runs.path_flags import define_path
 SUPPORT = define_path(
     "support",
     None,
-    "A folder of images of the characters to choose among, or a table of them: "
-    "FILE.csv with the columns path,label.",
+    "The known characters: a folder of their images, or a table of them, a "
+    ".csv file with the columns path and label.",
 )
 QUERY = define_path(
-    "query", None, "The image to recognize, or a folder of them."
+    "query", None, "The image to recognize, or a folder of images."
 )
 GALLERY = define_path(
     "gallery",
     None,
-    "Where the known characters are stored: a folder, with the model and its "
-    "thresholds, or a file that ends in .npz, without. With --support, the "
-    "characters of that folder are added to it, in place of those of the same "
-    "name.",
+    "Where the known characters are stored: a folder, which also has the model "
+    "and its thresholds, or an .npz file, which does not. The characters of "
+    "--support are added to it and replace those of the same name.",
 )
 REMOVE = flags.DEFINE_list(
-    "remove", [], "Characters to remove from the gallery."
+    "remove", [], "Names of characters to remove from the gallery."
 )
 TOP_K = flags.DEFINE_integer(
-    "top_k", 2, "Candidates to list for each query, best first.", lower_bound=1
+    "top_k", 2, "Number of candidates to list per query.", lower_bound=1
 )
 FIGURE = define_path(
-    "figure", None, "Draw queries, characters and scores into this PNG file."
+    "figure", None, "A PNG file that shows queries, candidates and scores."
 )
 cli.define_recognizer_flags()
 
 
 def _check_flags():
-    """What is wrong with the flags is said before TensorFlow is imported."""
+    """Checks the flags before TensorFlow is imported."""
     if REMOVE.value and not GALLERY.value:
-        raise InputError("--remove is for a gallery: give --gallery=FILE too.")
+        raise InputError(
+            "--remove needs the gallery to remove from: give --gallery too."
+        )
     if not (SUPPORT.value or GALLERY.value or _has_own_characters()):
         raise InputError(
-            "No characters to choose among: give --support, a folder of "
-            "images, or --gallery, a file or folder made from one."
+            "There are no known characters: give --support, a folder of "
+            "images, or --gallery, which was made from one."
         )
     if not (QUERY.value or GALLERY.value):
         raise InputError("Nothing to recognize: give --query=FILE or a folder.")
     if FIGURE.value and not (SUPPORT.value and QUERY.value):
         raise InputError(
-            "--figure shows queries beside supports: give --query and "
-            "--support too."
+            "--figure shows queries beside known characters: give --query "
+            "and --support too."
         )
     cli.check_figure(FIGURE.value)
 
@@ -72,7 +73,7 @@ def _has_own_characters():
 
 
 def _list_files():
-    """The queries; that there are supports is checked, too."""
+    """Lists the queries, and checks that --support exists."""
     from koch_siamese.data.image_files import list_images, require_path
 
     if SUPPORT.value:
@@ -81,11 +82,11 @@ def _list_files():
 
 
 def _open_gallery():
-    """The recognizer that the flags ask for, before they change it.
+    """Loads the recognizer that the flags name, before they change it.
 
     Returns:
-        The recognizer, and the thresholds to answer by: a gallery in a file has
-        none.
+        The recognizer, and the thresholds to use; a gallery in an .npz file
+        has none of its own.
     """
     from koch_siamese.inference import storage
     from koch_siamese.inference.recognizer import Recognizer
@@ -107,7 +108,7 @@ def _open_gallery():
 
 
 def _read_queries(recognizer, paths):
-    """Queries by path, and what is wrong with those that cannot be read.
+    """Reads queries: images by path, and the errors of unreadable ones.
 
     Raises:
         InputError: none of them can be read.
@@ -151,7 +152,7 @@ def _to_json(path, answer):
 
 
 def _print_answers(answers, complaints, skipped):
-    """A line for each query: JSON, or a row of a table."""
+    """Prints a line for each query: JSON, or a row of a table."""
     if not flags.FLAGS.json:
         from koch_siamese.reporting.text import format_answers
 
@@ -187,10 +188,7 @@ def _draw(recognizer, drawings, answers, titles):
 
 
 def main():
-    """Answers each query by a line.
-
-    Those that cannot be read do not keep the others from being answered.
-    """
+    """Answers each query in a line, except those that cannot be read."""
     _check_flags()
     with cli.counting_skipped_files() as skipped:
         paths = _list_files()

@@ -21,44 +21,45 @@ from koch_siamese.runs.settings import GROUPS
 DATA_DIR = define_path(
     "data_dir",
     None,
-    "Where TFDS keeps data sets, by default ~/tensorflow_datasets; with "
-    "--dataset=folder, the folder of your images, or a table of them: FILE.csv "
-    "with the columns path,label and, as you like, group,drawer,split.",
+    "The folder where TFDS keeps data sets, by default ~/tensorflow_datasets. "
+    "With --dataset=folder: the folder of your images, or a table of them, a "
+    ".csv file with the columns path and label, and optionally group, drawer "
+    "and split.",
 )
 MANUAL_DIR = define_path(
     "manual_dir",
     None,
-    "A folder with Omniglot's four zips, where they cannot be downloaded.",
+    "A folder with Omniglot's four zip files, if they cannot be downloaded.",
 )
 MAX_IMAGE_MEGABYTES = flags.DEFINE_integer(
     "max_image_megabytes",
     1024,
-    "Images that take more are kept in a file in $TMPDIR, not in memory.",
+    "Images that take more memory than this are kept in a file in $TMPDIR.",
     lower_bound=0,
 )
 MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     50_000_000,
-    "The largest number of pixels that an image of yours may have.",
+    "The largest number of pixels allowed in one of your images.",
     lower_bound=1,
 )
 
 
 def define_model_flags(
-    what: str = "A model file", without: str = "; without one, pretrained"
+    what: str = "A model file", without: str = ", or else pretrained"
 ):
     """Defines --workdir and --model, for commands that use a trained model.
 
     Args:
-        what: can be given as --model, beside pretrained.
-        without: what the default is where there is no run.
+        what: what --model may be, besides pretrained.
+        without: the default if there is no --workdir either.
     """
-    define_path("workdir", None, "The run's directory.")
+    define_path("workdir", None, "The directory of a training run.")
     define_path(
         "model",
         None,
-        f"{what}; or pretrained, the package's own. Default: model.keras of "
-        f"--workdir{without}.",
+        f"{what}, or pretrained, the model that comes with the package. "
+        f"Default: model.keras in --workdir{without}.",
     )
 
 
@@ -68,20 +69,20 @@ def define_recognizer_flags():
     flags.DEFINE_bool(
         "crop",
         None,
-        "Cut images to their ink, with the margin of Omniglot's drawings. "
-        "Default: as the model was trained.",
+        "Crop images to their ink, with the margin of Omniglot's drawings. "
+        "Default: as in the training of the model.",
     )
     flags.DEFINE_float(
         "threshold",
         None,
-        "The score from which an answer is given, in place of the model's own "
-        "threshold.",
+        "The lowest score that counts as a match. Default: the threshold that "
+        "is stored with the model.",
     )
-    flags.DEFINE_bool("json", False, "Print lines of JSON.")
+    flags.DEFINE_bool("json", False, "Print JSON, one object per line.")
 
 
 def load_recognizer():
-    """The recognizer of --model or --workdir, which reads as --crop says.
+    """Loads the recognizer of --model or --workdir, with --crop.
 
     --model can name the folder of a saved recognizer.
     """
@@ -96,7 +97,7 @@ def load_recognizer():
 
 
 def note_reading(crop: bool, model):
-    """Says in a line where images are read otherwise than in training.
+    """Prints a note if images are read differently from the training.
 
     Args:
         crop: whether they are cut to their ink.
@@ -105,24 +106,29 @@ def note_reading(crop: bool, model):
     from koch_siamese.models.siamese import get_crop
 
     if crop != get_crop(model):
-        ways = ("whole images (--nocrop)", "images cut to their ink (--crop)")
-        note(f"{ways[crop]}, but the model was trained on {ways[not crop]}.")
+        ways = ("whole images (--nocrop)", "images cropped to ink (--crop)")
+        note(
+            f"this reads {ways[crop]}, but the model was trained on "
+            f"{ways[not crop]}."
+        )
 
 
 def check_figure(path: str | None):
-    """Refuses a figure that is no PNG file."""
+    """Raises an `InputError` unless the figure's name ends in .png."""
     if path and not path.endswith(".png"):
-        raise InputError(f"--figure={path} must be a file that ends in .png.")
+        raise InputError(
+            f"--figure={path} must be a file name that ends in .png."
+        )
 
 
 def note(text: str):
-    """Says something on standard error that is not a mistake."""
+    """Prints a note that is not an error on standard error."""
     print(f"note: {' '.join(text.split())}", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def counting_skipped_files():
-    """Says what is to be said of a user's data; counts files not read.
+    """Prints warnings about a user's data as notes; counts skipped files.
 
     Yields:
         A Counter from suffixes to numbers of files, complete at the end.
@@ -147,7 +153,7 @@ def counting_skipped_files():
 
 
 def model_path(default: str | None = None) -> str:
-    """The model file that --model or --workdir names.
+    """Returns the model file that --model or --workdir names.
 
     Args:
         default: the model if neither is given.
@@ -164,16 +170,15 @@ def model_path(default: str | None = None) -> str:
     if default:
         return default
     raise InputError(
-        "No model is given: expected --workdir of a training, such as "
-        "--workdir=runs/quickstart after koch_siamese.train, or --model=FILE, "
-        "or --model=pretrained."
+        "No model is given: expected --workdir=DIR of a training, such as "
+        "--workdir=runs/quickstart, or --model=FILE, or --model=pretrained."
     )
 
 
 def import_own_network():
     """Imports the network of --workdir, if it is the user's own.
 
-    So Keras knows its layers when its model is loaded.
+    Keras then knows the layers when it loads the model.
     """
     from koch_siamese.models.own_network import import_builder
     from koch_siamese.runs.directory import Run
@@ -191,9 +196,9 @@ def import_own_network():
 def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
     """Parses the flags and runs a command.
 
-    Exits with 0 on success. A user's mistake (an unknown or malformed flag, an
-    `InputError`) is answered by one line and exit 1; anything else is a fault
-    of ours and keeps its traceback.
+    Exits with 0 on success. A user's mistake (an unknown or malformed flag, or
+    an `InputError`) prints one line and exits with 1; any other exception is a
+    bug and keeps its traceback.
     """
 
     def guarded_main(_):
@@ -223,7 +228,7 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
 
 
 def _print_help():
-    """Prints what the command does, and its flags in groups."""
+    """Prints the command's docstring, and its flags in groups."""
     print(sys.modules["__main__"].__doc__.strip())
     for title, names in _group_flags().items():
         print(f"\n{title}:")
@@ -232,7 +237,7 @@ def _print_help():
 
 
 def _group_flags():
-    """Names of the command's flags by the title of their group."""
+    """Groups the names of the command's flags by title."""
     by_module = flags.FLAGS.flags_by_module_dict()
     own = [flag.name for flag in by_module.get(sys.argv[0], ())]
     shared = [flag.name for flag in by_module[__name__]]

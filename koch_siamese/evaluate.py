@@ -3,8 +3,8 @@ r"""Evaluates a trained model, or a baseline, on one-shot trials.
     python -m koch_siamese.evaluate --workdir=runs/quickstart
     python -m koch_siamese.evaluate --model=hausdorff --protocol=lake
 
-The result is printed, and written to the run's results/ if there is a run,
-and to --output.
+Prints the result, and writes it to results/ of the run if there is one, and to
+--output.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
 
 cli.define_model_flags(
-    "A model file, or a baseline: pixels_cosine, pixels_euclidean, hausdorff",
+    "A model file, a baseline (pixels_cosine, pixels_euclidean, hausdorff)",
     without="",
 )
 PROTOCOL = flags.DEFINE_enum(
@@ -36,79 +36,78 @@ PROTOCOL = flags.DEFINE_enum(
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "Characters to test on: glyphs, omniglot, folder, your own images in "
-    "--data_dir, or any TFDS data set of images and labels, such as "
-    "emnist/letters. Default: what the model was trained on.",
+    "The data set to test on: glyphs, omniglot, folder (your own images in "
+    "--data_dir), or any TFDS data set of images and labels, such as "
+    "emnist/letters. Default: the one that the model was trained on.",
 )
 BACKGROUND = flags.DEFINE_enum(
     "background",
     None,
     list(BACKGROUNDS),
-    "Omniglot's drawers, see train: koch leaves four of 20 to test on. "
-    "Default: the run's.",
+    "How Omniglot's drawers are split, see train: koch keeps four of 20 for "
+    "testing. Default: the run's.",
 )
 SPLIT = flags.DEFINE_enum(
     "split",
     None,
     ["test", "validation", "evaluation", "all"],
-    "Which alphabets to test on. Default: test; of tutorial, evaluation. "
-    "evaluation: Omniglot's test and validation "
-    "together; all: of a folder, all characters.",
+    "Which alphabets to test on. evaluation: Omniglot's test and validation "
+    "alphabets together; all: every class of a folder. Default: test; with "
+    "--protocol=tutorial, evaluation.",
 )
 CROP = flags.DEFINE_bool(
     "crop",
     None,
-    "Cut a folder's images to their ink. Default: as the model was trained.",
+    "Crop a folder's images to their ink. Default: as in the training.",
 )
 IMAGE_KIND = flags.DEFINE_enum(
     "image_kind",
     None,
     list(CHANNELS),
-    "How images are read, see train. Default: as the model was trained; of a "
+    "How images are read, see train. Default: as in the training; for a "
     "baseline, drawing.",
 )
 NUM_TRIALS = flags.DEFINE_integer(
     "num_trials",
     None,
-    "Random trials, or pairs. Default: the run's; without one 1000.",
+    "Number of random trials or pairs. Default: the run's, or else 1000.",
     lower_bound=2,
 )
 WAYS = flags.DEFINE_integer(
     "ways",
     None,
-    "Candidate characters in a trial. Default: the run's; without one 20; of "
-    "mnist 10; where there are fewer classes, as many as there are.",
+    "Number of candidates in a trial. Default: the run's, or else 20; with "
+    "--protocol=mnist, 10; never more than there are classes.",
     lower_bound=1,
 )
 SHOTS = flags.DEFINE_integer(
     "shots",
     None,
-    "Drawings of each candidate. Default: the run's; without one 1.",
+    "Number of images of each candidate. Default: the run's, or else 1.",
     lower_bound=1,
 )
 SEED = flags.DEFINE_integer(
     "seed",
     None,
-    "Decides the trials. Default: the run's; without one 0.",
+    "Random seed of the trials. Default: the run's, or else 0.",
     lower_bound=0,
 )
 OUTPUT = define_path(
     "output",
     None,
-    "A file for the result, as JSON or, if it ends in .csv, as a row of a "
-    "table; needs no run.",
+    "A file for the result: JSON, or a table of one row if it ends in .csv.",
 )
 PREDICTIONS = define_path(
     "predictions",
     None,
-    "A .csv file for the score of each candidate of each trial, or of each "
+    "A .csv file for the scores: of each candidate of each trial, or of each "
     "pair.",
 )
 PER_CLASS = define_path(
     "per_class",
     None,
-    "A .csv file for the accuracy of each class: of the trials whose query is "
-    "of it, or of its pairs.",
+    "A .csv file for the accuracy of each class: over the trials with a query "
+    "of that class, or over its pairs.",
 )
 
 OPTION_NAMES = {
@@ -120,7 +119,7 @@ OPTION_NAMES = {
 
 
 def _check_flags():
-    """Refuses what a protocol does not use, and what it fixes otherwise."""
+    """Refuses flags that the protocol does not use or sets itself."""
     protocol = PROTOCOLS[PROTOCOL.value]
     for name in set(OPTION_NAMES) - set(protocol.options) - set(protocol.fixed):
         if flags.FLAGS[name].value is not None:
@@ -145,7 +144,7 @@ def _check_flags():
 
 
 def _require_different_files():
-    """Refuses one file for two flags: the second would replace the first."""
+    """Refuses the same file for two flags, as one would overwrite the other."""
     names = {}
     for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
         other = names.setdefault(flag.value, flag.name)
@@ -157,7 +156,7 @@ def _require_different_files():
 
 
 def _read_run():
-    """The run's directory and settings, if one is given."""
+    """Returns the run and its settings, if --workdir is given."""
     from koch_siamese.runs.directory import Run
 
     if not flags.FLAGS.workdir:
@@ -167,7 +166,7 @@ def _read_run():
 
 
 def _load(name):
-    """The model, or None for a baseline, and what scores."""
+    """Returns the model, or None for a baseline, and its scorer."""
     from koch_siamese.evaluation.baselines import BASELINES
     from koch_siamese.models.loading import load_model
     from koch_siamese.models.scorer import SiameseScorer
@@ -179,7 +178,7 @@ def _load(name):
 
 
 def _crop(run, settings, model):
-    """Whether to cut a folder's images: what the model is made for."""
+    """Whether to crop a folder's images: by default, as in the training."""
     from koch_siamese.models.siamese import get_crop
 
     if run and settings.dataset == "folder":  # models of before 0.2, too
@@ -194,7 +193,7 @@ def _crop(run, settings, model):
 
 
 def _find_photo_size(model):
-    """The side in pixels at which photos are read; 0 for drawings.
+    """Returns the side of photos as read, in pixels; 0 for drawings.
 
     Raises:
         InputError: the model is of the other kind than asked for.
@@ -215,7 +214,7 @@ def _find_photo_size(model):
 
 
 def _defaults(settings):
-    """What is measured unless flags say otherwise."""
+    """Returns the options of the evaluation that flags may change."""
     own = {
         name: getattr(settings, name)
         for name in ("dataset", "background", *OPTION_NAMES)
@@ -224,7 +223,7 @@ def _defaults(settings):
 
 
 def _choose(settings):
-    """What is measured: by the flags, else by default."""
+    """Returns the options of the evaluation, from flags or by default."""
     given = {name: flags.FLAGS[name].value for name in _defaults(settings)}
     return _defaults(settings) | {
         name: value for name, value in given.items() if value is not None
@@ -232,20 +231,20 @@ def _choose(settings):
 
 
 def _get_groups(settings):
-    """How the run's folder is split."""
+    """Returns how the run splits its folder into groups."""
     names = ("split_by", "training_groups", "validation_groups", "test_groups")
     return {name: getattr(settings, name) for name in names}
 
 
 def _is_named():
-    """Whether the flags say what to test on: it may be prepared then."""
+    """Whether the flags name the data set, which may then be prepared."""
     protocol = PROTOCOLS[PROTOCOL.value]
     is_own = "dataset" in {**protocol.fixed, **protocol.defaults}
     return is_own or DATASET.value is not None
 
 
 def _find_dataset(siamese):
-    """What a model was trained on.
+    """Finds the data set that a model was trained on.
 
     Raises:
         InputError: it does not say so.
@@ -255,15 +254,15 @@ def _find_dataset(siamese):
     dataset = siamese and get_dataset(siamese)
     if not dataset:
         raise InputError(
-            f"--model={flags.FLAGS.model} does not say what to test on: give "
-            "--dataset, such as --dataset=omniglot, or --dataset=folder with "
-            "--data_dir."
+            f"--model={flags.FLAGS.model} does not record its training data: "
+            "give --dataset, such as --dataset=omniglot, or --dataset=folder "
+            "with --data_dir."
         )
     return dataset
 
 
 def _get_trained(run, settings, siamese):
-    """The data set that the scorer was trained on, if that is known."""
+    """Returns the data set that the scorer was trained on, if known."""
     from koch_siamese.models.siamese import get_dataset
 
     if run and not flags.FLAGS.model:
@@ -272,7 +271,7 @@ def _get_trained(run, settings, siamese):
 
 
 def _name(settings, chosen):
-    """Names a result in a run by its protocol and what is not the run's own."""
+    """Names a result by its protocol and the options that are not the run's."""
     protocol = PROTOCOLS[PROTOCOL.value]
     parts = [protocol.name]
     if not protocol.fixed:

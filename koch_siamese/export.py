@@ -1,13 +1,13 @@
-r"""Exports a trained model to where neither this package nor Keras is.
+r"""Exports a trained model for use without this package and Keras.
 
     python -m koch_siamese.export --workdir=runs/quickstart --output=DIR
 
 A SavedModel has the signatures embed, verify, classify and match; LiteRT and
 ONNX have three files: embedding, verification and matching, which compares
 embeddings. Images are uint8 [batch, height, width, 1], 0 = ink, 255 = white,
-any batch and any size. Each file has metadata within it: how images are read,
-thresholds, model card. It is run in another process and compared with the model
-before it is put in place.
+any batch and any size. Each file contains how images are read, the thresholds
+and the model card as metadata. Before it is saved, it is run in another process
+and compared with the model.
 """
 
 import importlib.util
@@ -29,19 +29,17 @@ FORMATS = {
     "onnx": ("onnx", "onnxruntime", "tf2onnx"),
 }
 
-OUTPUT = define_path(
-    "output", None, "The folder to write; a new one, or an empty one."
-)
+OUTPUT = define_path("output", None, "The folder to write to, new or empty.")
 FORMATS_WANTED = flags.DEFINE_list(
     "formats",
     ["saved_model"],
-    f"What to write, of {', '.join(FORMATS)}; onnx needs the extra 'export'.",
+    f"Formats, some of {', '.join(FORMATS)}; onnx needs the extra export.",
 )
 cli.define_model_flags()
 
 
 def _check_formats():
-    """The formats of the flag, each once."""
+    """Returns the formats of --formats, each once, if they can be written."""
     formats = list(dict.fromkeys(FORMATS_WANTED.value))
     for name in formats or [""]:
         if name not in FORMATS:
@@ -59,9 +57,9 @@ def _check_formats():
 
 
 def _check_output():
-    """The folder to write, which holds nothing that could be lost."""
+    """Returns --output, if it is new or empty."""
     if not OUTPUT.value:
-        raise InputError("Nowhere to write to: give --output=DIR.")
+        raise InputError("There is no folder to write to: give --output=DIR.")
     output = Path(OUTPUT.value).resolve()
     if output.is_dir():
         if any(output.iterdir()):
@@ -71,13 +69,13 @@ def _check_output():
             )
     elif output.exists():
         raise InputError(
-            f"--output={OUTPUT.value} is a file: a folder is expected."
+            f"--output={OUTPUT.value} is a file: expected a folder."
         )
     return output
 
 
 def _make_folder_beside(output):
-    """A temporary folder on the same disk, to be written before `output`."""
+    """Makes a temporary folder on the same disk, to be renamed to `output`."""
     output.parent.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(
         dir=output.parent, prefix=f".{output.name}.", suffix=".partial"
@@ -85,7 +83,7 @@ def _make_folder_beside(output):
 
 
 def _make_card(path):
-    """The model card: the package's own, or what a run's directory tells."""
+    """Returns the card of the package's model, or makes one of a run."""
     from koch_siamese.models.loading import PRETRAINED, read_pretrained_card
     from koch_siamese.reporting.text import format_model_card
     from koch_siamese.runs.directory import Run
@@ -99,7 +97,7 @@ def _make_card(path):
 
 
 def _describe_exports(output, differences):
-    """What is known of each file, those of one format together."""
+    """Describes each file, sorted by format."""
     from koch_siamese.inference.exporters import ONNX_OPSET
 
     kinds = {

@@ -1,9 +1,9 @@
-r"""Writes the tables of results into the documents, from the result files.
+r"""Writes tables of results into the documents.
 
     python -m koch_siamese.report
     python -m koch_siamese.report --add=runs/omniglot_fast
 
---add keeps a run's results among those that the tables are made of.
+--add copies the results of a run to those that the tables are made from.
 """
 
 import dataclasses
@@ -22,11 +22,9 @@ from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_whole
 from koch_siamese.runs.settings import get_end
 
-ADD = flags.DEFINE_multi_string(
-    "add", [], "A run whose results to keep; may be given several times."
-)
+ADD = flags.DEFINE_multi_string("add", [], "A run whose results are added.")
 CHECK = flags.DEFINE_bool(
-    "check", False, "Write nothing; fail if a document is not up to date."
+    "check", False, "Write nothing, and fail if a document is out of date."
 )
 RESULTS = define_path(
     "results", "experiments/results", "The folder of result files."
@@ -34,10 +32,11 @@ RESULTS = define_path(
 DOCUMENTS = flags.DEFINE_list(
     "documents",
     ["README.md", "experiments/README.md", "koch_siamese/models/pretrained.md"],
-    "Markdown files with <!-- report: TABLE --> and <!-- end of report -->.",
+    "Markdown files with tables between <!-- report: TABLE --> and "
+    "<!-- end of report -->.",
 )
 TABLES = define_path(
-    "tables", "experiments/tables.json", "What the tables hold."
+    "tables", "experiments/tables.json", "The definitions of the tables."
 )
 
 # Settings in which a run may differ from its recipe.
@@ -45,46 +44,47 @@ FREE_SETTINGS = ("seed", "protocols", "num_trials")
 
 
 def _require_there():
-    """Checks that the files are there: by default, in the repository's root."""
+    """Checks that the files exist, by default in the root of the repository."""
     paths = [Path(RESULTS.value)]
     if not ADD.value:
         paths += map(Path, (TABLES.value, *DOCUMENTS.value))
     for path in paths:
         if not path.exists():
             raise InputError(
-                f"{path} is not there: run this in the root of the repository, "
-                "or give --results, --tables and --documents."
+                f"{path} does not exist: run this in the root of the "
+                "repository, or give --results, --tables and --documents."
             )
 
 
 def _find_recipe(run):
-    """The recipe of a run, which must still have the run's settings."""
+    """Finds the flagfile of a run, which must still have its settings."""
     if not run.flags.is_file():
         raise InputError(
-            f"--add={run.path} holds no run: {run.flags.name} of "
-            "koch_siamese.train is not there."
+            f"--add={run.path} is not a run: expected a directory with "
+            f"{run.flags.name}, which koch_siamese.train writes."
         )
     recipe = run.read_recipe()
     if not recipe:
         raise InputError(
-            f"--add={run.path} has no recipe: it was trained without "
-            "--flagfile. If one has its settings, give the same training "
-            "command with it."
+            f"--add={run.path} was trained without --flagfile. If a flagfile "
+            "has its settings, repeat the training command with it."
         )
     if not Path(recipe).is_file():
-        raise InputError(f"{recipe}, the recipe of {run.path}, is not there.")
+        raise InputError(
+            f"{recipe}, the flagfile of {run.path}, does not exist."
+        )
     settings, _ = read_flagfile(recipe)
     changed = _differences(run.read_settings(), settings)
     if changed:
         raise InputError(
-            f"--add={run.path} is not of {recipe}: it has {changed}. Give its "
-            "settings a flagfile of their own."
+            f"--add={run.path} was not trained with {recipe}: it has "
+            f"{changed}. Write a flagfile with its settings."
         )
     return recipe
 
 
 def _differences(settings, recipe):
-    """The flags of settings that a recipe has otherwise, but for free ones."""
+    """Lists the flags that differ from a recipe, except `FREE_SETTINGS`."""
     free = {
         name: getattr(settings, name)
         for name in (*FREE_SETTINGS, *get_end(settings))
@@ -95,7 +95,7 @@ def _differences(settings, recipe):
 
 
 def _add(path):
-    """Copies the results that are of a run's own model."""
+    """Copies the results of a run's own model."""
     run = Run(path)
     recipe = _find_recipe(run)
     prefix = f"{Path(recipe).stem}_seed{run.read_settings().seed}"
@@ -103,7 +103,7 @@ def _add(path):
         result = json.loads(source.read_text())
         origin = result.get("flagfile")
         if "protocol" in result and origin != recipe:
-            whose = origin or f"{result['model']}, without a recipe"
+            whose = origin or f"{result['model']}, without a flagfile"
             print(
                 f"Not added: {source} is a result of {whose}, not of {recipe}."
             )
@@ -114,9 +114,9 @@ def _add(path):
 
 
 def _write_documents(tables, results):
-    """Brings the documents up to date; or, with --check, fails if they aren't.
+    """Updates the documents; with --check, fails if one is out of date.
 
-    Nothing is written unless all can be.
+    Nothing is written unless all documents can be.
     """
 
     def make_table(marker):
@@ -142,11 +142,11 @@ def _write_documents(tables, results):
         )
     for path, text in changed.items():
         write_whole(path, text)
-    print(f"Changed: {names}" if changed else "All documents are up to date.")
+    print(f"Updated: {names}" if changed else "All documents are up to date.")
 
 
 def _print_tables(tables, results):
-    """Prints all tables, and which results are in none of them."""
+    """Prints all tables, and the results that are in none of them."""
     unused = set(results)
     for name, table in tables.items():
         print(f"{name}\n\n{table.to_markdown(results)}\n")
@@ -157,7 +157,7 @@ def _print_tables(tables, results):
 
 
 def _draw_figures(tables, results):
-    """Draws accuracy by the number of training pairs, beside the paper's."""
+    """Draws our accuracy and the paper's by the number of training pairs."""
     recipes = Path(TABLES.value).parent
     for table in tables.values():
         if getattr(table, "figure", None):
@@ -172,7 +172,7 @@ def _draw_figures(tables, results):
 
 
 def _describe_pairs(table, row, recipes, results):
-    """A row as `charts.draw_verification` has it."""
+    """Describes a row for `charts.draw_verification`."""
     settings, _ = read_flagfile(recipes / f"{row.flagfile}.flags")
     readings = []
     for result in table.select(row, results).values():
@@ -188,7 +188,7 @@ def _describe_pairs(table, row, recipes, results):
 
 
 def main():
-    """Adds results, or writes tables from them."""
+    """Adds results, or writes the tables."""
     _require_there()
     if ADD.value:
         for path in map(expand_home, ADD.value):

@@ -3,12 +3,12 @@ r"""Searches the paper's ranges for the best hyper-parameters (section 3.2).
     python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \
         --workdir=runs/search --num_runs=14 --max_minutes=2
 
-Runs train by the flags of `train`, but for what is searched: learning rate,
-momentum and L2 of each layer. The first one is by the flags as they are, or at
-the edge of a range that they are outside of. What counts is a run's best
-one-shot validation accuracy; one that lags behind is given up. A search that
-was interrupted resumes when the same command is given again, and several
-processes with the same --storage search together. Needs the extra search.
+Each run trains with the flags of `train`, except for what is searched: the
+learning rate, momentum and L2 of each layer. The first run uses the flags as
+given, moved into the ranges if they are outside. Runs are ranked by their best
+one-shot validation accuracy; one that lags behind is stopped early. The same
+command resumes an interrupted search, and several processes with the same
+--storage search together. Needs the extra search.
 """
 
 from pathlib import Path
@@ -22,30 +22,29 @@ from koch_siamese.runs.flagfiles import define_flags, read_flags
 from koch_siamese.runs.path_flags import define_path
 
 WORKDIR = define_path(
-    "workdir", "runs/search", "Directory of the search and of its runs."
+    "workdir", "runs/search", "The directory of the search and its runs."
 )
 NUM_RUNS = flags.DEFINE_integer(
     "num_runs",
     20,
-    "Runs in all, those of earlier calls included.",
+    "Total number of runs, those of earlier calls included.",
     lower_bound=1,
 )
 STORAGE = flags.DEFINE_string(
     "storage",
     None,
-    "Address of an Optuna storage. Default: a file in the work directory.",
+    "Address of an Optuna storage. Default: search.db in --workdir.",
 )
 MIN_EPOCHS = flags.DEFINE_integer(
     "min_epochs",
     1,
-    "Epochs that a run has before it may be given up; runs that are the better "
-    "in the end may lag at first.",
+    "Epochs before a run may be stopped early; good runs may start slowly.",
     lower_bound=1,
 )
 SEARCH_NETWORK = flags.DEFINE_bool(
     "search_network",
     False,
-    "Whether filters, kernel sizes and units are searched, too.",
+    "Also search filters, kernel sizes and units.",
 )
 define_flags()
 
@@ -61,7 +60,7 @@ def _require_optuna():
 
 
 def main():
-    """Searches, and says where the best is."""
+    """Searches, and prints the runs and where the best settings are."""
     settings = read_flags()
     _require_optuna()
     import_tensorflow()
@@ -88,8 +87,8 @@ def main():
     )
     search.run(NUM_RUNS.value)
     print(format_runs(search.describe_runs()))
-    print(f"The best run's settings are in {workdir / 'best.flags'}")
+    print(f"The settings of the best run are in {workdir / 'best.flags'}")
 
 
 if __name__ == "__main__":
-    cli.run(main, "interrupted; give the same command again to resume.")
+    cli.run(main, "interrupted; run the same command again to resume.")

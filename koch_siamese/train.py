@@ -3,8 +3,8 @@ r"""Trains a siamese network and evaluates its best epoch.
     python -m koch_siamese.train
     python -m koch_siamese.train --flagfile=experiments/omniglot_fast.flags
 
-Without flags it is the quickstart, experiments/quickstart.flags. A training
-that was interrupted resumes when the same command is given again.
+Without flags it trains the quickstart (experiments/quickstart.flags). The same
+command resumes a training that was interrupted.
 """
 
 import sys
@@ -18,7 +18,7 @@ from koch_siamese.runs.flagfiles import define_flags, find_flagfiles, read_flags
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import freezes_random_weights
 
-WORKDIR = define_path("workdir", "runs/quickstart", "The run's directory.")
+WORKDIR = define_path("workdir", "runs/quickstart", "The directory of the run.")
 
 define_flags()
 
@@ -26,12 +26,14 @@ define_flags()
 def main():
     """Trains and evaluates by the flags."""
     if not WORKDIR.value:
-        raise InputError("--workdir is empty: expected the run's directory.")
+        raise InputError(
+            "--workdir is empty: expected the directory of the run."
+        )
     settings = read_flags()
     if freezes_random_weights(settings):
         cli.note(
-            f"--trainable_from={settings.trainable_from} leaves layers of the "
-            "backbone at random weights, with which it learns little: give "
+            f"--trainable_from={settings.trainable_from} freezes layers of the "
+            "backbone at random weights, so that it learns little: give "
             "--backbone_weights=imagenet or a file."
         )
     import_tensorflow()
@@ -49,13 +51,13 @@ def main():
         may_lower_ways=not flags.FLAGS["ways"].present,
     )
     if results is None:
-        print("This worker is done; the first one evaluates.")
+        print("This worker has finished; the first worker evaluates the model.")
         return
     if results:
         print(format_results(results))
     print(format_thresholds(Run(WORKDIR.value).read_thresholds()))
-    print(f"Model, results and figures are in {WORKDIR.value}")
+    print(f"The model, results and figures are in {WORKDIR.value}")
 
 
 if __name__ == "__main__":
-    cli.run(main, "interrupted; give the same command again to resume.")
+    cli.run(main, "interrupted; run the same command again to resume.")

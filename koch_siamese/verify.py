@@ -1,4 +1,4 @@
-"""Says whether two images show the same character.
+"""Decides whether two images show the same character.
 
 python -m koch_siamese.verify --model=FILE --first=A.png --second=B.png
 """
@@ -14,10 +14,10 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
 
-FIRST = define_path("first", None, "An image.")
-SECOND = define_path("second", None, "Another image.")
+FIRST = define_path("first", None, "The first image.")
+SECOND = define_path("second", None, "The second image.")
 FIGURE = define_path(
-    "figure", None, "Draw both images, as they are read, into this PNG file."
+    "figure", None, "A PNG file that shows both images as they were read."
 )
 cli.define_recognizer_flags()
 
@@ -35,7 +35,7 @@ def _check_flags():
 
 
 def main():
-    """Prints same or different, and how sure that is."""
+    """Prints same or different, with the score and the probability."""
     _check_flags()
     import_tensorflow()
     recognizer = cli.load_recognizer()
@@ -51,7 +51,7 @@ def main():
         print(format_verdict(verdict))
     if verdict.threshold is None:
         cli.note(
-            "the model has no thresholds, so its score is not judged: give "
+            "the model has no thresholds, so there is only a score: give "
             "--threshold, or use Recognizer.calibrate."
         )
     if FIGURE.value:

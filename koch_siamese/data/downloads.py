@@ -164,8 +164,8 @@ def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
         AssertionError,  # a version
     ) as error:
         raise InputError(
-            f"TFDS has no data set {name!r}: use the name of one of images and "
-            "labels, such as mnist; or glyphs, omniglot or folder."
+            f"TFDS has no data set {name!r}: expected one of images and "
+            "labels, such as mnist, or glyphs, omniglot or folder."
         ) from error
     features = builder.info.features
     if not (

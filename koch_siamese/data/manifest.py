@@ -145,7 +145,9 @@ def _find_columns(path, header):
     if any(others):
         listed = ", ".join(repr(name) for name in others if name)
         warnings.warn(
-            DataWarning(f"{describe(path)} has columns not read: {listed}."),
+            DataWarning(
+                f"{describe(path)} has columns that are ignored: {listed}."
+            ),
             stacklevel=3,
         )
     return {name: names.index(name) for name in known}

@@ -91,8 +91,8 @@ def recover_drawers(
     wrong = np.count_nonzero(expected != label)
     if wrong:
         raise InputError(
-            f"The drawers of Omniglot's {split!r} cannot be told: {wrong} of "
-            f"{len(label)} examples are out of the official order. Delete the "
+            f"The drawers of Omniglot's {split!r} are not known: {wrong} of "
+            f"{len(label)} examples are not in the official order. Delete the "
             "folder omniglot/ in --data_dir and let TFDS prepare it again."
         )
     return drawers.astype(np.int32)

@@ -85,9 +85,8 @@ class DataSource:
         name, _, config = self.dataset.partition("/")
         if self.photo_size and name in DRAWINGS:
             raise InputError(
-                f"{self.dataset} has drawings, and what is asked for takes "
-                "photos: give --dataset=folder with photos, or a model of "
-                "drawings."
+                f"{self.dataset} has drawings, but photos are expected: give "
+                "--dataset=folder with photos, or a model of drawings."
             )
         self._refuse_images()
         if name == "omniglot":
@@ -220,8 +219,8 @@ class DataSource:
     def _load_groups(self, split):
         if self._images.splits is not None:
             raise InputError(
-                f"--split_by=group has no effect, as {self.data_dir} says "
-                "which images train and test: remove it, or its splits."
+                f"--split_by=group has no effect, as {self.data_dir} has "
+                "splits of its own: remove the flag, or the splits."
             )
         parts = {
             "training": self.training_groups,

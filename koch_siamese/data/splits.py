@@ -88,9 +88,9 @@ def assign_splits(
     if len(known) < MIN_VALIDATED:
         warnings.warn(
             DataWarning(
-                f"There are only {len(known)} classes: two are tested, and a "
-                "fifth of the images of the others, not other classes, "
-                "validate."
+                f"There are only {len(known)} classes: two are for testing, "
+                "and a fifth of the images of the others is for validation, "
+                "instead of other classes."
             ),
             stacklevel=2,
         )
@@ -128,9 +128,9 @@ def keep_images_apart(parts: np.ndarray, character: np.ndarray):
     _, counts = np.unique(character[order], return_counts=True)
     if counts.min() < 4:
         raise InputError(
-            f"A class has {counts.min()} images to train on, and some images "
-            "of each class are kept apart to validate: expected at least 4; "
-            "add some, or give images to validate on."
+            f"A class has only {counts.min()} training images, of which some "
+            "are needed for validation: expected at least 4; add some, or give "
+            "images to validate on."
         )
     borders = np.cumsum(counts)
     for border, count in zip(borders, counts, strict=True):
@@ -203,7 +203,7 @@ def _check_tested(parts, character, names):
         raise InputError(
             f"{len(shared)} classes are in the validation and in the test "
             f"split, such as {names[shared[0]]!r}: expected each in one of "
-            "them, as tests are on classes that nothing was chosen by."
+            "them, as no choice may be made on the test classes."
         )
 
 
@@ -283,18 +283,18 @@ def _check_splittable(names, counts):
     if len(counts) < MIN_CHARACTERS:
         problems.append(
             f"There are {len(counts)} characters: expected at least "
-            f"{MIN_CHARACTERS}, so that one tests on others than those one "
-            "trains on; add some, or to tell these very ones apart give images "
-            "to train and to test on as train/NAME and test/NAME."
+            f"{MIN_CHARACTERS}, so that some can be kept for tests; add some, "
+            "or, to recognize just these, give images to train and to test on "
+            "as train/NAME and test/NAME."
         )
     if small:
         listed = ", ".join(map(repr, small[:MAX_LISTED]))
         more = len(small) - MAX_LISTED
         rest = f" and {more} more" if more > 0 else ""
         problems.append(
-            f"Of {len(small)} of {len(counts)} characters there is only 1 "
-            f"drawing ({listed}{rest}): expected at least 2 of each; add some, "
-            "or remove these characters."
+            f"{len(small)} of {len(counts)} characters have only 1 drawing "
+            f"({listed}{rest}): expected at least 2 of each; add some, or "
+            "remove these characters."
         )
     if problems:
         raise InputError(" ".join(problems))

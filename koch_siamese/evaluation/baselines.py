@@ -73,7 +73,7 @@ class ModifiedHausdorff:
         points = np.empty(len(images), object)
         if images.shape[-1] != 1:
             raise InputError(
-                "The Hausdorff distance is one of drawings, and these are "
+                "The Hausdorff distance compares drawings, but these are "
                 "photos: give --model=pixels_cosine."
             )
         for i, image in enumerate(images[..., 0]):

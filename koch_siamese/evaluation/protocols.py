@@ -187,9 +187,11 @@ PROTOCOLS = {
                 "shots": 1,
             },
         ),
-        TrialProtocol("within_alphabet", "random trials within alphabets"),
+        TrialProtocol(
+            "within_alphabet", "random trials, the candidates of one alphabet"
+        ),
         PooledTrialProtocol(
-            "cross_alphabet", "random trials across all alphabets"
+            "cross_alphabet", "random trials, the candidates of all alphabets"
         ),
         PairProtocol(
             "verification",
@@ -198,16 +200,15 @@ PROTOCOLS = {
         ),
         TutorialProtocol(
             "tutorial",
-            "random trials across all alphabets as the tutorial's source draws "
-            "them, the query itself among the candidates at times: for its log "
-            "alone",
+            "random trials as in the tutorial, in which the query itself may "
+            "be a candidate; only for comparison with its results",
             options=("num_trials", "ways", "seed"),
             defaults={"split": "evaluation"},
         ),
         PooledTrialProtocol(
             "mnist",
-            "random trials over the labels of another data set, by default "
-            "MNIST's digits (section 4.4)",
+            "random trials on another data set, by default MNIST's digits "
+            "(section 4.4)",
             defaults={"dataset": "mnist", "ways": 10},
         ),
     )
@@ -501,8 +502,8 @@ def warn_of_few_classes(ways: int, asked: int, where: str):
     warnings.warn(
         DataWarning(
             f"{where}: {ways} classes are too few for {asked} ways, so trials "
-            f"have {ways}. A guess is right in {1 / ways:.0%} of them, and "
-            "the interval of the accuracy holds for these classes alone."
+            f"have {ways}. Guessing gets {100 / ways:.0f} %, and the 95 % "
+            "interval is for these classes alone."
         ),
         stacklevel=3,
     )

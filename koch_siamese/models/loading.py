@@ -45,8 +45,8 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         hint = ""
         if path.is_dir():
             hint = (
-                "; a run's directory is given as --workdir, a saved recognizer "
-                "is loaded by Recognizer.load"
+                "; give the directory of a run as --workdir, and load a saved "
+                "recognizer with Recognizer.load"
             )
         raise InputError(
             f"There is no model {path}: expected model.keras of a finished or "

@@ -1,4 +1,4 @@
-"""The table of a benchmark: ours beside its rivals, from one result file."""
+"""The table of a benchmark: our times beside those of rivals."""
 
 import dataclasses
 import json
@@ -23,16 +23,16 @@ COLUMNS = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
         row: the row of the benchmark that measures it.
         line: its key in the result file.
         what: what was measured.
-        unit: of its values.
-        aim: what it should be.
-        higher: whether more is better.
-        statistic: of the rounds: `median`, or `mean`.
+        unit: the unit of the values.
+        aim: the value aimed at.
+        higher: whether higher is better.
+        statistic: how rounds are summarized: `median` or `mean`.
     """
 
     row: str
@@ -46,13 +46,13 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Rows, and the result file that has their numbers.
+    """A table of rows whose numbers are in one result file.
 
     Attributes:
-        file: its name in the folder of results.
+        file: the name of that file in the folder of results.
         rows: in their order.
-        columns: headings other than those of `COLUMNS`; an empty one leaves its
-            column out.
+        columns: headings that replace those of `COLUMNS`; an empty heading
+            removes the column.
     """
 
     file: str
@@ -61,7 +61,7 @@ class Comparison:
 
     @classmethod
     def from_json(cls, table: Mapping) -> "Comparison":
-        """From an entry of tables.json that has `comparison`, the file."""
+        """Makes a table from an entry of tables.json with `comparison`."""
         rows = tuple(Row(**row) for row in table["rows"])
         return cls(table["comparison"], rows, table.get("columns", {}))
 
@@ -72,27 +72,27 @@ class Comparison:
 
     @property
     def path(self) -> str:
-        """Where the result file is, from the root of the repository."""
+        """The path of the result file, from the root of the repository."""
         return f"experiments/results/{self.file}"
 
     def select(self, row: Row, results: Mapping) -> dict[str, dict]:
-        """The result file, if it has a number for the row."""
+        """Selects the result file, if it has a number for the row."""
         result = results.get(self.file, {"benchmark": {}})
         return {self.file: result} if row.line in result["benchmark"] else {}
 
     def to_markdown(self, results: Mapping, *, short: bool = False) -> str:
-        """The table in Markdown, of results by the names of their files.
+        """Formats the table in Markdown.
 
         Args:
-            results: as of `reporting.load_results`.
-            short: whether without machine, commit and rounds.
+            results: see `result_tables.load_results`.
+            short: whether to leave out machine, commit and rounds.
         """
         lines = results.get(self.file, {"benchmark": {}})["benchmark"]
         left_out = ("rounds", "machine", "commit") if short else ()
         return format_markdown(self._cells(lines, left_out))
 
     def to_text(self, lines: Mapping) -> str:
-        """The rows that have been measured as a table for a terminal."""
+        """Formats the measured rows as a table for a terminal."""
         measured = dataclasses.replace(
             self, rows=tuple(row for row in self.rows if row.line in lines)
         )

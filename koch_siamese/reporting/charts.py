@@ -1,117 +1,169 @@
-"""Charts: learning curves, how scores separate, what a search found."""
+"""Charts: learning curves, distributions of scores, ROC, searches."""
 
 import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from koch_siamese.evaluation.metrics import (
     compute_auc,
     compute_equal_error_rate,
 )
-from koch_siamese.reporting.figures import BLUE, GREY, VERMILION
+from koch_siamese.reporting.colors import (
+    ACCENT,
+    DIFFERENT,
+    FAINT,
+    LINE,
+    SAME,
+)
 
 
 def draw_learning_curves(history: dict[str, list[float]]) -> Figure:
-    """Training loss and one-shot validation accuracy by epoch.
+    """Draws training loss and one-shot validation accuracy by epoch.
 
     Args:
         history: `loss` and `accuracy` (0..1), one value for each epoch.
     """
     epochs = np.arange(1, len(history["loss"]) + 1)
     accuracy = 100 * np.array(history["accuracy"])
+    best = int(np.argmax(accuracy))
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(epochs, history["loss"], color=BLUE, marker="o", markersize=3)
-    left.set(xlabel="epoch", ylabel="training loss")
-    right.plot(epochs, accuracy, color=BLUE, marker="o", markersize=3)
-    best = int(np.argmax(accuracy))
-    right.plot(epochs[best], accuracy[best], "o", color=VERMILION)
+    style = {"color": LINE, "marker": "o", "markersize": 3, "clip_on": False}
+    left.plot(epochs, history["loss"], **style)
+    left.set(xlabel="epoch", ylabel="loss", title="training loss")
+    right.plot(epochs, accuracy, **style)
+    right.plot(
+        epochs[best],
+        accuracy[best],
+        "o",
+        color=ACCENT,
+        markersize=8,
+        clip_on=False,
+    )
     right.set(
         xlabel="epoch",
         ylabel="one-shot validation accuracy (%)",
-        title=f"best: {accuracy[best]:.1f} % in epoch {epochs[best]}",
+        title=f"best: {accuracy[best]:.1f} % (epoch {epochs[best]})",
+        ylim=(10 * (accuracy.min() // 10.5), 100),
     )
     for axis in (left, right):
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set_xlim(0.5, len(epochs) + 0.5)
+        axis.xaxis.set_major_locator(_whole_numbers())
         axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color=GREY, linewidth=0.5)
+        axis.grid(axis="y", color=FAINT, linewidth=0.5)
     return figure
+
+
+def _whole_numbers():
+    """Ticks of a count, which may be of one."""
+    return MaxNLocator(integer=True, min_n_ticks=1, steps=(1, 2, 5, 10))
 
 
 def draw_score_histogram(
     scores: np.ndarray, same: np.ndarray, threshold: float
 ) -> Figure:
-    """How the scores of same and different pairs separate.
+    """Draws how the scores of same and of different pairs are distributed.
 
     Args:
         scores: float `[num_pairs]`, logits.
         same: `[num_pairs]`, 1 = same character, 0 = different.
         threshold: from which score a pair counts as the same.
     """
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
     axis = figure.subplots()
-    bins = np.linspace(scores.min(), scores.max(), 60)
+    num_bins = int(np.clip(np.sqrt(len(scores)), 10, 60))
+    bins = np.histogram_bin_edges(scores, num_bins)
     same = same.astype(bool)
     for chosen, label, color in (
-        (~same, "different characters", VERMILION),
-        (same, "same character", BLUE),
+        (~same, "different characters", DIFFERENT),
+        (same, "same character", SAME),
     ):
-        axis.hist(scores[chosen], bins, color=color, alpha=0.6, label=label)
-    correct = (scores >= threshold) == same
-    axis.axvline(threshold, color="black", linewidth=1, label="threshold")
+        style = {"color": color, "alpha": 0.6, "label": label}
+        axis.hist(scores[chosen], bins, **style)
+    label = f"threshold: same from {threshold:.2f}"
+    axis.axvline(threshold, color="black", linewidth=1, label=label)
+    is_right = (scores >= threshold) == same
     axis.set(
-        xlabel="score (logit)",
+        xlabel="score (logit); higher: more alike",
         ylabel="pairs",
-        title=f"{correct.mean():.1%} of {len(scores)} pairs correct",
+        title=f"{100 * is_right.mean():.1f} % of {len(scores):,} pairs are "
+        "classified correctly",
     )
-    axis.legend(frameon=False, loc="upper left")
     axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def draw_roc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> Figure:
-    """The receiver operating characteristic of pairs.
+def draw_roc(
+    false_accepts: np.ndarray,
+    true_accepts: np.ndarray,
+    at_threshold: tuple[float, float] | None = None,
+) -> Figure:
+    """Draws the receiver operating characteristic (ROC) of pairs.
 
     Args:
-        false_accepts, true_accepts: see `verification.compute_roc`.
+        false_accepts, true_accepts: see `metrics.compute_roc`.
+        at_threshold: the false and the true positive rate at the model's
+            threshold, within 0..1.
     """
     rate = compute_equal_error_rate(false_accepts, true_accepts)
-    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    area = compute_auc(false_accepts, true_accepts)
+    figure = Figure(figsize=(4.6, 5), layout="constrained")
     axis = figure.subplots()
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1)
-    axis.plot(false_accepts, true_accepts, color=BLUE)
-    axis.plot(rate, 1 - rate, "o", color=VERMILION)
+    axis.plot([0, 1], [0, 1], "--", color=FAINT, label="guessing")
+    axis.plot(false_accepts, true_accepts, color=LINE, label="model")
+    label = f"equal error rate (EER): {100 * rate:.1f} %"
+    dots = [(rate, 1 - rate, 9, "none", label)]
+    if at_threshold:
+        false, true = at_threshold
+        label = (
+            f"threshold: {100 * false:.1f} % false, {100 * true:.1f} % true "
+            "positives"
+        )
+        dots.append((false, true, 5, ACCENT, label))
+    for x, y, size, face, label in dots:
+        style = {"markersize": size, "markerfacecolor": face}
+        axis.plot(x, y, "o", markeredgecolor=LINE, label=label, **style)
+    for direction in (axis.xaxis, axis.yaxis):
+        direction.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
     axis.set(
+        xlim=(-0.02, 1),
+        ylim=(0, 1.02),
         xlabel="false positive rate",
         ylabel="true positive rate",
-        title=f"AUC {compute_auc(false_accepts, true_accepts):.3f}, "
-        f"EER {rate:.1%}",
+        title=f"validation pairs: ROC AUC {area:.3f}",
         aspect="equal",
     )
     axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", frameon=False)
     return figure
 
 
 DRAWERS = {"lake": "Lake's drawers", "own": "drawers 17 to 20"}
+DIFFERENT_PAIRS = {
+    "anywhere": "different pairs from anywhere",
+    "within_alphabet": "different pairs within an alphabet",
+}
 
 
 def draw_verification(points: Sequence[Mapping]) -> Figure:
-    """Verification accuracy by the size of the training set (table 1).
+    """Draws verification accuracy by the size of the training set (table 1).
 
     Args:
-        points: for each row of the table `pairs`, those trained on;
-            `distorted`, whether there are distorted copies of them;
-            `published`, in %; and `readings`, of ours, as in a result of
-            `protocols.Evaluator`, empty if it was not run.
+        points: for each row of the table, `pairs`, the number trained on;
+            `distorted`, whether distorted copies of them were, too;
+            `published`, the paper's accuracy in %; and `readings`, ours, as in
+            a result of `protocols.Evaluator`, or empty if it was not run.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, distorted, title in zip(
         axes,
         (False, True),
-        ("without distortion", "with eight distorted copies"),
+        ("without distortion", "with eight distorted copies of each pair"),
         strict=True,
     ):
         rows = sorted(
@@ -122,8 +174,9 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
             [row["pairs"] for row in rows],
             [row["published"] for row in rows],
             "o--",
-            color=GREY,
+            color=LINE,
             label="Koch et al. 2015",
+            clip_on=False,
         )
         for place, (drawers, different_pairs) in enumerate(
             itertools.product(("lake", "own"), ("anywhere", "within_alphabet"))
@@ -131,6 +184,7 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
             _draw_reading(axis, rows, drawers, different_pairs, place)
         axis.set(
             xscale="log",
+            ylim=(None, 100),
             xlabel="training pairs",
             title=title,
             xticks=[row["pairs"] for row in rows],
@@ -138,20 +192,26 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
         )
         axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color=GREY, linewidth=0.5)
+        axis.grid(axis="y", color=FAINT, linewidth=0.5)
+        axis.margins(x=0.1)
     axes[0].set_ylabel("verification accuracy (%)")
+    axes[0].yaxis.set_major_locator(_whole_numbers())
     handles = {}
     for axis in axes:
         artists, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, artists, strict=True))
     figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=3
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
     )
     return figure
 
 
 def _draw_reading(axis, rows, drawers, different_pairs, place):
-    """One reading of ours, with intervals; readings stand side by side."""
+    """Draws a reading of ours, with intervals; readings stand side by side."""
     found = [
         (row["pairs"] * 1.03 ** (place - 1.5), reading)
         for row in rows
@@ -168,16 +228,16 @@ def _draw_reading(axis, rows, drawers, different_pairs, place):
         accuracy,
         np.abs(bounds - accuracy[:, np.newaxis]).T,
         fmt="o" if different_pairs == "anywhere" else "s",
-        color=BLUE,
-        markerfacecolor=BLUE if drawers == "lake" else "white",
+        color=ACCENT,
+        markerfacecolor=ACCENT if drawers == "lake" else "white",
         capsize=2,
         linestyle="none",
-        label=f"ours: {DRAWERS[drawers]}, {different_pairs.replace('_', ' ')}",
+        label=f"ours: {DRAWERS[drawers]}, {DIFFERENT_PAIRS[different_pairs]}",
     )
 
 
 def draw_search(runs: list[dict]) -> Figure:
-    """What a search tried: the best so far, and accuracy by parameter.
+    """Draws what a search tried: the best so far, and accuracy by parameter.
 
     Args:
         runs: `run`, `accuracy` (0..1), `finished` and `parameters` of each,
@@ -191,38 +251,53 @@ def draw_search(runs: list[dict]) -> Figure:
     figure = Figure(figsize=(11, 3 + 2 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2 * rows))
     axis = top.subplots()
-    axis.plot(np.maximum.accumulate(accuracy), color=GREY, label="best so far")
+    numbers = np.arange(1, len(runs) + 1)
+    best_so_far = np.maximum.accumulate(accuracy)
+    axis.step(
+        numbers, best_so_far, where="post", color=FAINT, label="best so far"
+    )
     axes = bottom.subplots(rows, columns, sharey=True, squeeze=False)
     finished = np.array([run["finished"] for run in runs])
-    for chosen, label, color in (
-        (~finished, "given up", VERMILION),
-        (finished, "finished", BLUE),
+    is_best = numbers == 1 + accuracy.argmax()
+    for chosen, label, style in (
+        (~finished & ~is_best, "stopped early", {"markerfacecolor": "white"}),
+        (finished & ~is_best, "finished", {}),
+        (is_best, "best", {"color": ACCENT, "markersize": 7}),
     ):
         which = np.flatnonzero(chosen)
-        axis.plot(which, accuracy[which], "o", color=color, label=label)
-        for row, (kind, names) in zip(axes, kinds.items(), strict=True):
+        if not len(which):
+            continue
+        style = {"marker": "o", "linestyle": "none", "color": LINE} | style
+        axis.plot(numbers[which], accuracy[which], label=label, **style)
+        for row, names in zip(axes, kinds.values(), strict=True):
             for small, name in zip(row, names, strict=False):
                 values = [runs[i]["parameters"][name] for i in which]
-                small.plot(
-                    values, accuracy[which], "o", color=color, markersize=4
-                )
-                small.set_xlabel(name.replace("_", " "))
-                if kind in ("learning_rate", "l2"):
-                    small.set_xscale("log")
-                    small.tick_params(
-                        axis="x", which="minor", labelbottom=False
-                    )
-            for small in row[len(names) :]:
-                small.axis("off")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+                small.plot(values, accuracy[which], **{"markersize": 4} | style)
+    for row, (kind, names) in zip(axes, kinds.items(), strict=True):
+        for small, name in zip(row, names, strict=False):
+            small.set_xlabel(_describe_parameter(kind, name))
+            if kind in ("learning_rate", "l2"):
+                small.set_xscale("log")
+                small.tick_params(axis="x", which="minor", labelbottom=False)
+        for small in row[len(names) :]:
+            small.axis("off")
+    axis.xaxis.set_major_locator(_whole_numbers())
     axis.set(
-        xlabel="run, in the order of their ends",
+        xlabel="run, in the order in which they ended",
         ylabel="one-shot validation\naccuracy (%)",
-        title=f"best of {len(runs)} runs: {accuracy.max():.1f} %",
+        title=f"accuracy of each run, at best {accuracy.max():.1f} %",
     )
-    axis.legend(frameon=False)
+    top.legend(loc="outside right upper", frameon=False)
     for small in axes[:, 0]:
         small.set_ylabel("accuracy (%)")
     for each in (axis, *axes.flat):
+        each.set_ylim(top=min(each.get_ylim()[1], 100))
         each.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _describe_parameter(kind, name):
+    """The label of `learning_rate_0`: "learning rate, layer 1"."""
+    layer = int(name.rpartition("_")[2]) + 1
+    kind = "L2" if kind == "l2" else kind.replace("_", " ")
+    return f"{kind}, layer {layer}"

@@ -1,169 +1,99 @@
-"""Pictures of drawings: pairs, trials, answers; and how a picture is kept."""
+"""Figures of drawings: pairs, trials, answers; and how figures are saved."""
 
-import functools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from koch_siamese.backend import has_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_margins
 from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
-from koch_siamese.reporting.text import to_printable
+from koch_siamese.reporting.colors import (
+    DIFFERENT,
+    FAINT,
+    RIGHT,
+    SAME,
+    WRONG,
+)
+from koch_siamese.reporting.sheets import Sheet, find_families
 from koch_siamese.runs.results import writing_events
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
-# With Chinese, Japanese and Korean characters, on one system or another.
-WIDE_FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Hiragino Sans",
-    "PingFang SC",
-    "Yu Gothic",
-    "Microsoft YaHei",
-    "Malgun Gothic",
-    "WenQuanYi Micro Hei",
-)
-# Of Okabe and Ito's palette, which color-blind readers can tell apart.
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#BBBBBB"
-
-
-TITLE_INCHES = 0.22
-GAP_INCHES = 0.08
-
-
-class _Sheet:
-    """Framed images with titles in a grid, all in one axes.
-
-    An axes for each image would take most of the time of a short training.
-    """
-
-    def __init__(
-        self, shape, height, *, width=None, heading=None, has_titles=True
-    ):
-        """Makes an empty figure.
-
-        Args:
-            shape: rows and columns.
-            height, width: of an image in inches; by default it is a square.
-            heading: a line above all images.
-            has_titles: whether there is room for a title above each image.
-        """
-        rows, columns = shape
-        self._height, self._width = height, width or height
-        self._title_height = TITLE_INCHES if has_titles else GAP_INCHES
-        across = columns * (self._width + GAP_INCHES) + GAP_INCHES
-        down = rows * (height + self._title_height) + GAP_INCHES
-        top = 0.35 if heading else 0
-        self.figure = Figure(figsize=(across, down + top))
-        self._axis = self.figure.add_axes((0, 0, 1, down / (down + top)))
-        self._axis.set(xlim=(0, across), ylim=(down, 0), autoscale_on=False)
-        self._axis.axis("off")
-        if heading:
-            self.figure.suptitle(heading, y=1 - 0.08 / (down + top))
-
-    def show(self, row, column, image, frame, title="", caption="", **style):
-        """Shows an image in a frame of a color, with a title above it.
-
-        Args:
-            row, column: its place; a part of a column is a gap.
-            image: `[height, width]` or `[height, width, channels]`, 1 or 3;
-                0 is black, 255 white.
-            frame: its color.
-            title: above the image.
-            caption: at the image's lower edge.
-            style: of the title, for Matplotlib's `text`.
-        """
-        left = GAP_INCHES + column * (self._width + GAP_INCHES)
-        top = self._title_height + row * (self._height + self._title_height)
-        right, bottom = left + self._width, top + self._height
-        self._axis.imshow(
-            np.asarray(image).round().astype(np.uint8),
-            cmap="gray",
-            vmin=0,
-            vmax=WHITE,
-            extent=(left, right, bottom, top),
-            aspect="auto",
-        )
-        self._axis.add_patch(
-            Rectangle(
-                (left, top),
-                self._width,
-                self._height,
-                fill=False,
-                edgecolor=frame,
-                linewidth=1 if frame == GREY else 2.5,
-            )
-        )
-        center = (left + right) / 2
-        style = {"ha": "center", "va": "bottom", "fontsize": 9} | style
-        if title:
-            self._axis.text(center, top - 0.04, title, **style)
-        if caption:
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            self._axis.text(center, bottom - 0.04, caption, bbox=box, **style)
-
 
 def draw_pairs(
-    first: np.ndarray, second: np.ndarray, same: np.ndarray, columns: int = 8
+    first: np.ndarray,
+    second: np.ndarray,
+    same: np.ndarray,
+    columns: int = 8,
+    *,
+    names: tuple[str, str] | None = None,
+    heading: str | None = None,
 ) -> Figure:
-    """A sheet of pairs, one drawing above the other.
+    """Draws pairs of images, one above the other.
 
     Args:
-        first, second: `[num_pairs, height, width, channels]`, 0 = ink, 255 =
+        first, second: `[num_pairs, height, width, channels]`, 0 = black, 255 =
             white.
-        same: `[num_pairs]`, 1 = same character, 0 = different.
-        columns: pairs side by side.
+        same: `[num_pairs]`, 1 = same class, framed in blue; 0 = different,
+            framed in vermilion.
+        columns: pairs side by side, at most.
+        names: titles of the first and the second images, such as `("before",
+            "after")`, in place of "same" and "different".
+        heading: a sentence above all pairs.
     """
-    sheet = _Sheet((-(-len(same) // columns) * 2, columns), 0.85)
+    columns = max(1, min(columns, len(same)))
+    height = 0.85
+    # Without a title, the second image follows close upon the first.
+    below = 1 if names else 0.83
+    rows = -(-len(same) // columns) * (1 + below)
+    sheet = Sheet((rows, columns), height, heading=heading)
     for pair, (upper, lower, label) in enumerate(
         zip(first, second, same, strict=True)
     ):
         row, column = divmod(pair, columns)
-        color = BLUE if label else VERMILION
-        title = "same" if label else "different"
-        sheet.show(2 * row, column, upper, color, title, color=color)
-        sheet.show(2 * row + 1, column, lower, color)
+        row *= 1 + below
+        color = SAME if label else DIFFERENT
+        titles = names or ("same" if label else "different", "")
+        sheet.show(row, column, upper, color, titles[0], color=color)
+        sheet.show(row + below, column, lower, color, titles[1], color=color)
     return sheet.figure
 
 
 def draw_worst_pairs(
     images: np.ndarray, pairs: Pairs, scores: np.ndarray, num: int = 12
 ) -> Figure:
-    """Draws the validation pairs with the worst scores, same and different.
+    """Draws the pairs with the worst scores.
 
-    First the same pairs with the lowest scores, then the different pairs with
-    the highest. A pair's images stand side by side, below its score; a pair
-    that occurs several times is shown once.
+    The same pairs with the lowest scores come first, then the different pairs
+    with the highest. The images of a pair stand side by side, below its score;
+    a pair that occurs several times is shown once.
 
     Args:
-        images: uint8 `[num_drawings, height, width]`, or with 1 or 3 channels
-            behind.
+        images: uint8 `[num_drawings, height, width]`, or `[num_drawings,
+            height, width, channels]` with 1 or 3 channels.
         pairs: of these drawings.
         scores: float `[num_pairs]`, of any scale, higher is more alike.
         num: how many pairs of either kind, at most.
     """
-    columns = 6
     kinds = [
         (_choose_worst(pairs, scores, label, num), label) for label in (1, 0)
     ]
+    columns = min(6, max(len(chosen) for chosen, _ in kinds))
     rows = [-(-len(chosen) // columns) for chosen, _ in kinds]
-    sheet = _Sheet(
+    sheet = Sheet(
         (sum(rows), columns),
         0.9,
         width=1.8,
-        heading="validation pairs: same ones with the lowest scores, different "
-        "ones with the highest",
+        heading="The worst scores of validation pairs. Blue: same character, "
+        "yet a low score; vermilion: different characters, yet a high score",
     )
     for (chosen, label), first_row in zip(kinds, (0, rows[0]), strict=True):
-        color = BLUE if label else VERMILION
+        color = SAME if label else DIFFERENT
         kind = "same" if label else "different"
         for index, pair in enumerate(chosen):
             row, column = divmod(index, columns)
@@ -172,7 +102,7 @@ def draw_worst_pairs(
                 column,
                 _join(images[pairs.first[pair]], images[pairs.second[pair]]),
                 color,
-                f"{kind} {scores[pair]:.1f}",
+                f"{kind} {scores[pair]:z.1f}",
                 color=color,
             )
     return sheet.figure
@@ -189,7 +119,7 @@ def _choose_worst(pairs, scores, label, num):
 
 
 def _join(first, second):
-    """Two images side by side, with a grey line between them."""
+    """Puts two images side by side, with a grey line between them."""
     line = np.full_like(first[:, : 1 + first.shape[1] // 50], WHITE // 2)
     return np.concatenate([first, line, second], axis=1)
 
@@ -197,59 +127,85 @@ def _join(first, second):
 def draw_trials(
     images: np.ndarray, trials: Trials, scores: np.ndarray, num: int = 3
 ) -> Figure:
-    """A sheet of trials with the answers given, wrong ones first.
+    """Draws trials and their answers, right ones first.
 
     Each row is a trial: the query, then its candidates from the highest score
-    down; the true one is framed in blue, a wrong answer in vermilion.
+    down. The right candidate is framed in blue, a wrong answer in vermilion.
 
     Args:
-        images: uint8 `[num_drawings, height, width,
-            channels]`.
-        trials: over these drawings; a candidate's first shot is shown.
+        images: uint8 `[num_drawings, height, width, channels]`.
+        trials: over these drawings; the first shot of a candidate is shown.
         scores: float `[num_trials, ways]`.
-        num: how many trials, at most; half of them wrong ones, if there are.
+        num: how many trials, at most; up to half of them answered wrongly.
     """
-    wrong = scores.argmax(axis=1) != trials.answer
-    chosen = np.argsort(~wrong, kind="stable")
-    # Half of them mistakes, where there are any: both kinds teach something.
-    mistakes = min(wrong.sum(), (num + 1) // 2)
-    chosen = np.r_[chosen[:mistakes], chosen[wrong.sum() :]][:num]
+    is_wrong = scores.argmax(axis=1) != trials.answer
+    right, wrong = np.flatnonzero(~is_wrong), np.flatnonzero(is_wrong)
+    num_wrong = max(min(len(wrong), num // 2), num - len(right))
+    chosen = np.r_[right[: num - num_wrong], wrong[:num_wrong]]
     return _draw_trials(images, trials, scores, chosen)
 
 
 def draw_hardest_trials(
     images: np.ndarray, trials: Trials, scores: np.ndarray, num: int = 8
 ) -> Figure:
-    """The trials that are lost by most, one of each query.
+    """Draws the trials that were lost by most, one of each query.
 
     Arguments are those of `draw_trials`.
     """
     order = np.argsort(compute_margins(scores, trials.answer), kind="stable")
     _, first = np.unique(trials.query[order], return_index=True)
     chosen = order[np.sort(first)[:num]]
-    return _draw_trials(images, trials, scores, chosen)
+    heading = "The hardest trials. "
+    return _draw_trials(images, trials, scores, chosen, heading)
 
 
-def _draw_trials(images, trials, scores, chosen):
-    columns = min(trials.ways, 10)
-    sheet = _Sheet((len(chosen), columns + 1), 0.85)
-    for row, trial in enumerate(chosen):
+NUM_SHOWN = 10  # candidates of a trial
+
+
+def _draw_trials(images, trials, scores, chosen, heading=""):
+    columns = min(trials.ways, NUM_SHOWN)
+    orders = np.argsort(-scores[chosen], axis=1, kind="stable")
+    answers = trials.answer[chosen, np.newaxis]
+    places = np.argmax(orders == answers, axis=1)  # 0 where it is the best
+    is_beyond = places >= columns
+    gap = 0.4 if is_beyond.any() else 0
+    sheet = Sheet(
+        (len(chosen), columns + 1 + gap),
+        0.85,
+        heading=heading + _describe_trials(trials.ways, bool(gap)),
+    )
+    for row, (trial, order) in enumerate(zip(chosen, orders, strict=True)):
         sheet.show(row, 0, images[trials.query[trial]], "black", "query")
-        order = np.argsort(-scores[trial], kind="stable")[:columns]
-        if trials.answer[trial] not in order:
-            order[-1] = trials.answer[trial]  # always to be seen
-        for rank, way in enumerate(order):
-            correct = way == trials.answer[trial]
-            color = BLUE if correct else VERMILION if rank == 0 else GREY
+        for place in range(columns):
+            column = place + 1
+            if is_beyond[row] and place == columns - 1:
+                place, column = places[row], column + gap
+            way = order[place]
+            is_right = way == trials.answer[trial]
+            color = RIGHT if is_right else FAINT if place else WRONG
+            score = f"{scores[trial, way]:z.1f}"
             sheet.show(
                 row,
-                rank + 1,
+                column,
                 images[trials.support[trial, way, 0]],
                 color,
-                f"{scores[trial, way]:.1f}",
-                color="black" if color == GREY else color,
+                score if place < columns else f"#{place + 1}: {score}",
+                color="black" if color == FAINT else color,
             )
     return sheet.figure
+
+
+def _describe_trials(ways, has_gap):
+    """What a row of trials shows."""
+    shown = f"its {ways} candidates, best first,"
+    if ways > NUM_SHOWN:
+        shown = f"the {NUM_SHOWN} best of {ways} candidates"
+    if has_gap:
+        shown = f"the best of {ways} candidates and the right one,"
+    return (
+        f"Query, then {shown} with scores. Blue: the right one; vermilion: a "
+        "wrong answer"
+    )
 
 
 def draw_answers(
@@ -260,42 +216,44 @@ def draw_answers(
     query_names: Sequence[str] = (),
     num: int = 24,
 ) -> Figure:
-    """Queries, each with its best character and the runner-up beside it.
+    """Draws queries, each beside its best candidate and the runner-up.
 
     Args:
         queries: uint8 `[num_queries, height, width, channels]`.
-        images: uint8 `[num_drawings, height, width,
-            channels]`, the supports.
-        names: the character of each support; the first one is shown.
+        images: uint8 `[num_drawings, height, width, channels]`, the supports.
+        names: the class of each support; the first one of a class is shown.
         answers: to the queries.
         query_names: titles of the queries, if they have some.
         num: how many queries, at most.
     """
     total, answers = len(answers), answers[:num]
     titles = query_names or ["query"] * total
-    columns = max(1, min(4, len(answers)))
+    columns = max(1, min(3, len(answers)))
     rows = max(1, -(-len(answers) // columns))
-    heading = f"the first {num} of {total} queries" if total > num else None
-    step = 3.3  # three images, and a gap between the answers
-    shape = rows, step * columns - 0.3
-    sheet = _Sheet(shape, 1.15, heading=heading)
+    heading = "Query, best candidate and runner-up, with their scores. "
+    if total > num:
+        heading += f"The first {num} of {total} queries. "
+    heading += "Blue: accepted as the same"
+    step = 3.4  # three images, and a gap between the answers
+    shape = rows, step * columns - 0.4
+    sheet = Sheet(shape, 1.15, heading=heading, title_lines=2)
     shown = dict(zip(reversed(names), images[::-1], strict=True))
-    fonts = {"fontfamily": _find_families()}
+    fonts = {"fontfamily": find_families()}
     for index, (query, title, answer) in enumerate(
         zip(queries, titles, answers, strict=False)
     ):
         row, column = divmod(index, columns)
         column *= step
-        caption = "" if answer.name else "none of these"
-        title = _shorten(title)
-        sheet.show(row, column, query, "black", title, caption, **fonts)
-        best_frame = BLUE if answer.name else GREY
+        note = "" if answer.name else "none of these"
+        title = f"{sheet.fit(title)}\n{note}"
+        sheet.show(row, column, query, "black", title, **fonts)
+        best_frame = SAME if answer.name else FAINT
         for place, candidate, frame in (
             (1, answer.best, best_frame),
-            (2, answer.runner_up, GREY),
+            (2, answer.runner_up, FAINT),
         ):
             if candidate and candidate.name in shown:
-                title = f"{_shorten(candidate.name)} {candidate.score:.1f}"
+                title = f"{sheet.fit(candidate.name)}\n{candidate.score:z.1f}"
                 image = shown[candidate.name]
                 sheet.show(row, column + place, image, frame, title, **fonts)
     return sheet.figure
@@ -310,27 +268,15 @@ def draw_verdict(
         first, second: uint8 `[height, width]` or `[height, width, channels]`.
         verdict: on them.
     """
-    word = {True: "same, ", False: "different, ", None: ""}[verdict.same]
-    heading = f"{word}score {verdict.score:.2f}"
-    sheet = _Sheet((1, 2.2), 1.5, heading=heading)
-    frame = BLUE if verdict.same else GREY
-    sheet.show(0, 0, first, frame, "first", "")
-    sheet.show(0, 1.2, second, frame, "second", "")
+    heading = f"score {verdict.score:z.2f}"
+    if verdict.same is not None:
+        word = "same" if verdict.same else "different"
+        heading = f"{word}: {heading}, threshold {verdict.threshold:.2f}"
+    sheet = Sheet((1, 2.2), 1.5, heading=heading)
+    frame = {True: SAME, False: DIFFERENT, None: FAINT}[verdict.same]
+    sheet.show(0, 0, first, frame, "first")
+    sheet.show(0, 1.2, second, frame, "second")
     return sheet.figure
-
-
-@functools.cache
-def _find_families():
-    """The default, and what is installed for scripts that it lacks."""
-    installed = set(font_manager.get_font_names())
-    return ["DejaVu Sans", *(x for x in WIDE_FONTS if x in installed)]
-
-
-def _shorten(name, length=14):
-    """A title that fits; a dollar sign starts no formula."""
-    name = to_printable(name)
-    name = name if len(name) <= length else name[: length - 3] + "..."
-    return name.replace("$", r"\$")
 
 
 def draw_confusions(
@@ -340,11 +286,10 @@ def draw_confusions(
     scores: np.ndarray,
     num: int = 12,
 ) -> Figure:
-    """Draws the validation characters that are confused most often.
+    """Draws the characters that are confused most often, an example of each.
 
     Args:
-        images: uint8 `[num_drawings, height, width,
-            channels]`.
+        images: uint8 `[num_drawings, height, width, channels]`.
         character: int `[num_drawings]`.
         trials: over these drawings.
         scores: float `[num_trials, ways]`.
@@ -360,23 +305,24 @@ def draw_confusions(
         return_counts=True,
     )
     chosen = np.argsort(-count, kind="stable")[:num]
-    columns = 6
-    rows = max(1, -(-len(chosen) // columns))
-    heading = (
-        f"{wrong.sum()} of {len(trials)} answers on validation are wrong; most "
-        "frequent confusions:"
-    )
-    sheet = _Sheet((rows, columns), 0.9, width=1.8, heading=heading)
-    for index, pair in enumerate(chosen):
-        side_by_side = np.concatenate(images[drawings[example[pair]]], axis=1)
-        sheet.show(
-            *divmod(index, columns), side_by_side, GREY, f"{count[pair]} x"
+    columns = max(1, min(6, len(chosen)))
+    rows = -(-len(chosen) // columns)
+    heading = f"{wrong.sum():,} of {len(trials):,} validation trials are wrong"
+    if len(chosen):
+        heading += (
+            ". The most frequent confusions: the query on the left, the wrong "
+            "answer on the right"
         )
+    sheet = Sheet((rows, columns), 0.9, width=1.8, heading=heading)
+    for index, pair in enumerate(chosen):
+        query, answer = images[drawings[example[pair]]]
+        times = "once" if count[pair] == 1 else f"{count[pair]} times"
+        sheet.show(*divmod(index, columns), _join(query, answer), WRONG, times)
     return sheet.figure
 
 
 def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
-    """The filters of the first layer (Koch et al. 2015, figure 7).
+    """Draws the filters of the first layer (Koch et al. 2015, figure 7).
 
     Args:
         filters: float `[height, width, channels, num]`; grey is 0, and each
@@ -384,12 +330,21 @@ def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
         columns: filters side by side.
     """
     num = filters.shape[-1]
-    sheet = _Sheet((-(-num // columns), columns), 0.4, has_titles=False)
+    columns = min(num, columns)
+    sheet = Sheet(
+        (-(-num // columns), columns),
+        0.4,
+        heading=f"The {num} filters of the first layer; grey is 0",
+        title_lines=0,
+    )
     for index in range(num):
         contrast = filters[..., index] / np.abs(filters[..., index]).max()
         grey = WHITE * (contrast + 1) / 2
-        sheet.show(*divmod(index, columns), grey, GREY)
+        sheet.show(*divmod(index, columns), grey, FAINT)
     return sheet.figure
+
+
+DPI = 120
 
 
 def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
@@ -403,7 +358,7 @@ def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
         with warnings.catch_warnings():
             # No installed font has them all; a box stands for what it lacks.
             warnings.filterwarnings("ignore", "Glyph .* missing")
-            figure.savefig(path, dpi=120)
+            figure.savefig(path, dpi=DPI)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}.") from error
     if tensorboard and has_tensorflow():

@@ -1,7 +1,7 @@
 """Tables of results in Markdown, and their places in documents.
 
-What the tables hold is data, such as experiments/tables.json; the numbers of
-ours are from result files.
+The rows are defined in a file such as experiments/tables.json; our numbers come
+from result files.
 """
 
 import dataclasses
@@ -64,16 +64,16 @@ Results = Mapping[str, Mapping[str, object]]  # by the name of their file
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a table: a recipe of ours, a baseline, or literature alone.
+    """A row of a table: a recipe of ours, a baseline, or a published number.
 
     Attributes:
         what: what was measured.
-        flagfile: the recipe of ours, without its folder and `.flags`.
-        model: instead of it a model that was not trained, as `hausdorff`.
-        measure: the key of a result that has the share of right answers.
+        flagfile: the name of our recipe, without folder and `.flags`.
+        model: instead of a recipe, a baseline such as `hausdorff`.
+        measure: the key in a result that has the accuracy.
         published: what the paper or another source reports, in %.
-        short: whether a table's short form has the row.
-        results: what a result must say of itself, beside the table's.
+        short: whether the row is in the short form of the table.
+        results: keys and values that a result must have for this row.
     """
 
     what: str
@@ -86,11 +86,11 @@ class Row:
 
     @property
     def is_trained(self) -> bool:
-        """Whether its number is that of a training of ours."""
+        """Whether the row has the accuracy of one of our trainings."""
         return self.flagfile is not None and self.measure == "accuracy"
 
     def is_of(self, result: Mapping[str, object]) -> bool:
-        """Whether a result is of the row's recipe or model."""
+        """Whether a result was measured with the row's recipe or model."""
         recipe = result.get("flagfile")
         if self.flagfile:
             return Path(recipe or "").parts[-2:] == (
@@ -104,13 +104,13 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows, and what a result must say of itself to be in one of them.
+    """A table: its rows, and what their results have in common.
 
     Attributes:
-        results: keys and values of a result, such as its protocol.
+        results: keys and values that a result must have, such as its protocol.
         rows: in their order.
-        columns: which of `RARE_COLUMNS` it has.
-        figure: the file of a chart of its rows, if there is one.
+        columns: those of `RARE_COLUMNS` that the table has.
+        figure: the file of a chart of the rows, if there is one.
     """
 
     results: Mapping[str, object]
@@ -119,10 +119,11 @@ class Table:
     figure: str | None = None
 
     def select(self, row: Row, results: Results) -> dict[str, dict]:
-        """The results of a row, one for each seed, by their files' names.
+        """Selects the results of a row, one for each seed, by file name.
 
         Raises:
-            InputError: two are of one seed, or their trials are not as many.
+            InputError: two results have the same seed, or another number of
+                trials.
         """
         wanted = {**self.results, **row.results}
         suitable = [
@@ -141,18 +142,18 @@ class Table:
                 )
         if len({result["num_trials"] for result in chosen.values()}) > 1:
             raise InputError(
-                f"{', '.join(chosen)} are of one row, but not of one number "
-                "of trials: measure all with the same --num_trials."
+                f"{', '.join(chosen)} belong to one row, but have different "
+                "numbers of trials: measure all with the same --num_trials."
             )
         return chosen
 
     def to_markdown(self, results: Results, *, short: bool = False) -> str:
-        """The table in Markdown.
+        """Formats the table in Markdown.
 
         Args:
-            results: as of `load_results`.
-            short: whether only with the short rows that have a number, and
-                with `SHORT_COLUMNS`.
+            results: see `load_results`.
+            short: whether to write only `SHORT_COLUMNS`, and only short rows
+                that have a number.
         """
         columns = [
             column
@@ -170,10 +171,10 @@ class Table:
 
 
 def load_tables(path: Path) -> dict[str, Table | Comparison]:
-    """Reads tables by their names.
+    """Reads the definitions of tables, by name.
 
     Raises:
-        InputError: the file is not there, or holds something else.
+        InputError: the file does not exist, or defines no tables.
     """
     try:
         return {
@@ -199,14 +200,14 @@ def load_results(folder: Path) -> dict[str, dict]:
     """Reads results of protocols and of the benchmark in a folder, by name.
 
     Raises:
-        InputError: a file is no JSON, or a result that lacks something.
+        InputError: a file is not JSON, or a result lacks a key.
     """
     results = {}
     for path in sorted(folder.glob("*.json")):
         try:
             result = json.loads(path.read_text())
         except ValueError as error:
-            raise InputError(f"{path} is no JSON: {error}.") from error
+            raise InputError(f"{path} is not JSON: {error}.") from error
         if isinstance(result, dict) and "protocol" in result:
             _require_whole(result, path)
             results[path.name] = result

@@ -10,13 +10,13 @@ from koch_siamese.evaluation.verification import (
 )
 from koch_siamese.inference.gallery import Answer, Verdict
 
-FEW_CHARACTERS = 20  # fewer to validate on do not say much
-MANY_CLASSES = 100  # of which the worst few would not say much
+FEW_CHARACTERS = 20  # with fewer, a line says not to rely on a result
+MANY_CLASSES = 100  # with more, the worst few say little
 NUM_WORST_CLASSES = 3
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of texts, the first of them the header, as aligned columns."""
+    """Formats rows of cells as aligned columns; the first row is the header."""
     rows = [[to_printable(cell) for cell in row] for row in rows]
     widths = [
         max(map(count_columns, column)) for column in zip(*rows, strict=True)
@@ -25,7 +25,7 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def count_columns(text: str) -> int:
-    """The columns that a text takes in a terminal: two for a kanji."""
+    """Counts the columns that a text takes in a terminal, two for a kanji."""
     return sum(
         0
         if unicodedata.combining(character)
@@ -39,7 +39,7 @@ def _pad(text, width):
 
 
 def format_markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of texts, the first of them the header, as a table in Markdown."""
+    """Formats rows of cells as Markdown; the first row is the header."""
     header, *rest = rows
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
@@ -48,7 +48,7 @@ def format_markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def to_printable(text: str) -> str:
-    """A user's name on one line: what does not print becomes an escape."""
+    """Keeps a name on one line: replaces what cannot be printed by escapes."""
     return "".join(
         character
         if character.isprintable()
@@ -58,12 +58,16 @@ def to_printable(text: str) -> str:
 
 
 def format_percent(share: float) -> str:
-    """A share in percent, with one or two digits behind the point."""
+    """Formats a share in percent, with one or two decimals and no sign."""
     return f"{100 * share:.2f}".removesuffix("0")
 
 
+def _percent(share, decimals=1):
+    return f"{100 * share:.{decimals}f} %"
+
+
 def format_duration(seconds: float | None) -> str:
-    """Minutes and seconds, from an hour on hours and minutes."""
+    """Formats as minutes and seconds; from an hour on, hours and minutes."""
     if seconds is None:
         return "?"
     minutes, seconds = divmod(round(seconds), 60)
@@ -74,7 +78,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_results(results: Sequence[Mapping]) -> str:
-    """Formats results of protocols as a table, a line each."""
+    """Formats results of protocols as a table, one row each, and remarks."""
     rows = [
         (
             "protocol",
@@ -84,7 +88,7 @@ def format_results(results: Sequence[Mapping]) -> str:
             "trials",
             "accuracy",
             "95 % interval",
-            "nearest neighbor",
+            "nearest neighbor (pixels)",
         )
     ]
     for result in results:
@@ -97,9 +101,9 @@ def format_results(results: Sequence[Mapping]) -> str:
                 str(result["ways"] or "-"),
                 str(result["shots"] or "-"),
                 str(result["num_trials"]),
-                f"{result['accuracy']:.2%}",
-                f"{low:.1%} to {high:.1%}",
-                f"{result['nearest_neighbour']:.2%}",
+                _percent(result["accuracy"], 2),
+                _format_range(low, high),
+                _percent(result["nearest_neighbour"], 2),
             )
         )
     parts = [format_table(rows)]
@@ -113,34 +117,37 @@ def format_results(results: Sequence[Mapping]) -> str:
 
 
 def _format_limits(result):
-    """Lines on what a figure does not say."""
+    """Says what cannot be concluded from a result."""
     if result.get("closed_set"):
         yield (
-            f"{result['protocol']}: a closed set: other images of these "
-            "classes were trained on, so this is no one-shot accuracy on new "
-            "classes"
+            f"{result['protocol']} is measured on a closed set: the network "
+            "was trained on other images of these classes, so this is not a "
+            "one-shot accuracy on new classes"
         )
     num_classes = result.get("num_classes", FEW_CHARACTERS)
     if num_classes < FEW_CHARACTERS and result["ways"]:
         yield (
-            f"{result['protocol']}: only {num_classes} classes to test on, and "
-            f"a guess among {result['ways']} ways is right in "
-            f"{1 / result['ways']:.1%}: the interval is of other trials on "
-            "these classes, not of other classes"
+            f"{result['protocol']} has only {num_classes} test classes: the "
+            "95 % interval is for other trials with these classes, not for "
+            f"other classes. Guessing gets {_percent(1 / result['ways'])}"
         )
 
 
 def _format_verification(result):
-    """Lines on what does not depend on a threshold; older results have one."""
-    auc_interval = _format_interval(result.get("roc_auc_ci95"), ".4f")
+    """Describes what does not depend on a threshold.
+
+    Older results have a ROC AUC and an equal error rate alone.
+    """
+    auc_interval = _format_auc_interval(result.get("roc_auc_ci95"))
     error_interval = _format_interval(result.get("equal_error_rate_ci95"))
     yield (
         f"{result['protocol']}: ROC AUC {result['roc_auc']:.4f}{auc_interval}, "
-        f"equal error rate {result['equal_error_rate']:.2%}{error_interval}"
+        f"equal error rate {_percent(result['equal_error_rate'], 2)}"
+        f"{error_interval}"
     )
     if result.get("tar_at_far"):
         rates = [
-            f"at {100 * float(rate):g}% false accepts: "
+            f"at {100 * float(rate):g} % false accepts: "
             + _format_tar(float(rate), value, result["num_different_pairs"])
             for rate, value in result["tar_at_far"].items()
         ]
@@ -148,43 +155,50 @@ def _format_verification(result):
     num_classes = result.get("num_classes")
     if num_classes and not auc_interval:
         yield (
-            f"no 95 % intervals: they need at least {MIN_CLASSES} classes; "
-            f"there are {num_classes}"
+            f"no 95 % intervals: they need at least {MIN_CLASSES} classes, "
+            f"and there are {num_classes}"
         )
 
 
 def _format_tar(rate, value, num_different):
     if value["tar"] is None:
         return (
-            f"needs at least {min_different_pairs(rate)} different pairs; "
-            f"there are {num_different}"
+            f"not measured (needs {min_different_pairs(rate):,} different "
+            f"pairs, has {num_different:,})"
         )
-    return f"{value['tar']:.2%}{_format_interval(value['ci95'])}"
+    return f"{_percent(value['tar'], 2)}{_format_interval(value['ci95'])}"
 
 
-def _format_interval(ci95, form=".1%"):
-    """An interval in brackets, if there is one."""
-    if not ci95:
-        return ""
-    low, high = ci95
-    return f" ({low:{form}} to {high:{form}})"
+def _format_range(low, high):
+    return f"{100 * low:.1f} to {_percent(high)}"
+
+
+def _format_interval(ci95):
+    """A 95 % interval of a share in brackets, if there is one."""
+    return f" ({_format_range(*ci95)})" if ci95 else ""
+
+
+def _format_auc_interval(ci95):
+    """A 95 % interval of an area in brackets, if there is one."""
+    return f" ({ci95[0]:.4f} to {ci95[1]:.4f})" if ci95 else ""
 
 
 def format_worst_classes(classes: Sequence[Mapping]) -> str:
-    """Names the few classes with the lowest accuracy, in a line.
+    """Names the classes with the lowest accuracy in one line.
 
     Args:
         classes: see `protocols.Evaluator.list_classes`.
 
     Returns:
-        Nothing where there are more than `MANY_CLASSES`, or no mistakes.
+        The line; empty if there are more than `MANY_CLASSES` classes, or no
+            mistakes.
     """
     wrong = [row for row in classes if row["accuracy"] < 1]
     if len(classes) > MANY_CLASSES or not wrong:
         return ""
     worst = sorted(wrong, key=lambda row: row["accuracy"])[:NUM_WORST_CLASSES]
     listed = ", ".join(
-        f"{to_printable(row['class'])} {row['accuracy']:.1%} of "
+        f"{to_printable(row['class'])} {_percent(row['accuracy'])} of "
         f"{row['num_trials']}"
         for row in worst
     )
@@ -192,25 +206,25 @@ def format_worst_classes(classes: Sequence[Mapping]) -> str:
 
 
 def format_model_card(flags: str, results: Sequence[Mapping]) -> str:
-    """Formats what a run tells of its model, in Markdown.
+    """Formats the model card of a run in Markdown.
 
     Args:
         flags: the text of `train.flags`.
-        results: of its protocols.
+        results: one of each protocol that was measured.
     """
     parts = [
-        "# A siamese model of koch_siamese",
-        "Trained by `python -m koch_siamese.train` with the flags",
+        "# Siamese model trained with koch_siamese",
+        "Trained by `python -m koch_siamese.train` with these flags:",
         textwrap.indent(flags.strip(), " " * 4),
     ]
     if results:
         rows = format_results(results)
-        parts += ["and evaluated:", textwrap.indent(rows, " " * 4)]
+        parts += ["Results:", textwrap.indent(rows, " " * 4)]
     return "\n\n".join(parts) + "\n"
 
 
 def _format_readings(readings):
-    """A table of what the paper's test of verification can have been."""
+    """Formats the four ways to read the paper's verification test."""
     rows = [
         (
             "drawers",
@@ -227,44 +241,53 @@ def _format_readings(readings):
             (
                 reading["drawers"],
                 reading["different_pairs"].replace("_", " "),
-                f"{reading['accuracy']:.2%}",
-                f"{low:.1%} to {high:.1%}",
+                _percent(reading["accuracy"], 2),
+                _format_range(low, high),
                 f"{reading['roc_auc']:.4f}",
-                f"{reading['equal_error_rate']:.2%}",
+                _percent(reading["equal_error_rate"], 2),
             )
         )
     return format_table(rows)
 
 
 def format_thresholds(report: Mapping) -> str:
-    """Describes the thresholds of a run, from `results/thresholds.json`."""
+    """Describes the thresholds of a run in two lines, and their limits.
+
+    Args:
+        report: the content of `results/thresholds.json`.
+    """
     same, absent = report["same"], report["none_of_these"]
     lines = [
-        f"same: from a score of {same['logit']:.2f}; {same['accuracy']:.1%} of "
-        f"{same['num_pairs']} validation pairs are classified correctly",
-        f"none of these: below {absent['logit']:.2f} with {absent['ways']} "
-        f"candidates; {absent['false_accepts']:.1%} of absent characters get a "
-        f"name, {absent['right_where_present']:.1%} of present ones get the "
-        "right one",
+        f"accuracy on {same['num_pairs']:,} validation pairs: "
+        f"{_percent(same['accuracy'])} (threshold {same['logit']:.2f})",
+        f"rejection threshold for {absent['ways']} candidates: "
+        f"{absent['logit']:.2f} (false accepts "
+        f"{_percent(absent['false_accepts'])}, correct accepts "
+        f"{_percent(absent['right_where_present'])})",
     ]
     num_characters = report.get("num_characters", FEW_CHARACTERS)
     if num_characters < FEW_CHARACTERS:
         lines.append(
-            f"Both were measured on only {num_characters} validation "
-            "characters: too few to rely on, above all for none of these."
+            f"Both thresholds were chosen on only {num_characters} validation "
+            "characters, too few to rely on, above all for rejection."
         )
     if report.get("closed_set"):
         lines.append(
-            "Both were measured on new images of the classes trained on: of "
-            "new classes they say little."
+            "Both thresholds were chosen on new images of the training "
+            "classes; they say little about new classes."
         )
     return "\n".join(lines)
 
 
 def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
-    """Formats the answers to queries as a table, a line each.
+    """Formats the answers to queries as a table, one row each.
 
-    An answer that is withheld shows the score that it lacks, no probability.
+    A rejected query shows the threshold that its best candidate did not reach,
+    and no probability.
+
+    Args:
+        answers: by query, such as the path of an image.
+        top_k: candidates to list for each query.
     """
     others = "runner-up" if top_k <= 2 else "runners-up"
     rows = [("query", "answer", "score", "probability", others)]
@@ -273,7 +296,7 @@ def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
         listed = ", ".join(f"{x.name} ({x.score:.2f})" for x in rest)
         if answer.name is None:
             name = f"none of these (best: {best.name})"
-            score = f"{best.score:.2f}, {answer.threshold:.2f} needed"
+            score = f"{best.score:.2f} (threshold {answer.threshold:.2f})"
             probability = "-"
         else:
             name, score = answer.name, f"{best.score:.2f}"
@@ -283,21 +306,19 @@ def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
 
 
 def _format_probability(probability):
-    return "-" if probability is None else f"{probability:.0%}"
+    return "-" if probability is None else _percent(probability, 0)
 
 
 def format_verdict(verdict: Verdict) -> str:
-    """Formats what `verify` found as a sentence."""
+    """Formats what `verify` found in one line."""
     if verdict.same is None:
         return f"score {verdict.score:.2f}"
     text = "same" if verdict.same else "different"
-    if verdict.probability is None:
-        text += ":"
-    else:
-        text += f": {verdict.probability:.0%} probable to be the same;"
-    return (
-        f"{text} score {verdict.score:.2f}, same from {verdict.threshold:.2f}"
-    )
+    text += f": score {verdict.score:.2f} (threshold {verdict.threshold:.2f})"
+    if verdict.probability is not None:
+        chance = _format_probability(verdict.probability)
+        text += f", probability of the same class {chance}"
+    return text
 
 
 def format_runs(runs: Sequence[Mapping]) -> str:
@@ -307,21 +328,21 @@ def format_runs(runs: Sequence[Mapping]) -> str:
         rows.append(
             (
                 str(run["run"]),
-                f"{run['accuracy']:.2%}",
+                _percent(run["accuracy"], 2),
                 str(run["epochs"]),
                 f"{run['seconds']:.0f}",
-                "" if run["finished"] else "given up",
+                "" if run["finished"] else "stopped early",
             )
         )
     return format_table(rows)
 
 
 def format_exports(exports: Sequence[Mapping]) -> str:
-    """Formats exported files as a table, a line each.
+    """Formats exported files as a table, one row each.
 
     Args:
         exports: `kind`, `path`, `size` in bytes, and `difference`, the largest
-            one from the model.
+            absolute difference from the outputs of the model.
     """
     rows = [("format", "file", "size", "max difference")]
     for export in exports:

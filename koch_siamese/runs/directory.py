@@ -117,7 +117,7 @@ class Run:
             advice = "Give another --workdir, or delete that one."
             if now == f"--epochs={settings.epochs}":
                 advice = (
-                    "Its learning rate falls to 0 by then: to train on, give "
+                    "Its learning rate falls to 0 by its end: to go on, give "
                     f"another --workdir and --init={self.model}."
                 )
             raise InputError(

@@ -98,7 +98,7 @@ def writing_events(folder: Path):
             raise
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{folder} cannot be written ({reason}): make room, and give the "
+            f"{folder} cannot be written ({reason}): make room, and run the "
             "same command again."
         ) from error
 

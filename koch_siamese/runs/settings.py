@@ -20,10 +20,10 @@ def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
     """Makes a field of settings.
 
     Args:
-        default: of the type that the setting has.
-        meaning: for `--help`.
-        choices: of which the value, or each one of a tuple, must be one.
-        low, high: the least and the greatest number allowed.
+        default: its value if it is not given.
+        meaning: its text in `--help`.
+        choices: the values allowed, for each item of a tuple.
+        low, high: the smallest and the largest number allowed.
     """
     return dataclasses.field(
         default=default,
@@ -39,18 +39,18 @@ def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
 NETWORKS = ("fast", "paper", "dense")
 
 
-# Begins the value of a setting that stands for an object of Python, of which it
-# is a hash; see `training.loop.train_and_evaluate`.
+# Prefix of a setting that was given as a Python object; a hash of it follows.
+# See `training.loop.train_and_evaluate`.
 GIVEN = "given:"
 
-# Begins the value of `--network` that names a network of Keras.
+# Prefix of a `--network` from keras.applications; its name follows.
 APPLICATIONS = "keras.applications:"
 
 MIN_APPLICATION_SIZE = 32  # pixels, of all that there are
 
 
 def is_own_network(network: str) -> bool:
-    """Whether `--network` is one that the user has built."""
+    """Whether `--network` is the user's own, or from keras.applications."""
     return ":" in network
 
 
@@ -65,52 +65,54 @@ class DataSettings:
 
     dataset: str = setting(
         "glyphs",
-        "Characters to learn from: glyphs, glyphs/tiny or omniglot; folder: "
-        "your own images in --data_dir; or any TFDS data set of images and "
-        "labels, such as cifar100, whose labels are split as a folder's "
-        "classes are.",
+        "The data set to train on: glyphs, glyphs/tiny, omniglot, folder (your "
+        "own images in --data_dir), or any TFDS data set of images and labels, "
+        "such as cifar100. Its labels are split like the classes of a folder.",
     )
     image_kind: str = setting(
         "drawing",
-        "drawing: dark ink on light paper, which is cleaned, in grey; photo: "
-        "in color, as it is.",
+        "How images are read. drawing: as dark ink on light paper, cleaned, in "
+        "grey; photo: in color, unchanged.",
         choices=tuple(CHANNELS),
     )
-    crop: bool = setting(False, "Whether a folder's images are cut to the ink.")
+    crop: bool = setting(False, "Crop a folder's images to their ink.")
     split_by: str = setting(
         "class",
-        "Whether classes of a folder are split to train, validate and test on, "
-        "or whole groups of them (alphabets), so that tests are on kinds never "
-        "trained on.",
+        "What training, validation and test are split by: classes of a folder, "
+        "or whole groups of classes (alphabets), so that tests are on groups "
+        "never trained on.",
         choices=("class", "group"),
     )
     training_groups: tuple[str, ...] = setting(
         (),
-        "group: those to train on. Default: all that are not named below.",
+        "With --split_by=group: groups to train on. Default: all that the two "
+        "flags below do not name.",
     )
     validation_groups: tuple[str, ...] = setting(
         (),
-        "group: those to validate on. Without any names, a fifth of the groups "
-        "validates, and a fifth tests.",
+        "With --split_by=group: groups to validate on. If none of the three "
+        "flags is given, a fifth of the groups is for validation and a fifth "
+        "for tests.",
     )
     test_groups: tuple[str, ...] = setting(
         (),
-        "group: those to test on. Default: all that are not named, if "
-        "--training_groups are.",
+        "With --split_by=group: groups to test on. Default: with "
+        "--training_groups, all that are not named.",
     )
     background: str = setting(
         "original",
-        "Omniglot's training set: the 30 background alphabets, Lake's five of "
-        "small1 or small2, or koch, the 30 by 12 of their 20 drawers.",
+        "Omniglot's training set. original: the 30 background alphabets; "
+        "small1, small2: five of them (Lake et al. 2015); koch: all 30, but "
+        "only 12 of their 20 drawers.",
         choices=tuple(BACKGROUNDS),
     )
     quarter_turns: bool = setting(
         False,
-        "Whether training characters turned by 90, 180 and 270 degrees are "
-        "new characters.",
+        "Add training characters rotated by 90, 180 and 270 degrees as new "
+        "characters.",
     )
     mirror_images: bool = setting(
-        False, "Whether mirrored training characters are new characters."
+        False, "Add mirrored training characters as new characters."
     )
 
 
@@ -119,95 +121,94 @@ class NetworkSettings:
     """Network."""
 
     init: str = setting(
-        "", "A trained model to start from, instead of a new network."
+        "", "A trained model to start from instead of a new network."
     )
     network: str = setting(
         "fast",
-        "The embedding: blocks for small images, the paper's convolutions and "
-        "dense layer, or dense layers alone; a backbone for photos, as "
-        "keras.applications:NAME, such as MobileNetV3Small, and a dense layer; "
-        "or a network of your own, as MODULE:FUNCTION, whose function takes "
-        "Settings and returns a Keras model.",
+        "The embedding network. fast: blocks of convolutions for small images; "
+        "paper: the paper's convolutions and dense layer; dense: dense layers "
+        "alone; keras.applications:NAME, such as MobileNetV3Small: a backbone "
+        "for photos, and a dense layer; MODULE:FUNCTION: your own, a function "
+        "that takes Settings and returns a Keras model.",
         choices=NETWORKS,
     )
     image_size: int = setting(
         32,
-        "Side in pixels of the images that the network sees.",
+        "Side of the network's input images, in pixels.",
         low=8,
         high=512,
     )
     filters: tuple[int, ...] = setting(
         (),
-        "Filters of each convolution. Default: the network's, "
-        "32,64,128,128,256 of fast, 64,128,128,256 of paper.",
+        "Number of filters of each convolution. Default: 32,64,128,128,256 for "
+        "fast, 64,128,128,256 for paper.",
         low=1,
         high=4096,
     )
     kernel_sizes: tuple[int, ...] = setting(
         (),
-        "Side in pixels of each convolution's filters, of the paper's network. "
+        "With --network=paper: kernel size of each convolution, in pixels. "
         "Default: 10,7,4,4.",
         low=1,
         high=512,
     )
     units: tuple[int, ...] = setting(
         (),
-        "Units of each dense layer. Default: 4096 of paper, 1024,1024 of "
-        "dense, 256 of keras.applications, which has one.",
+        "Units of each dense layer. Default: 4096 for paper, 1024,1024 for "
+        "dense, 256 for keras.applications (one layer).",
         low=1,
         high=65536,
     )
     depth: int = setting(
         1,
-        "Convolutions of each block of the fast network (the last block has "
-        "one); those after the first are residual.",
+        "With --network=fast: convolutions in each block except the last, "
+        "which has one; those after the first are residual.",
         low=1,
     )
     batch_norm: bool = setting(
         False,
-        "Whether the paper's or the dense network trains with batch "
-        "normalization. Its layers then start from He's initial weights, and "
-        "the distances from the fast network's. In the final model it is "
-        "folded into the weights.",
+        "With --network=paper or dense: train with batch normalization, which "
+        "is folded into the weights of the final model. Layers then start from "
+        "He's initial weights, and the distances from those of the fast "
+        "network.",
     )
     head_weights: str = setting(
         "any",
-        "Weights of the distances in the score. nonpositive: at most 0, so "
-        "that no difference raises a score, and the index of a large gallery "
-        "sorts drawings as the model does.",
+        "Weights of the distances in the score. any: of either sign; "
+        "nonpositive: at most 0, so that no difference raises a score, and the "
+        "index of a large gallery ranks images as the model does.",
         choices=("any", "nonpositive"),
     )
     initial_values: str = setting(
         "koch",
-        "Initial weights of the paper's or the dense network. koch: the "
-        "paper's normal ones; uniform: within 1/sqrt(fan-in), biases too, as "
-        "the tutorial's source has them.",
+        "With --network=paper or dense: initial weights. koch: normal, as in "
+        "the paper; uniform: within 1/sqrt(fan-in), biases too, as in PyTorch "
+        "and the tutorial.",
         choices=("koch", "uniform"),
     )
     layer_stddevs: tuple[float, ...] = setting(
         (),
-        "koch: standard deviation of the initial weights of each layer, the "
-        "distances last. Default: the paper's, 0.01 of convolutions and 0.2 of "
-        "the others.",
+        "With --initial_values=koch: standard deviation of the initial weights "
+        "of each layer, the distances last. Default: the paper's, 0.01 for "
+        "convolutions and 0.2 for the others.",
         low=0.0,
         high=100.0,
     )
     backbone_weights: str = setting(
         "none",
-        "keras.applications: initial weights of the backbone. none: random; "
-        "imagenet: Keras downloads them; or a Keras weights file of that "
-        "network.",
+        "With keras.applications: initial weights of the backbone. none: "
+        "random; imagenet: downloaded by Keras; or a Keras weights file.",
     )
     trainable_from: str = setting(
         "all",
-        "keras.applications: what trains of the backbone, all or none, or the "
-        "layers from the one of this name on; the dense layer always does. "
-        "With none, and images that are not distorted, its features are "
+        "With keras.applications: what part of the backbone is trained: all, "
+        "none, or the layers from the named one on. The dense layer always is. "
+        "With none, and images that are not distorted, the features are "
         "computed only once.",
     )
     ink_value: int = setting(
         1,
-        "What the network sees of ink: 1, on paper of 0, or 0 on paper of 1.",
+        "The network's input for ink: 1 (paper is 0) or 0 (paper is 1).",
         low=0,
         high=1,
     )
@@ -220,8 +221,8 @@ class NetworkSettings:
     )
     turned_views: bool = setting(
         False,
-        "Whether views are also turned and mirrored, as --quarter_turns and "
-        "--mirror_images make new characters.",
+        "Also rotate and mirror views, as --quarter_turns and --mirror_images "
+        "do with training characters.",
     )
 
 
@@ -231,63 +232,67 @@ class BatchSettings:
 
     sampling: str = setting(
         "groups",
-        "What a batch is: the paper's pairs, or a group of characters whose "
-        "drawings are all compared with each other.",
+        "What a batch is. pairs: pairs of drawings, as in the paper; groups: "
+        "several drawings of several characters, all compared with each other.",
         choices=("groups", "pairs"),
     )
-    batch_size: int = setting(128, "Pairs in a batch of pairs.", low=2)
+    batch_size: int = setting(
+        128, "With --sampling=pairs: pairs in a batch.", low=2
+    )
     num_pairs: int = setting(
         0,
-        "Size of a fixed set of pairs to learn from; 0: new pairs all the "
-        "time.",
+        "With --sampling=pairs: size of a fixed training set of pairs; 0: new "
+        "pairs in every batch.",
         low=0,
     )
     num_copies: int = setting(
-        0, "Distorted copies of each pair of a fixed set.", low=0
+        0, "Distorted copies of each pair of --num_pairs.", low=0
     )
-    group_characters: int = setting(40, "Characters in a group.", low=2)
+    group_characters: int = setting(
+        40, "With --sampling=groups: characters in a batch.", low=2
+    )
     group_drawings: int = setting(
-        4, "Drawings of each character in a group.", low=2
+        4, "With --sampling=groups: drawings of each character.", low=2
     )
     within_alphabet: float = setting(
         0.75,
-        "Share of groups drawn within an alphabet, or of different pairs that "
-        "stay within one.",
+        "Share of groups, or of different pairs, that are sampled within one "
+        "alphabet.",
         low=0.0,
         high=1.0,
     )
     distortion: str = setting(
         "paper",
-        "Random distortion. paper: affine; strong: wider affine; elastic: the "
-        "paper's, and bends; metamorphic: so far that it may become another "
-        "character; rotation: up to 15 degrees, the tutorial's; photo: affine, "
-        "and half are mirrored; turned: by quarter turns, likewise.",
+        "Random distortion. paper: affine; strong: a wider range; elastic: "
+        "affine and bent; metamorphic: so strong that it may make another "
+        "character; rotation: by up to 15 degrees, as in the tutorial; photo: "
+        "affine, and mirrored half of the time; turned: by quarter turns, and "
+        "mirrored half of the time.",
         choices=tuple(DISTORTIONS),
     )
     fill: str = setting(
         "paper",
-        "What a distortion shows where it reaches beyond an image. paper: "
-        "white; ink: black corners, as the tutorial's source has them; edge: "
-        "the nearest pixel.",
+        "What a distortion shows beyond the border of an image. paper: white; "
+        "ink: black, as in the tutorial; edge: the nearest pixel.",
         choices=("paper", "ink", "edge"),
     )
     character_distortion: str = setting(
         "none",
-        "A further distortion, the same for all drawings of a character in a "
-        "group, so that it becomes a new character.",
+        "With --sampling=groups: a further distortion that all drawings of a "
+        "character in a batch share, so that it becomes a new character.",
         choices=tuple(DISTORTIONS),
     )
     effects: str = setting(
         "none",
-        "Random changes of photos. light: of brightness, contrast, saturation "
-        "and hue; photo: wider ones, blur, and a part that is covered; "
-        "recolor: any hue.",
+        "Random changes of photos. light: brightness, contrast, saturation and "
+        "hue; photo: a wider range, blur, and a covered part; recolor: any "
+        "hue.",
         choices=tuple(EFFECTS),
     )
     character_effects: str = setting(
         "none",
-        "A further change of colors, the same for all photos of a character in "
-        "a group, so that it becomes a new character.",
+        "With --sampling=groups: a further change that all photos of a class "
+        "in a batch share, so that it becomes a new class.",
         choices=tuple(EFFECTS),
     )
 
@@ -298,83 +303,97 @@ class OptimizerSettings:
 
     objective: str = setting(
         "cross_entropy",
-        "The paper's cross-entropy on weighted L1 distances, or for pairs the "
-        "contrastive loss on Euclidean ones.",
+        "The loss. cross_entropy: the paper's, on weighted L1 distances; "
+        "contrastive: on Euclidean distances, for --sampling=pairs.",
         choices=("cross_entropy", "contrastive"),
     )
     ranking_weight: float = setting(
-        1.0, "Weight of the ranking term in the loss on groups.", low=0.0
+        1.0,
+        "With --sampling=groups: weight of the ranking term in the loss.",
+        low=0.0,
     )
     margin: float = setting(
         1.0,
-        "contrastive: the distance that different pairs should have.",
+        "With --objective=contrastive: the distance that different pairs "
+        "should at least have.",
         low=0.0,
     )
     optimizer: str = setting(
         "adam",
-        "Adam; Muon for convolutions and Adam for the rest; or the paper's "
-        "SGD, which has its own settings for each layer.",
+        "adam; muon: Muon for convolutions and Adam for the rest; "
+        "layerwise_sgd: the paper's SGD with settings for each layer.",
         choices=("adam", "muon", "layerwise_sgd"),
     )
     layer_learning_rates: tuple[float, ...] = setting(
-        (0.01,), "layerwise_sgd: of each layer, or one for all.", low=0.0
+        (0.01,),
+        "With layerwise_sgd: learning rate of each layer, or one for all.",
+        low=0.0,
     )
     relative_updates: bool = setting(
         False,
-        "layerwise_sgd: whether --layer_learning_rates are relative updates, "
+        "With layerwise_sgd: read --layer_learning_rates as relative updates, "
         "rate * gradient / weight (root mean squares at the initial values), "
         "which carry over to other sizes of image and network.",
     )
     layer_momentums: tuple[float, ...] = setting(
-        (0.9,), "layerwise_sgd: final momenta, likewise.", low=0.0, high=1.0
+        (0.9,),
+        "With layerwise_sgd: final momentum of each layer, or one for all.",
+        low=0.0,
+        high=1.0,
     )
     layer_l2: tuple[float, ...] = setting(
-        (0.0,), "layerwise_sgd: L2 of the weights, likewise.", low=0.0
+        (0.0,),
+        "With layerwise_sgd: L2 penalty of each layer, or one for all.",
+        low=0.0,
     )
     momentum_ramp_epochs: int = setting(
-        20, "layerwise_sgd: epochs in which momentum rises from 0.5.", low=1
+        20,
+        "With layerwise_sgd: epochs in which the momentum rises from 0.5.",
+        low=1,
     )
     momentum_ramp_steps: int = setting(
         0,
-        "layerwise_sgd: the same in steps; 0: in epochs.",
+        "With layerwise_sgd: the same in steps, instead of in epochs; 0: use "
+        "--momentum_ramp_epochs.",
         low=0,
     )
-    learning_rate: float = setting(2e-3, "Of adam and muon.", low=1e-9)
+    learning_rate: float = setting(
+        2e-3, "Learning rate of adam and muon.", low=1e-9
+    )
     adam_lr_ratio: float = setting(
         0.5,
-        "muon: the learning rate of what Adam trains (dense layers, biases, "
-        "normalization, distances), as a multiple of --learning_rate; 0 leaves "
-        "them as they are.",
+        "With muon: the learning rate of what Adam trains (dense layers, "
+        "biases, normalization, distances) as a multiple of --learning_rate; "
+        "0: not trained.",
         low=0.0,
     )
     weight_decay: float = setting(
         0.0,
-        "A step shrinks weights by this times the learning rate: all of them "
-        "with adam, filters with muon.",
+        "Decoupled weight decay, times the learning rate in each step: of all "
+        "weights with adam, of filters with muon.",
         low=0.0,
     )
     schedule: str = setting(
         "cosine",
-        "Learning rate over the steps: down to 0 by a cosine, or constant.",
+        "Learning rate over the steps. cosine: decays to 0; constant.",
         choices=("cosine", "constant"),
     )
     steps_per_epoch: int = setting(200, "Batches in an epoch.", low=1)
     steps_per_call: int = setting(
         1,
-        "With KERAS_BACKEND=jax, for a GPU: steps that it runs in one call, "
-        "on drawings that it keeps. A divisor of --steps_per_epoch.",
+        "With KERAS_BACKEND=jax on a GPU: steps per call, on drawings kept in "
+        "its memory. Must divide --steps_per_epoch.",
         low=1,
     )
-    epochs: int = setting(7, "The largest number of epochs.", low=1)
+    epochs: int = setting(7, "Number of epochs, at most.", low=1)
     patience: int = setting(
         20,
-        "Epochs without better validation accuracy after which to stop.",
+        "Stop after this many epochs without a better validation accuracy.",
         low=1,
     )
     max_minutes: float = setting(
         0.0,
-        "Minutes of training after which to stop at the end of an epoch; 0: "
-        "no limit.",
+        "Stop at the end of the epoch after this many minutes; 0: no limit.",
         low=0.0,
     )
 
@@ -384,27 +403,30 @@ class EvaluationSettings:
     """Evaluation."""
 
     validation_trials: int = setting(
-        1000, "One-shot trials after each epoch.", low=1, high=MAX_TRIALS
+        1000,
+        "Number of one-shot validation trials after each epoch.",
+        low=1,
+        high=MAX_TRIALS,
     )
     protocols: tuple[str, ...] = setting(
         ("within_alphabet",),
-        "What the best epoch is evaluated on at the end.",
+        "Protocols by which the best epoch is evaluated at the end.",
         # Of `evaluation.protocols`, those on the training's own data set.
         choices=("lake", "within_alphabet", "cross_alphabet", "verification"),
     )
     num_trials: int = setting(
         1000,
-        "Trials, or pairs, of each random protocol at the end.",
+        "Number of trials, or pairs, of each random protocol at the end.",
         low=2,
         high=MAX_TRIALS,
     )
     ways: int = setting(
         20,
-        "Candidate characters in a trial. Where it is not given and there are "
-        "fewer classes: as many as there are.",
+        "Number of candidates in a trial. If not given, at most the number of "
+        "classes.",
         low=2,
     )
-    shots: int = setting(1, "Drawings of each candidate.", low=1)
+    shots: int = setting(1, "Number of images of each candidate.", low=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -413,29 +435,33 @@ class RunSettings:
 
     precision: str = setting(
         "float32",
-        "Of convolutions while training. bfloat16 is faster where a processor "
-        "or GPU has it; models are stored in float32.",
+        "Precision of convolutions in training. bfloat16 is faster on CPUs and "
+        "GPUs that support it; models are stored in float32.",
         choices=("float32", "bfloat16"),
     )
     convolution: str = setting(
         "auto",
-        "How the paper's network trains. auto: on a CPU, large convolutions "
-        "by Fourier transforms, which is several times faster; direct: none.",
+        "With --network=paper: how convolutions train. auto: on a CPU, large "
+        "ones by Fourier transforms, several times faster; direct: without.",
         choices=("auto", "direct"),
     )
     distribute: str = setting(
         "none",
-        "Devices to train on: one; all GPUs of this machine; or the machines "
-        "of TF_CONFIG, each of which runs the same command.",
+        "Devices to train on. none: one; mirrored: all GPUs of this machine; "
+        "multiworker: the machines in TF_CONFIG, each of which runs the same "
+        "command.",
         choices=("none", "mirrored", "multiworker"),
     )
     seed: int = setting(
-        0, "Decides weights, batches and trials.", low=0, high=2**31 - 1
+        0,
+        "Random seed of weights, batches and trials.",
+        low=0,
+        high=2**31 - 1,
     )
     deterministic: bool = setting(
         False,
-        "Whether the same training ends with the same weights to the last bit, "
-        "on one machine's CPU; batches are the same without it.",
+        "Make the same training on the same CPU end with the same weights, to "
+        "the last bit. Batches are the same without it.",
     )
 
 
@@ -466,16 +492,17 @@ class Settings(
     NetworkSettings,
     DataSettings,
 ):
-    """What decides a training, except where data and results are.
+    """The settings of a training, except where its data and results are.
 
     The defaults are those of the quickstart.
 
     Raises:
-        InputError: a value is out of its range, or contradicts another one.
+        InputError: a value is out of its range, or two values contradict each
+            other.
     """
 
     def __post_init__(self):
-        """Checks each value, and whether the values go together."""
+        """Checks each value, and whether they contradict each other."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
@@ -489,8 +516,8 @@ class Settings(
         _check_split(self)
         if "lake" in self.protocols and self.dataset != "omniglot":
             raise InputError(
-                "--protocols has lake, whose trials are Omniglot's: give "
-                "--dataset=omniglot, or use koch_siamese.evaluate afterwards."
+                "--protocols=lake has trials of Omniglot: give "
+                "--dataset=omniglot, or run koch_siamese.evaluate afterwards."
             )
         if self.max_minutes and self.distribute == "multiworker":
             raise InputError(
@@ -501,14 +528,14 @@ class Settings(
 
 
 def get_end(settings: Settings) -> tuple[str, ...]:
-    """The settings that say when a training ends, and change no step of it."""
+    """Names the settings that end a training but do not change its steps."""
     if settings.optimizer == "layerwise_sgd" or settings.schedule == "constant":
         return ("epochs", "patience", "max_minutes")
     return ("patience", "max_minutes")
 
 
 def format_value(value) -> str:
-    """Formats the value of a setting as a flag has it."""
+    """Formats the value of a setting as in a flag."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -551,7 +578,7 @@ def _require_defaults(settings, names, other):
 
 
 def _check_network(settings):
-    """Refuses layers that the network does not have."""
+    """Refuses settings of layers that the network does not have."""
     other = f"--network={settings.network}"
     unused = {
         "fast": ("kernel_sizes", "units", "batch_norm"),
@@ -602,16 +629,16 @@ def _check_network(settings):
 
 
 def _check_application(settings):
-    """Refuses what networks of keras.applications cannot see or end in."""
+    """Refuses images and layers that keras.applications cannot have."""
     network = f"--network={settings.network}"
     if settings.image_kind != "photo":
         raise InputError(
-            f"{network} sees colors; got --image_kind={settings.image_kind}: "
-            "give --image_kind=photo."
+            f"{network} takes color images; got "
+            f"--image_kind={settings.image_kind}: give --image_kind=photo."
         )
     if settings.image_size < MIN_APPLICATION_SIZE:
         raise InputError(
-            f"{network} sees images of at least {MIN_APPLICATION_SIZE} pixels; "
+            f"{network} needs images of {MIN_APPLICATION_SIZE} pixels or more; "
             f"got --image_size={settings.image_size}."
         )
     if len(settings.units) > 1:
@@ -631,10 +658,10 @@ def freezes_random_weights(settings: Settings) -> bool:
 
 
 def keeps_features(settings: Settings) -> bool:
-    """Whether what a frozen backbone makes of each image is computed once.
+    """Whether the features of a frozen backbone are computed only once.
 
-    It is where nothing before the dense layer changes from step to step, and
-    one device trains, a step at a time.
+    They are if nothing before the dense layer changes from step to step, and
+    one device trains, one step at a time.
     """
     unchanged = ("distortion", "character_distortion")
     unchanged += ("effects", "character_effects")
@@ -647,7 +674,7 @@ def keeps_features(settings: Settings) -> bool:
 
 
 def _check_batches(settings):
-    """Refuses pairs where there are groups, and the other way round."""
+    """Refuses settings of pairs with groups, and of groups with pairs."""
     if settings.sampling == "pairs":
         if settings.character_distortion != "none":
             raise _no_effect_error(
@@ -665,13 +692,13 @@ def _check_batches(settings):
         )
     if settings.num_copies and not settings.num_pairs:
         raise InputError(
-            f"--num_copies={settings.num_copies} are copies of a fixed set of "
-            "pairs: give its size as --num_pairs."
+            f"--num_copies={settings.num_copies} needs a fixed set of pairs: "
+            "give its size as --num_pairs."
         )
 
 
 def _check_optimizer(settings):
-    """Refuses what the paper's SGD does not have, and what only it has."""
+    """Refuses settings that the optimizer does not have."""
     if settings.steps_per_epoch % settings.steps_per_call:
         raise InputError(
             f"--steps_per_call={settings.steps_per_call} must divide "
@@ -686,7 +713,7 @@ def _check_optimizer(settings):
         return
     if is_own_network(settings.network):
         raise InputError(
-            f"--optimizer=layerwise_sgd has rates for the paper's layers, and "
+            "--optimizer=layerwise_sgd has rates for the paper's layers, but "
             f"--network={settings.network} has others: use --optimizer=adam or "
             "muon."
         )
@@ -710,7 +737,7 @@ def _check_optimizer(settings):
 
 
 def _check_dataset(settings):
-    """Refuses what can be no name of a data set; TFDS knows the others."""
+    """Refuses names that are no data set; TFDS checks the others."""
     if not settings.dataset.strip() or settings.dataset.startswith("glyphs/"):
         known = ("glyphs", "glyphs/tiny", "omniglot", "folder")
         if settings.dataset not in known:
@@ -722,7 +749,7 @@ def _check_dataset(settings):
 
 
 def _check_images(settings):
-    """Refuses photos where there are none, and what photos do not have."""
+    """Refuses settings of photos for drawings, and of drawings for photos."""
     if settings.image_kind == "drawing":
         _require_defaults(
             settings, ("effects", "character_effects"), "--image_kind=drawing"
@@ -741,7 +768,7 @@ def _check_images(settings):
 
 
 def _check_split(settings):
-    """Refuses groups where classes are split."""
+    """Refuses settings of groups when classes are split."""
     if settings.dataset != "folder":
         _require_defaults(
             settings, ("split_by",), f"--dataset={settings.dataset}"
@@ -752,30 +779,30 @@ def _check_split(settings):
 
 
 def get_photo_size(settings: Settings) -> int:
-    """The side in pixels at which photos are read; 0 for drawings."""
+    """Returns the side of photos as read, in pixels; 0 for drawings."""
     return settings.image_size if settings.image_kind == "photo" else 0
 
 
 def _check_views(settings):
-    """Refuses views that would all be the same, or that no head averages."""
+    """Refuses views that would be identical, or cannot be averaged."""
     if settings.views > 1 and settings.distortion == "none":
         raise InputError(
-            f"--views={settings.views} are made by --distortion, which is "
-            "none: give one, or --views=1."
+            f"--views={settings.views} needs --distortion, which is none: give "
+            "one, or --views=1."
         )
     if settings.turned_views and (
         settings.views == 1
         or not (settings.quarter_turns or settings.mirror_images)
     ):
         raise InputError(
-            "--turned_views needs --views, more than one, and --quarter_turns "
-            "or --mirror_images, so that the network learns such drawings."
+            "--turned_views needs --views of 2 or more, and --quarter_turns or "
+            "--mirror_images, so that the network learns such drawings."
         )
     if settings.views > 1 and (
         settings.ink_value != 1 or settings.fill == "ink"
     ):
         raise InputError(
-            f"--views={settings.views} are of ink as 1 on paper as 0: remove "
+            f"--views={settings.views} needs ink as 1 on paper as 0: remove "
             "--ink_value and --fill=ink, or give --views=1."
         )
     if settings.views > 1 and settings.objective == "contrastive":

@@ -203,25 +203,25 @@ def _suitable_tables(tables, ways, shots):
     if most_ways < 2 <= ways:
         raise InputError(
             "No alphabet has two characters to choose between: give more of "
-            "one alphabet, or trials across all (cross_alphabet)."
+            "one alphabet, or use the protocol cross_alphabet."
         )
     if ways > most_ways:
         raise InputError(
             f"{ways} ways are more than the {most_ways} characters of the "
-            f"largest alphabet: ask for at most {most_ways} ways."
+            f"largest alphabet: give at most {most_ways} ways."
         )
     tables = [table for table in tables if len(table) >= ways]
     most_shots = max(table.shape[1] for table in tables) - 1
     if most_shots < 1:
         raise InputError(
-            f"Trials of {ways} ways need two people, or two sessions, that all "
-            "characters of an alphabet are of: give more images, or leave out "
-            "who drew them."
+            f"Trials of {ways} ways need an alphabet in which every character "
+            "was drawn by the same two people, or in the same two sessions: "
+            "give more images, or leave out the drawers."
         )
     if shots > most_shots:
         raise InputError(
             f"{shots} shots need {shots + 1} people who drew all characters of "
-            f"an alphabet; there are {most_shots + 1}: ask for at most "
+            f"an alphabet; there are {most_shots + 1}: give at most "
             f"{most_shots} shots."
         )
     return [table for table in tables if table.shape[1] > shots]

@@ -216,8 +216,8 @@ def build_own_network(settings: Settings) -> keras.Model | None:
         return None
     if settings.network.startswith(GIVEN):
         raise InputError(
-            f"--network={settings.network} was given as an object: train it by "
-            "koch_siamese.train_and_evaluate with the same embedding."
+            f"--network={settings.network} was given as an object: train with "
+            "koch_siamese.train_and_evaluate and the same embedding."
         )
     return own_network.import_builder(settings.network)(settings)
 

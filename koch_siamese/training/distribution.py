@@ -31,8 +31,8 @@ def make_strategy(name: str) -> "tf.distribute.Strategy | None":
     """
     if name != "none" and keras.backend.backend() != "tensorflow":
         raise InputError(
-            f"--distribute={name} is TensorFlow's, and KERAS_BACKEND is "
-            f"{keras.backend.backend()}: leave one of them out."
+            f"--distribute={name} needs TensorFlow, but KERAS_BACKEND is "
+            f"{keras.backend.backend()}: remove one of them."
         )
     if name == "none":
         return None
@@ -89,7 +89,7 @@ def other_workers():
             raise
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"Another worker has stopped ({reason}): give the same commands "
+            f"Another worker has stopped ({reason}): run the same commands "
             "again on all of them to resume."
         ) from error
 

@@ -1,4 +1,4 @@
-"""What follows a training: thresholds for its best model, and its figures."""
+"""The end of a training: the thresholds of its best model, and figures."""
 
 import keras
 from matplotlib.figure import Figure
@@ -24,30 +24,32 @@ def finalize(
     seed: int,
     closed_set: bool = False,
 ) -> keras.Model:
-    """Stores thresholds with a run's best model, and draws its figures.
+    """Fits and stores the thresholds of a run's best model; draws its figures.
 
     Args:
-        run: where the model is, and where results and figures go.
-        validation: drawings that took no part in training.
-        trials: one-shot trials over them, to be shown.
-        ways: candidates at most when the query's character is absent.
-        seed: decides pairs and trials.
-        closed_set: whether their characters did take part, in other drawings.
+        run: has the model; results and figures are written to it.
+        validation: drawings that were not trained on.
+        trials: one-shot trials over them, for the figures.
+        ways: the most candidates in a trial without the query's character.
+        seed: random seed of pairs and trials.
+        closed_set: whether other drawings of these characters were trained on.
 
     Returns:
-        The model, as it is stored.
+        The model as stored.
     """
     model = load_model(run.model)
     drawings = EmbeddedDrawings(SiameseScorer(model), validation.images)
     calibration = calibrate(drawings, validation, ways=ways, seed=seed)
     set_thresholds(model, calibration.thresholds)
     run.save_model(model.save)
+    same = calibration.report["same"]
     pictures = {
         "scores": charts.draw_score_histogram(
             calibration.scores, calibration.same, calibration.thresholds.same
         ),
         "roc": charts.draw_roc(
-            *compute_roc(calibration.scores, calibration.same)
+            *compute_roc(calibration.scores, calibration.same),
+            at_threshold=(same["false_accepts"], 1 - same["false_rejects"]),
         ),
         "worst_pairs": figures.draw_worst_pairs(
             validation.images, calibration.pairs, calibration.scores

@@ -68,10 +68,10 @@ def train_and_evaluate(
     loss: keras.losses.Loss | None = None,
     may_lower_ways: bool | None = None,
 ) -> list[dict] | None:
-    """Trains a siamese network, keeps its best epoch and evaluates that.
+    """Trains a siamese network and evaluates its best epoch.
 
-    A training that was interrupted resumes after its last epoch; for a finished
-    one the results are returned.
+    A training that was interrupted resumes after its last epoch. If it has
+    finished, its results are returned.
 
     Args:
         settings: what to train.
@@ -141,7 +141,7 @@ def _name_objects(settings, embedding, loss):
     elif settings.objective.startswith(GIVEN):
         raise InputError(
             f"--objective={settings.objective} was given as an object: train "
-            "by koch_siamese.train_and_evaluate with the same loss."
+            "with koch_siamese.train_and_evaluate and the same loss."
         )
     return settings
 
@@ -152,7 +152,7 @@ def make_source(
     manual_dir: str | None,
     may_prepare: bool = True,
 ) -> DataSource:
-    """Where the characters of a training are from."""
+    """Returns the data source of a training."""
     return DataSource(
         settings.dataset,
         settings.background,
@@ -170,9 +170,9 @@ def make_source(
 
 
 def lower_ways(settings: Settings, source: DataSource) -> Settings:
-    """The settings with as many ways as a user's own set has classes for.
+    """Lowers the ways to the number of classes of a user's own data set.
 
-    A `DataWarning` says so where there are fewer.
+    Warns with a `DataWarning` if there are fewer classes than ways.
 
     Args:
         settings: of the training.
@@ -238,9 +238,9 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
     if is_closed["test"]:
         warnings.warn(
             DataWarning(
-                "This is a closed set: it is tested on new images of the "
-                "classes that it trains on. Its accuracy is no one-shot "
-                "accuracy, which is of new classes."
+                "This is a closed set: the test images show the training "
+                "classes. The accuracy is not a one-shot accuracy, which is "
+                "measured on new classes."
             ),
             stacklevel=2,
         )
@@ -266,9 +266,9 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
 def make_validation(
     settings: Settings, source: DataSource
 ) -> tuple[Characters, Trials]:
-    """The characters, and the trials over them, that each epoch is judged by.
+    """Makes the validation set: characters, and one-shot trials over them.
 
-    The trials are within alphabets, and the same for every epoch.
+    The trials are within alphabets, and the same after every epoch.
     """
     characters = source.load("validation")
     drawers = np.unique(characters.drawer)[:NUM_VALIDATION_DRAWERS]
@@ -294,7 +294,7 @@ def train(
     embedding: keras.Model | None = None,
     loss: keras.losses.Loss | None = None,
 ) -> dict:
-    """Trains up to the end, from wherever a run stands.
+    """Trains to the end, from the last epoch of the run.
 
     Args:
         settings: what to train.
@@ -352,7 +352,11 @@ def _fit(settings, run, training, trainer, state, callbacks, kept):
         fill_value=builders.get_fill_value(settings),
     )
     figures.save_figure(
-        figures.draw_pairs(*examples),
+        figures.draw_pairs(
+            *examples,
+            heading="Training pairs, distorted and resized as the network sees "
+            "them",
+        ),
         run.figures / "pairs.png",
         run.tensorboard,
     )
@@ -387,7 +391,7 @@ def load_training(settings: Settings, source: DataSource) -> Characters:
 
 
 def _check_protocols(settings, source):
-    """Says before the training what the evaluation would fail with."""
+    """Raises before the training what would make the evaluation fail."""
     for name in settings.protocols:
         protocol = PROTOCOLS[name]
         if not protocol.fixed:
@@ -430,7 +434,7 @@ def _build_or_load(
                     settings, siamese, training
                 )
                 rates = format_value(settings.layer_learning_rates)
-                print(f"--layer_learning_rates={rates} by relative updates.")
+                print(f"Relative updates set --layer_learning_rates={rates}.")
             trainer = builders.build_trainer(settings, siamese, training, loss)
     return builders.build_evaluation_model(settings, siamese), trainer
 

@@ -42,20 +42,20 @@ def require_searchable(settings: Settings, search_network: bool = False):
     """
     if settings.distribute != "none" or settings.init:
         raise InputError(
-            "A search trains new networks, each on one device: leave out "
+            "A search trains new networks, each on one device: remove "
             "--distribute and --init."
         )
     if settings.optimizer != "layerwise_sgd" or settings.network == "fast":
         raise InputError(
-            "The paper's search is of --optimizer=layerwise_sgd and "
+            "The paper's search needs --optimizer=layerwise_sgd and "
             f"--network=paper or dense; got --optimizer={settings.optimizer} "
             f"and --network={settings.network}: try "
             "--flagfile=experiments/mnist_35px.flags."
         )
     if search_network and settings.relative_updates:
         raise InputError(
-            "--relative_updates are of one network, and --search_network has "
-            "many: remove one of them."
+            "--relative_updates depend on the network, and --search_network "
+            "changes it: remove one of them."
         )
 
 

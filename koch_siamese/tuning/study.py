@@ -1,4 +1,4 @@
-"""A search for hyper-parameters: runs, one after the other, in an Optuna study.
+"""A search for hyper-parameters: runs in an Optuna study, one by one.
 
 Needs the extra search.
 """
@@ -31,6 +31,11 @@ from koch_siamese.tuning.space import suggest_settings, to_point
 STUDY = "koch_siamese"
 HEARTBEAT_SECONDS = 10  # a process that is silent for twice as long is dead
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+ENDINGS = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+}
 REPORT = "search.json"
 RUN = "run"  # the number of the directory in which a trial resumes
 
@@ -39,9 +44,9 @@ class Search:
     """A search in a directory of its own.
 
     What Optuna calls a trial is a run here; each trains in a directory
-    `run_NNN`. A run counts by its best one-shot validation accuracy; one that
-    is below the median of the others at the same epoch is given up. A run that
-    was cut short is taken up again from its last epoch.
+    `run_NNN`. Runs are ranked by their best one-shot validation accuracy; one
+    that is below the median of the others at the same epoch is stopped early. A
+    run that was interrupted resumes after its last epoch.
 
     Args:
         settings: all that is not searched; also where the search begins.
@@ -50,11 +55,11 @@ class Search:
         search_network: see `space.suggest_settings`.
         storage: an Optuna storage's address, by default `search.db` in the
             directory.
-        min_epochs: epochs that a run has before it may be given up.
+        min_epochs: epochs before a run may be stopped early.
 
     Raises:
-        InputError: the storage holds a search from other settings, or cannot
-            be had.
+        InputError: the storage holds a search with other settings, or cannot
+            be opened.
     """
 
     def __init__(
@@ -106,7 +111,7 @@ class Search:
         )
 
     def _restore(self):
-        """Takes over the runs of `search.json`, where the storage is new.
+        """Takes over the runs of `search.json` if the storage is new.
 
         So a search can go on elsewhere by that file alone. Runs are numbered
         anew.
@@ -142,7 +147,7 @@ class Search:
             raise InputError(
                 f"{path} is not the report of a search ({error}): remove it."
             ) from error
-        print(f"Going on from the {len(report['runs'])} runs of {path}.")
+        print(f"Continuing after the {len(report['runs'])} runs in {path}.")
 
     def _require_same_settings(self):
         asked = format_flags(self._settings)
@@ -181,7 +186,7 @@ class Search:
         """Trains until there are `num_runs` runs, earlier ones included.
 
         Args:
-            num_runs: runs that have ended or have been given up.
+            num_runs: runs that have finished or were stopped early.
 
         Raises:
             InputError: not one run got through an epoch, or a file cannot be
@@ -191,8 +196,8 @@ class Search:
             self._train(num_runs)
         if not self.describe_runs():
             raise InputError(
-                "No run got through an epoch: their losses were no numbers. "
-                "Give another --workdir and more --num_runs."
+                "No run finished an epoch, as their losses were not finite: "
+                "give another --workdir and more --num_runs."
             )
         self.write()
 
@@ -210,7 +215,7 @@ class Search:
         return Run(self._workdir / f"run_{_number(trial):03d}")
 
     def _measure(self, trial, validation) -> float:
-        """The best accuracy of a run, unless it is given up."""
+        """Trains a run to its end, or until it is stopped early."""
         # A seed of its own, or processes side by side would propose the same.
         self._study.sampler = optuna.samplers.TPESampler(
             seed=self._settings.seed + trial.number, n_startup_trials=6
@@ -263,17 +268,18 @@ class Search:
             return
         best = max(runs, key=lambda run: run["accuracy"])
         print(
-            f"Run {_number(trial)} is over ({trial.state.name.lower()}); "
-            f"best of {len(runs)}: {best['accuracy']:.2%}, run {best['run']}."
+            f"Run {_number(trial)} {ENDINGS[trial.state]}. Best of {len(runs)} "
+            f"runs: {100 * best['accuracy']:.2f} % (run {best['run']})."
         )
         self.write()
 
     def describe_runs(self) -> list[dict[str, object]]:
-        """What is known of each run that is over and had an epoch.
+        """Describes each run that is over and finished an epoch.
 
         Returns:
-            For each `run`, its number; `accuracy`, the best one; whether it is
-            `finished` or was given up; `epochs`, `seconds` and `parameters`.
+            A dict for each run: its number `run`; its best `accuracy`; whether
+            it `finished` or was stopped early; `epochs`, `seconds` and
+            `parameters`.
         """
         return [
             {
@@ -287,7 +293,7 @@ class Search:
         ]
 
     def write(self):
-        """Writes what is known: `search.json`, `best.flags`, a picture."""
+        """Writes `search.json`, `best.flags` and `search.png`."""
         runs = self.describe_runs()
         best = max(runs, key=lambda run: run["accuracy"])
         report = {"best": best["run"], "seed": self._settings.seed}
@@ -302,10 +308,10 @@ class Search:
         settings = self._suggest(FixedTrial(best["parameters"]))
         write_whole(
             self._workdir / "best.flags",
-            f"# Run {best['run']}, the best of {len(runs)} of a search: "
-            f"{best['accuracy']:.2%} one-shot\n# accuracy on "
-            f"{settings.validation_trials} validation trials after "
-            f"{best['epochs']} epochs at most.\n{format_flags(settings)}",
+            f"# The best of {len(runs)} runs of a search, run {best['run']}: "
+            f"{100 * best['accuracy']:.2f} % one-shot accuracy\n# on "
+            f"{settings.validation_trials} validation trials, in "
+            f"{best['epochs']} epochs.\n{format_flags(settings)}",
         )
         save_figure(charts.draw_search(runs), self._workdir / "search.png")
 

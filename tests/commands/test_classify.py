@@ -145,9 +145,9 @@ def test_candidates_and_threshold_are_the_users(images):
     header, row = withheld.stdout.splitlines()
     assert header.endswith("runners-up")
     assert "none of these" in row
-    assert "99.00 needed" in row
+    assert "(threshold 99.00)" in row
     assert "%" not in row
-    assert row.count("(") == 4
+    assert row.count("(") == 5
 
 
 def test_files_that_are_not_read_are_counted(images, tmp_path):
@@ -186,8 +186,8 @@ def test_images_are_read_as_the_model_was_trained(images, tmp_path):
     assert plain.stdout == asked.stdout != other.stdout
     assert (plain.stderr, asked.stderr) == ("", "")
     assert other.stderr == (
-        "note: images cut to their ink (--crop), but the model was trained on "
-        "whole images (--nocrop).\n"
+        "note: this reads images cropped to ink (--crop), but the model was "
+        "trained on whole images (--nocrop).\n"
     )
 
 
@@ -334,7 +334,7 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
     )
     answer = call("train", *arguments)
     assert answer.returncode == 0, answer.stderr
-    assert "none of these" in answer.stdout
+    assert "rejection threshold" in answer.stdout
     result = json.loads(
         (tmp_path / "run/results/within_alphabet.json").read_text()
     )

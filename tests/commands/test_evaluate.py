@@ -74,8 +74,8 @@ def test_predictions_of_pairs_give_the_result(glyphs_dir, tmp_path):
     assert "ROC AUC" in answer.stdout
     assert "equal error rate" in answer.stdout
     assert (
-        "true accept rate at 1% false accepts: needs at least 100 different "
-        "pairs; there are 20"
+        "true accept rate at 1 % false accepts: not measured (needs 100 "
+        "different pairs, has 20"
     ) in answer.stdout
     (result,) = read_csv(tmp_path / "result.csv")
     assert (result["protocol"], result["seed"]) == ("verification", "0")
@@ -125,7 +125,9 @@ def test_a_model_is_tested_on_what_it_was_trained_on(glyphs_dir, tmp_path):
     where = f"--data_dir={glyphs_dir}"
     few = "--num_trials=20"
     unknown = call("evaluate", MODEL, where, few)
-    assert_one_line(unknown, "does not say what to test on: give --dataset")
+    assert_one_line(
+        unknown, "does not record its training data: give --dataset"
+    )
     assert_one_line(
         call("evaluate", "--model=hausdorff", where, few), "give --dataset"
     )

@@ -339,7 +339,7 @@ def test_the_model_card_of_a_run_has_its_flags_and_results(tmp_path):
     card = format_model_card("--seed=3\n", [result])
     assert "    --seed=3\n" in card
     assert "    lake      omniglot test" in card
-    assert "87.50%" in card
+    assert "87.50 %" in card
 
 
 @pytest.mark.skipif(not HAS_ONNX, reason="The extra 'export' is not installed.")

@@ -49,11 +49,11 @@ def test_closed_set_is_labelled_wherever_its_figure_is(run):
     notes = [x for x in answer.stderr.splitlines() if x.startswith("note: ")]
     assert len(notes) == 2, answer.stderr
     assert "folder, validation: 3 classes are too few for 20" in notes[0]
-    assert "trials have 3. A guess is right in 33% of them" in notes[0]
-    assert "This is a closed set: it is tested on new images" in notes[1]
+    assert "trials have 3. Guessing gets 33 %, and" in notes[0]
+    assert "This is a closed set: the test images show the" in notes[1]
     assert "folder test (closed set)  3     1      20" in answer.stdout
-    assert "no one-shot accuracy on new classes" in answer.stdout
-    assert "new images of the classes trained on" in answer.stdout
+    assert "not a one-shot accuracy on new classes" in answer.stdout
+    assert "new images of the training classes" in answer.stdout
     result = json.loads((workdir / "results/within_alphabet.json").read_text())
     assert (result["closed_set"], result["ways"]) == (True, 3)
     thresholds = json.loads((workdir / "results/thresholds.json").read_text())

@@ -174,7 +174,7 @@ def test_the_other_kind_is_refused_in_a_line(trained, photos, glyphs_dir):
         (
             "evaluate",
             (f"--workdir={trained}", "--dataset=glyphs/tiny"),
-            ("glyphs/tiny has drawings", "takes photos"),
+            ("glyphs/tiny has drawings", "photos are expected"),
         ),
         (
             "evaluate",
@@ -266,7 +266,7 @@ def test_faces_are_verified_with_true_accept_rates(tmp_path):
         "--num_trials=2000",
     )
     assert answer.returncode == 0, answer.stderr
-    assert "true accept rate at 1% false accepts" in answer.stdout
+    assert "true accept rate at 1 % false accepts" in answer.stdout
     result = json.loads(
         (run / "results/verification_2000trials.json").read_text()
     )

@@ -160,7 +160,7 @@ def test_tables_literally_and_again_nothing_changes(place):
     assert (place / "README.md").read_text() == EXPECTED
     names = "README.md, experiments/README.md, "
     names += "koch_siamese/models/pretrained.md"
-    assert f"Changed: {names}\n" in answer.stdout
+    assert f"Updated: {names}\n" in answer.stdout
     assert "| none | not run |" in answer.stdout
     unused = [x for x in answer.stdout.splitlines() if x.startswith("In no")]
     assert unused == ["In no table: one_seed0_verification_validation.json"]
@@ -225,14 +225,14 @@ def test_mistakes_get_one_line(place, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for arguments in ([], ["--check"], ["--add=run"]):
         answer = call("report", *arguments, cwd=elsewhere)
-        assert_one_line(answer, "experiments/results is not there", "root")
+        assert_one_line(answer, "experiments/results does not exist", "root")
     answer = call("report", "--documents=absent.md", cwd=place)
-    assert_one_line(answer, "absent.md is not there")
+    assert_one_line(answer, "absent.md does not exist")
     (place / "experiments/tables.json").write_text('{"one": {"rows": []}}')
     assert_one_line(call("report", cwd=place), "tables.json", "'results'")
     (place / "experiments/results/half.json").write_text('{"protocol": ')
     (place / "experiments/tables.json").write_text(json.dumps(TABLES))
-    assert_one_line(call("report", cwd=place), "half.json is no JSON")
+    assert_one_line(call("report", cwd=place), "half.json is not JSON")
 
 
 @pytest.fixture
@@ -282,14 +282,18 @@ def test_add_refuses_what_is_of_no_recipe(place, run):
     def add(path):
         return call("report", f"--add={path}", cwd=place)
 
-    assert_one_line(add("absent"), "--add=absent holds no run")
+    assert_one_line(add("absent"), "--add=absent is not a run")
     other = Run(place / "other")
     other.claim(Settings())
-    assert_one_line(add(other.path), "has no recipe", "--flagfile")
+    assert_one_line(add(other.path), "was trained without --flagfile")
     other.claim(Settings(), "gone.flags")
-    assert_one_line(add(other.path), "gone.flags, the recipe")
+    assert_one_line(add(other.path), "gone.flags, the flagfile")
     other.claim(Settings(epochs=2), "experiments/one.flags")
-    assert_one_line(add(other.path), "not of experiments/one.flags", "epochs=2")
+    assert_one_line(
+        add(other.path),
+        "was not trained with experiments/one.flags",
+        "epochs=2",
+    )
 
 
 def test_report_needs_no_tensorflow():

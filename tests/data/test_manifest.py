@@ -93,7 +93,9 @@ def test_a_split_without_images_is_told(folder):
 
 def test_other_columns_are_ignored_and_told(folder):
     table = write(folder, "path,label,width,Split\nphotos/0.png,ka,8,\n")
-    with pytest.warns(DataWarning, match=r"columns not read: 'width'\."):
+    with pytest.warns(
+        DataWarning, match=r"columns that are ignored: 'width'\."
+    ):
         listed = read_manifest(table)
     assert listed.splits is None
 

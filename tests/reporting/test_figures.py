@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from koch_siamese.reporting import charts, figures
+from koch_siamese.inference.gallery import Answer, Candidate, Verdict
+from koch_siamese.reporting import charts, colors, figures, sheets
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -21,7 +22,9 @@ def read_sheet(figure):
     )
 
 
-BLUE, VERMILION = (color.lower() for color in (figures.BLUE, figures.VERMILION))
+BLUE, VERMILION, FAINT = (
+    color.lower() for color in (colors.SAME, colors.DIFFERENT, colors.FAINT)
+)
 
 
 def test_pairs_are_named_and_framed_by_kind():
@@ -31,6 +34,22 @@ def test_pairs_are_named_and_framed_by_kind():
     assert frames[:4] == [BLUE, BLUE, VERMILION, VERMILION]
     assert len(images) == 10
     np.testing.assert_array_equal(images[3], IMAGES[6])
+
+
+def test_pairs_can_have_names_of_their_own():
+    figure = figures.draw_pairs(
+        IMAGES[:2], IMAGES[2:4], [1, 1], names=("before", "after")
+    )
+    _, _, titles = read_sheet(figure)
+    assert titles == ["before", "after", "before", "after"]
+
+
+def test_few_pairs_make_a_narrow_figure():
+    narrow, wide = (
+        figures.draw_pairs(IMAGES[:n], IMAGES[:n], np.ones(n)).get_figwidth()
+        for n in (2, 8)
+    )
+    assert wide / narrow == pytest.approx(4, rel=0.05)
 
 
 def test_images_are_where_the_grid_has_them():
@@ -45,17 +64,30 @@ def test_images_are_where_the_grid_has_them():
         assert other - one == pytest.approx(bottom - top)  # squares
 
 
-def test_trials_show_mistakes_and_successes():
+def test_trials_show_right_answers_then_wrong_ones():
     support = np.arange(4, 16).reshape(3, 4, 1)
     trials = Trials(np.array([0, 1, 2]), support, np.array([0, 1, 3]))
     scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [0, 1, 2, 3]])
     figure = figures.draw_trials(IMAGES, trials, scores, num=2)
     images, frames, titles = read_sheet(figure)
     # Trial 1 is wrong: its best is way 0, the truth is way 1.
-    assert titles[:5] == ["query", "9.0", "8.0", "7.0", "6.0"]
-    assert frames[1:3] == [VERMILION, BLUE]
-    assert frames[6] == BLUE
-    np.testing.assert_array_equal(images[6], IMAGES[4])
+    assert titles[5:] == ["query", "9.0", "8.0", "7.0", "6.0"]
+    assert frames[6:8] == [VERMILION, BLUE]
+    assert frames[1] == BLUE
+    np.testing.assert_array_equal(images[1], IMAGES[4])
+    assert figure.get_suptitle().startswith(
+        "Query, then its 4 candidates, best"
+    )
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_trials_of_one_kind_fill_the_figure(is_right):
+    support = np.tile(np.arange(4, 8).reshape(1, 4, 1), (5, 1, 1))
+    answer = np.zeros(5, int) if is_right else np.ones(5, int)
+    trials = Trials(np.arange(5), support, answer)
+    scores = np.tile(np.arange(4.0)[::-1], (5, 1))
+    figure = figures.draw_trials(IMAGES, trials, scores, num=3)
+    assert read_sheet(figure)[2].count("query") == 3
 
 
 def test_hardest_trials_come_by_how_much_they_are_lost():
@@ -77,8 +109,102 @@ def test_an_answer_beyond_the_columns_is_shown_last():
     # Both are of one query: the harder one stands for it.
     images, frames, titles = read_sheet(figure)
     assert len(images) == 11
-    assert titles[-1] == "-11.0"
+    assert titles[-1] == "#12: -11.0"
     assert frames[-1] == BLUE
+    assert "the best of 12 candidates and the right one" in (
+        figure.get_suptitle().replace("\n", " ")
+    )
+
+
+def answer(name, *names):
+    """An answer by scores 9.04, 8.04, ...; `None` is none of these."""
+    candidates = [
+        Candidate(x, 9.04 - place, None) for place, x in enumerate(names)
+    ]
+    return Answer(name, tuple(candidates), 9.5)
+
+
+def test_answers_show_the_accepted_one_in_blue():
+    figure = figures.draw_answers(
+        IMAGES[:2],
+        IMAGES[2:5],
+        ["ka", "ka", "ki"],
+        [answer("ka", "ka", "ki"), answer(None, "ki", "ka")],
+        ["a.png", "b$$.png"],
+    )
+    images, frames, titles = read_sheet(figure)
+    assert titles == [
+        *("a.png\n", "ka\n9.0", "ki\n8.0"),
+        *("b$$.png\nnone of these", "ki\n9.0", "ka\n8.0"),
+    ]
+    assert frames == ["#000000", BLUE, FAINT, "#000000", FAINT, FAINT]
+    np.testing.assert_array_equal(images[1], IMAGES[2])
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")
+def test_names_of_any_length_do_not_overlap():
+    names = ["W" * 14, "fourteen chars", "あ" * 14, "a" * 200]
+    answers = [answer(x, x, y) for x, y in zip(names, names[::-1], strict=True)]
+    figure = figures.draw_answers(
+        IMAGES[:4], IMAGES[4:8], names, answers, names
+    )
+    figure.set_dpi(figures.DPI)
+    boxes = [x.get_window_extent() for x in figure.axes[0].texts]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
+def test_a_heading_stays_within_its_figure():
+    figure = figures.draw_answers(
+        IMAGES[:1], IMAGES[1:2], ["ka"], [answer("ka", "ka")]
+    )
+    figure.set_dpi(figures.DPI)
+    heading = figure._suptitle.get_window_extent()
+    assert heading.x0 >= 0 and heading.x1 <= figure.bbox.width
+    assert heading.y1 <= figure.bbox.height
+
+
+def test_a_long_name_keeps_both_ends():
+    assert sheets.fit_text("ka.png", 80) == "ka.png"
+    short = sheets.fit_text("photograph_of_the_17th_of_may.jpg", 80)
+    head, tail = short.split("…")
+    assert "photograph_of_the_17th_of_may.jpg".startswith(head)
+    assert tail.endswith(".jpg")
+
+
+@pytest.mark.parametrize(
+    ("same", "color", "heading"),
+    [
+        (True, BLUE, "same: score 4.00, threshold 2.50"),
+        (False, VERMILION, "different: score 4.00, threshold 2.50"),
+        (None, FAINT, "score 4.00"),
+    ],
+)
+def test_a_verdict_has_its_color(same, color, heading):
+    threshold = None if same is None else 2.5
+    figure = figures.draw_verdict(
+        IMAGES[0], IMAGES[1], Verdict(same, 4.0, None, threshold)
+    )
+    assert read_sheet(figure)[1] == [color, color]
+    assert figure.get_suptitle() == heading
+
+
+def test_confusions_are_counted_in_either_direction():
+    character = np.repeat(np.arange(15), 2)
+    trials = Trials(
+        np.array([0, 2, 4, 6]),
+        np.array([[1, 3], [3, 1], [5, 7], [7, 5]])[..., np.newaxis],
+        np.zeros(4, int),
+    )
+    scores = np.array([[0.0, 1], [0, 1], [0, 1], [1, 0]])
+    figure = figures.draw_confusions(IMAGES, character, trials, scores)
+    _, frames, titles = read_sheet(figure)
+    assert titles == ["2 times", "once"]
+    assert frames == [VERMILION, VERMILION]
+    assert figure.get_suptitle().startswith("3 of 4 validation trials are")
+    right = figures.draw_confusions(IMAGES, character, trials, -scores + 1)
+    assert right.get_suptitle().startswith("1 of 4")
 
 
 def test_filters_have_their_own_contrast():
@@ -92,11 +218,71 @@ def test_filters_have_their_own_contrast():
 def test_curves_name_the_best_epoch(tmp_path):
     history = {"loss": [3.0, 2.0, 1.0], "accuracy": [0.5, 0.8, 0.7]}
     figure = charts.draw_learning_curves(history)
-    assert figure.axes[1].get_title() == "best: 80.0 % in epoch 2"
+    assert figure.axes[1].get_title() == "best: 80.0 % (epoch 2)"
+    assert figure.axes[1].get_ylim() == (40, 100)
     path = tmp_path / "figures" / "curves.png"
     figures.save_figure(figure, path, tmp_path / "tensorboard")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_scores_say_how_many_pairs_are_right():
+    scores = np.array([-2.0, -1.0, 3.0, 1.0])
+    same = np.array([0.0, 1.0, 1.0, 1.0])
+    figure = charts.draw_score_histogram(scores, same, 0.5)
+    (axis,) = figure.axes
+    assert axis.get_title() == "75.0 % of 4 pairs are classified correctly"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "different characters",
+        "same character",
+        "threshold: same from 0.50",
+    ]
+    charts.draw_score_histogram(np.zeros(1), np.ones(1), 0.5)
+
+
+def test_a_roc_has_its_points_in_a_legend():
+    figure = charts.draw_roc(
+        np.array([0, 0.2, 1]), np.array([0, 0.8, 1]), (0.1, 0.7)
+    )
+    (axis,), (legend,) = figure.axes, figure.legends
+    assert axis.get_xlabel() == "false positive rate"
+    assert axis.get_ylabel() == "true positive rate"
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "guessing",
+        "model",
+        "equal error rate (EER): 20.0 %",
+        "threshold: 10.0 % false, 70.0 % true positives",
+    ]
+    *_, equal, at_threshold = axis.lines
+    np.testing.assert_allclose(equal.get_xydata(), [[0.2, 0.8]])
+    np.testing.assert_allclose(at_threshold.get_xydata(), [[0.1, 0.7]])
+
+
+@pytest.mark.parametrize("num", [1, 3])
+def test_a_search_names_its_best(num):
+    runs = [
+        {
+            "run": i,
+            "accuracy": 0.3 + 0.1 * i,
+            "finished": i != 1,
+            "parameters": {"learning_rate_0": 0.01, "l2_0": 0.1, "l2_1": 0.2},
+        }
+        for i in range(num)
+    ]
+    figure = charts.draw_search(runs)
+    top, bottom = figure.subfigs
+    (legend,) = top.legends
+    expected = ["best so far", "best"]
+    if num == 3:
+        expected[1:1] = ["stopped early", "finished"]
+    assert [text.get_text() for text in legend.get_texts()] == expected
+    assert top.axes[0].get_title() == (
+        f"accuracy of each run, at best {20 + 10 * num}.0 %"
+    )
+    assert [axis.get_xlabel() for axis in bottom.axes] == [
+        *("learning rate, layer 1", "", "L2, layer 1", "L2, layer 2")
+    ]
 
 
 def test_verification_stands_beside_the_papers():
@@ -127,8 +313,8 @@ def test_verification_stands_beside_the_papers():
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "Koch et al. 2015",
-        "ours: Lake's drawers, anywhere",
-        "ours: drawers 17 to 20, within alphabet",
+        "ours: Lake's drawers, different pairs from anywhere",
+        "ours: drawers 17 to 20, different pairs within an alphabet",
     ]
 
 

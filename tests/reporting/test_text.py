@@ -1,8 +1,11 @@
 import koch_siamese
+from koch_siamese.inference.gallery import Verdict
 from koch_siamese.reporting.result_tables import Row, Table
 from koch_siamese.reporting.text import (
     format_results,
     format_table,
+    format_thresholds,
+    format_verdict,
     format_worst_classes,
 )
 
@@ -49,16 +52,16 @@ MEASURED = {
 def test_verification_prints_rates_with_intervals():
     assert format_results([RESULT | MEASURED]).split("\n")[2:] == [
         "verification: ROC AUC 0.9877 (0.9700 to 0.9900), equal error rate "
-        "4.12% (3.0% to 5.0%)",
-        "true accept rate at 1% false accepts: 82.94% (73.1% to 89.9%), "
-        "at 0.1% false accepts: needs at least 1000 different pairs; there are "
-        "200",
+        "4.12 % (3.0 to 5.0 %)",
+        "true accept rate at 1 % false accepts: 82.94 % (73.1 to 89.9 %), "
+        "at 0.1 % false accepts: not measured (needs 1,000 different pairs, "
+        "has 200)",
     ]
 
 
 def test_results_of_before_print_what_they_have():
     assert format_results([RESULT]).split("\n")[2:] == [
-        "verification: ROC AUC 0.9877, equal error rate 4.12%"
+        "verification: ROC AUC 0.9877, equal error rate 4.12 %"
     ]
 
 
@@ -70,9 +73,9 @@ def test_few_classes_print_why_there_are_no_intervals():
         "num_classes": 3,
     }
     assert format_results([RESULT | MEASURED | few]).split("\n")[2:] == [
-        "verification: ROC AUC 0.9877, equal error rate 4.12%",
-        "true accept rate at 1% false accepts: 50.00%",
-        "no 95 % intervals: they need at least 10 classes; there are 3",
+        "verification: ROC AUC 0.9877, equal error rate 4.12 %",
+        "true accept rate at 1 % false accepts: 50.00 %",
+        "no 95 % intervals: they need at least 10 classes, and there are 3",
     ]
 
 
@@ -83,8 +86,8 @@ def test_worst_classes_where_there_are_few():
         for name, share in shares.items()
     ]
     assert format_worst_classes(classes) == (
-        "classes with the lowest accuracy: ke 25.0% of 20, ki 50.0% of 20, "
-        "ku 75.0% of 20"
+        "classes with the lowest accuracy: ke 25.0 % of 20, ki 50.0 % of "
+        "20, ku 75.0 % of 20"
     )
     assert format_worst_classes(classes[:1]) == ""
     assert format_worst_classes(classes * 21) == ""
@@ -102,13 +105,51 @@ def test_closed_sets_and_few_classes_say_so():
     ).split("\n")
     assert row.startswith("within_alphabet  glyphs test (closed set)  5 ")
     assert lines == [
-        "within_alphabet: a closed set: other images of these classes were "
-        "trained on, so this is no one-shot accuracy on new classes",
-        "within_alphabet: only 5 classes to test on, and a guess among 5 ways "
-        "is right in 20.0%: the interval is of other trials on these classes, "
-        "not of other classes",
+        "within_alphabet is measured on a closed set: the network was trained "
+        "on other images of these classes, so this is not a one-shot accuracy "
+        "on new classes",
+        "within_alphabet has only 5 test classes: the 95 % interval is for "
+        "other trials with these classes, not for other classes. Guessing gets "
+        "20.0 %",
     ]
     assert len(format_results([trials]).split("\n")) == 2
+
+
+def test_thresholds_name_their_pairs_and_candidates():
+    report = {
+        "same": {"logit": -3.681, "accuracy": 0.9437, "num_pairs": 10_000},
+        "none_of_these": {
+            "logit": -1.158,
+            "ways": 20,
+            "false_accepts": 0.049,
+            "right_where_present": 0.4538,
+        },
+        "num_characters": 110,
+    }
+    lines = [
+        "accuracy on 10,000 validation pairs: 94.4 % (threshold -3.68)",
+        "rejection threshold for 20 candidates: -1.16 (false accepts 4.9 %, "
+        "correct accepts 45.4 %)",
+    ]
+    assert format_thresholds(report).split("\n") == lines
+    few = {"num_characters": 11, "closed_set": True}
+    assert format_thresholds(report | few).split("\n") == [
+        *lines,
+        "Both thresholds were chosen on only 11 validation characters, too few "
+        "to rely on, above all for rejection.",
+        "Both thresholds were chosen on new images of the training classes; "
+        "they say little about new classes.",
+    ]
+
+
+def test_verdicts_say_as_much_as_is_known():
+    assert format_verdict(Verdict(True, 4.0, 0.976, 2.5)) == (
+        "same: score 4.00 (threshold 2.50), probability of the same class 98 %"
+    )
+    assert format_verdict(Verdict(False, 1.0, None, 2.5)) == (
+        "different: score 1.00 (threshold 2.50)"
+    )
+    assert format_verdict(Verdict(None, 1.0, None, None)) == "score 1.00"
 
 
 def test_tables_of_results_name_closed_sets():

@@ -38,7 +38,7 @@ def test_a_training_may_be_given_another_end_that_changes_no_step(tmp_path):
     run.claim(Settings(epochs=3))
     save_checkpoint(run, 1, {}, lambda path: path.write_text("model"))
     run.claim(Settings(epochs=3, max_minutes=2.0))
-    with pytest.raises(InputError, match=r"falls to 0 by then: .* --init="):
+    with pytest.raises(InputError, match=r"falls to 0 by its end: .* --init="):
         run.claim(Settings(epochs=4, max_minutes=2.0))
 
 

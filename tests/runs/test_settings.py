@@ -105,7 +105,7 @@ def test_settings_that_do_not_go_together():
         InputError, match="--precision=bfloat16 concerns convolutions"
     ):
         Settings(precision="bfloat16", network="dense")
-    with pytest.raises(InputError, match="--views=2 are made by --distortion"):
+    with pytest.raises(InputError, match="--views=2 needs --distortion"):
         Settings(views=2, distortion="none")
     Settings(views=1, distortion="none")
     Settings(turned_views=True, views=2, mirror_images=True)

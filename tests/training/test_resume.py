@@ -76,7 +76,7 @@ def test_killed_twice_it_ends_with_the_same_bits(whole, glyphs_dir, tmp_path):
     process.send_signal(signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    line = "error: interrupted; give the same command again to resume.\n"
+    line = "error: interrupted; run the same command again to resume.\n"
     assert drop_logs(errors) == line
 
     process = start(tmp_path, glyphs_dir)

@@ -88,7 +88,9 @@ def test_ranges_of_relative_updates_are_those_of_the_rates():
     point = to_point(settings, False, gradients)
     rates = [point[f"learning_rate_{i}"] for i in range(5)]
     np.testing.assert_allclose(rates, (0.01, 0.01, 0.01, 2e-5, 4e-4))
-    with pytest.raises(InputError, match="--relative_updates are of one"):
+    with pytest.raises(
+        InputError, match="--relative_updates depend on the network"
+    ):
         require_searchable(settings, search_network=True)
 
 

@@ -1,0 +1,15 @@
+"""What colors mean in every figure, so that they mean one thing.
+
+Of Okabe and Ito's palette, which color-blind readers can tell apart.
+"""
+
+# Blue: images of the same class, or the right answer.
+SAME = RIGHT = "#0072B2"
+# Vermilion: images of different classes, or a wrong answer.
+DIFFERENT = WRONG = "#D55E00"
+# Green: the point to look at, such as the best epoch or the threshold.
+ACCENT = "#009E73"
+# Lines and points that are neither same nor different, right nor wrong.
+LINE = "#333333"
+# Grids, and frames of images that are neither.
+FAINT = "#BBBBBB"
