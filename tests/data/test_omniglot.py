@@ -184,7 +184,7 @@ def test_no_network_is_told_at_once(official, tmp_path, monkeypatch):
 
 def test_drawers_out_of_order_are_an_error():
     label = np.repeat([0, 1], 20)
-    with pytest.raises(InputError, match="out of the official order"):
+    with pytest.raises(InputError, match="not in the official order"):
         omniglot.recover_drawers(
             "train", np.full(40, "Greek"), label + 1, label
         )

@@ -371,7 +371,7 @@ def test_mistakes_get_one_line(recognizer, mistake, part):
 
 def test_a_folder_of_a_recognizer_is_no_model(recognizer, tmp_path):
     recognizer.save(tmp_path / "known")
-    with pytest.raises(InputError, match=r"loaded by Recognizer\.load"):
+    with pytest.raises(InputError, match=r"with Recognizer\.load"):
         Recognizer(tmp_path / "known")
 
 
