@@ -2,6 +2,7 @@
 
 import importlib
 
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.version import __version__
 
 # Where each public name is defined. Imported on first use, so that a command
@@ -11,15 +12,30 @@ _HOMES = {
     "Recognizer": "koch_siamese.inference.recognizer",
     "Run": "koch_siamese.runs.directory",
     "Settings": "koch_siamese.runs.settings",
+    "draw_answers": "koch_siamese.reporting.figures",
+    "draw_glyph": "koch_siamese.data.glyphs",
+    "draw_pairs": "koch_siamese.reporting.figures",
     "evaluate_protocol": "koch_siamese.evaluation.protocols",
     "get_thresholds": "koch_siamese.models.siamese",
     "load_characters": "koch_siamese.data.sources",
     "load_folder": "koch_siamese.data.image_folder",
     "load_model": "koch_siamese.models.loading",
     "load_pretrained": "koch_siamese.models.loading",
+    "make_pairs": "koch_siamese.training.batches",
     "read_drawing": "koch_siamese.data.image_files",
     "read_photo": "koch_siamese.data.image_files",
     "train_and_evaluate": "koch_siamese.training.loop",
+}
+
+# Of these the ones that work without Keras and TensorFlow. Before the others,
+# TensorFlow is imported without its messages about drivers.
+_WITHOUT_KERAS = {
+    "koch_siamese.data.image_files",
+    "koch_siamese.data.image_folder",
+    "koch_siamese.errors",
+    "koch_siamese.reporting.figures",
+    "koch_siamese.runs.directory",
+    "koch_siamese.runs.settings",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -27,9 +43,12 @@ __all__ = ["__version__", *sorted(_HOMES)]
 
 def __getattr__(name):
     """Imports a public name on first use."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    if home not in _WITHOUT_KERAS:
+        import_tensorflow()
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__():

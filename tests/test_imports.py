@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,33 @@ def test_public_names_are_there():
         assert name in dir(koch_siamese)
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         koch_siamese.absent  # noqa: B018
+
+
+def test_no_public_name_is_a_command():
+    """A command that is imported would take the name's place."""
+    package = Path(koch_siamese.__file__).parent
+    modules = {path.stem for path in package.iterdir()}
+    assert modules.isdisjoint(koch_siamese.__all__)
+
+
+def test_public_names_are_imported_as_quietly_as_they_can_be():
+    light = [
+        name
+        for name in koch_siamese.__all__
+        if koch_siamese._HOMES.get(name) in koch_siamese._WITHOUT_KERAS
+    ]
+    assert {"InputError", "Settings", "draw_answers", "load_folder"} < {*light}
+    code = f"""
+        import sys
+        from koch_siamese import {", ".join(light)}
+        assert not {{"keras", "tensorflow"}} & {{*sys.modules}}
+        from koch_siamese import *
+        assert "tensorflow" in sys.modules
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")

@@ -197,8 +197,17 @@ def _sample_hand(alphabet, drawer):
     return frame, center, rng.uniform(0.6, 1.5), rounding
 
 
-def draw(alphabet: int, character: int, drawer: int) -> Image.Image:
-    """Makes a drawing: 105 x 105, ink 0 on paper 255. Drawers count from 1."""
+def draw_glyph(alphabet: int, character: int, drawer: int) -> Image.Image:
+    """Draws a character of an invented alphabet.
+
+    Args:
+        alphabet: 0 or more; 40 to 49 are those of the test split.
+        character: 0 to 25; the alphabets of the data set have 20 or more.
+        drawer: 1 or more.
+
+    Returns:
+        An image in mode L, 105 x 105, ink 0 on paper 255.
+    """
     frame, center, sloppiness, rounding = _sample_hand(alphabet, drawer)
     rng = np.random.default_rng([DRAWING, alphabet, character, drawer])
     strokes, scale = sample_alphabet(alphabet)[character]
@@ -276,7 +285,7 @@ class _Examples(list):
     def __iter__(self):
         for key, (alphabet, character, drawer, name) in enumerate(self[:]):
             png = io.BytesIO()
-            draw(alphabet, character, drawer).save(png, "png")
+            draw_glyph(alphabet, character, drawer).save(png, "png")
             record = {
                 "image": png.getvalue(),
                 "alphabet": alphabet,

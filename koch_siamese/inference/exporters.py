@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from koch_siamese.data.glyphs import draw
+from koch_siamese.data.glyphs import draw_glyph
 from koch_siamese.inference import export_check
 from koch_siamese.inference.endpoints import Endpoints, PortableEndpoints
 from koch_siamese.models.siamese import (
@@ -208,7 +208,8 @@ def _make_cases(model):
                 [
                     np.uint8(
                         np.multiply.outer(
-                            draw(0, i, drawer).resize(size[::-1]), strength
+                            draw_glyph(0, i, drawer).resize(size[::-1]),
+                            strength,
                         )
                     )
                     for i in range(num)

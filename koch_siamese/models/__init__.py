@@ -50,19 +50,14 @@ start from the frozen run:
 
     import keras
 
-    from koch_siamese import load_characters
+    from koch_siamese import load_characters, make_pairs
     from koch_siamese.models.embeddings import build_fast_embedding
     from koch_siamese.models.siamese import build_siamese
-    from koch_siamese.sampling.distortions import DISTORTIONS
-    from koch_siamese.training.batches import make_pairs
-    from koch_siamese.training.builders import build_pair_model
 
     characters = load_characters("glyphs", "training").resized(32)
-    pairs = make_pairs(
-        characters, batch_size=64, seed=0, ranges=DISTORTIONS["paper"]
-    )
+    pairs = make_pairs(characters, distortion="paper")
     siamese = build_siamese(build_fast_embedding(32, (32, 64, 64)))
-    trainer = build_pair_model(siamese, 32)
-    trainer.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
-    trainer.fit(pairs, steps_per_epoch=100)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    siamese.compile("adam", loss)
+    siamese.fit(pairs, steps_per_epoch=100)
 """

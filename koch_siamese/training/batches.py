@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from koch_siamese.data.characters import Characters
+from koch_siamese.errors import InputError
 from koch_siamese.sampling.distortions import (
     DISTORTIONS,
     AffineRanges,
@@ -110,20 +111,67 @@ def build_pair_sampler(
     return sample
 
 
-def make_pairs(characters: Characters, *, first_step: int = 0, **arguments):
-    """An endless tf.data.Dataset of batches of distorted pairs.
+def make_pairs(
+    characters: Characters,
+    *,
+    batch_size: int = 64,
+    distortion: str = "none",
+    within_alphabet: float = 1.0,
+    seed: int = 0,
+):
+    """Makes pairs for `fit`: an endless tf.data.Dataset.
+
+    Half of the pairs of a batch show the same character in two drawings, half
+    two characters.
 
     Args:
         characters: drawings to sample from.
-        first_step: the step to begin with, when a training is resumed.
-        **arguments: of `build_pair_sampler`.
+        batch_size: pairs in a batch.
+        distortion: how drawings are distorted, each on its own: `none`,
+            `paper`, `elastic` or another of `sampling.distortions.DISTORTIONS`.
+        within_alphabet: see `sample_pairs`.
+        seed: decides all pairs and distortions.
 
     Returns:
-        A dataset of `(inputs, same)`, see `name_pairs`; images are uint8
-        `[batch, height, width, channels]`.
+        A dataset of `({"first": images, "second": images}, same)`: images are
+        float32 `[batch, height, width, channels]`, 0 = ink, 255 = white;
+        `same` is float32 `[batch]`, 1 = same character, 0 = different.
+
+    Raises:
+        InputError: the distortion is unknown, or there are fewer than two
+            characters, or fewer than two drawings of one.
     """
-    sampler = build_pair_sampler(characters, **arguments)
-    return make_dataset(characters.images, sampler, name_pairs, first_step)
+    if distortion not in DISTORTIONS:
+        raise InputError(
+            f"distortion is {distortion!r}: expected one of "
+            f"{', '.join(DISTORTIONS)}."
+        )
+    sampler = build_pair_sampler(
+        characters,
+        batch_size=batch_size,
+        seed=seed,
+        ranges=DISTORTIONS[distortion],
+        within_alphabet=within_alphabet,
+    )
+    pairs = make_dataset(characters.images, sampler, _distort_pairs)
+    return pairs.prefetch(2)
+
+
+def _distort_pairs(images, distortion, same):
+    """Distorts the pairs of a batch; see `name_pairs`."""
+    import tensorflow as tf
+
+    from koch_siamese.models.warp import warp
+
+    # As NumPy, since Keras may compute with JAX.
+    warped = tf.numpy_function(
+        lambda *arrays: np.asarray(warp(*arrays)),
+        [images, distortion["matrices"]],
+        tf.float32,
+        stateful=False,
+    )
+    first, second = tf.split(tf.ensure_shape(warped, images.shape), 2)
+    return {"first": first, "second": second}, same
 
 
 def name_pairs(images, distortion, same):

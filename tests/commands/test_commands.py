@@ -281,4 +281,4 @@ def test_the_package_lists_its_commands():
     command = [sys.executable, "-m", "koch_siamese"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "koch_siamese.train " in answer.stdout
-    assert answer.stdout.count("python -m") == 8
+    assert answer.stdout.count("python -m") == 9

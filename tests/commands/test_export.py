@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, TINY_MODEL, assert_one_line, call
 
-from koch_siamese.data.glyphs import draw
+from koch_siamese.data.glyphs import draw_glyph
 from koch_siamese.images import fit_by_products
 from koch_siamese.inference import export_check, exporters
 from koch_siamese.inference.recognizer import Recognizer
@@ -360,7 +360,7 @@ def test_the_example_answers_as_classify_does_without_tensorflow(tmp_path):
     for folder, drawer in ((known, 1), (queries, 2)):
         folder.mkdir()
         for character in range(5):
-            image = draw(0, character, drawer).resize((90, 120))
+            image = draw_glyph(0, character, drawer).resize((90, 120))
             # Grey paper: what `read_drawing` has to clean.
             paper = image.convert("L").point(lambda x: 60 + x * 150 // 255)
             paper.save(folder / f"c{character}.jpg")

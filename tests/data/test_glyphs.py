@@ -35,10 +35,10 @@ def ink(prepared):
 
 
 def test_a_drawing_is_a_function_of_its_numbers():
-    first = np.asarray(glyphs.draw(3, 5, 2))
+    first = np.asarray(glyphs.draw_glyph(3, 5, 2))
     glyphs.sample_alphabet.cache_clear()
-    glyphs.draw(4, 0, 1)
-    np.testing.assert_array_equal(first, np.asarray(glyphs.draw(3, 5, 2)))
+    glyphs.draw_glyph(4, 0, 1)
+    np.testing.assert_array_equal(first, np.asarray(glyphs.draw_glyph(3, 5, 2)))
 
 
 def test_preparing_twice_gives_the_same_pixels(prepared, tmp_path):
@@ -65,9 +65,9 @@ def test_what_another_process_wrote_meanwhile_is_used(tmp_path, monkeypatch):
         downloads.prepare_glyphs("default", tmp_path)
 
 
-def test_prepared_drawings_are_those_of_draw(prepared):
+def test_prepared_drawings_are_those_of_draw_glyph(prepared):
     example = prepared[1]["test"][-1]
-    drawing = glyphs.draw(
+    drawing = glyphs.draw_glyph(
         int(example["alphabet"]),
         int(example["alphabet_char_id"]),
         int(example["drawer"]),

@@ -156,7 +156,7 @@ def test_weights_that_cannot_be_had(weights, tmp_path):
     ("changes", "part"),
     [
         ({"image_kind": "drawing"}, "give --image_kind=photo"),
-        ({"image_size": 31}, "at least 32 pixels; got --image_size=31"),
+        ({"image_size": 31}, "32 pixels or more; got --image_size=31"),
         ({"units": (8, 8)}, "one dense layer; got --units=8,8"),
         ({"filters": (8,)}, "--filters=8 has no effect with --network=keras"),
         ({"ink_value": 0}, "--ink_value=0 has no effect with --network=keras"),

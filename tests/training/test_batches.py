@@ -6,6 +6,7 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.errors import InputError
+from koch_siamese.models.warp import warp
 from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
 from koch_siamese.training import batches
 from koch_siamese.training.batches import make_pairs
@@ -15,15 +16,18 @@ CHARACTERS = make_characters((3, 4, 5), num_drawers=3)
 
 def make(kind, **changes):
     arguments = {"seed": 3, "ranges": DISTORTIONS["paper"]} | changes
-    if kind == "pairs":
-        return make_pairs(CHARACTERS, batch_size=6, **arguments)
     first_step = arguments.pop("first_step", 0)
-    sampler = batches.build_group_sampler(
-        CHARACTERS, num_characters=3, num_drawings=2, **arguments
-    )
-    return batches.make_dataset(
-        CHARACTERS.images, sampler, batches.name_groups, first_step
-    )
+    if kind == "pairs":
+        name = batches.name_pairs
+        sampler = batches.build_pair_sampler(
+            CHARACTERS, batch_size=6, **arguments
+        )
+    else:
+        name = batches.name_groups
+        sampler = batches.build_group_sampler(
+            CHARACTERS, num_characters=3, num_drawings=2, **arguments
+        )
+    return batches.make_dataset(CHARACTERS.images, sampler, name, first_step)
 
 
 def take(dataset, num):
@@ -143,12 +147,38 @@ def test_images_are_let_go_with_the_characters_and_batches():
     """What TensorFlow registers of Python, such as closures, it never drops."""
     characters = make_characters((3, 4), seed=1)
     images = weakref.ref(characters.images)
-    batches = make_pairs(
-        characters, batch_size=4, seed=0, ranges=DISTORTIONS["none"]
-    )
+    batches = make_pairs(characters, batch_size=4)
     inputs, _ = next(iter(batches))
     known = {image.tobytes() for image in characters.images}
-    assert {image.tobytes() for image in inputs["first"].numpy()} <= known
+    first = inputs["first"].numpy().astype(np.uint8)
+    assert {image.tobytes() for image in first} <= known
     del characters, batches
     gc.collect()
     assert images() is None
+
+
+def test_pairs_are_ready_for_fit():
+    inputs, same = next(iter(make_pairs(CHARACTERS, batch_size=6, seed=3)))
+    assert sorted(inputs) == ["first", "second"]
+    assert inputs["first"].shape == inputs["second"].shape == (6, 8, 8, 1)
+    assert inputs["first"].dtype == "float32"
+    assert same.numpy().tolist() == [1, 0, 1, 0, 1, 0]
+    plain, _ = next(iter(make("pairs", ranges=DISTORTIONS["none"])))
+    for name, images in inputs.items():
+        np.testing.assert_array_equal(images, plain[name])
+
+
+def test_pairs_are_distorted_as_those_of_a_training():
+    inputs, _ = next(
+        iter(make_pairs(CHARACTERS, batch_size=6, seed=3, distortion="elastic"))
+    )
+    elastic, _ = next(iter(make("pairs", ranges=DISTORTIONS["elastic"])))
+    for name, images in inputs.items():
+        wanted = warp(elastic[name], elastic[f"{name}_matrices"])
+        np.testing.assert_allclose(images, wanted, atol=1e-3)
+        assert np.ptp(images - np.float32(elastic[name])) > 50
+
+
+def test_pairs_name_the_distortions_that_there_are():
+    with pytest.raises(InputError, match="is 'bent': expected one of none, pa"):
+        make_pairs(CHARACTERS, distortion="bent")
