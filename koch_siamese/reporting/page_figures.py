@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib import font_manager, ft2font
 from PIL import Image, ImageDraw, ImageFont
 
-from koch_siamese.data.page_files import Page
+from koch_siamese.data.image_files import ImageLike
+from koch_siamese.data.page_files import Page, load_page
 from koch_siamese.errors import InputError
 from koch_siamese.inference.transcription import (
     UNKNOWN,
@@ -29,7 +30,7 @@ DRAWINGS_OF_GROUP, GROUPS_ABREAST, MAX_GROUPS = 8, 2, 300
 
 
 def draw_transcription(
-    page: Page,
+    page: ImageLike | Page,
     transcription: Transcription,
     names: Sequence[str] = (),
     examples: Mapping[str, np.ndarray] | None = None,
@@ -42,11 +43,12 @@ def draw_transcription(
     with, such as `character`, is left out and said below the page.
 
     Args:
-        page: as it was read.
+        page: an image, or the page as it was read.
         transcription: of it.
         names: of the known characters.
         examples: a drawing of each name, uint8 `[height, width]`.
     """
+    page = page if isinstance(page, Page) else load_page(page)
     picture, scale = _enlarge(page, transcription)
     pen = ImageDraw.Draw(picture)
     prefix = _find_prefix(names)
