@@ -18,6 +18,7 @@ MIN_CLEAR = 0.8  # of a cell's side, which ink in it does not touch
 # An underline is longer than what stands on it, on both sides, and thinner.
 MIN_OVERHANG, MAX_THICKNESS = 0.03, 0.8
 MIN_THICKNESS = 1.4  # of a line that is thicker than strokes
+MAX_BEND = 0.6  # pixels, of a line that a program drew
 MIN_PRINTED = 0.6  # of the image's width
 MAX_PARTS = 16  # of a symbol; a texture has more
 MAX_BORDER = 0.045  # of the image's border, that a symbol's ink touches
@@ -147,18 +148,28 @@ def _is_printed(ruling, drawing):
     """Whether a line is thinner than strokes; or thicker, long and straight."""
     is_ink = erase_rulings(drawing, [ruling]) < WHITE // 2
     stroke = _measure_stroke(is_ink) if is_ink.any() else np.inf
+    is_straight = _is_straight(ruling)
     if ruling.thickness <= MAX_THICKNESS * stroke:
-        return True
-    middles = (ruling.low + ruling.high) / 2
-    places = np.arange(len(middles))
-    bend = np.abs(middles - np.polyval(np.polyfit(places, middles, 1), places))
+        # What a program drew has no noise that could bend it.
+        return is_straight or not _is_black_and_white(drawing)
     side = drawing.shape[1] if ruling.is_level else drawing.shape[0]
     return (
-        ruling.thickness >= MIN_THICKNESS * stroke
+        is_straight
+        and ruling.thickness >= MIN_THICKNESS * stroke
         and ruling.length >= MIN_PRINTED * side
-        and bend.max() <= 0.6
-        and np.ptp(ruling.high - ruling.low) <= 1
     )
+
+
+def _is_straight(ruling):
+    middles = (ruling.low + ruling.high)[ruling.is_free] / 2
+    places = np.flatnonzero(ruling.is_free)
+    bend = np.abs(middles - np.polyval(np.polyfit(places, middles, 1), places))
+    sizes = (ruling.high - ruling.low)[ruling.is_free]
+    return bend.max() <= MAX_BEND and np.ptp(sizes) <= 1
+
+
+def _is_black_and_white(drawing):
+    return np.isin(drawing, (0, WHITE)).all()
 
 
 def _measure_stroke(is_ink):
