@@ -47,7 +47,7 @@ FONTS = {
     "Ethiopic": (
         "noto/NotoSerifEthiopic-Regular.ttf",
         "noto/NotoSansEthiopic-Regular.ttf",
-        range(0x1200, 0x1363),  # to the full stop
+        (*range(0x1200, 0x135B), 0x1362),  # and the full stop
     ),
 }
 SCRIPT = flags.DEFINE_enum("script", "Georgian", list(TEXTS), "What to print.")
