@@ -34,6 +34,8 @@ LONGEST = (
     "commands/test_export",
     "training/test_resume",
     "commands/test_classify",
+    "commands/test_transcribe",
+    "test_readme",
     "test_experiments",
     "training/test_loop",
     "models/test_pretrained",

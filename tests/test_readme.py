@@ -117,6 +117,7 @@ def test_its_transcribe_runs(images):
     assert (images / "read.png").is_file()
 
 
+@pytest.mark.slow
 def test_its_export_runs(images, capsys):
     answer = call("export", *find_command("export"), cwd=images)
     assert answer.returncode == 0, answer.stderr

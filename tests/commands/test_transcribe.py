@@ -15,7 +15,7 @@ from koch_siamese.reporting.page_xml import NAMESPACE
 MODEL = f"--model={TINY_MODEL}"
 EVERYTHING = "--threshold=-1e9"  # the best character is always the answer
 LINES = ("abca", "cab")
-SYMBOLS = {x: glyphs.draw(41, i, 1) for i, x in enumerate("abc")}
+SYMBOLS = {x: glyphs.draw_glyph(41, i, 1) for i, x in enumerate("abc")}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_pages_without_symbols_do_not_keep_others_from_it(folder, tmp_path):
 
 def test_what_a_person_confirms_is_learnt(folder, tmp_path):
     """A symbol that is not known is named, and known on the next page."""
-    symbols = SYMBOLS | {"d": glyphs.draw(41, 7, 1)}
+    symbols = SYMBOLS | {"d": glyphs.draw_glyph(41, 7, 1)}
     new, following = tmp_path / "new.png", tmp_path / "next.png"
     draw_page(("adc", "dbd"), symbols)[0].save(new)
     draw_page(("dd",), symbols, 90)[0].save(following)

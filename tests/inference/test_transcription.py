@@ -25,7 +25,7 @@ from koch_siamese.inference.transcription import (
 from koch_siamese.models.thresholds import Thresholds
 
 LINES = ("abca", "cab")
-SYMBOLS = {x: glyphs.draw(41, i, 1) for i, x in enumerate("abc")}
+SYMBOLS = {x: glyphs.draw_glyph(41, i, 1) for i, x in enumerate("abc")}
 EVERYTHING = float("-inf")  # a threshold
 
 

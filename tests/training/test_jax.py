@@ -190,6 +190,7 @@ def train_pairs(packed_dir, tmp_path, monkeypatch):
     return train
 
 
+@pytest.mark.slow
 def test_training_without_tensorflow(train_pairs, tmp_path):
     arguments = ("--steps_per_call=5", "--epochs=2", "--workdir=run")
     train_pairs(WITHOUT_TENSORFLOW, *arguments)
