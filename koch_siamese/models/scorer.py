@@ -1,7 +1,5 @@
 """Scores drawings by the logits of a siamese model."""
 
-import math
-
 import keras
 import numpy as np
 
@@ -42,7 +40,7 @@ class SiameseScorer:
         num = len(images)
         # Batches of one size, for which it is compiled once: the last image
         # fills the last of them.
-        size = math.ceil(num / math.ceil(num / self._batch_size))
+        size = min(num, self._batch_size)
         embeddings = [
             self._embedding.predict_on_batch(
                 images.take(range(start, start + size), axis=0, mode="clip")
