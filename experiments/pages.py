@@ -96,9 +96,9 @@ def read_page(model, characters, kind, number):
     is_right = compute_overlaps(boxes, page.boxes) >= MIN_OVERLAP
     recognizer = Recognizer(model)
     recognizer.add({f"{i:03}": x for i, x in enumerate(examples)})
-    symbols = [x.drawing for line in lines for x in line]
-    names = iter(_name(recognizer, symbols))
-    read = [next(names) for line in lines for _ in line]
+    # Every symbol of the page has an example.
+    names = recognizer.transcribe(page.image, threshold=float("-inf"))
+    read = [x.name for x in names.symbols]
     truth = [f"{i:03}" for i in page.drawing]
     best = dict(enumerate(_name(recognizer, list(drawings))))
     alone = sum(best[i] != f"{i:03}" for i in page.drawing)
