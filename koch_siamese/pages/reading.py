@@ -1,6 +1,7 @@
 """Finds the symbols of a page, in reading order."""
 
 import numpy as np
+from PIL import Image
 
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
@@ -29,6 +30,7 @@ MIN_TILT = 0.3  # degrees; less is left as it is
 # The shortest printed line, in longer sides of the page and sizes of a symbol.
 MIN_RULING, MIN_RULING_SIZES = 0.12, 3.0
 RULING_GRID = 800  # cells along the page's longer side
+DRAWING_SIDE, STEEPNESS = 128, 2.0  # pixels; of strokes' edges
 MIN_SIZE = 0.15  # of a symbol, of the usual size
 
 
@@ -178,4 +180,15 @@ def _cut_out(part, drawing, labels, matrix):
     near = ndimage.binary_dilation(is_own, np.ones((3, 3)))
     own = np.where(near, drawing[place], WHITE).astype(np.uint8)
     box = tuple(int(x) for x in np.r_[low, high])
-    return Symbol(box, np.pad(own, 2, constant_values=WHITE))
+    return Symbol(box, _enlarge(own))
+
+
+def _enlarge(drawing):
+    """Black on white, large enough that strokes are smooth, with a margin."""
+    scale = max(1, DRAWING_SIDE / max(drawing.shape))
+    size = [max(1, round(scale * side)) for side in drawing.shape[::-1]]
+    large = Image.fromarray(drawing).resize(size, Image.Resampling.BICUBIC)
+    steep = STEEPNESS * scale
+    large = steep * (np.asarray(large, np.float32) - WHITE / 2) + WHITE / 2
+    large = large.clip(0, WHITE).astype(np.uint8)
+    return np.pad(large, max(large.shape) // 5, constant_values=WHITE)

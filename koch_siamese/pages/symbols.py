@@ -13,7 +13,7 @@ class Symbol:
         box: left, top, right and bottom in pixels of the upright page; right
             and bottom are exclusive.
         drawing: uint8 `[height, width]`, 0 = ink, 255 = white: the ink of this
-            symbol alone, cleaned.
+            symbol alone, cleaned, enlarged if it is small, with a margin.
     """
 
     box: tuple[int, int, int, int]
