@@ -1,6 +1,7 @@
 """Finds the symbols of a page, in reading order."""
 
 import numpy as np
+from PIL import Image
 
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
@@ -21,6 +22,7 @@ from koch_siamese.pages.symbols import (
     join_overlapping,
     measure_height,
     measure_size,
+    split_touching,
 )
 
 DIRECTIONS = ("ltr", "rtl", "ttb")
@@ -33,6 +35,7 @@ MIN_RULING_SIZES_OF_FEW = 1.2
 MAX_SYMBOL = 0.6  # of the page's longer side
 MIN_ASPECT = 0.25  # the shorter side of what is no line
 RULING_GRID = 800  # cells along the page's longer side
+DRAWING_SIDE, STEEPNESS = 128, 2.0  # pixels; of strokes' edges
 MIN_SIZE = 0.15  # of a symbol, of the usual size
 
 
@@ -91,6 +94,7 @@ def _find_lines(page):
     labels, _ = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
     parts = _drop_specks(find_parts(labels))
     size = measure_size(parts)
+    parts = split_touching(parts, labels, size)
     boxes = np.array([x.box for x in parts])
     numbers = assign_lines(boxes, size)
     lines = [
@@ -212,4 +216,15 @@ def _cut_out(part, drawing, labels, matrix):
     near = ndimage.binary_dilation(is_own, np.ones((3, 3)))
     own = np.where(near, drawing[place], WHITE).astype(np.uint8)
     box = tuple(int(x) for x in np.r_[low, high])
-    return Symbol(box, np.pad(own, 2, constant_values=WHITE))
+    return Symbol(box, _enlarge(own))
+
+
+def _enlarge(drawing):
+    """Black on white, large enough that strokes are smooth, with a margin."""
+    scale = max(1, DRAWING_SIDE / max(drawing.shape))
+    size = [max(1, round(scale * side)) for side in drawing.shape[::-1]]
+    large = Image.fromarray(drawing).resize(size, Image.Resampling.BICUBIC)
+    steep = STEEPNESS * scale
+    large = steep * (np.asarray(large, np.float32) - WHITE / 2) + WHITE / 2
+    large = large.clip(0, WHITE).astype(np.uint8)
+    return np.pad(large, max(large.shape) // 5, constant_values=WHITE)

@@ -60,12 +60,29 @@ def test_dot_above_a_square_belongs_to_it():
     assert lines == [[(40, 36, 80, 90), (140, 50, 180, 90)]]
 
 
+def test_symbols_that_touch_by_a_stroke_are_split():
+    page = make_page(GRID).copy()
+    page[46:50, 70:110] = 0
+    first, second = find_symbols(page)[0][:2]
+    assert first.box[0] == 40 and second.box[2] == 140
+    assert 70 <= first.box[2] == second.box[0] <= 110
+
+
 def test_drawing_has_the_ink_of_its_symbol_alone():
     page = make_page([(40, 50, 80, 90), (140, 50, 180, 90)])
     first, second = find_symbols(page)[0]
     np.testing.assert_array_equal(first.drawing, second.drawing)
-    assert (first.drawing < 128).sum() == 40 * 40 - 32 * 32
+    rows, columns = np.nonzero(first.drawing < 128)
+    assert np.ptp(rows) == np.ptp(columns)
+    ink = (first.drawing < 128).sum() / (np.ptp(rows) + 1) ** 2
+    assert ink == pytest.approx(1 - 32**2 / 40**2, abs=0.02)
     assert first.drawing[0].min() == 255
+
+
+def test_drawing_is_black_on_white():
+    for symbol in find_symbols(make_page(GRID, width=2))[0]:
+        grey = (symbol.drawing > 32) & (symbol.drawing < 253)
+        assert grey.sum() < (symbol.drawing <= 32).sum()
 
 
 def test_ruled_line_through_strokes_is_no_ink():
