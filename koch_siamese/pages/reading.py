@@ -22,7 +22,6 @@ from koch_siamese.pages.symbols import (
     join_overlapping,
     measure_height,
     measure_size,
-    split_touching,
 )
 
 DIRECTIONS = ("ltr", "rtl", "ttb")
@@ -94,7 +93,6 @@ def _find_lines(page):
     labels, _ = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
     parts = _drop_specks(find_parts(labels))
     size = measure_size(parts)
-    parts = split_touching(parts, labels, size)
     boxes = np.array([x.box for x in parts])
     numbers = assign_lines(boxes, size)
     lines = [

@@ -60,14 +60,6 @@ def test_dot_above_a_square_belongs_to_it():
     assert lines == [[(40, 36, 80, 90), (140, 50, 180, 90)]]
 
 
-def test_symbols_that_touch_by_a_stroke_are_split():
-    page = make_page(GRID).copy()
-    page[46:50, 70:110] = 0
-    first, second = find_symbols(page)[0][:2]
-    assert first.box[0] == 40 and second.box[2] == 140
-    assert 70 <= first.box[2] == second.box[0] <= 110
-
-
 def test_drawing_has_the_ink_of_its_symbol_alone():
     page = make_page([(40, 50, 80, 90), (140, 50, 180, 90)])
     first, second = find_symbols(page)[0]
