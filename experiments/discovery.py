@@ -23,7 +23,7 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.page_files import load_page
 from koch_siamese.data.sources import load_characters
 from koch_siamese.errors import InputError
-from koch_siamese.inference.transcription import find_on_page, stack_drawings
+from koch_siamese.inference.transcription import find_on_page
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_result
 
@@ -66,15 +66,16 @@ def measure_page(recognizer, page, label):
     """
     from sklearn.metrics import adjusted_rand_score
 
-    lines = find_on_page(load_page(page.image))
-    boxes = np.array([x.box for line in lines for x in line]).reshape(-1, 4)
+    found = find_on_page(load_page(page.image))
+    boxes = [x.box for line in found.lines for x in line]
+    boxes = np.array(boxes).reshape(-1, 4)
     measured = {"symbols": len(page.boxes), "right_boxes": 0}
     if not len(boxes):
         return measured
     overlap = compute_iou(boxes, page.boxes)
     is_right = overlap.max(1) >= MIN_IOU
     truth = label[page.drawing[overlap.argmax(1)]]
-    drawings = stack_drawings(lines)
+    drawings = found.drawings
     groups = recognizer.group_drawings(drawings)
     group = np.empty(len(drawings), int)
     by_majority = by_clearest = 0

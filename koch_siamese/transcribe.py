@@ -132,35 +132,34 @@ def _list_pages():
     return pages
 
 
-def _read_pages(files, complaints):
-    """Yields each file with its page.
+def _find_symbols(files, complaints):
+    """Yields each file that can be read, and what is found on it.
 
     Args:
         files: of pages.
-        complaints: gets what is wrong with a file that cannot be read.
+        complaints: gets what is wrong with some of them.
     """
     from tqdm import tqdm
 
     from koch_siamese.data.image_files import ImageError
     from koch_siamese.data.page_files import load_page
+    from koch_siamese.inference.transcription import find_on_page
 
     # None: shown on a terminal alone.
     is_quiet = True if len(files) == 1 else None
     for file in tqdm(files, "Reading pages", disable=is_quiet):
         try:
-            yield file, load_page(file)
+            found = find_on_page(load_page(file), DIRECTION.value)
         except ImageError as error:
             complaints[file] = error
-
-
-def _no_symbol(file):
-    from koch_siamese.data.image_files import ImageError
-
-    return ImageError(
-        f"{str(file)!r}: no clean symbol found",
-        "ink on paper that differs from it in brightness",
-        "--figure shows what was seen",
-    )
+            continue
+        if not found.lines:
+            complaints[file] = ImageError(
+                f"{str(file)!r}: no clean symbol found",
+                "ink on paper that differs from it in brightness",
+                "--figure shows what was seen",
+            )
+        yield file, found
 
 
 def _transcribe(files):
@@ -173,18 +172,14 @@ def _transcribe(files):
     review = _open_review(recognizer)
     writer = _Writer(recognizer, files)
     complaints, num_doubtful = {}, 0
-    for file, page in _read_pages(files, complaints):
-        read = recognizer.transcribe(
-            page, DIRECTION.value, flags.FLAGS.threshold
-        )
+    for file, found in _find_symbols(files, complaints):
+        read = recognizer.transcribe(found, threshold=flags.FLAGS.threshold)
         if review:
-            read = review.confirm(page, read)
+            read = review.confirm(found.page, read)
             num_doubtful += review.write_doubtful(
-                page, read, recognizer.thresholds
+                found.page, read, recognizer.thresholds
             )
-        if not read.lines:
-            complaints[file] = _no_symbol(file)
-        writer.write(file, page, read)
+        writer.write(file, found.page, read)
     if flags.FLAGS.json:
         for file, error in complaints.items():
             line = {"page": str(file), "lines": [], "error": str(error)}
@@ -311,30 +306,23 @@ def _discover(files):
     """Writes groups of the symbols of all pages.
 
     Returns:
-        What is wrong with some pages.
+        What is wrong with some of them.
     """
     import numpy as np
 
     from koch_siamese.inference import grouping
-    from koch_siamese.inference.transcription import (
-        find_on_page,
-        name_place,
-        stack_drawings,
-    )
+    from koch_siamese.inference.transcription import name_place
     from koch_siamese.reporting import page_figures
 
     recognizer = cli.load_recognizer()
     complaints, places, drawings = {}, [], []
-    for file, page in _read_pages(files, complaints):
-        lines = find_on_page(page, DIRECTION.value)
-        if not lines:
-            complaints[file] = _no_symbol(file)
+    for _, found in _find_symbols(files, complaints):
         places += [
-            name_place(page.name, i, j)
-            for i, line in enumerate(lines, 1)
+            name_place(found.page.name, i, j)
+            for i, line in enumerate(found.lines, 1)
             for j in range(1, len(line) + 1)
         ]
-        drawings.append(stack_drawings(lines))
+        drawings.append(found.drawings)
     if not places:
         return complaints
     drawings = np.concatenate(drawings)

@@ -29,7 +29,7 @@ from koch_siamese.images import (
     fit_to_square,
     resize,
 )
-from koch_siamese.pages import surroundings
+from koch_siamese.pages import sheet, surroundings
 from koch_siamese.paths import expand_home
 
 # An image as a user has it: a path, a file's bytes, an open file, or pixels.
@@ -114,7 +114,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             it, no symbol; or it is an array of another dtype or shape.
     """
     grey = _open(image, _make_grey_drawing)
-    may_isolate = crop and surroundings.is_available()
+    may_isolate = crop and sheet.is_available()
     if may_isolate and not (
         is_black_on_white(grey) or is_black_on_white(WHITE - grey)
     ):

@@ -62,10 +62,10 @@ from koch_siamese.inference.index import (
     is_available,
 )
 from koch_siamese.inference.transcription import (
+    FoundPage,
     Transcription,
     find_on_page,
     make_transcription,
-    stack_drawings,
 )
 from koch_siamese.models.loading import PRETRAINED, check_siamese, load_model
 from koch_siamese.models.scorer import SiameseScorer
@@ -477,7 +477,7 @@ class Recognizer:
 
     def transcribe(
         self,
-        pages: ImageLike | Page | PageFile | Iterable[ImageLike],
+        pages: ImageLike | Page | PageFile | FoundPage | Iterable[ImageLike],
         direction: str = "ltr",
         threshold: float | None = None,
     ) -> Transcription | list[Transcription]:
@@ -488,7 +488,8 @@ class Recognizer:
 
         Args:
             pages: an image of a page, or several; a PDF, a TIFF of several
-                pages, or a folder, counts as several.
+                pages, or a folder, counts as several. Or a page whose symbols
+                have been found by `find_on_page`.
             direction: `ltr` or `rtl`, for lines from the top down that are read
                 from the left or from the right; `ttb`, for columns from the
                 right to the left.
@@ -512,12 +513,11 @@ class Recognizer:
         return read[0] if is_single else read
 
     def _transcribe(self, page, direction, threshold):
-        page = page if isinstance(page, Page) else load_page(page)
-        lines = find_on_page(page, direction)
-        answers = self.classify_drawings(
-            stack_drawings(lines), threshold=threshold
-        )
-        return make_transcription(page, lines, answers, self.names)
+        if not isinstance(page, FoundPage):
+            page = page if isinstance(page, Page) else load_page(page)
+            page = find_on_page(page, direction)
+        answers = self.classify_drawings(page.drawings, threshold=threshold)
+        return make_transcription(page, answers, self.names)
 
     def group_drawings(
         self, drawings: np.ndarray, cut: float | None = None
@@ -922,7 +922,7 @@ def _list(images) -> tuple[list, bool]:
 
 def _list_of_pages(pages) -> tuple[list, bool]:
     """One page or several as a list, and whether it is one."""
-    if isinstance(pages, Page | PageFile):
+    if isinstance(pages, Page | PageFile | FoundPage):
         return [pages], True
     if isinstance(pages, str | os.PathLike):
         path = expand_home(pages)

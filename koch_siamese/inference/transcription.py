@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,26 @@ class FoundSymbol:
 
     box: tuple[int, int, int, int]
     drawing: np.ndarray = dataclasses.field(repr=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundPage:
+    """A page with its symbols, none of them recognized.
+
+    Attributes:
+        page: as it was read.
+        lines: the symbols of each line in reading order; none if no clean
+            symbol was found.
+    """
+
+    page: Page
+    lines: tuple[tuple[FoundSymbol, ...], ...]
+
+    @property
+    def drawings(self) -> np.ndarray:
+        """The drawings of all symbols, uint8 `[num, 105, 105]`."""
+        drawings = [symbol.drawing for line in self.lines for symbol in line]
+        return np.array(drawings, np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +125,7 @@ class Transcription:
         }
 
 
-def find_on_page(
-    page: Page, direction: str = "ltr"
-) -> tuple[tuple[FoundSymbol, ...], ...]:
+def find_on_page(page: Page, direction: str = "ltr") -> FoundPage:
     """Finds the symbols of a page.
 
     Args:
@@ -116,14 +134,10 @@ def find_on_page(
             from the left or from the right; `ttb`, for columns from the right
             to the left.
 
-    Returns:
-        The symbols of each line in reading order; none if no clean symbol was
-        found.
-
     Raises:
         InputError: the direction is unknown, or the extra `pages` is missing.
     """
-    return tuple(
+    lines = tuple(
         tuple(
             FoundSymbol(
                 tuple(round(x * page.scale) for x in symbol.box),
@@ -133,36 +147,26 @@ def find_on_page(
         )
         for line in find_symbols(page.pixels, direction)
     )
-
-
-def stack_drawings(
-    lines: Iterable[Iterable[FoundSymbol]],
-) -> np.ndarray:
-    """The drawings of all symbols, uint8 `[num, 105, 105]`."""
-    drawings = [symbol.drawing for line in lines for symbol in line]
-    return np.array(drawings, np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
+    return FoundPage(page, lines)
 
 
 def make_transcription(
-    page: Page,
-    lines: Sequence[Sequence[FoundSymbol]],
-    answers: Iterable[Answer],
-    names: Iterable[str],
+    found: FoundPage, answers: Iterable[Answer], names: Iterable[str]
 ) -> Transcription:
     """Puts together a page and the answers to its symbols.
 
     Args:
-        page: as it was read.
-        lines: its symbols.
-        answers: to all of them, in reading order.
+        found: the page.
+        answers: to all of its symbols, in reading order.
         names: of the known characters.
     """
     rest = iter(answers)
     recognized = tuple(
         tuple(RecognizedSymbol(x.box, x.drawing, next(rest)) for x in line)
-        for line in lines
+        for line in found.lines
     )
     separator = "" if all(map(_is_single, names)) else " "
+    page = found.page
     return Transcription(page.name, page.size, recognized, separator)
 
 

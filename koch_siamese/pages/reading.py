@@ -13,7 +13,12 @@ from koch_siamese.pages.ink import (
 )
 from koch_siamese.pages.lines import assign_lines, measure_tilt
 from koch_siamese.pages.rulings import erase_rulings, find_rulings
-from koch_siamese.pages.sheet import find_sheet, map_points, warp
+from koch_siamese.pages.sheet import (
+    find_sheet,
+    is_available,
+    map_points,
+    warp,
+)
 from koch_siamese.pages.spacing import USUAL_GAP, choose_gap
 from koch_siamese.pages.symbols import (
     Symbol,
@@ -22,6 +27,7 @@ from koch_siamese.pages.symbols import (
     join_overlapping,
     measure_height,
     measure_size,
+    split_touching,
 )
 
 DIRECTIONS = ("ltr", "rtl", "ttb")
@@ -54,8 +60,13 @@ def find_symbols(
         lines if no clean symbol was found.
 
     Raises:
-        InputError: there is no such direction.
+        InputError: there is no such direction, or the extra `pages` is missing.
     """
+    if not is_available():
+        raise InputError(
+            "Reading pages needs scikit-image, which is not installed: "
+            "pip install 'koch-siamese[pages]'."
+        )
     if direction not in DIRECTIONS:
         raise InputError(
             f"direction is {direction!r}: expected one of "
@@ -74,6 +85,20 @@ def _turn_back(symbol, width):
     left, top, right, bottom = symbol.box
     box = (width - bottom, left, width - top, right)
     return Symbol(box, np.rot90(symbol.drawing, -1))
+
+
+def see_ink(page: np.ndarray) -> np.ndarray:
+    """The ink in which symbols are looked for.
+
+    Args:
+        page: as in `find_symbols`.
+
+    Returns:
+        uint8 `[height, width]`, 0 = ink: the sheet of paper from above, without
+        printed lines.
+    """
+    drawing, _ = _flatten(page)
+    return _erase_rulings(drawing)
 
 
 def _find_lines(page):
@@ -104,10 +129,12 @@ def _find_lines(page):
     ends = [np.array([x.box[[0, 2]] for x in line]) for line in lines if line]
     size = max(size, measure_height(lines, USUAL_GAP * size))
     max_gap = choose_gap(ends, size)
+    lines = [join_near(line, max_gap) for line in lines]
+    lines = split_touching(lines, labels, size)
     lines = [
         [
             _cut_out(x, drawing, labels, matrix)
-            for x in join_near(line, max_gap)
+            for x in line
             if max(x.width, x.height) > MIN_SIZE * size
         ]
         for line in lines

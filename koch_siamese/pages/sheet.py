@@ -1,6 +1,8 @@
 """Finds the sheet of paper in a picture, and looks at it from above."""
 
 import dataclasses
+import functools
+import importlib.util
 
 import numpy as np
 from PIL import Image
@@ -43,6 +45,12 @@ class Sheet:
         width, height = self.size
         flat = np.array([[0, 0], [width, 0], [width, height], [0, height]])
         return fit_perspective(flat.astype(float), self.corners)
+
+
+@functools.cache
+def is_available() -> bool:
+    """Whether the extra `pages` is installed."""
+    return importlib.util.find_spec("skimage") is not None
 
 
 def find_sheet(picture: np.ndarray) -> Sheet | None:

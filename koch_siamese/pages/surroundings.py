@@ -1,8 +1,5 @@
 """What surrounds a single drawing: printed lines, a form's cell, the desk."""
 
-import functools
-import importlib.util
-
 import numpy as np
 
 from koch_siamese.images import WHITE
@@ -20,15 +17,10 @@ MIN_OVERHANG, MAX_THICKNESS = 0.03, 0.8
 MIN_THICKNESS = 1.4  # of a line that is thicker than strokes
 MAX_BEND = 0.6  # pixels, of a line that a program drew
 MIN_PRINTED = 0.6  # of the image's width
-MAX_PARTS = 16  # of a symbol; a texture has more
+# Of a symbol; a texture has more. What a program drew may be all dots.
+MAX_PARTS, MAX_PARTS_IF_CLEAN = 16, 100
 MAX_BORDER = 0.045  # of the image's border, that a symbol's ink touches
 MIN_INK = 0.002  # of the image, without which nothing stands on a line
-
-
-@functools.cache
-def is_available() -> bool:
-    """Whether the extra `pages` is installed."""
-    return importlib.util.find_spec("skimage") is not None
 
 
 def flatten_sheet(grey: np.ndarray) -> np.ndarray:
@@ -193,7 +185,7 @@ def describe_disorder(drawing: np.ndarray, was_clean: bool) -> str:
 
     is_ink = drawing < WHITE // 2
     _, num_parts = ndimage.label(is_ink, np.ones((3, 3)))
-    if num_parts > MAX_PARTS:
+    if num_parts > (MAX_PARTS_IF_CLEAN if was_clean else MAX_PARTS):
         return f"{num_parts} separate spots"
     if is_ink.all():
         return "no paper"

@@ -4,6 +4,10 @@ import dataclasses
 
 import numpy as np
 
+# Of two symbols that touch: the width, in usual ones; the thickness of the
+# bridge, in strokes; the share of the width that either has, at least.
+MAX_WIDTH, MAX_BRIDGE, MIN_HALF = 1.55, 1.5, 0.3
+
 
 @dataclasses.dataclass(frozen=True)
 class Symbol:
@@ -75,6 +79,69 @@ def find_parts(labels: np.ndarray) -> list[Part]:
         box = [columns.start, rows.start, columns.stop, rows.stop]
         parts.append(Part((number,), np.array(box, float), int(areas[number])))
     return parts
+
+
+def split_touching(
+    lines: list[list[Part]], labels: np.ndarray, size: float
+) -> list[list[Part]]:
+    """Cuts symbols as wide as two where a single thin stroke joins them.
+
+    Args:
+        lines: the symbols of each line.
+        labels: int `[height, width]`; what is cut off gets a new number.
+        size: the usual size of a symbol.
+    """
+    usual = np.percentile([x.width for line in lines for x in line], 75)
+    widest = MAX_WIDTH * max(usual, 0.75 * size)
+    return [
+        [
+            half
+            for part in line
+            for half in (
+                _split(part, labels) if part.width > widest else [part]
+            )
+        ]
+        for line in lines
+    ]
+
+
+def _split(part, labels):
+    """Both halves, or the part alone where it cannot be cut."""
+    left, top, right, bottom = part.box.astype(int)
+    place = labels[top:bottom, left:right]
+    is_own = np.isin(place, part.labels)
+    edges = sum(np.count_nonzero(np.diff(is_own, axis=a)) for a in (0, 1))
+    stroke = 2 * is_own.sum() / max(1, edges * np.pi / 4)
+    ink = is_own.sum(0)
+    starts = np.diff(np.pad(is_own, ((1, 0), (0, 0))).astype(int), axis=0) == 1
+    can = (starts.sum(0) <= 1) & (ink <= MAX_BRIDGE * stroke)
+    reach = round(MIN_HALF * (right - left))
+    can[:reach] = can[len(can) - reach :] = False
+    if not can.any():
+        return [part]
+    # The thinnest place; of several, the one nearest to the middle.
+    off_middle = np.abs(np.arange(len(ink)) - len(ink) / 2) / len(ink)
+    cut = int(np.where(can, ink + 2 * stroke * off_middle, np.inf).argmin())
+    number = int(labels.max()) + 1
+    place[:, cut:][is_own[:, cut:]] = number
+    halves = is_own[:, :cut], is_own[:, cut:]
+    numbers, starts = (part.labels, (number,)), (left, left + cut)
+    return [
+        _measure_part(number, half, start, top)
+        for number, half, start in zip(numbers, halves, starts, strict=True)
+        if half.any()
+    ]
+
+
+def _measure_part(labels, is_own, left, top):
+    rows, columns = (np.flatnonzero(is_own.any(axis=a)) for a in (1, 0))
+    box = [
+        left + columns[0],
+        top + rows[0],
+        left + columns[-1] + 1,
+        top + rows[-1] + 1,
+    ]
+    return Part(labels, np.array(box, float), int(is_own.sum()))
 
 
 def measure_size(parts: list[Part]) -> float:

@@ -17,6 +17,7 @@ from koch_siamese.inference.transcription import (
     RecognizedSymbol,
     Transcription,
 )
+from koch_siamese.pages.reading import see_ink
 from koch_siamese.reporting.colors import FAINT, SAME, WRONG
 from koch_siamese.reporting.text import to_printable
 
@@ -26,6 +27,7 @@ MIN_FONT_SIZE = 11
 CAPTION_SIZE = 20
 MIN_PREFIX = 3  # characters that names share and that are worth leaving out
 CELL = 64  # side of a drawing on a sheet of groups
+GAP = 8  # between a page and its ink, in pixels
 DRAWINGS_OF_GROUP, GROUPS_ABREAST, MAX_GROUPS = 8, 2, 300
 
 
@@ -70,8 +72,29 @@ def draw_transcription(
     if prefix:
         caption += f"; names without {prefix!r}"
     if not symbols:
-        caption = "no clean symbol found"
-    return _caption(picture, f"{Path(transcription.page).name}: {caption}")
+        return _draw_ink(page)
+    return _caption(picture, _begin(page) + caption)
+
+
+def _draw_ink(page):
+    """A page on which no symbol was found, and the ink that was seen on it."""
+    seen = Image.fromarray(see_ink(page.pixels)).convert("RGB")
+    picture = Image.fromarray(page.pixels)
+    seen = seen.resize(
+        (round(seen.width * picture.height / seen.height), picture.height)
+    )
+    both = Image.new(
+        "RGB", (picture.width + GAP + seen.width, picture.height), FAINT
+    )
+    both.paste(picture, (0, 0))
+    both.paste(seen, (picture.width + GAP, 0))
+    caption = "no clean symbol found; on the right, the ink that was seen"
+    return _caption(both, _begin(page) + caption)
+
+
+def _begin(page):
+    """The name of a page that is a file, as a caption begins."""
+    return f"{Path(page.name).name}: " if page.name else ""
 
 
 def save_picture(picture: Image.Image, path: Path):

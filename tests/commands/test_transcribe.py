@@ -137,6 +137,8 @@ def test_pages_without_symbols_do_not_keep_others_from_it(folder, tmp_path):
     assert answer.stdout == f"{pages / 'page.png'}:\nabca\ncab\n\n"
     figures = sorted(x.name for x in (tmp_path / "figures").iterdir())
     assert figures == ["blank.png", "page.png"]
+    # Beside the page of 300 pixels is what was seen on it.
+    assert Image.open(tmp_path / "figures" / "blank.png").width > 600
     answer = call("transcribe", *arguments, "--json")
     read, *others = map(json.loads, answer.stdout.splitlines())
     assert [len(line) for line in read["lines"]] == [4, 3]

@@ -17,10 +17,10 @@ from koch_siamese.inference.review import (
     to_folder,
 )
 from koch_siamese.inference.transcription import (
+    FoundPage,
     FoundSymbol,
     RecognizedSymbol,
     make_transcription,
-    stack_drawings,
 )
 from koch_siamese.models.thresholds import Thresholds
 
@@ -167,13 +167,14 @@ def symbol(name, *scores, box=(0, 0, 9, 9)):
 )
 def test_names_are_apart_where_one_is_longer(names, text):
     page = page_files.Page("", np.zeros((9, 9, 3), np.uint8), (9, 9))
-    found = [[FoundSymbol((0, 0, 1, 1), None)] * 2]
+    found = FoundPage(page, ((FoundSymbol((0, 0, 1, 1), None),) * 2,))
     answers = [answer("a", 3.0), answer(None, 0.0)]
-    assert make_transcription(page, found, answers, names).text == text
+    assert make_transcription(found, answers, names).text == text
 
 
 def test_no_symbols_have_no_drawings():
-    assert stack_drawings([]).shape == (0, 105, 105)
+    page = page_files.Page("", np.zeros((9, 9, 3), np.uint8), (9, 9))
+    assert FoundPage(page, ()).drawings.shape == (0, 105, 105)
 
 
 def test_doubtful_is_what_has_no_name_or_a_close_runner_up():
@@ -203,9 +204,10 @@ def test_names_that_no_folder_can_have_are_escaped(name, folder):
 def review_page(symbols, seed=0):
     pixels = np.random.default_rng(seed).integers(256, size=(9, 9, 3))
     page = page_files.Page("p.png", pixels.astype(np.uint8), (9, 9))
-    found = [[FoundSymbol(x.box, x.drawing) for x in symbols]]
+    line = tuple(FoundSymbol(x.box, x.drawing) for x in symbols)
     answers = [x.answer for x in symbols]
-    return page, make_transcription(page, found, answers, ["c0", "c1"])
+    found = FoundPage(page, (line,))
+    return page, make_transcription(found, answers, ["c0", "c1"])
 
 
 def test_a_review_folder_replaces_only_what_nobody_has_touched(tmp_path):

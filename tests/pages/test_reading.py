@@ -8,7 +8,8 @@ pytest.importorskip("skimage")
 from PIL import Image, ImageDraw
 
 from koch_siamese.errors import InputError
-from koch_siamese.pages.reading import find_symbols
+from koch_siamese.pages import reading
+from koch_siamese.pages.reading import find_symbols, see_ink
 
 
 def make_page(boxes, size=(400, 200), width=4):
@@ -58,6 +59,14 @@ def test_dot_above_a_square_belongs_to_it():
     page[36:44, 56:64] = 0
     lines = get_boxes(find_symbols(page))
     assert lines == [[(40, 36, 80, 90), (140, 50, 180, 90)]]
+
+
+def test_symbols_that_touch_by_a_stroke_are_split():
+    page = make_page(GRID).copy()
+    page[46:50, 70:110] = 0
+    first, second = find_symbols(page)[0][:2]
+    assert first.box[0] == 40 and second.box[2] == 140
+    assert 70 <= first.box[2] == second.box[0] <= 110
 
 
 def test_drawing_has_the_ink_of_its_symbol_alone():
@@ -118,3 +127,16 @@ def test_sheet_on_a_desk_has_the_boxes_of_the_picture():
     moved = [[tuple(v + 80 for v in box) for box in GRID[:5]]]
     moved += [[tuple(v + 80 for v in box) for box in GRID[5:]]]
     np.testing.assert_allclose(boxes, moved, atol=2)
+
+
+def test_without_the_extra_a_page_is_refused(monkeypatch):
+    monkeypatch.setattr(reading, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"pip install 'koch-siamese\[pages\]"):
+        find_symbols(make_page(GRID))
+
+
+def test_ink_is_seen_without_printed_lines():
+    page = make_page([(40, 50, 80, 90)]).copy()
+    page[120:123] = 0
+    ink = see_ink(page) == 0
+    assert ink[52, 45:75].all() and not ink[100:].any()

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from koch_siamese.data.image_files import NoSymbolError, read_drawing
 from koch_siamese.errors import InputError
-from koch_siamese.pages import surroundings
+from koch_siamese.pages import sheet, surroundings
 
 
 def draw_letter():
@@ -108,5 +108,27 @@ def test_ruled_paper_is_blank():
 def test_without_the_extra_lines_are_ink_as_before(monkeypatch):
     image = draw_letter()
     ImageDraw.Draw(image).line((60, 205, 240, 205), 0, 3)
-    monkeypatch.setattr(surroundings, "is_available", lambda: False)
+    monkeypatch.setattr(sheet, "is_available", lambda: False)
     assert compare(image) < 0.8
+
+
+def draw_dots(num, color=0):
+    """A drawing of as many dots, in rows of ten."""
+    image = Image.new("L", (300, 300), 255)
+    for number in range(num):
+        x, y = 30 + 24 * (number % 10), 30 + 24 * (number // 10)
+        ImageDraw.Draw(image).ellipse((x, y, x + 8, y + 8), color)
+    return image
+
+
+def test_what_a_program_drew_may_be_many_dots():
+    assert read(draw_dots(40)).min() == 0
+    with pytest.raises(InputError, match="101 separate spots"):
+        read(draw_dots(101))
+
+
+def test_a_photograph_of_many_dots_is_a_texture():
+    noise = np.random.default_rng(0).normal(0, 3, (300, 300))
+    image = (np.asarray(draw_dots(40, 60)) - 30 + noise).clip(0, 255)
+    with pytest.raises(InputError, match="40 separate spots"):
+        read(image.astype(np.uint8))
