@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from experiments.backgrounds import BLANKS, KINDS, plain
 from experiments.page_images import make_page
-from experiments.practical import WAYS, sample_drawings
+from experiments.practical import WAYS, answer_all, sample_drawings
 from koch_siamese import InputError, Recognizer, cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
@@ -125,21 +125,10 @@ def _count_by_lines(lines, read, numbers, truth):
     return errors
 
 
-def _name(recognizer, drawings):
+def _name(recognizer, images):
     """The best character of each; None where there is no clean symbol."""
-    read, places = [], []
-    for place, drawing in enumerate(drawings):
-        try:
-            read.append(recognizer.read(drawing))
-        except InputError:
-            continue
-        places.append(place)
-    names = [None] * len(drawings)
-    if read:
-        answers = recognizer.classify_drawings(np.stack(read), top_k=1)
-        for place, answer in zip(places, answers, strict=True):
-            names[place] = answer.best.name
-    return names
+    answers = answer_all(recognizer, images)
+    return [answer and answer.best.name for answer in answers]
 
 
 def measure_pages(model, characters, kind):

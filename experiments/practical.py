@@ -9,11 +9,13 @@ of ours was trained; examples and queries are by different people. They are
 shown as they are, as photographs, in hairlines, and in the strokes of a marker.
 Dense characters come from three scripts, a hundred sets each, the examples in
 one font, the queries in another. There are as many strangers: queries whose
-character is not among the candidates.
+character is not among the candidates. An image in which no clean symbol is
+found is refused, and counts as one without an answer.
 """
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -165,50 +167,86 @@ def sample_glyphs(opened, rng):
     )
 
 
+def answer_all(recognizer, images):
+    """The answer to each image; None where no clean symbol is found."""
+    read, places = [], []
+    for place, image in enumerate(images):
+        try:
+            read.append(recognizer.read(image))
+        except InputError:
+            continue
+        places.append(place)
+    answers = [None] * len(images)
+    if read:
+        found = recognizer.classify_drawings(np.stack(read), top_k=1)
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
+
+
+def _take_example(recognizer, drawing, treat, rng):
+    """An image of a drawing, and how it is read.
+
+    One that is refused is taken once more, as a person would.
+    """
+    for is_last in (False, False, True):
+        image = treat(drawing, rng)
+        try:
+            return image, recognizer.read(image)
+        except InputError:
+            if is_last:
+                raise
+
+
 def ask(model, sample, treat):
     """Classifies all sets of a kind.
 
     Returns:
-        An evaluation of each set, and the images of the first one.
+        How many queries and strangers there are, and how many of them get
+        which answer, by name; and the images of the first set.
     """
-    evaluations, shown = [], None
+    counts, shown = Counter(), None
     for number in tqdm(range(NUM_SETS.value), leave=False, disable=None):
         rng = np.random.default_rng([SEED.value, number])
-        parts = sample(number, rng)
-        examples, queries, strangers = (
-            [treat(image, rng) for image in part] for part in parts
+        examples, queries, strangers = sample(number, rng)
+        recognizer = Recognizer(model)
+        examples, read = zip(
+            *(_take_example(recognizer, x, treat, rng) for x in examples),
+            strict=True,
+        )
+        names = [f"c{i}" for i in range(WAYS)]
+        recognizer.add_drawings(names, np.stack(read))
+        queries, strangers = (
+            [treat(image, rng) for image in part]
+            for part in (queries, strangers)
         )
         shown = shown or (examples, queries)
-        names = [f"c{i}" for i in range(WAYS)]
-        recognizer = Recognizer(model)
-        recognizer.add(dict(zip(names, examples, strict=True)))
-        labelled = dict(zip(names, queries, strict=True))
-        evaluations.append(
-            recognizer.evaluate(labelled | {"stranger": strangers})
+        answers = answer_all(recognizer, queries)
+        pairs = list(zip(names, answers, strict=True))
+        others = answer_all(recognizer, strangers)
+        counts.update(
+            num_queries=len(queries),
+            num_strangers=len(strangers),
+            num_refused=answers.count(None) + others.count(None),
+            best_is_right=sum(
+                bool(x and x.best.name == name) for name, x in pairs
+            ),
+            named_correctly=sum(
+                bool(x and x.name == name) for name, x in pairs
+            ),
+            strangers_named=sum(bool(x and x.name) for x in others),
         )
-    return evaluations, shown
+    return counts, shown
 
 
-def summarize(evaluations):
+def summarize(counts):
     """Shares of all sets together, with their intervals."""
-    num = sum(x.num_images for x in evaluations)
-    num_strangers = sum(x.num_strangers for x in evaluations)
-    result = {"num_queries": num, "num_strangers": num_strangers}
-    for name, count, total in (
-        (
-            "best_is_right",
-            sum(round(x.accuracy * x.num_images) for x in evaluations),
-            num,
-        ),
-        ("named_correctly", sum(x.num_right for x in evaluations), num),
-        (
-            "strangers_named",
-            sum(x.num_strangers_named for x in evaluations),
-            num_strangers,
-        ),
-    ):
-        result[name] = count / total
-        result[f"{name}_ci95"] = wilson_interval(count, total)
+    sizes = ("num_queries", "num_strangers", "num_refused")
+    result = {key: counts[key] for key in sizes}
+    for name in ("best_is_right", "named_correctly", "strangers_named"):
+        kind = "num_strangers" if name == "strangers_named" else "num_queries"
+        result[name] = counts[name] / counts[kind]
+        result[f"{name}_ci95"] = wilson_interval(counts[name], counts[kind])
     return result
 
 
@@ -254,7 +292,7 @@ def main():
     asked = {kind: ask(model, *how) for kind, how in kinds.items()}
     report = {kind: summarize(asked[kind][0]) for kind in kinds}
     report["dense"] = summarize(
-        [x for kind in kinds if "dense" in kind for x in asked[kind][0]]
+        sum((asked[x][0] for x in kinds if "dense" in x), Counter())
     )
     print(json.dumps(report, indent=2))
     if OUTPUT.value:
