@@ -1,13 +1,20 @@
 """The demo's page and its API, with Gradio."""
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
 import sys
 
 import pytest
-from conftest import TINY_MODEL, assert_one_line, call, find_free_port
+from conftest import (
+    REPOSITORY,
+    TINY_MODEL,
+    assert_one_line,
+    call,
+    find_free_port,
+)
 from drawing import draw, save
 
 gradio = pytest.importorskip("gradio", reason="It needs the extra 'demo'.")
@@ -85,6 +92,17 @@ def test_programs_add_and_classify(client, images):
     assert len(answer["candidates"]) == 1
     left = client.predict("tall", api_name="/remove")
     assert left == {"names": ["wide"], "num_examples": 1}
+
+
+def test_the_client_in_the_readme_runs(url, tmp_path, monkeypatch, capsys):
+    readme = (REPOSITORY / "README.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.M)
+    (code,) = [x for x in blocks if "gradio_client" in x]
+    for path, box in (("known/ka", TALL), ("known/ki", WIDE), ("new", WIDE)):
+        save(draw(box=box), tmp_path / f"{path}.png")
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("http://127.0.0.1:7860", url.rstrip("/")), {})
+    assert "'best': 'ki'" in capsys.readouterr().out
 
 
 def test_programs_verify(client, images):
