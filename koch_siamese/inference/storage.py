@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import filelock
 import keras
 import numpy as np
 
-from koch_siamese.data.image_files import normalize_name
+from koch_siamese.data.image_files import DataWarning, normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
@@ -131,8 +132,15 @@ def read_index(
             np.load(stored.index.with_suffix(".npy"), allow_pickle=False),
             stored.gallery.embeddings,
         )
-    except (OSError, ValueError, RuntimeError):
-        return None  # it is made anew when it is needed
+    except (OSError, ValueError, RuntimeError) as error:
+        warnings.warn(
+            DataWarning(
+                f"The index {str(stored.index)!r} is damaged ({error}): it is "
+                "built again when it is needed."
+            ),
+            stacklevel=2,
+        )
+        return None
 
 
 def write(

@@ -71,18 +71,11 @@ class RecognizedSymbol(FoundSymbol):
 
     def to_json(self) -> dict[str, object]:
         """The symbol as in a line of `transcribe --json`."""
-        best, runner_up = self.answer.best, self.answer.runner_up
-        return {
-            "box": list(self.box),
-            "character": self.name,
-            "best": best.name,
-            "score": best.score,
-            "probability": best.probability,
-            "runner_up": runner_up and runner_up.name,
-            "runner_up_score": runner_up and runner_up.score,
-            "threshold": self.answer.threshold,
-            "confirmed": self.confirmed is not None,
-        }
+        answer = self.answer.to_json()
+        del answer["candidates"]
+        confirmed = self.confirmed is not None
+        own = {"character": self.name, "confirmed": confirmed}
+        return {"box": list(self.box)} | answer | own
 
 
 @dataclasses.dataclass(frozen=True)

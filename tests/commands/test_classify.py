@@ -305,6 +305,7 @@ def test_mistakes_get_one_line(command, arguments, part, tmp_path):
     assert left == {"t.png"}
 
 
+@pytest.mark.slow
 def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
     from koch_siamese import Recognizer
     from koch_siamese.data.sources import load_characters

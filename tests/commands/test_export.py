@@ -354,6 +354,7 @@ def test_onnx_files_state_their_axes_and_opset(portable):
     assert opset == exporters.ONNX_OPSET
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_ONNX, reason="The extra 'export' is not installed.")
 def test_the_example_answers_as_classify_does_without_tensorflow(tmp_path):
     known, queries = tmp_path / "known", tmp_path / "queries"

@@ -215,7 +215,8 @@ def test_an_index_that_cannot_be_read_is_made_anew(
         positions.unlink()
     else:
         np.save(positions, np.arange(31))
-    loaded = Recognizer.load(tmp_path / "known")
+    with pytest.warns(DataWarning, match="is damaged .* built again"):
+        loaded = Recognizer.load(tmp_path / "known")
     assert loaded._index is None
     before, after = (
         x.classify_drawings(drawings) for x in (recognizer, loaded)

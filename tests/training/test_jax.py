@@ -70,6 +70,7 @@ def test_training_is_that_of_tensorflow_and_is_exported(
     assert (output / "saved_model" / "saved_model.pb").exists()
 
 
+@pytest.mark.slow
 def test_backends_that_do_not_fit(tmp_path, monkeypatch):
     where = f"--workdir={tmp_path}"
     monkeypatch.setenv("KERAS_BACKEND", "jax")
@@ -80,6 +81,7 @@ def test_backends_that_do_not_fit(tmp_path, monkeypatch):
     assert_one_line(answer, "'torch'", "expected tensorflow or jax")
 
 
+@pytest.mark.slow
 def test_what_keras_is_told_elsewhere_has_no_say(tmp_path, monkeypatch):
     (tmp_path / "keras.json").write_text('{"backend": "torch"}')
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))

@@ -79,10 +79,11 @@ def test_killed_twice_it_ends_with_the_same_bits(whole, glyphs_dir, tmp_path):
     line = "error: interrupted; run the same command again to resume.\n"
     assert drop_logs(errors) == line
 
-    process = start(tmp_path, glyphs_dir)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "Resuming after epoch" in output
+    answer = call(
+        "train", *FLAGS, f"--workdir={tmp_path}", f"--data_dir={glyphs_dir}"
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "Resuming after epoch" in answer.stdout
     one, two = (
         koch_siamese.load_model(path / "model.keras").get_weights()
         for path in (whole, tmp_path)

@@ -136,13 +136,11 @@ def test_a_contrastive_model_has_no_rates_of_a_head():
     assert sum(name.startswith("l2") for name in to_point(settings, False)) == 4
 
 
-@pytest.fixture(
-    params=[KeyboardInterrupt(), InputError("a full disk")],
-    ids=["interrupted", "failed"],
-)
+@pytest.fixture
 def trained(monkeypatch, request):
     """Replaces training: two epochs, as good as the first momentum."""
-    calls, trained_errors = [], [request.param]
+    error = getattr(request, "param", KeyboardInterrupt())
+    calls, trained_errors = [], [error]
 
     def train(settings, run, source, validation, *, callbacks):
         (report,) = callbacks
@@ -169,6 +167,12 @@ def trained(monkeypatch, request):
     return calls
 
 
+@pytest.mark.parametrize(
+    "trained",
+    [KeyboardInterrupt(), InputError("a full disk")],
+    ids=["interrupted", "failed"],
+    indirect=True,
+)
 def test_search_goes_on_where_it_was_interrupted(trained, tmp_path):
     with pytest.raises((KeyboardInterrupt, InputError)):
         study.Search(PAPER, tmp_path, None).run(4)
