@@ -18,6 +18,7 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments.page_images import make_page
+from experiments.page_scoring import MIN_OVERLAP, compute_overlaps
 from koch_siamese import Recognizer, cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.page_files import load_page
@@ -31,18 +32,6 @@ OUTPUT = define_path("output", None, "A file for the result.")
 NUM_PAGES = flags.DEFINE_integer("num_pages", 40, "Pages of a kind.")
 HANDS = flags.DEFINE_integer("hands", 1, "How many people drew a page.")
 SEED = flags.DEFINE_integer("seed", 0, "Decides drawings and pages.")
-MIN_IOU = 0.7
-
-
-def compute_iou(boxes, others):
-    """The share of two boxes that both have, `[num_boxes, num_others]`."""
-    first, second = boxes[:, None], others[None]
-    low = np.maximum(first[..., :2], second[..., :2])
-    high = np.minimum(first[..., 2:], second[..., 2:])
-    shared = (high - low).clip(0).prod(-1)
-    area = (first[..., 2:] - first[..., :2]).prod(-1)
-    area = area + (second[..., 2:] - second[..., :2]).prod(-1)
-    return shared / (area - shared)
 
 
 def choose_drawings(characters, alphabet, rng):
@@ -72,8 +61,8 @@ def measure_page(recognizer, page, label):
     measured = {"symbols": len(page.boxes), "right_boxes": 0}
     if not len(boxes):
         return measured
-    overlap = compute_iou(boxes, page.boxes)
-    is_right = overlap.max(1) >= MIN_IOU
+    overlap = compute_overlaps(boxes, page.boxes)
+    is_right = overlap.max(1) >= MIN_OVERLAP
     truth = label[page.drawing[overlap.argmax(1)]]
     drawings = found.drawings
     groups = recognizer.group_drawings(drawings)
@@ -138,7 +127,11 @@ def main():
             pages.append(measure_page(recognizer, page, label))
         kinds[kind] = summarize(pages)
         print(kind, kinds[kind], flush=True)
-    result = {"hands": HANDS.value, "seed": SEED.value, "min_iou": MIN_IOU}
+    result = {
+        "hands": HANDS.value,
+        "seed": SEED.value,
+        "min_overlap": MIN_OVERLAP,
+    }
     write_result(Path(OUTPUT.value), result | {"kinds": kinds})
 
 

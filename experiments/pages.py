@@ -22,6 +22,11 @@ from tqdm import tqdm
 
 from experiments.backgrounds import BLANKS, KINDS, plain
 from experiments.page_images import make_page
+from experiments.page_scoring import (
+    MIN_OVERLAP,
+    compute_overlaps,
+    count_errors,
+)
 from experiments.practical import WAYS, answer_all, sample_drawings
 from koch_siamese import InputError, Recognizer, cli
 from koch_siamese.backend import import_tensorflow
@@ -35,7 +40,6 @@ from koch_siamese.runs.results import write_result
 # Its flags are those of `practical`: output, figure, model, num_sets, seed.
 NUM_PAGES = flags.DEFINE_integer("num_pages", 40, "Pages of a kind.")
 NUM_BLANKS = flags.DEFINE_integer("num_blanks", 200, "Without a symbol.")
-MIN_OVERLAP = 0.7  # intersection over union of a box that is right
 PAGE_KINDS = ("clean", "photographed")
 FLAGS = flags.FLAGS
 
@@ -57,33 +61,6 @@ def _find_drawings(characters, is_chosen):
     """Drawings of one person, in the order of their characters."""
     order = np.argsort(characters.character[is_chosen])
     return characters.images[is_chosen][order][..., 0]
-
-
-def compute_overlaps(first, second):
-    """Intersection over union of boxes, `[num_first, num_second]`."""
-    first, second = first[:, None].astype(float), second[None].astype(float)
-    low = np.maximum(first[..., :2], second[..., :2])
-    high = np.minimum(first[..., 2:], second[..., 2:])
-    shared = np.prod((high - low).clip(0), axis=-1)
-    areas = [np.prod(x[..., 2:] - x[..., :2], axis=-1) for x in (first, second)]
-    return shared / (areas[0] + areas[1] - shared)
-
-
-def count_errors(found, truth):
-    """The edit distance of two sequences."""
-    before = np.arange(len(truth) + 1)
-    for place, symbol in enumerate(found, 1):
-        now = [place]
-        for other, wanted in enumerate(truth, 1):
-            now.append(
-                min(
-                    before[other] + 1,
-                    now[-1] + 1,
-                    before[other - 1] + (symbol != wanted),
-                )
-            )
-        before = np.array(now)
-    return int(before[-1])
 
 
 def read_page(model, characters, kind, number):
