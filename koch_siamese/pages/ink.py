@@ -1,7 +1,7 @@
-"""Finds the ink of a page, whatever light and paper it was seen on.
+"""Separates the ink of a page from its paper in any light.
 
-SciPy and scikit-image are imported where they are used: they would slow the
-start of every command.
+SciPy is imported inside functions, because it would slow down the start of
+every command.
 """
 
 import numpy as np
@@ -9,15 +9,16 @@ from PIL import Image
 
 from koch_siamese.images import WHITE
 
-MIN_CONTRAST, NOISE_CONTRAST = 0.1, 6.0  # of paper; of noise's deviation
-MAX_STROKE = 1 / 24  # of the page's shorter side; wider is no stroke
+# Least contrast of ink: of the paper's brightness; of the noise's deviation.
+MIN_CONTRAST, NOISE_CONTRAST = 0.1, 6.0
+MAX_STROKE = 1 / 24  # width of a stroke, of the page's shorter side
 
 
 def make_grey(page: np.ndarray) -> np.ndarray:
-    """Grey values, float32 `[height, width]`, within 0..255.
+    """Converts a page to grey, float32 `[height, width]`, 0 to 255.
 
-    Yellow hardly differs from white in grey, but is black in blue: of colors
-    the band is taken in which much more is seen.
+    Yellow hardly differs from white in grey, but is black in the blue channel:
+    a color channel is used instead if its contrast is much higher.
 
     Args:
         page: uint8 `[height, width]` or `[height, width, channels]`.
@@ -49,21 +50,21 @@ def is_ink_light(grey: np.ndarray) -> bool:
     step = max(1, max(grey.shape) // 500)
     small = ndimage.uniform_filter(grey, step)[::step, ::step]
     gaps = small - ndimage.gaussian_filter(small, min(small.shape) / 20)
-    # Ink is far from what is around it; paper near ink is so a little.
+    # Ink differs much from its surroundings, paper near ink only a little.
     return bool(np.sum(gaps.astype(float) ** 3) > 0)
 
 
 def even_light(grey: np.ndarray) -> np.ndarray:
-    """Makes paper 1 everywhere, to both sides of a shadow's edge.
+    """Divides by the brightness of the paper, on both sides of a shadow's edge.
 
-    What is dark and narrow is filled up to find the paper below it: that keeps
-    a straight edge where it is.
+    The paper below strokes is found by a morphological closing, which keeps
+    straight edges in place.
 
     Args:
         grey: float32 `[height, width]`, ink darker than paper.
 
     Returns:
-        float32 `[height, width]`, paper about 1, ink less.
+        float32 `[height, width]`: paper is about 1, ink is darker.
     """
     from scipy import ndimage
 
@@ -81,8 +82,8 @@ def blacken(flat: np.ndarray) -> np.ndarray:
         flat: float32 `[height, width]`, see `even_light`.
 
     Returns:
-        uint8 `[height, width]`, 0 = ink; all white if there is no ink above
-        noise.
+        uint8 `[height, width]`, 0 = ink; all white if no ink stands out from
+        the noise.
     """
     sample = flat[::2, ::2]
     paper = np.median(sample)

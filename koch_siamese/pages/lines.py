@@ -1,15 +1,15 @@
-"""Lines of a page: how it is tilted, and which part of its ink is in which."""
+"""Lines of a page: its tilt, and the line of each part of the ink."""
 
 import numpy as np
 
 MAX_TILT = 12.0  # degrees
-ANGLE_POINTS = 20_000  # of ink, enough to tell the tilt
+ANGLE_POINTS = 20_000  # of ink, enough to measure the tilt
 
 
 def measure_tilt(is_ink: np.ndarray, size: float) -> float:
-    """The angle of the lines in degrees, clockwise.
+    """Measures the tilt of the lines in degrees, clockwise.
 
-    Along the lines, ink is either dense or absent.
+    At the right angle, rows have either much ink or none.
 
     Args:
         is_ink: bool `[height, width]`.
@@ -32,7 +32,7 @@ def measure_tilt(is_ink: np.ndarray, size: float) -> float:
 
 
 def assign_lines(boxes: np.ndarray, size: float) -> np.ndarray:
-    """Numbers the line of each part, from the top.
+    """Assigns each part to a line, numbered from the top.
 
     Args:
         boxes: float `[num, 4]`, left, top, right, bottom.
@@ -78,7 +78,7 @@ def _find_peaks(boxes, size):
 
 
 def _fit(points, curve, size):
-    """A line through the middles of its parts, bent if there are many."""
+    """Fits a line through the centers of its parts; a parabola to many."""
     if len(points) < 2:
         return curve
     degree = 0 if len(points) < 4 else 1 if len(points) < 8 else 2
@@ -87,7 +87,7 @@ def _fit(points, curve, size):
 
 
 def _follow_neighbor(box, boxes, lines, nearest_line, size):
-    """The line of the large part that a small one is closest to."""
+    """The line of the large part that is nearest to a small one."""
     gaps = np.maximum(boxes[:, :2] - box[2:], box[:2] - boxes[:, 2:]).clip(0)
     distances = np.hypot(gaps[:, 0], gaps[:, 1])
     nearest = distances.argmin()

@@ -31,17 +31,17 @@ from koch_siamese.pages.symbols import (
 )
 
 DIRECTIONS = ("ltr", "rtl", "ttb")
-MIN_PARTS_OF_TILT = 6  # fewer do not tell how a page is tilted
-MIN_TILT = 0.3  # degrees; less is left as it is
-# The shortest printed line, in longer sides of the page and sizes of a symbol.
+MIN_PARTS_OF_TILT = 6  # with fewer, the tilt cannot be measured
+MIN_TILT = 0.3  # degrees; less is not corrected
+# The shortest printed line, in longer sides of the page and in symbol sizes.
 MIN_RULING, MIN_RULING_SIZES = 0.12, 3.0
-MAX_FEW = 4  # symbols; if there are no more, by the largest of them
+MAX_FEW = 4  # symbols; with no more, the largest decides
 MIN_RULING_SIZES_OF_FEW = 1.2
 MAX_SYMBOL = 0.6  # of the page's longer side
-MIN_ASPECT = 0.25  # the shorter side of what is no line
+MIN_ASPECT = 0.25  # shorter by longer side; a line has less
 RULING_GRID = 800  # cells along the page's longer side
-DRAWING_SIDE, STEEPNESS = 128, 2.0  # pixels; of strokes' edges
-MIN_SIZE = 0.15  # of a symbol, of the usual size
+DRAWING_SIDE, STEEPNESS = 128, 2.0  # in pixels; of the edges of strokes
+MIN_SIZE = 0.15  # of a symbol, in usual sizes
 
 
 def find_symbols(
@@ -88,14 +88,14 @@ def _turn_back(symbol, width):
 
 
 def see_ink(page: np.ndarray) -> np.ndarray:
-    """The ink in which symbols are looked for.
+    """Shows the ink in which symbols are searched.
 
     Args:
         page: as in `find_symbols`.
 
     Returns:
-        uint8 `[height, width]`, 0 = ink: the sheet of paper from above, without
-        printed lines.
+        uint8 `[height, width]`, 0 = ink: the rectified sheet without printed
+        lines.
     """
     drawing, _ = _flatten(page)
     return _erase_rulings(drawing)
@@ -143,16 +143,17 @@ def _find_lines(page):
 
 
 def _erase_rulings(drawing):
-    """Without the lines of ruled or squared paper, of tables and forms."""
+    """Erases the lines of ruled and squared paper, of tables and forms."""
     min_length = _measure_shortest_ruling(drawing)
     rulings = find_rulings(drawing, min_length, RULING_GRID)
     return erase_rulings(drawing, rulings) if rulings else drawing
 
 
 def _measure_shortest_ruling(drawing):
-    """How long a straight stroke has to be, in pixels, to be none of a symbol.
+    """The least length of a printed line in pixels.
 
-    Large symbols, of which a page has few, have long strokes themselves.
+    It is above the length of any stroke. Pages with few symbols may have large
+    ones, with long strokes.
     """
     side = max(drawing.shape)
     parts = _find_clean_parts(drawing)
@@ -173,7 +174,7 @@ def _measure_shortest_ruling(drawing):
 
 
 def _may_be_symbol(part, parts):
-    """Whether it is no line, and no frame around another part."""
+    """Whether a part is neither a line nor a frame around another part."""
     if min(part.width, part.height) < MIN_ASPECT * max(part.width, part.height):
         return False
     left, top, right, bottom = part.box
@@ -202,7 +203,7 @@ def _drop_specks(parts):
 
 
 def _flatten(page):
-    """The ink of the sheet from above; and the matrix to the page."""
+    """The ink of the rectified sheet, and the matrix to the page."""
     sheet = find_sheet(page)
     grey, matrix = make_grey(page), np.eye(3)
     if sheet:
@@ -214,7 +215,7 @@ def _flatten(page):
 
 
 def _turn(drawing, angle):
-    """Turned so that lines are level; and the matrix back."""
+    """Levels the lines; also returns the matrix back."""
     height, width = drawing.shape
     turn = np.deg2rad(angle)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -245,7 +246,7 @@ def _cut_out(part, drawing, labels, matrix):
 
 
 def _enlarge(drawing):
-    """Black on white, large enough that strokes are smooth, with a margin."""
+    """Enlarges a small drawing with smooth strokes, and adds a margin."""
     scale = max(1, DRAWING_SIDE / max(drawing.shape))
     size = [max(1, round(scale * side)) for side in drawing.shape[::-1]]
     large = Image.fromarray(drawing).resize(size, Image.Resampling.BICUBIC)

@@ -1,6 +1,6 @@
-"""Finds printed straight lines, and takes them from the ink.
+"""Finds printed straight lines and erases them.
 
-They are those of ruled and squared paper, of a form's cells, under a blank.
+Such are the lines of ruled and squared paper, of tables and of forms.
 """
 
 import dataclasses
@@ -10,10 +10,10 @@ import numpy as np
 from koch_siamese.images import WHITE
 
 MAX_ANGLE, ANGLE_STEP = 10.0, 0.5  # degrees from level or upright
-MAX_GAP = 4  # cells of the grid in which a line may be broken
-MIN_COVERED = 0.85  # of a line, with such gaps filled
-MIN_FREE = 0.35  # of a line, where nothing crosses it
-MAX_BEND = 0.6  # pixels off a curve of second degree, on average
+MAX_GAP = 4  # longest break in a line, in cells of the grid
+MIN_COVERED = 0.85  # of a line, after such breaks are closed
+MIN_FREE = 0.35  # of a line that nothing crosses
+MAX_BEND = 0.6  # mean distance from a parabola, in pixels
 MAX_RULINGS = 150
 
 
@@ -22,10 +22,10 @@ class Ruling:
     """A printed line.
 
     Attributes:
-        is_level: from left to right; or else from top to bottom.
-        start, stop: where it is, in pixels along it.
-        low, high: int `[stop - start]`, of the ink across it; high is
-            exclusive.
+        is_level: whether it is horizontal rather than vertical.
+        start, stop: its ends in pixels, along its direction.
+        low, high: int `[stop - start]`, its edges across its direction; high
+            is exclusive.
         is_free: bool `[stop - start]`, where nothing crosses it.
         thickness: in pixels.
     """
@@ -45,19 +45,19 @@ class Ruling:
 
     @property
     def place(self) -> float:
-        """Where it lies across, in pixels."""
+        """Its median position across its direction, in pixels."""
         return float(np.median(self.low + self.high) / 2)
 
 
 def find_rulings(
     drawing: np.ndarray, min_length: float, grid_side: int
 ) -> list[Ruling]:
-    """Finds straight thin lines, level or upright.
+    """Finds thin straight lines that are horizontal or vertical.
 
     Args:
         drawing: uint8 `[height, width]`, 0 = ink.
         min_length: in pixels.
-        grid_side: cells along the longer side, in which lines are looked for.
+        grid_side: cells along the longer side of the grid that is searched.
     """
     is_ink = drawing < 0.7 * WHITE
     factor = max(1, -(-max(drawing.shape) // grid_side))
@@ -123,7 +123,7 @@ def _pool(is_ink, factor):
 
 
 def _find_runs(x, width, min_length):
-    """Starts and stops of what is long and hardly broken."""
+    """Starts and stops of long runs without long breaks."""
     from scipy import ndimage
 
     there = np.zeros(width, bool)
@@ -142,8 +142,8 @@ def _find_runs(x, width, min_length):
 
 
 def _trace(is_ink, places, across, factor, is_level):
-    """Follows a line in full resolution; None if it is none."""
-    # By a grid of angles its ends are off by more than they are wide.
+    """Follows a line in full resolution; None if it turns out to be none."""
+    # Twice: the grid of angles places the ends off by more than a line's width.
     for is_last in (False, True):
         rows, low, high, found = _look_along(is_ink, places, across, factor)
         if found.mean() < 0.5:
@@ -176,7 +176,7 @@ def _trace(is_ink, places, across, factor, is_level):
 
 
 def _look_along(is_ink, places, across, factor):
-    """The run of ink nearest to a line in each column, and if it is near."""
+    """The run of ink nearest to a line in each column; whether it is near."""
     reach = 2 * factor + 8
     steps = np.arange(-reach, reach + 1)
     rows = np.rint(across - 0.5).astype(int) + steps[:, None]
@@ -188,7 +188,7 @@ def _look_along(is_ink, places, across, factor):
 
 
 def _grow(band, first):
-    """The run of ink around a place of each column; empty where it is paper."""
+    """The run of ink around a place of each column; empty on paper."""
     places = np.arange(len(band))[:, None]
     low = np.where(~band & (places < first), places + 1, 0).max(0)
     high = np.where(~band & (places >= first), places, len(band)).min(0)
@@ -196,11 +196,11 @@ def _grow(band, first):
 
 
 def erase_rulings(drawing: np.ndarray, rulings: list[Ruling]) -> np.ndarray:
-    """Makes paper of lines, but where a stroke crosses them.
+    """Erases lines, except where a stroke crosses them.
 
     Args:
         drawing: uint8 `[height, width]`, 0 = ink.
-        rulings: of it.
+        rulings: those to erase.
     """
     from scipy import ndimage
 
@@ -217,7 +217,7 @@ def erase_rulings(drawing: np.ndarray, rulings: list[Ruling]) -> np.ndarray:
             own = (rows < high) & (rows >= 0) & (rows < target.shape[0])
             target[rows[own], places[own]] = WHITE
             touched[rows[own], places[own]] = True
-    # Crumbs: what is left beside a line, and is no more than as wide.
+    # Crumbs left beside a line, which are no larger than it is thick.
     widest = max((x.thickness for x in rulings), default=0)
     labels, _ = ndimage.label(erased < 0.7 * WHITE, np.ones((3, 3)))
     near = ndimage.binary_dilation(on_line, np.ones((3, 3)))

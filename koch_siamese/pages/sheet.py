@@ -1,4 +1,4 @@
-"""Finds the sheet of paper in a picture, and looks at it from above."""
+"""Finds the sheet of paper in a picture and rectifies its perspective."""
 
 import dataclasses
 import functools
@@ -10,13 +10,13 @@ from PIL import Image
 from koch_siamese.images import WHITE, resize
 
 SMALL_SIDE = 256  # pixels; enough to see a sheet
-STROKE = 15  # of these, which no stroke is wider than
+STROKE = 15  # of these pixels; no stroke is wider
 MIN_AREA, MAX_AREA = 0.12, 0.97  # of the picture
-MIN_LIKENESS = 0.92  # of a sheet and its corners' quadrilateral, as areas
+MIN_LIKENESS = 0.92  # intersection over union of sheet and quadrilateral
 MIN_CONTRAST = 0.12  # of paper and desk, as a share of the lighter
 MIN_SEEN = 0.85  # of a sheet's edge, along which there is contrast
-BORDER = 2.5  # pixels from the picture's edge: the sheet goes on
-MARGIN = 0.008  # of a sheet's sides, at which its edge still shows
+BORDER = 2.5  # pixels; a sheet closer to the picture's edge is cut off
+MARGIN = 0.008  # of a sheet's sides, cut away because its edge shows there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sheet:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, seen from above."""
+        """Width and height of the rectified sheet in pixels."""
         sides = np.linalg.norm(
             self.corners - np.roll(self.corners, -1, axis=0), axis=1
         )
@@ -41,7 +41,7 @@ class Sheet:
 
     @property
     def matrix(self) -> np.ndarray:
-        """From points of the flat sheet to the picture, float `[3, 3]`."""
+        """Maps points of the rectified sheet to the picture, float `[3, 3]`."""
         width, height = self.size
         flat = np.array([[0, 0], [width, 0], [width, height], [0, height]])
         return fit_perspective(flat.astype(float), self.corners)
@@ -54,14 +54,14 @@ def is_available() -> bool:
 
 
 def find_sheet(picture: np.ndarray) -> Sheet | None:
-    """Finds a sheet with something else around it.
+    """Finds a sheet of paper that lies on something else.
 
     Args:
         picture: uint8 or float32 `[height, width]` or `[height, width, 3]`.
 
     Returns:
-        None if paper fills the picture, or more than one of its edges is not
-        to be seen.
+        None if paper fills the picture, or more than one edge of the sheet is
+        not visible.
     """
     height, width = picture.shape[:2]
     scale = min(1, SMALL_SIDE / max(height, width))
@@ -83,12 +83,12 @@ def find_sheet(picture: np.ndarray) -> Sheet | None:
 
 
 def _fill_strokes(small):
-    """Without ink, whether it is darker or lighter than its paper."""
+    """Removes ink, whether it is darker or lighter than its paper."""
     from scipy import ndimage
 
     shape, margin = (STROKE, STROKE, 1), STROKE
     small = ndimage.gaussian_filter(small, (1, 1, 0))
-    # A narrow strip of desk at the border is no stroke: it goes on outside.
+    # Padding keeps a narrow strip of desk at the border, which is no stroke.
     wide = np.pad(small, [(margin, margin)] * 2 + [(0, 0)], mode="edge")
     wide = ndimage.grey_opening(ndimage.grey_closing(wide, shape), shape)
     return wide[margin:-margin, margin:-margin]
@@ -100,7 +100,7 @@ def _find_corners(small):
     grey = small.mean(2)
     bands = [grey]
     if small.shape[2] == 3:
-        # Warm and cold: a brown desk may be as light as the paper.
+        # Warm against cold: a brown desk may be as light as the paper.
         bands.append(128 + small[..., 0] - small[..., 2])
     best, best_area = None, 0.0
     for band in bands:
@@ -126,7 +126,7 @@ def _split_in_three(band):
 
 
 def _fit_corners(mask, small):
-    """The corners of the part in the middle, and its area, if it is a sheet."""
+    """Corners and area of the largest part of a mask, if it is a sheet."""
     from scipy import ndimage
 
     mask = ndimage.binary_opening(mask, np.ones((5, 5)))
@@ -172,7 +172,7 @@ def _cross(first, second):
 
 
 def _refine(corners, points):
-    """Fits a line to the edge along each side, and crosses these."""
+    """Fits a line to each side, and intersects neighboring lines."""
     lines = []
     for start, end in zip(corners, np.roll(corners, -1, 0), strict=True):
         along = end - start
@@ -213,7 +213,7 @@ def _draw(corners, shape):
 
 
 def _has_edges(corners, small):
-    """Whether something else is seen along all sides but one."""
+    """Whether there is contrast along all sides, of which one may be hidden."""
     height, width = small.shape[:2]
     center = corners.mean(0)
     num_seen = 0
@@ -246,7 +246,7 @@ def _sample(small, places):
 
 
 def fit_perspective(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The matrix `[3, 3]` that takes four points `[4, 2]` to four others."""
+    """The matrix `[3, 3]` that maps four points `[4, 2]` to four others."""
     rows = []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [
@@ -258,7 +258,7 @@ def fit_perspective(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def map_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points `[num, 2]` after a perspective."""
+    """Maps points `[num, 2]` by a perspective matrix."""
     mapped = np.c_[points, np.ones(len(points))] @ matrix.T
     return mapped[:, :2] / mapped[:, 2:]
 
@@ -266,13 +266,13 @@ def map_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 def warp(
     image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], fill: float
 ) -> np.ndarray:
-    """Looks at an image by a matrix from points of the result to its own.
+    """Warps an image by a perspective matrix.
 
     Args:
         image: float32 or uint8 `[height, width]`.
-        matrix: float `[3, 3]`.
+        matrix: float `[3, 3]`, maps points of the result to the image.
         size: width and height of the result.
-        fill: what is outside the image.
+        fill: the value outside the image.
     """
     warped = Image.fromarray(image).transform(
         size,
@@ -281,4 +281,4 @@ def warp(
         Image.Resampling.BICUBIC,
         fillcolor=fill,
     )
-    return np.asarray(warped).clip(0, WHITE)  # beside edges it overshoots
+    return np.asarray(warped).clip(0, WHITE)  # bicubic overshoots at edges

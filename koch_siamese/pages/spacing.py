@@ -1,18 +1,18 @@
-"""Which gaps of a line lie between symbols, and which within one."""
+"""Decides which gaps of a line are between symbols, and which within one."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-USUAL_GAP = 0.12  # largest within a symbol, in sizes of a symbol
-GAPS = np.arange(-0.1, 0.46, 0.02)  # that are tried, in sizes
-MIN_GAPS = 12  # fewer do not tell what is regular
-# Of symbols in several parts beside each other, over many scripts: how large
-# their gaps are on average, in sizes, and how many gaps they are.
+USUAL_GAP = 0.12  # largest gap within a symbol, in sizes of a symbol
+GAPS = np.arange(-0.1, 0.46, 0.02)  # those tried, in sizes
+MIN_GAPS = 12  # with fewer, regularity cannot be measured
+# Prior knowledge from many scripts, of gaps within symbols: their mean, in
+# sizes, and their share of all gaps.
 MEAN_INNER_GAP, INNER_SHARE = 0.08, 0.1
-PRIOR = 20  # gaps that this knowledge counts as much as
-MAX_WIDTH, WIDTH_COST = 1.3, 8.0  # in sizes; of a width of twice that
-TRUST = 100.0  # in the usual gap where others are as likely
+PRIOR = 20  # the weight of that share, in gaps
+MAX_WIDTH, WIDTH_COST = 1.3, 8.0  # in sizes; cost of twice that width
+TRUST = 100.0  # weight of the usual gap against others
 MIN_SPREAD = 0.03  # of gaps between symbols, in sizes
 
 
@@ -21,14 +21,14 @@ def choose_gap(
 ) -> float:
     """Chooses the largest gap within a symbol so that symbols are regular.
 
-    Where symbols are joined by mistake, or taken apart, either the steps from
-    one to the next or the gaps between them are less regular than they were.
+    If symbols are joined or split by mistake, both the steps from one symbol to
+    the next and the gaps between them become less regular.
 
     Args:
-        lines: of each line the left and right ends of its parts, float `[num,
-            2]`, in order.
+        lines: for each line, the left and right ends of its parts in order,
+            float `[num, 2]`.
         size: the usual size of a symbol.
-        usual: what to choose where nothing else is more regular, in sizes.
+        usual: the gap to prefer unless another is more regular, in sizes.
 
     Returns:
         A gap in pixels.
@@ -43,7 +43,7 @@ def choose_gap(
 
 
 def _compute_cost(lines, max_gap, size):
-    """The negative logarithm of how likely all gaps are, divided so."""
+    """The negative log-likelihood of all gaps if this one separates symbols."""
     inner, gaps, steps, widths = [], [], [], []
     for ends in lines:
         between = ends[1:, 0] - ends[:-1, 1]
@@ -71,9 +71,9 @@ def _compute_cost(lines, max_gap, size):
 
 
 def _spread(values):
-    """What a value costs by Laplace's distribution around the middle one."""
+    """The mean cost of values under Laplace's distribution."""
     far = np.abs(values - np.median(values))
-    # Those between words say nothing of the others.
+    # Gaps between words say nothing about the others.
     scale = np.minimum(far, 4 * np.median(far) + MIN_SPREAD).mean()
     scale = max(scale, MIN_SPREAD)
     return np.log(2 * scale) + np.minimum(far / scale, 6).mean()

@@ -1,11 +1,11 @@
-"""Symbols of a page: parts of its ink that belong together."""
+"""Symbols of a page: connected parts of ink that belong together."""
 
 import dataclasses
 
 import numpy as np
 
-# Of two symbols that touch: the width, in usual ones; the thickness of the
-# bridge, in strokes; the share of the width that either has, at least.
+# Two symbols that touch: their least width, in usual widths; the greatest
+# thickness of the bridge, in strokes; the least share of the width of each.
 MAX_WIDTH, MAX_BRIDGE, MIN_HALF = 1.55, 1.5, 0.3
 
 
@@ -29,7 +29,7 @@ class Part:
     """A connected part of the ink.
 
     Attributes:
-        labels: its numbers in the image of labels.
+        labels: the numbers of its pixels in the labelled image.
         box: left, top, right, bottom, float `[4]`, on the flattened page.
         area: pixels of ink.
     """
@@ -40,21 +40,21 @@ class Part:
 
     @property
     def width(self) -> float:
-        """From left to right."""
+        """The width of its box."""
         return self.box[2] - self.box[0]
 
     @property
     def height(self) -> float:
-        """From top to bottom."""
+        """The height of its box."""
         return self.box[3] - self.box[1]
 
     @property
     def center(self) -> np.ndarray:
-        """Of its box: x, y."""
+        """The center of its box: x, y."""
         return (self.box[:2] + self.box[2:]) / 2
 
     def join(self, other: "Part") -> "Part":
-        """Both as one."""
+        """Joins two parts."""
         box = np.r_[
             np.minimum(self.box[:2], other.box[:2]),
             np.maximum(self.box[2:], other.box[2:]),
@@ -84,11 +84,11 @@ def find_parts(labels: np.ndarray) -> list[Part]:
 def split_touching(
     lines: list[list[Part]], labels: np.ndarray, size: float
 ) -> list[list[Part]]:
-    """Cuts symbols as wide as two where a single thin stroke joins them.
+    """Splits symbols that are as wide as two and joined by one thin stroke.
 
     Args:
         lines: the symbols of each line.
-        labels: int `[height, width]`; what is cut off gets a new number.
+        labels: int `[height, width]`; the right half gets a new number.
         size: the usual size of a symbol.
     """
     usual = np.percentile([x.width for line in lines for x in line], 75)
@@ -156,14 +156,14 @@ def measure_height(lines: list[list[Part]], gap: float) -> float:
 
 
 def _weighted_median(sizes):
-    """The size that those below it add up to as much as those above."""
+    """The median of sizes, each weighted by itself."""
     sizes = np.sort(sizes)
     total = np.cumsum(sizes)
     return float(sizes[np.searchsorted(total, total[-1] / 2)])
 
 
 def join_overlapping(parts: list[Part]) -> list[Part]:
-    """Joins parts of one line that lie above each other.
+    """Joins parts of one line that are above each other.
 
     Args:
         parts: of one line.
@@ -183,7 +183,7 @@ def _overlap(first, second):
 
 
 def join_near(parts: list[Part], max_gap: float) -> list[Part]:
-    """Joins neighbors of one line, from left to right, that are close."""
+    """Joins neighboring parts of one line, given from left to right."""
     joined = []
     for part in parts:
         if joined and part.box[0] - joined[-1].box[2] <= max_gap:
