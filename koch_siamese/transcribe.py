@@ -180,6 +180,11 @@ def _transcribe(files):
                 found.page, read, recognizer.thresholds
             )
         writer.write(file, found.page, read)
+        if read.symbols and not any(x.name for x in read.symbols):
+            cli.note(
+                f"no symbol of {file} has a name: is it in the script of "
+                "--support? --threshold=N with a lower N names more."
+            )
     if flags.FLAGS.json:
         for file, error in complaints.items():
             line = {"page": str(file), "lines": [], "error": str(error)}

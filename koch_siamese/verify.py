@@ -31,7 +31,7 @@ def _check_flags():
         )
     cli.check_figure(FIGURE.value)
     for path in (FIRST.value, SECOND.value):
-        require_path(path)
+        require_path(path, "an image")
 
 
 def main():

@@ -73,8 +73,8 @@ def test_its_figures_of_own_images_are_those_that_were_measured():
         for share in (
             clean["best_is_right"],
             photograph["best_is_right"],
-            clean["strangers_named"],
             clean["named_correctly"],
+            clean["strangers_named"],
         )
     ]
 

@@ -132,8 +132,8 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             image,
             "is blank, no clean symbol found",
             "ink on paper that differs from it in brightness",
-            "draw on it, remove it, or read photos as such "
-            "(--image_kind=photo)",
+            "draw on it, remove it, or use a model that was trained with "
+            "--image_kind=photo",
         )
     if may_isolate:
         _check_symbol(image, drawing, is_clean)
@@ -360,7 +360,12 @@ def _decode(image, draft_side) -> Image.Image:
         file = expand_home(image)
         if not file.is_file():
             is_there = file.exists()
-            raise OSError("it is not a file" if is_there else "no such file")
+            raise complaint(
+                image,
+                "is not a file" if is_there else "does not exist",
+                "an image",
+                "check the name",
+            )
     elif not hasattr(image, "read"):
         raise complaint(
             image,
@@ -553,8 +558,14 @@ def list_images(path: str | Path, others: Sequence[str] = ()) -> list[Path]:
     return sorted(found, key=lambda file: file.parts)
 
 
-def require_path(path: str | Path) -> Path:
+def require_path(
+    path: str | Path, expected: str = "an image or a folder"
+) -> Path:
     """Finds a file or a folder.
+
+    Args:
+        path: its path.
+        expected: what the error says it should be.
 
     Raises:
         InputError: there is none.
@@ -565,9 +576,7 @@ def require_path(path: str | Path) -> Path:
             return found
     except OSError:  # such as a name that is too long
         pass
-    raise complaint(
-        path, "does not exist", "an image or a folder", "check the name"
-    )
+    raise complaint(path, "does not exist", expected, "check the name")
 
 
 def normalize_name(name: str) -> str:

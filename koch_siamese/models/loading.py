@@ -32,7 +32,8 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     """Loads a siamese model, `model.keras` of a run, in Keras' safe mode.
 
     Args:
-        path: a file, or `pretrained` for the model of `load_pretrained`.
+        path: a file, the directory of a run, or `pretrained` for the model of
+            `load_pretrained`.
 
     Raises:
         InputError: there is no such file, or it is not a siamese model.
@@ -41,16 +42,12 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     path = expand_home(path)
     if is_own:
         path = Path(__file__).with_name("pretrained.keras")
+    if path.is_dir():
+        path = path / "model.keras"
     if not path.is_file():
-        hint = ""
-        if path.is_dir():
-            hint = (
-                "; give the directory of a run as --workdir, and load a saved "
-                "recognizer with Recognizer.load"
-            )
         raise InputError(
             f"There is no model {path}: expected model.keras of a finished or "
-            f"running training{hint}."
+            "running training; load a saved recognizer with Recognizer.load."
         )
     try:
         if not zipfile.is_zipfile(path):

@@ -548,9 +548,11 @@ def _check_value(field, value):
     if field.name == "objective" and value.startswith(GIVEN):
         return
     if meta["choices"] and value not in meta["choices"]:
+        choices = ", ".join(meta["choices"])
+        if field.name == "network":
+            choices += ", keras.applications:NAME, or MODULE:FUNCTION"
         raise InputError(
-            f"--{field.name} is {value!r}; expected one of "
-            f"{', '.join(meta['choices'])}."
+            f"--{field.name} is {value!r}; expected one of {choices}."
         )
     if isinstance(value, str):
         return

@@ -232,6 +232,7 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
     if run.thresholds.exists():  # the last file that is written here
         _, state = load_state(settings, run, source)
         if is_finished(settings, state):
+            print("This training has finished; these are its results.")
             return load_model(run.model)  # or it says what is broken
     _check_protocols(settings, source)
     is_closed = {x: source.is_closed(x) for x in ("validation", "test")}

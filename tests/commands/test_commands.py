@@ -18,6 +18,7 @@ from conftest import (
 )
 from drawing import draw, save
 
+from koch_siamese import load_model
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
 
@@ -58,6 +59,19 @@ def test_train_prints_a_table_and_where_all_is(run):
         "model",
         "seconds",
     } <= set(result)
+
+
+def test_a_finished_training_says_so(run, glyphs_dir):
+    workdir, first = run
+    arguments = (f"--flagfile={TINY_FLAGS}", f"--workdir={workdir}")
+    again = call("train", *arguments, f"--data_dir={glyphs_dir}")
+    line, rest = again.stdout.split("\n", 1)
+    assert line == "This training has finished; these are its results."
+    assert rest and first.stdout.endswith(rest)
+
+
+def test_the_directory_of_a_run_is_a_model(run):
+    assert load_model(run[0]).count_params() > 0
 
 
 def test_train_flags_reload_as_a_flagfile(run, glyphs_dir):
@@ -187,7 +201,7 @@ def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
         ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
         ("evaluate", ["--workdir=absent"], "holds no run"),
         ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
-        ("evaluate", ["--model=/"], "give the directory of a run as --workdir"),
+        ("evaluate", ["--model=/"], "no model /model.keras"),
     ],
 )
 def test_bad_flags_get_one_line(command, arguments, part, tmp_path):

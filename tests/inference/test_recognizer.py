@@ -345,7 +345,7 @@ def test_reader_sees_whole_states_while_another_writes(
         (lambda r: r.add([draw()]), "expected a folder, a table"),
         (lambda r: r.add("nowhere"), "'nowhere' does not exist"),
         (lambda r: r.classify("iVBORw0KGgo" * 100), "cannot be read"),
-        (lambda r: r.classify("~nobody/a.png"), "no such file"),
+        (lambda r: r.classify("~nobody/a.png"), "does not exist"),
         (lambda r: r.classify(draw(), top_k=2.5), "expected a whole number"),
         (lambda r: r.remove(1), "no character '1'"),
         (

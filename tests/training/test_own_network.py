@@ -189,7 +189,7 @@ def test_losses_that_cannot_be_used(loss, sampling, part):
             "use --optimizer=adam or muon",
         ),
         (["--network=given:abc"], "was given as an object"),
-        (["--network=resnet"], "expected one of fast, paper, dense"),
+        (["--network=resnet"], "or MODULE:FUNCTION"),
     ],
 )
 def test_mistakes_get_one_line(arguments, part, glyphs_dir, tmp_path):
