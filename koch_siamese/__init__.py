@@ -29,7 +29,7 @@ _HOMES = {
     "train_and_evaluate": "koch_siamese.training.loop",
 }
 
-# Of these the ones that work without Keras and TensorFlow. Before the others,
+# Modules that work without Keras and TensorFlow. Before others are imported,
 # TensorFlow is imported without its messages about drivers.
 _WITHOUT_KERAS = {
     "koch_siamese.data.image_files",
@@ -54,5 +54,5 @@ def __getattr__(name):
 
 
 def __dir__():
-    """Lists the names that are imported on first use, too."""
+    """Also lists the names that are imported on first use."""
     return [*globals(), *_HOMES]

@@ -1,4 +1,4 @@
-"""TensorFlow and Keras as this package uses them: import, bits, XLA."""
+"""Sets up TensorFlow and Keras: import, determinism, XLA."""
 
 import functools
 import importlib.util
@@ -12,9 +12,9 @@ from koch_siamese.errors import InputError
 def import_tensorflow():
     """Imports TensorFlow without its messages about drivers and optimizations.
 
-    It writes them to the file of standard error, before any log level is in
-    force. The import takes seconds: call this when the flags are known to be
-    right. With JAX, TensorFlow need not be installed.
+    It writes them directly to the file of standard error, before any log level
+    applies. The import takes seconds, so check the flags first. With JAX,
+    TensorFlow need not be installed.
 
     Raises:
         InputError: `KERAS_BACKEND` is unknown or not installed.
@@ -50,7 +50,7 @@ def _check_backend():
             f"KERAS_BACKEND is {backend}, which is not installed: install the "
             "extra 'jax', or unset KERAS_BACKEND."
         )
-    # Not what the keras.json of some other project says.
+    # Overrides keras.json, which may be that of another project.
     os.environ["KERAS_BACKEND"] = backend
 
 
@@ -70,13 +70,13 @@ def has_accelerator() -> bool:
 
 
 def make_deterministic():
-    """Makes TensorFlow add up in the same order in every run.
+    """Makes TensorFlow compute sums in the same order in every run.
 
-    Batch normalization needs the second setting: what runs side by side ends
-    in any order.
+    Batch normalization needs the second setting, because operations that run in
+    parallel finish in any order.
 
     Raises:
-        InputError: TensorFlow has already worked in this process.
+        InputError: TensorFlow has already computed something in this process.
     """
     import tensorflow as tf
 
@@ -92,12 +92,12 @@ def make_deterministic():
 
 @functools.cache
 def compile_with_xla(function: Callable) -> Callable:
-    """Compiles a function by XLA wherever it is called.
+    """Compiles a function with XLA on any device.
 
-    On a CPU a step is faster uncompiled, as its convolutions are, but not what
-    passes over large tensors. With JAX, `fit` compiles the whole step. All
-    layers share one compiled function, of which TensorFlow traces the calls
-    alone: to convert its branches and loops would take seconds.
+    On a CPU, a whole step is faster uncompiled because of its convolutions, but
+    passes over large tensors are faster compiled. With JAX, `fit` compiles the
+    whole step. All layers share one compiled function. TensorFlow only traces
+    it, because converting its branches and loops would take seconds.
     """
     import keras
 

@@ -107,7 +107,7 @@ def _draw(recognizer, drawings, answers, titles):
     from koch_siamese.reporting import figures
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what has been said
+        warnings.simplefilter("ignore")  # they have been shown already
         characters, names = load_folder(
             SUPPORT.value, recognizer.crop, get_photo_size(recognizer.model)
         )
@@ -122,7 +122,7 @@ def _draw(recognizer, drawings, answers, titles):
 
 
 def main():
-    """Answers each query in a line, except those that cannot be read."""
+    """Prints an answer for each query that can be read."""
     _check_flags()
     with cli.counting_skipped_files() as skipped:
         paths = _list_files()

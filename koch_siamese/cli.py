@@ -1,4 +1,4 @@
-"""What commands share: flags, help, and one line for a user's mistake."""
+"""Shared code of the commands: flags, help, and errors in one line."""
 
 import collections
 import contextlib
@@ -103,7 +103,7 @@ def define_example_flags():
 def require_examples():
     """Refuses flags that give no characters to choose among."""
     model = flags.FLAGS.model
-    has_own = model and Path(model).is_dir()  # of a saved recognizer
+    has_own = model and Path(model).is_dir()  # a saved recognizer
     if not (flags.FLAGS.support or flags.FLAGS.gallery or has_own):
         raise InputError(
             "There are no known characters: give --support, a folder of "
@@ -143,7 +143,7 @@ def _open_gallery():
     from koch_siamese.inference.recognizer import Recognizer
 
     path = flags.FLAGS.gallery and Path(flags.FLAGS.gallery)
-    # One to be made, which another process may make in the meantime.
+    # A new gallery, which another process may make in the meantime.
     is_new = path and flags.FLAGS.support and not storage.is_stored(path)
     is_given = flags.FLAGS.model or flags.FLAGS.workdir
     if path and storage.is_folder(path) and not is_given:
@@ -177,7 +177,7 @@ def note_reading(crop: bool, model):
     """Prints a note if images are read differently from the training.
 
     Args:
-        crop: whether they are cut to their ink.
+        crop: whether they are cropped to their ink.
         model: the siamese model.
     """
     from koch_siamese.models.siamese import get_crop
@@ -191,7 +191,7 @@ def note_reading(crop: bool, model):
 
 
 def note_missing_threshold(threshold: float | None):
-    """Says in a line that every query gets a name, if there is no threshold."""
+    """Prints a note if every query gets a name, as there is no threshold."""
     if threshold is None:
         note(
             "the model has no thresholds, so the best character is always "
@@ -264,7 +264,7 @@ def model_path(default: str | None = None) -> str:
 def import_own_network():
     """Imports the network of --workdir, if it is the user's own.
 
-    Keras then knows the layers when it loads the model.
+    Keras then knows its layers when it loads the model.
     """
     from koch_siamese.models.own_network import import_builder
     from koch_siamese.runs.directory import Run
@@ -288,9 +288,9 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
     """
 
     def guarded_main(_):
-        # TFDS logs at length what it reads; errors are raised as exceptions.
+        # TFDS logs much about its reading; errors are raised as exceptions.
         logging.set_verbosity(logging.ERROR)
-        # What a cluster sends before it takes the machine away.
+        # The signal that a cluster sends before it takes the machine away.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         from koch_siamese.data import image_arrays, image_files
 
@@ -309,7 +309,7 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
     try:
         app.run(guarded_main, flags_parser=_parse)
     except BrokenPipeError:
-        # The reader of the output, such as `head`, has enough of it.
+        # The reader of the output, such as `head`, has stopped reading.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -361,7 +361,7 @@ def _parse(argv):
     except InputError as error:
         _fail(error)
     except flags.Error as error:
-        # absl shows some reasons as what Python makes of a pair.
+        # absl formats some reasons as Python tuples.
         _fail(re.sub(r"\('(.*)', '.*'\)$", r"\1", str(error)))
     except SystemExit:
         sys.exit(0)  # after --helpfull, which absl counts as a failure
@@ -377,7 +377,7 @@ def _fail(message):
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    # Not sys.exit: where a training was stopped during a step, Python's end
-    # would free an iterator of tf.data that waits forever for a batch, which
-    # NumPy can no longer make (found by experiments/robustness/soak.py).
+    # Not sys.exit: if a training was stopped during a step, Python's shutdown
+    # would free a tf.data iterator that waits forever for a batch, which NumPy
+    # can no longer make (found by experiments/robustness/soak.py).
     os._exit(1)

@@ -2,9 +2,9 @@ r"""Serves a page to draw symbols on and have them recognized.
 
     python -m koch_siamese.demo --support=DIR
 
-Opens no connection but its own, so it works offline. Visitors add an example of
-each symbol, by a drawing or an image, and then draw one of them again. Each has
-examples of their own, beside those of --support, and loses them with the page.
+It contacts no other server, so it works offline. Visitors add an example of
+each symbol, by a drawing or an image, and then draw one of them again. Their
+own examples, beside those of --support, are lost when they reload the page.
 Programs use the same through Gradio's client. Needs the extra demo.
 """
 
@@ -47,10 +47,10 @@ cli.define_model_flags()
 
 
 def _prepare_environment():
-    """Keeps Gradio from telling others of its use, and its own page local."""
+    """Disables Gradio's analytics, and proxies for the page itself."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # It looks up its own page when it starts, not by a proxy.
+    # At its start it requests its own page, which must not use a proxy.
     local = {"localhost", "127.0.0.1", HOST.value}
     for name in ("no_proxy", "NO_PROXY"):
         known = os.environ.get(name, "").split(",")

@@ -1,17 +1,17 @@
-"""What a command says to its user in one line instead of a traceback."""
+"""Errors that commands report in one line instead of a traceback."""
 
 
 class InputError(ValueError):
-    """A user's mistake: what was got, what was expected, how to mend it.
+    """A user's mistake: what was found, what was expected, how to fix it.
 
-    Commands print the message and exit with 1. Any other exception is a fault
-    of this package and keeps its traceback.
+    Commands print the message and exit with 1. Any other exception is a bug of
+    this package and keeps its traceback.
     """
 
 
 class NanScoreError(InputError):
-    """Scores that are not numbers: those of a broken model."""
+    """Scores are not numbers, because the model is broken."""
 
 
 class DivergedError(InputError):
-    """A training whose loss is no longer a number."""
+    """The loss of a training is no longer a number."""

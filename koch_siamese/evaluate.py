@@ -181,7 +181,7 @@ def _crop(run, settings, model):
     """Whether to crop a folder's images: by default, as in the training."""
     from koch_siamese.models.siamese import get_crop
 
-    if run and settings.dataset == "folder":  # models of before 0.2, too
+    if run and settings.dataset == "folder":  # also for models before 0.2
         trained = settings.crop
     else:
         trained = get_crop(model) if model else True
@@ -196,7 +196,7 @@ def _find_photo_size(model):
     """Returns the side of photos as read, in pixels; 0 for drawings.
 
     Raises:
-        InputError: the model is of the other kind than asked for.
+        InputError: the model was trained on another kind of images.
     """
     from koch_siamese.models.siamese import get_photo_size
 
@@ -247,7 +247,7 @@ def _find_dataset(siamese):
     """Finds the data set that a model was trained on.
 
     Raises:
-        InputError: it does not say so.
+        InputError: the model does not record it.
     """
     from koch_siamese.models.siamese import get_dataset
 
@@ -271,7 +271,7 @@ def _get_trained(run, settings, siamese):
 
 
 def _name(settings, chosen):
-    """Names a result by its protocol and the options that are not the run's."""
+    """Names a result by its protocol and options that differ from the run's."""
     protocol = PROTOCOLS[PROTOCOL.value]
     parts = [protocol.name]
     if not protocol.fixed:

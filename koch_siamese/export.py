@@ -22,7 +22,7 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
 
-# The formats, and what must be installed for them beyond the package's needs.
+# The formats, and the additional packages that they need.
 FORMATS = {
     "saved_model": (),
     "litert": (),
@@ -83,7 +83,7 @@ def _make_folder_beside(output):
 
 
 def _make_card(path):
-    """Returns the card of the package's model, or makes one of a run."""
+    """Returns the card of the package's model, or makes one for a run."""
     from koch_siamese.models.loading import PRETRAINED, read_pretrained_card
     from koch_siamese.reporting.text import format_model_card
     from koch_siamese.runs.directory import Run
@@ -120,7 +120,7 @@ def main():
     """Writes, checks and lists the files."""
     formats, output = _check_formats(), _check_output()
     path = cli.model_path(default="pretrained")
-    # A model.keras is the same for every backend; exports are TensorFlow's.
+    # A model.keras is the same for every backend; exports need TensorFlow.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import_tensorflow()
     import tensorflow as tf

@@ -1,26 +1,27 @@
-"""What an image is: its kind, its usual size, and fitting to a square.
+"""Images: their kinds, their usual size, and fitting to a square.
 
 Images are uint8 `[height, width, channels]`: drawings have one channel, 0 = ink
-and 255 = white; photos have three, red, green and blue. An image is fitted to
-a square with its aspect kept: padded with white, then resized bilinearly and
-antialiased. There is one function for each place that needs it, as Pillow,
-Keras, TensorFlow's pipelines and portable exports resize by different code.
+and 255 = white; photos have three, red, green and blue. An image is fitted to a
+square without changing its aspect ratio: it is padded with white, then resized
+bilinearly with antialiasing. There is one function for each use, because
+Pillow, Keras, TensorFlow's pipelines and portable exports resize by different
+code.
 """
 
 import numpy as np
 from PIL import Image
 
-WHITE = 255  # grey value of what is not ink
+WHITE = 255  # grey value of paper
 IMAGE_SIZE = 105  # side of Omniglot's drawings in pixels
 CHANNELS = {"drawing": 1, "photo": 3}  # of each kind of image
 
 
 def pad_to_square(image: np.ndarray, side: int) -> np.ndarray:
-    """Centers an image on white of `side` pixels.
+    """Centers an image on a white square.
 
     Args:
         image: uint8 `[height, width]` or `[height, width, channels]`.
-        side: of the square.
+        side: side of the square in pixels.
     """
     missing = np.array([side, side]) - image.shape[:2]
     before = missing // 2
@@ -50,7 +51,7 @@ def fit_to_square(
         uint8 `[size, size]`, with channels if `image` has them.
     """
     square = pad_to_square(image, side or max(image.shape[:2]))
-    if square.shape[2:] == (1,):  # which Pillow does not know
+    if square.shape[2:] == (1,):  # which Pillow does not support
         return fit_to_square(square[..., 0], size)[..., np.newaxis]
     return np.asarray(resize(Image.fromarray(square), (size, size)))
 
@@ -59,8 +60,8 @@ def fit_ink_to_square(ink, size: int):
     """Fits ink to a square with Keras, within a model.
 
     Args:
-        ink: float `[batch, height, width, channels]`, 0 = white, which it is
-            padded with.
+        ink: float `[batch, height, width, channels]`, 0 = white, the value of
+            the padding.
         size: side of the result in pixels.
 
     Returns:
@@ -83,8 +84,8 @@ def fit_in_pipeline(image, size: int, fill_value: float | None = None):
     Args:
         image: uint8 `[height, width, channels]`.
         size: side of the result in pixels.
-        fill_value: what it is padded with; by default the value of its first
-            corner, for where it is not known yet which one is white.
+        fill_value: the value of the padding; by default that of the first
+            corner, for images in which the value of white is not known yet.
 
     Returns:
         uint8 `[size, size, channels]`.
@@ -93,7 +94,7 @@ def fit_in_pipeline(image, size: int, fill_value: float | None = None):
 
     if fill_value is None:
         fill_value = tf.cast(image[0, 0], tf.float32)
-    # Padded with zeros: the value is shifted there and back.
+    # The padding is 0, so the fill value is shifted to 0 and back.
     fitted = tf.image.resize_with_pad(
         tf.cast(image, tf.float32) - fill_value, size, size, antialias=True
     )
@@ -101,9 +102,9 @@ def fit_in_pipeline(image, size: int, fill_value: float | None = None):
 
 
 def fit_by_products(images, size: int):
-    """Fits images to a square in operations that ONNX and LiteRT have, too.
+    """Fits images to a square in operations that ONNX and LiteRT support.
 
-    They cannot resize antialiased; two products of matrices do the same.
+    These do not include antialiased resizing; two matrix products do the same.
 
     Args:
         images: `[batch, height, width, channels]`, 255 = white; the number of
@@ -129,9 +130,10 @@ def fit_by_products(images, size: int):
 
 
 def _compute_weights(num, longest, size):
-    """What each of `num` pixels adds to each of `size`.
+    """Computes the weight of each of `num` pixels in each of `size`.
 
-    A triangle around each place, as wide as the image shrinks.
+    The weights form a triangle around each center, whose width grows with the
+    reduction of the image.
     """
     import tensorflow as tf
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def expand_home(path: str | os.PathLike) -> Path:
-    """Expands a leading `~`; the path stays as it is where there is no home."""
+    """Expands a leading `~`; without a home, the path is not changed."""
     path = Path(path)
     with contextlib.suppress(RuntimeError):
         return path.expanduser()

@@ -57,7 +57,7 @@ def _require_there():
 
 
 def _find_recipe(run):
-    """Finds the flagfile of a run, which must still have its settings."""
+    """Finds the flagfile of a run, which must not have changed since."""
     if not run.flags.is_file():
         raise InputError(
             f"--add={run.path} is not a run: expected a directory with "

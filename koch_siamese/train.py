@@ -24,7 +24,7 @@ define_flags()
 
 
 def main():
-    """Trains and evaluates by the flags."""
+    """Trains and evaluates with the flags."""
     if not WORKDIR.value:
         raise InputError(
             "--workdir is empty: expected the directory of the run."

@@ -73,7 +73,7 @@ cli.define_recognizer_flags()
 
 
 def _check_flags():
-    """What is wrong with the flags is said before TensorFlow is imported."""
+    """Checks the flags before TensorFlow is imported."""
     if not PAGE.value:
         raise InputError("Nothing to read: give --page=FILE or a folder.")
     if DISCOVER.value:
@@ -116,7 +116,7 @@ def _sheet_path():
 
 
 def _list_pages():
-    """The pages; that there are examples is checked, too."""
+    """Lists the pages, and checks that --support exists."""
     from koch_siamese.data.image_files import require_path
     from koch_siamese.data.page_files import list_pages
 
@@ -133,11 +133,11 @@ def _list_pages():
 
 
 def _find_symbols(files, complaints):
-    """Yields each file that can be read, and what is found on it.
+    """Yields each page that can be read, and the symbols found on it.
 
     Args:
-        files: of pages.
-        complaints: gets what is wrong with some of them.
+        files: the pages.
+        complaints: a dict, to which errors are added by page.
     """
     from tqdm import tqdm
 
@@ -145,7 +145,7 @@ def _find_symbols(files, complaints):
     from koch_siamese.data.page_files import load_page
     from koch_siamese.inference.transcription import find_on_page
 
-    # None: shown on a terminal alone.
+    # None: only shown on a terminal.
     is_quiet = True if len(files) == 1 else None
     for file in tqdm(files, "Reading pages", disable=is_quiet):
         try:
@@ -166,7 +166,7 @@ def _transcribe(files):
     """Prints each page as soon as it is read.
 
     Returns:
-        What is wrong with some of them.
+        The errors, by page.
     """
     recognizer = cli.open_recognizer()
     review = _open_review(recognizer)
@@ -197,7 +197,7 @@ def _transcribe(files):
 
 
 def _open_review(recognizer):
-    """The folder of --review; its examples are added to the recognizer."""
+    """Opens the folder of --review; adds its examples to the recognizer."""
     if not REVIEW.value:
         return None
     from koch_siamese.inference.review import ReviewFolder
@@ -281,7 +281,7 @@ class _Writer:
 
 
 def _name_outputs(files):
-    """A name of its own for what is written of each page."""
+    """Makes a unique file stem for the outputs of each page."""
     stems = {}
     for file in files:
         stem = file.path.stem + (f"_{file.number}" if file.number else "")
@@ -294,14 +294,14 @@ def _name_outputs(files):
 
 
 def _load_examples(names):
-    """A drawing of each character, if a name needs one to be shown."""
+    """Loads a drawing of each character, if no font has some name."""
     from koch_siamese.data.image_folder import load_folder
     from koch_siamese.reporting.page_figures import find_font
 
     if not SUPPORT.value or all(map(find_font, names)):
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what has been said
+        warnings.simplefilter("ignore")  # they have been shown already
         characters, names = load_folder(SUPPORT.value, crop=True)
     owners = [names[i] for i in characters.character]
     return dict(zip(owners, characters.images[..., 0], strict=True))
@@ -311,7 +311,7 @@ def _discover(files):
     """Writes groups of the symbols of all pages.
 
     Returns:
-        What is wrong with some of them.
+        The errors, by page.
     """
     import numpy as np
 
@@ -347,9 +347,9 @@ def _discover(files):
 
 
 def main():
-    """Reads each page, or groups the symbols of all.
+    """Reads each page, or groups the symbols of all pages.
 
-    Pages that cannot be read do not keep the others from being read.
+    Pages that cannot be read are skipped, and reported at the end.
     """
     from koch_siamese.data.image_files import raise_complaints
 

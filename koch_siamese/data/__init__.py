@@ -1,4 +1,4 @@
-"""Where images come from: Omniglot, glyphs, TFDS data sets, your own files.
+"""Sources of images: Omniglot, glyphs, TFDS data sets, your own files.
 
 # Omniglot and other data sets
 
@@ -13,13 +13,14 @@ and give it as `--manual_dir`.
 `--dataset=cifar100`, or any other TFDS data set of images and labels: its
 splits are joined, and its classes are split, so that CIFAR-100 has 60 classes
 to train on, 20 to validate and 20 to test on. Give `--image_kind=photo` if the
-images are photographs. `evaluate` with a model that was trained on another
-data set tests on all classes of the set's own `test` split.
+images are photographs. A model that was trained on another data set is
+evaluated on all classes of the set's own `test` split.
 
 # Your own images
 
 - a folder for each class, or for each group of classes: `--data_dir=images`
-- folders `train`, `test` and perhaps `val` with these: `--data_dir=images`
+- folders `train`, `test` and perhaps `val`, each with a folder for each class:
+  `--data_dir=images`
 - a table of images: `--data_dir=images.csv`
 
 All with `--dataset=folder`. A folder holds `class/*.jpg` or
@@ -28,7 +29,7 @@ All with `--dataset=folder`. A folder holds `class/*.jpg` or
 the extra `heic`.
 
 A table is UTF-8 text with commas, semicolons or tabs. The first line names the
-columns, in any order. Other columns are ignored, and a line says so:
+columns, in any order. Other columns are ignored with a note:
 
     path,label,group,drawer,split
     photos/0001.jpg,mallard,ducks,Ann,train
@@ -46,22 +47,23 @@ rows of a table.
 # Splits
 
 Splits in the data, as folders or as a column, are used as they are. If there
-is no `val`, a fifth of the training classes validates.
+is no `val`, a fifth of the training classes is used for validation.
 
-Without splits, three classes in five train, one validates and one tests. The
-split is the same for every `--seed` and changes when a class is added or
-removed; a run on the earlier images cannot be resumed then. With
-`--split_by=group`, whole groups are split, so that the test is on kinds never
-trained on; `--training_groups`, `--validation_groups` and `--test_groups` name
-them.
+Without splits, three classes in five are for training, one is for validation
+and one for testing. The split is the same for every `--seed`. It changes when a
+class is added or removed; a run on the earlier images then cannot be resumed.
+With `--split_by=group`, whole groups are split, so that the test is on kinds
+never trained on; `--training_groups`, `--validation_groups` and `--test_groups`
+name them.
 
 If `test` has the same classes as `train`, it is a closed set: a fifth of the
-training images validates. The output, the result file (`closed_set`) and the
-tables say that the accuracy is not for new classes.
+training images is used for validation. The output, the result file
+(`closed_set`) and the tables say that the accuracy is not for new classes.
 
-With fewer than ten classes, two validate and two test. Four or five classes
-validate on separate images of the training classes; fewer are refused. Trials
-have as many ways as there are classes, up to 20, unless `--ways` is given.
+With fewer than ten classes, two are for validation and two for testing. With
+four or five, validation uses separate images of the training classes; fewer are
+refused. Trials have as many ways as there are classes, up to 20, unless
+`--ways` is given.
 
 Images that need more than `--max_image_megabytes` of memory (1024) are kept in
 a file in `$TMPDIR`, so that a data set may be larger than memory.

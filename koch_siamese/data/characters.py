@@ -1,4 +1,4 @@
-"""Drawings in memory, and who drew which character of which alphabet."""
+"""Drawings in memory, with their characters, alphabets and drawers."""
 
 import dataclasses
 import hashlib
@@ -16,8 +16,8 @@ class Characters:
     """Drawings of the characters of some alphabets.
 
     Attributes:
-        images: uint8 `[num_drawings, height, width, channels]`: 1 channel of
-            drawings, 0 = ink, 255 = white; 3 of photos, in RGB.
+        images: uint8 `[num_drawings, height, width, channels]`. Drawings have 1
+            channel, 0 = ink, 255 = white; photos have 3, RGB.
         character: int32 `[num_drawings]`, the class, unique over alphabets.
         number: int32 `[num_drawings]`, the character's number within its
             alphabet, counted from 1 as in Omniglot's folder names.
@@ -35,7 +35,7 @@ class Characters:
     alphabet_names: tuple[str, ...]
 
     def __post_init__(self):
-        """Checks that images and labels belong together."""
+        """Checks that images and labels match."""
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             raise ValueError(
                 "images must be uint8 [num_drawings, height, width, channels]; "
@@ -59,10 +59,10 @@ class Characters:
         return len(np.unique(self.character))
 
     def compute_fingerprint(self) -> str:
-        """Computes a hash that tells sets of drawings apart.
+        """Computes a hash to distinguish sets of drawings.
 
-        It covers all labels, and the image of the first drawing of each
-        character: reading millions of images would take long.
+        It covers the characters, the alphabets and the first drawing of each
+        character, because reading millions of images would take long.
 
         Returns:
             64 hexadecimal digits.
@@ -84,7 +84,7 @@ class Characters:
         return f"{alphabet}/{self.number[drawing]:02}"
 
     def select(self, which: np.ndarray) -> "Characters":
-        """The drawings at `which` (indices or a mask); labels are kept."""
+        """Selects drawings by indices or a mask; labels are kept."""
         return dataclasses.replace(
             self,
             images=take(self.images, which),
@@ -95,7 +95,7 @@ class Characters:
         )
 
     def of_alphabets(self, names: Iterable[str]) -> "Characters":
-        """The drawings of the named alphabets.
+        """Selects the drawings of the named alphabets.
 
         Raises:
             ValueError: a name is not one of `alphabet_names`.
@@ -111,30 +111,32 @@ class Characters:
         return self.select(np.isin(self.alphabet, indices))
 
     def of_drawers(self, drawers: Iterable[int]) -> "Characters":
-        """The drawings by the given drawers."""
+        """Selects the drawings by the given drawers."""
         return self.select(np.isin(self.drawer, list(drawers)))
 
     def with_quarter_turns(self) -> "Characters":
-        """Every drawing at 0, 90, 180 and 270 degrees, as new characters.
+        """Turns every drawing by 0, 90, 180 and 270 degrees.
 
-        Each turn of an alphabet counts as an alphabet of its own, so four
-        times as many alphabets, characters and drawings (964 characters become
-        3,856). A character `c` turned `t` times has the id `4 c + t`.
+        Each turn of an alphabet is a new alphabet with new characters, so there
+        are four times as many alphabets, characters and drawings (964
+        characters become 3,856). A character `c` turned `t` times has the id
+        `4 c + t`.
         """
         return self._with_variants(
             {f"{90 * turn}": _turn(self.images, turn) for turn in range(4)}
         )
 
     def with_mirror_images(self) -> "Characters":
-        """Every drawing as it is and mirrored, left for right, as new ones.
+        """Adds a mirror image, left to right, of every drawing.
 
-        As in `with_quarter_turns`, with the ids `2 c` and `2 c + 1`.
+        They are new characters as in `with_quarter_turns`, with the ids `2 c`
+        and `2 c + 1`.
         """
         mirrored = self.images[:, :, ::-1]
         return self._with_variants({"plain": self.images, "mirror": mirrored})
 
     def _with_variants(self, variants):
-        """New alphabets of the same characters; images by a name's ending."""
+        """Makes new alphabets of variants: images by the ending of the name."""
         num, numbers = len(variants), range(len(variants))
         return Characters(
             images=join(list(variants.values())),
@@ -154,11 +156,10 @@ class Characters:
         )
 
     def resized(self, image_size: int) -> "Characters":
-        """The drawings at `image_size` x `image_size`, antialiased.
+        """Resizes the drawings to `image_size` x `image_size`, antialiased.
 
-        The same as the network's own preprocessing, except for rounding to
-        whole grey values. Done once here, so that a training does not do it in
-        every epoch.
+        The result is that of the network's own preprocessing, except for
+        rounding to whole grey values. Resizing once saves time in every epoch.
         """
         num, *sides, channels = self.images.shape
         if sides == [image_size, image_size]:
@@ -173,13 +174,13 @@ def _turn(images, quarters):
     return np.rot90(images, quarters, axes=(1, 2))
 
 
-SPLITS = ("training", "validation", "test")  # learn, choose, test once
-# Data sets of drawings alone, which have splits of their own.
+SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
+# Data sets of only drawings, which have splits of their own.
 DRAWINGS = ("omniglot", "glyphs")
 
 
 def is_users_own(dataset: str) -> bool:
-    """Whether a data set has to be split: a folder, or any other of TFDS."""
+    """Tells whether a data set has to be split: a folder, or others of TFDS."""
     return dataset.partition("/")[0] not in DRAWINGS
 
 
@@ -188,7 +189,7 @@ def read_examples(builder, split: str) -> dict[str, np.ndarray]:
 
     Args:
         builder: a prepared `tfds.core.DatasetBuilder` with an `image` feature.
-        split: a split's name.
+        split: the name of a split.
 
     Returns:
         An array for each feature; `image` is uint8 `[num, height, width, 1]`.
@@ -204,7 +205,7 @@ def read_examples(builder, split: str) -> dict[str, np.ndarray]:
     dataset = builder.as_dataset(
         split=split,
         shuffle_files=False,
-        # One file after the other: the order is what tells drawers apart.
+        # One file after the other, as drawers are recovered from the order.
         read_config=tfds.ReadConfig(interleave_cycle_length=1),
         decoders={"image": tfds.decode.SkipDecoding()},
     )
@@ -219,12 +220,13 @@ def collect(dataset, num_examples: int, name: str) -> dict[str, np.ndarray]:
     """Reads a tf.data.Dataset of examples into one array for each feature.
 
     Args:
-        dataset: of dicts; their `image` is uint8 `[height, width, channels]`.
-        num_examples: how many there are.
-        name: of the data, for the error.
+        dataset: yields dicts with an `image`, uint8 `[height, width,
+            channels]`.
+        num_examples: the number of examples.
+        name: the name of the data, for the error.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no examples.
     """
     batches, images, place = [], None, 0
     for batch in dataset.batch(1024).prefetch(2).as_numpy_iterator():

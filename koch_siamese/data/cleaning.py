@@ -1,6 +1,7 @@
-"""Scans and photographs of drawings -> black ink on white.
+"""Cleans scans and photographs of drawings to black ink on white.
 
-SciPy is imported where it is used: it would slow the start of every command.
+SciPy is imported inside functions, because it would slow down the start of
+every command.
 """
 
 import numpy as np
@@ -9,31 +10,32 @@ from PIL import Image, ImageFilter
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
 from koch_siamese.pages.ink import is_ink_light
 
-# Medians over Omniglot's 19,280 training drawings: longer side of the ink's
-# box as a share of the image, and twice the ink's area over its outline.
+# Medians over Omniglot's 19,280 training drawings: the longer side of the ink's
+# box as a share of the image; and twice the ink's area over its outline.
 INK_SHARE, STROKE_WIDTH = 0.65, 5.5
 MAX_THINNING = 2  # pixels of a stroke's width; more would break thin parts
 
 LIGHTING_SIDE, LIGHTING_REACH = 64, 9  # strokes are narrower than the reach
-SPECK_SIDE, SPECK_AREA = 128, 0.2  # area in squares of the stroke's width
-EVEN, MAX_OFF = 0.08, 0.3  # of the surface's light; of the image
-MIN_INK = 0.3 * WHITE  # of what is not paper
-MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0  # of paper; of noise's deviation
+SPECK_SIDE, SPECK_AREA = 128, 0.2  # area in squared stroke widths
+EVEN, MAX_OFF = 0.08, 0.3  # deviation from the lighting; share of pixels off it
+MIN_INK = 0.3 * WHITE  # least darkness of ink
+# Least contrast of ink: of the paper's brightness; of the noise's deviation.
+MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0
 
 
 def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Makes ink black and paper white, whatever light they were seen in.
+    """Makes ink black and paper white in any light.
 
     Args:
         grey: float32 `[height, width]`, within 0..255.
 
     Returns:
-        The drawing, uint8 `[height, width]`; and whether it was black and white
-        before, and is as it was or its negative.
+        The drawing, uint8 `[height, width]`; and whether it was already black
+        and white, so that it is unchanged or only inverted.
     """
-    # Most drawings: to look for light and shade would take most time. There is
-    # more paper than ink, even where a drawing fills its image to the border,
-    # unless it is black, very bold, and white all around.
+    # A shortcut for most drawings, as fitting the light takes most of the time.
+    # There is more paper than ink, even if a drawing fills its image, except in
+    # very bold black drawings with a white border.
     negative = WHITE - grey
     if is_black_on_white(grey):
         return grey.round().astype(np.uint8), True
@@ -53,14 +55,14 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def is_black_on_white(grey: np.ndarray) -> bool:
-    """Whether an image, float32, has hardly any values between these."""
+    """Tells whether an image, float32, is mostly white, else mostly black."""
     is_white, is_black = grey >= WHITE - 2, grey <= 32
     num_between = grey.size - is_white.sum() - is_black.sum()
     return 2 * is_white.sum() > grey.size and num_between <= is_black.sum()
 
 
 def _fit_lighting(grey):
-    # A surface of second degree follows light and shade, but no strokes.
+    # A quadratic surface follows light and shade, but not strokes.
     y, x = np.meshgrid(
         *(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij"
     )
@@ -69,7 +71,7 @@ def _fit_lighting(grey):
     is_paper = np.ones(grey.size, bool)
     for _ in range(6):
         known = terms[:, is_paper]
-        # An image of one row or column leaves terms undecided.
+        # In an image of one row or column, terms would be undetermined.
         products = known @ known.T + 1e-6 * np.eye(6)
         surface = np.linalg.solve(products, known @ values[is_paper]) @ terms
         gaps = np.abs(values - surface)
@@ -103,17 +105,17 @@ def _has_shadow_edge(grey, lighting):
 
 
 def _fill_ink(grey):
-    """What paper would be without ink, to both sides of a shadow's edge."""
+    """Estimates the paper below the ink, on both sides of a shadow's edge."""
     from scipy import ndimage
 
-    # Filling up what is dark and narrow leaves straight edges where they are.
+    # A closing fills dark narrow parts, and keeps straight edges in place.
     smooth = ndimage.gaussian_filter(grey, max(0.7, min(grey.shape) / 400))
     size = 2 * round(LIGHTING_REACH * max(grey.shape) / LIGHTING_SIDE) + 1
     return np.maximum(ndimage.grey_closing(smooth, size, mode="nearest"), 1)
 
 
 def _drop_border(drawing):
-    """Without parts at the border, where shadows end, but for the largest."""
+    """Erases parts at the border, where shadows end, except the largest."""
     from scipy import ndimage
 
     parts, _ = ndimage.label(drawing < WHITE, np.ones((3, 3)))
@@ -129,7 +131,7 @@ def _estimate_paper(grey, lighting, shape):
     from scipy import ndimage
 
     lighting = np.maximum(lighting, 1)
-    # What the surface left: filling up what is dark and narrow shows it.
+    # A closing, which fills dark narrow parts, shows what the surface missed.
     size = 2 * LIGHTING_REACH + 1
     filled = ndimage.grey_closing(grey / lighting, size, mode="nearest")
     filled = Image.fromarray((150 * filled).clip(0, 255).astype(np.uint8))
@@ -139,13 +141,13 @@ def _estimate_paper(grey, lighting, shape):
 
 
 def _stretch(flat) -> np.ndarray:
-    """Paper to 255, ink to 0; all paper if there is no ink above noise."""
+    """Maps paper to 255, ink to 0; all paper if no ink exceeds the noise."""
     levels = Image.fromarray((200 * flat).clip(0, 255).astype(np.uint8))
     blur = max(0.7, min(flat.shape) / 400)
     smooth = np.asarray(levels.filter(ImageFilter.GaussianBlur(blur)))
     smooth = smooth / np.float32(200)
     paper = np.median(smooth[::3, ::3])
-    # Differences over a few pixels tell of noise, whatever the light does.
+    # Differences over a few pixels measure the noise in any light.
     noise = np.median(np.abs(smooth - np.roll(smooth, 5, axis=1))[::3, ::3])
     contrast = paper - smooth.min()
     if contrast < max(MIN_CONTRAST, NOISE_CONTRAST * noise):
@@ -159,7 +161,7 @@ def _stretch(flat) -> np.ndarray:
 
 
 def thicken_hairlines(drawing: np.ndarray) -> np.ndarray:
-    """Thickens strokes that would fade away at `IMAGE_SIZE`, uint8."""
+    """Thickens strokes, uint8, that would fade away at `IMAGE_SIZE`."""
     wanted = max(drawing.shape) / IMAGE_SIZE
     width = _stroke_width(drawing <= WHITE // 2)
     if 2 * width >= wanted:
@@ -176,21 +178,21 @@ def _thicken(drawing, growth):
 
 
 def erase_specks(drawing: np.ndarray) -> np.ndarray:
-    """Makes paper of what is too small or too pale for a stroke, uint8."""
+    """Erases parts, uint8, that are too small or too pale for a stroke."""
     from scipy import ndimage
 
     ink = WHITE - drawing.astype(np.float32)
     is_ink = _reduce(ink) > MIN_INK
     min_area = max(4, SPECK_AREA * _stroke_width(is_ink) ** 2)
-    # Of strokes alone: thin ones are pale where paper is averaged in.
+    # Averaged over strokes only, because paper would make thin ones pale.
     is_stroke = ink > MIN_INK
     blackness = _reduce(ink * is_stroke) / _reduce(is_stroke).clip(1e-6)
     parts, num_parts = ndimage.label(is_ink, np.ones((3, 3)))
     areas = np.bincount(parts.ravel())
     medians = ndimage.median(blackness, parts, np.arange(num_parts + 1))
-    # What is left of a shadow is large, but grey.
+    # The remains of a shadow are large, but grey.
     is_stroke_part = (areas >= min_area) & (medians > WHITE / 2)
-    is_stroke_part[0] = False  # all that is not ink
+    is_stroke_part[0] = False  # the background
     is_kept = is_stroke_part[parts]
     near = ndimage.binary_dilation(is_kept, np.ones((3, 3)))
     near = Image.fromarray(near[1:-1, 1:-1])
@@ -199,7 +201,7 @@ def erase_specks(drawing: np.ndarray) -> np.ndarray:
 
 
 def _reduce(values):
-    """Means over the cells of a grid of SPECK_SIDE, in a frame of zeros."""
+    """Averages over the cells of a grid of SPECK_SIDE; adds a zero frame."""
     scale = min(1, SPECK_SIDE / max(values.shape))
     size = [max(1, round(scale * side)) for side in values.shape[::-1]]
     image = Image.fromarray(values.astype(np.float32))
@@ -208,12 +210,12 @@ def _reduce(values):
 
 def _stroke_width(is_ink):
     edges = sum(np.count_nonzero(np.diff(is_ink, axis=a)) for a in (0, 1))
-    # Along a slope, steps are longer than the slope, by 4 / pi on average.
+    # Pixel steps along a slope are 4 / pi times longer than it, on average.
     return 2 * is_ink.sum() / max(1, edges * np.pi / 4)
 
 
 def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
-    """Gives a drawing the size and the width of stroke usual in Omniglot.
+    """Crops to the ink, in the usual size and stroke width of Omniglot.
 
     Args:
         drawing: uint8 `[height, width]` with ink in it.
@@ -225,7 +227,7 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     rows, columns = (np.flatnonzero(is_ink.any(axis=axis)) for axis in (1, 0))
     ink = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     length = max(ink.shape)
-    ink = np.pad(ink, 1, constant_values=WHITE)  # strokes have two edges
+    ink = np.pad(ink, 1, constant_values=WHITE)  # gives all strokes two edges
     width = _stroke_width(ink <= WHITE // 2)
     wanted = INK_SHARE * IMAGE_SIZE
     # Growing and thinning change the length as well.

@@ -1,4 +1,4 @@
-"""TFDS builders, downloaded and prepared; fails at once without a network."""
+"""Downloads and prepares TFDS data sets; fails at once without a network."""
 
 import concurrent.futures
 import threading
@@ -16,11 +16,11 @@ def prepare_omniglot(
     manual_dir: str | None = None,
     may_prepare: bool = True,
 ):
-    """The official TFDS builder of Omniglot, downloaded and prepared.
+    """Downloads and prepares Omniglot with the official TFDS builder.
 
     Raises:
-        InputError: it is not prepared, and may not be; or neither are its zips
-            in `manual_dir` nor can they be downloaded.
+        InputError: it is not prepared, and may not be; or its zips are not in
+            `manual_dir` and cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
@@ -53,7 +53,7 @@ def prepare_omniglot(
 
 
 def _get_download_errors():
-    """What TFDS raises where a download goes wrong, in one way or another."""
+    """Returns the exceptions that TFDS raises when a download fails."""
     from tensorflow_datasets.core.download import download_manager, util
 
     return (
@@ -81,11 +81,11 @@ def _omniglot_urls():
 
 
 def _check_folder(dataset, data_dir, may_prepare):
-    """Refuses to write a data set where no one asked for it.
+    """Refuses to write a data set where nobody asked for it.
 
     Raises:
-        InputError: it may not be prepared, or the folder is in use for
-            something else than TFDS.
+        InputError: it may not be prepared, or the folder is used for something
+            other than TFDS.
     """
     if not data_dir:
         return
@@ -96,7 +96,7 @@ def _check_folder(dataset, data_dir, may_prepare):
         )
     folder = Path(data_dir)
     others = folder.iterdir() if folder.is_dir() else ()
-    own = ("downloads", dataset.partition("/")[0])  # of an earlier attempt
+    own = ("downloads", dataset.partition("/")[0])  # from an earlier attempt
     others = [x.name for x in others if not x.name.startswith(".")]
     is_of_tfds = any(folder.glob("*/*/dataset_info.json")) or any(
         folder.glob("*/*/*/dataset_info.json")
@@ -109,11 +109,11 @@ def _check_folder(dataset, data_dir, may_prepare):
 
 
 def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
-    """The builder of this package's own alphabets, drawn and prepared.
+    """Draws and prepares the alphabets of this package.
 
     Raises:
-        InputError: there is no such config, they may not be prepared, or they
-            cannot be written.
+        InputError: there is no such config, or the alphabets may not be
+            prepared or cannot be written.
     """
     from koch_siamese.data.glyphs import Glyphs
 
@@ -129,7 +129,7 @@ def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
     try:
         builder.download_and_prepare()
     except OSError as error:
-        # Another process may have been the first to write them.
+        # Another process may have written them first.
         written = Glyphs(config=config, data_dir=data_dir)
         if written.is_prepared():
             return written
@@ -141,11 +141,11 @@ def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
 
 
 def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
-    """A TFDS builder of images and labels, downloaded and prepared.
+    """Downloads and prepares a TFDS data set of images and labels.
 
     Args:
-        name: as TFDS calls it, with its config if it has some:
-            `mnist`, `emnist/letters`.
+        name: its name in TFDS, with a config if it has any: `mnist`,
+            `emnist/letters`.
         data_dir: where TFDS keeps data sets, by default its own folder.
         may_prepare: whether it may be prepared in `data_dir`.
 
@@ -160,8 +160,8 @@ def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
     except (
         tfds.core.DatasetNotFoundError,
         ValueError,
-        TypeError,  # an option that there is not
-        AssertionError,  # a version
+        TypeError,  # an unknown option
+        AssertionError,  # an unknown version
     ) as error:
         raise InputError(
             f"TFDS has no data set {name!r}: expected one of images and "
@@ -180,7 +180,7 @@ def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
     try:
         if not builder.is_prepared():
             _check_folder(name, data_dir, may_prepare)
-            # One of these may be gone; if both are, it is the network.
+            # One server may be gone; if all are, there is no network.
             _check_connection([builder.info.homepage, *_omniglot_urls()])
         builder.download_and_prepare()
     except _get_download_errors() as error:
@@ -193,7 +193,7 @@ def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
 
 
 def _check_connection(urls):
-    """Asks for the headers of one address after the other.
+    """Requests the headers of each address until a server answers.
 
     Raises:
         OSError: none of the servers answers.
@@ -215,13 +215,13 @@ def _ask(url):
         try:
             urllib.request.urlopen(request, timeout=CONNECTION_SECONDS).close()
         except HTTPError:
-            pass  # The server is there; TFDS will say what is wrong.
-        except Exception as error:  # of an address that is none, too
+            pass  # The server answers; TFDS will report what is wrong.
+        except Exception as error:  # also for an invalid address
             answer.set_exception(OSError(str(error)))
             return
         answer.set_result(None)
 
-    # A thread, as looking up a name heeds no timeout.
+    # In a thread, because looking up a host name ignores the timeout.
     threading.Thread(target=ask, daemon=True).start()
     try:
         answer.result(timeout=CONNECTION_SECONDS)

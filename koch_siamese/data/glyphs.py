@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from koch_siamese.images import IMAGE_SIZE, WHITE
 
-MARGIN, PEN_WIDTH = 3, 5  # Omniglot's ink is a 5 x 5 square dragged along
+MARGIN, PEN_WIDTH = 3, 5  # Omniglot's pen is a 5 x 5 square
 MIN_CHARACTERS, MAX_CHARACTERS = 20, 26
 SAMPLES_PER_MOVE = 24
 
@@ -28,22 +28,22 @@ BENDS = (40, 60, 90, 140, 180, 180, 180, 220, 270, 360)
 DIRECTIONS = ((0, 90), (0, 45, 90, 135), (0, 60, 120), (0, 75, 90, 105))
 ANCHORS = (0.0, 0.5, 1.0)  # start, middle and end of a stroke
 
-# In units of a character's larger side: beyond these it is a tangle, mostly
-# retraced, little more than a line, or too like an earlier one.
+# Limits in units of a character's larger side. Beyond these, it is a tangle,
+# mostly retraced, little more than a line, or too similar to an earlier one.
 MAX_LENGTH, RETRACED_DISTANCE, MIN_WIDTH, MIN_DISTANCE = 4.2, 0.09, 0.35, 0.08
 
-# The first of the integers that seed a generator; the others say whose it is.
+# The first integer of a seed; the others are alphabet, character and drawer.
 NAMES, STYLE, PROGRAMS, HAND, DRAWING = range(2015, 2020)
 
 
 class Style:
-    """What the characters of one alphabet have in common."""
+    """The style that the characters of one alphabet share."""
 
     def __init__(self, rng: np.random.Generator):
-        """Draws a style."""
+        """Samples a style."""
         roundness = rng.choice((0.05, 0.3, 0.5, 0.8))
         self.mean_strokes = rng.uniform(1.6, 3.4)
-        # Where strokes are few they are long, or characters were too alike.
+        # Few strokes are long ones, or else characters would be too similar.
         mean_moves = np.clip(5 / self.mean_strokes, 1.4, 3.2)
         self.motifs = [
             _sample_motif(rng, roundness, mean_moves)
@@ -61,14 +61,14 @@ class Style:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stroke:
-    """One stroke, and how it is tied to an earlier one."""
+    """A stroke, and how it is tied to an earlier one."""
 
     headings: np.ndarray  # [num_moves, 2], degrees at start and end of a move
     lengths: np.ndarray  # [num_moves], near 1
     parent: int = 0  # index of the earlier stroke; none for the first
     parent_at: float = 0.0  # the parent's point of the tie: 0 start, 1 end
     own_at: float = 0.0  # its own point of the tie
-    gap: np.ndarray | float = 0.0  # from the one to the other; 0 if joined
+    gap: np.ndarray | float = 0.0  # between the two points; 0 if joined
 
 
 def _sample_motif(rng, roundness, mean_moves):
@@ -112,7 +112,7 @@ def _sample_strokes(rng, style):
 
 @functools.cache
 def sample_alphabet(alphabet: int) -> list[tuple[list[Stroke], np.ndarray]]:
-    """Draws MAX_CHARACTERS programs: strokes, and float `[2]`, their scale."""
+    """Samples MAX_CHARACTERS programs: strokes and scale, float `[2]`."""
     style = Style(np.random.default_rng([STYLE, alphabet]))
     rng = np.random.default_rng([PROGRAMS, alphabet])
     programs, outlines = [], []
@@ -152,11 +152,11 @@ def _gaps(first, second):
 
 
 def trace(strokes, rng, noise=0.0, rounding=0.05) -> list[np.ndarray]:
-    """Follows a program with the pen, through noise that `rng` gives.
+    """Traces the strokes of a program with random noise.
 
-    `noise` is 0 for what the program means and about 1 for handwriting;
-    `rounding` is the part of a move that is spent on turning a corner. Returns
-    the path of each stroke, float `[num_points, 2]`, x and y.
+    `noise` is 0 for the exact program and about 1 for handwriting; `rounding`
+    is the share of a move that is spent on turning a corner. Returns the path
+    of each stroke, float `[num_points, 2]`, x and y.
     """
     paths = []
     for stroke in strokes:
@@ -177,7 +177,7 @@ def _trace_stroke(stroke, rng, noise, rounding):
     lengths = stroke.lengths * np.exp(noise * rng.normal(0, 0.14, num_moves))
     wobble = noise * rng.normal(0, 0.12, 4 * num_moves + 1)
     times = (np.arange(num_moves * SAMPLES_PER_MOVE) + 0.5) / SAMPLES_PER_MOVE
-    # Between the end of a move and the start of the next lies the corner.
+    # The corner is between the end of a move and the start of the next.
     knots = np.arange(num_moves)[:, None] + [rounding / 2, 1 - rounding / 2]
     heading = np.interp(times, knots.ravel(), headings.ravel())
     heading += np.interp(times, np.arange(len(wobble)) / 4, wobble)
@@ -206,7 +206,7 @@ def draw_glyph(alphabet: int, character: int, drawer: int) -> Image.Image:
         drawer: 1 or more.
 
     Returns:
-        An image in mode L, 105 x 105, ink 0 on paper 255.
+        An image in mode L, 105 x 105, 0 = ink, 255 = white.
     """
     frame, center, sloppiness, rounding = _sample_hand(alphabet, drawer)
     rng = np.random.default_rng([DRAWING, alphabet, character, drawer])
@@ -234,7 +234,7 @@ class GlyphsConfig(tfds.core.BuilderConfig):
 
 
 class Glyphs(tfds.core.GeneratorBasedBuilder):
-    """The features of TFDS's omniglot, and `drawer`, counting from 1."""
+    """Has the features of TFDS's omniglot, and `drawer`, counted from 1."""
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (
@@ -281,7 +281,7 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
 
 
 class _Examples(list):
-    # Drawn when read, but with a length: TFDS then shows how far it has come.
+    # Drawn when read, but with a length, so that TFDS shows its progress.
     def __iter__(self):
         for key, (alphabet, character, drawer, name) in enumerate(self[:]):
             png = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Arrays of many images: in memory, or in a file if they are too many."""
+"""Arrays of images, kept in memory or, if they are too large, in a file."""
 
 import math
 import os
@@ -8,23 +8,23 @@ import numpy as np
 
 from koch_siamese.errors import InputError
 
-CHUNK = 4096  # images that are moved at once
+CHUNK = 4096  # images copied at once
 
 _max_megabytes = 1024
 
 
 def limit_memory(megabytes: int):
-    """Sets from which size on an array of images is a file of its own."""
+    """Sets the largest size of an array of images that is kept in memory."""
     global _max_megabytes
     _max_megabytes = megabytes
 
 
 def make_images(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
-    """Room for images `[num, height, width, channels]`, or their features.
+    """Allocates images `[num, height, width, channels]`, or their features.
 
-    More than the limit is mapped from a file, of which the system keeps in
-    memory what is used and fits. The file is nameless, in `$TMPDIR`, and goes
-    with the array.
+    An array above the limit is mapped from a file. The system keeps its used
+    parts in memory, as far as they fit. The file is in `$TMPDIR`, has no name,
+    and is deleted with the array.
 
     Raises:
         InputError: there is no room for the file.
@@ -34,7 +34,7 @@ def make_images(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
         return np.empty(shape, dtype)
     try:
         with tempfile.TemporaryFile() as file:
-            # All of it now: a write to a full disk later would be a bus error.
+            # Allocated now, as a later write to a full disk is a bus error.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
@@ -49,7 +49,7 @@ def make_images(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
 
 
 def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """The images, or their features, at `which`: indices, or a mask."""
+    """Selects images, or their features, by indices or a mask."""
     if which.dtype == bool:
         which = np.flatnonzero(which)
     taken = make_images((len(which), *images.shape[1:]), images.dtype)
@@ -60,7 +60,7 @@ def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 
 def join(parts: list[np.ndarray]) -> np.ndarray:
-    """One array of several, which have images of one size."""
+    """Concatenates arrays of images of the same size."""
     num = sum(map(len, parts))
     joined = make_images((num, *parts[0].shape[1:]), parts[0].dtype)
     place = 0

@@ -32,11 +32,11 @@ from koch_siamese.images import (
 from koch_siamese.pages import sheet, surroundings
 from koch_siamese.paths import expand_home
 
-# An image as a user has it: a path, a file's bytes, an open file, or pixels.
+# An image as users pass it: a path, a file's bytes, an open file, or pixels.
 ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
 MAX_SIDE = 1024  # larger images are first reduced to this
-MAX_PAGE_SIDE = 4000  # the same of pages, whose symbols are small
+MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
 FORMATS = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
@@ -48,31 +48,31 @@ FORMATS = {
 }
 HEIF_SUFFIXES = (".heic", ".heif")
 HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
-MAX_LISTED = 20  # complaints in one message
+MAX_LISTED = 20  # errors in one message
 ARRAY_CHANNELS = (1, 3, 4)
 BYTES = bytes | bytearray | memoryview
-FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # of deep grey values
+FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # white in deep images
 
 _max_pixels = 50_000_000
-_decoding = threading.Lock()  # filters of warnings belong to no thread
+_decoding = threading.Lock()  # all threads share the filters of warnings
 
 
 def limit_pixels(num: int):
-    """Sets how many pixels an image may have; what has more is refused."""
+    """Sets the largest number of pixels of an image; others are refused."""
     global _max_pixels
     _max_pixels = num
 
 
 class DataWarning(UserWarning):
-    """Tells a user, in a sentence, something of their data."""
+    """A warning about a user's data, in a sentence."""
 
 
 class SkippedFilesWarning(DataWarning):
-    """Tells of files of a folder that are not read.
+    """A warning about files of a folder that are not read.
 
     Attributes:
         folder: the folder.
-        counts: how many there are of each suffix, such as `{".txt": 2}`.
+        counts: the number of files of each suffix, such as `{".txt": 2}`.
     """
 
     def __init__(self, folder: Path, counts: Mapping[str, int]):
@@ -91,27 +91,27 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     """Reads an image as a drawing: dark ink on white paper.
 
     The border, which is mostly paper, decides whether ink is darker or lighter
-    than paper. Uneven light and noise are removed; what is black on white
-    already is left as it is. Transparent is paper, an animation is its first
-    frame. What is not square is centered on square paper.
+    than paper. Uneven light and noise are removed, unless the image is already
+    black on white. Transparent pixels are paper. Of an animation, the first
+    frame is read. An image that is not square is centered on square paper.
 
     Args:
         image: a path, the bytes of a file, an open binary file, a Pillow
             image, or an array, uint8 `[height, width]` or `[height, width,
             channels]`. Files are PNG, JPEG, GIF, BMP, WebP, TIFF, PGM, PPM or,
             with the extra `heic`, HEIC. Any size and colors.
-        crop: cut to the ink, and give it the size and the width of stroke that
-            are usual in Omniglot. With the extra `pages`, the desk around the
-            paper, ruled and squared lines, a form's cell and an underline are
-            no ink.
+        crop: whether to crop to the ink, and give it the usual size and stroke
+            width of Omniglot. With the extra `pages`, the desk around the
+            paper, ruled and squared lines, the cell of a form and underlines
+            are not ink.
 
     Returns:
         uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, 0 = ink, 255 = white.
 
     Raises:
         InputError: the image cannot be read, has more pixels than
-            `limit_pixels` allows, or shows no ink or, if it is to be cut to
-            it, no symbol; or it is an array of another dtype or shape.
+            `limit_pixels` allows, is an array of another dtype or shape, or
+            shows no ink or, with `crop` and the extra `pages`, no clean symbol.
     """
     grey = _open(image, _make_grey_drawing)
     may_isolate = crop and sheet.is_available()
@@ -149,11 +149,11 @@ def _check_symbol(image, drawing, is_clean):
 
 
 def read_photo(image: ImageLike, size: int) -> np.ndarray:
-    """Reads an image as a photo: in color and upright, as it is otherwise.
+    """Reads an image as a photo: in color and upright, otherwise unchanged.
 
-    Its aspect is kept: what is not square is centered on a white square.
-    Transparent is white, an animation is its first frame, grey values are
-    repeated.
+    The aspect ratio is kept: an image that is not square is centered on a white
+    square. Transparent pixels are white. Of an animation, the first frame is
+    read. Grey values are repeated in all channels.
 
     Args:
         image: as in `read_drawing`.
@@ -170,7 +170,7 @@ def read_photo(image: ImageLike, size: int) -> np.ndarray:
 
 
 def read_symbol(drawing: np.ndarray) -> np.ndarray:
-    """Reads a symbol that was cut out of a page and is clean already.
+    """Reads a symbol that was cut out of a page and is already clean.
 
     Args:
         drawing: uint8 `[height, width]`, 0 = ink, 255 = white, with ink in it.
@@ -185,17 +185,17 @@ def read_page(image: ImageLike) -> tuple[np.ndarray, tuple[int, int]]:
     """Reads an image as a page: upright and in color, in its own resolution.
 
     Args:
-        image: as in `read_drawing`. One whose longer side has more than
-            `MAX_PAGE_SIDE` pixels is reduced to that.
+        image: as in `read_drawing`. If its longer side has more than
+            `MAX_PAGE_SIDE` pixels, it is reduced to that.
 
     Returns:
-        uint8 `[height, width, 3]`, in RGB; and width and height of the upright
-        image as it is stored.
+        uint8 `[height, width, 3]`, in RGB; and the width and height of the
+        upright image as it is stored.
 
     Raises:
         InputError: as `read_photo`.
     """
-    # Not drafted, as boxes are in the pixels of the image as it is stored.
+    # Not decoded at a smaller size, as boxes are in pixels of the stored image.
     return _open(image, _make_page, draft_side=None)
 
 
@@ -203,7 +203,7 @@ def read_image(image: ImageLike, crop: bool, photo_size: int) -> np.ndarray:
     """Reads an image as a photo of `photo_size`; if that is 0, as a drawing.
 
     Returns:
-        uint8 of the shape that `get_shape` says.
+        uint8, in the shape of `get_shape`.
     """
     if photo_size:
         return read_photo(image, photo_size)
@@ -211,7 +211,7 @@ def read_image(image: ImageLike, crop: bool, photo_size: int) -> np.ndarray:
 
 
 def get_shape(photo_size: int) -> tuple[int, int, int]:
-    """The shape of what `read_image` returns."""
+    """Returns the shape of the images that `read_image` returns."""
     if photo_size:
         return photo_size, photo_size, CHANNELS["photo"]
     return IMAGE_SIZE, IMAGE_SIZE, CHANNELS["drawing"]
@@ -220,7 +220,7 @@ def get_shape(photo_size: int) -> tuple[int, int, int]:
 def _open(image, convert, draft_side=MAX_SIDE):
     """Reads an image of any kind, and converts it."""
     if hasattr(image, "__array__") and not isinstance(image, Image.Image):
-        image = np.asarray(image)  # of any framework
+        image = np.asarray(image)  # a tensor of any framework
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -233,7 +233,7 @@ def _open(image, convert, draft_side=MAX_SIDE):
 
 @functools.cache
 def _get_formats() -> dict[str, tuple[str, ...]]:
-    """Suffixes by format, with those of the extra `heic` where it is there."""
+    """Suffixes by format, including HEIC if the extra `heic` is installed."""
     try:
         import pillow_heif
     except ImportError:
@@ -243,14 +243,15 @@ def _get_formats() -> dict[str, tuple[str, ...]]:
 
 
 def get_suffixes() -> tuple[str, ...]:
-    """The suffixes of the files that are read, in lower case."""
+    """Returns the suffixes of image files that can be read, in lower case."""
     return tuple(x for suffixes in _get_formats().values() for x in suffixes)
 
 
 def find_images(folder: str | Path) -> Iterator[Path]:
-    """Finds image names in a folder, up to two folders deep.
+    """Finds files with an image's suffix in a folder, up to two folders deep.
 
-    A quick look, hidden files included; `list_images` reads a user's folder.
+    This is a quick check, which includes hidden files; `list_images` lists a
+    user's folder.
     """
     suffixes = get_suffixes()
     for pattern in ("*", "*/*", "*/*/*"):
@@ -260,10 +261,10 @@ def find_images(folder: str | Path) -> Iterator[Path]:
 
 
 class ImageError(InputError):
-    """Names an image or a folder, for a user to mend.
+    """An error about an image or a folder, for a user to fix.
 
     Attributes:
-        found: what is wrong with which one, the first part of the message.
+        found: the first part of the message: the name and its problem.
     """
 
     def __init__(self, found: str, expected: str, mending: str):
@@ -272,13 +273,13 @@ class ImageError(InputError):
         self.found, self.expected, self.mending = found, expected, mending
 
     def labelled(self, label: str) -> "ImageError":
-        """The same of one of several images, which a label tells apart."""
+        """Returns the error with a label for one of several images."""
         found = f"{label}: {self.found}"
         return ImageError(found, self.expected, self.mending)
 
 
 class NoSymbolError(ImageError):
-    """Tells that no symbol stands out in an image.
+    """An error about an image in which no symbol was found.
 
     Attributes:
         seen: the ink that was found, uint8 `[height, width]`, 0 = ink.
@@ -297,12 +298,12 @@ class NoSymbolError(ImageError):
 def complaint(
     image: ImageLike, got: str, expected: str, mending: str
 ) -> ImageError:
-    """The error that says what an image or a folder is, and should be."""
+    """Makes an error from what an image or a folder is, and should be."""
     return ImageError(f"{describe(image)} {got}", expected, mending)
 
 
 def describe(image: ImageLike) -> str:
-    """What an image is called in a message: its path, if it has one."""
+    """Names an image in messages, by its path if it has one."""
     if isinstance(image, str | os.PathLike):
         return repr(str(image))
     if isinstance(image, np.ndarray):
@@ -343,15 +344,16 @@ def _one_line(error):
 
 
 def _decode(image, draft_side) -> Image.Image:
-    """The image upright, in any mode, of a size that may be decoded.
+    """Opens an image upright, in any mode, and checks its size.
 
-    A JPEG may be decoded smaller, but with at least `draft_side` pixels.
+    A JPEG may be decoded at a smaller size, but at least `draft_side` pixels.
     """
     if isinstance(image, np.ndarray):
         opened = Image.fromarray(_check_array(image))
         return _turn_upright(image, opened, draft_side)
     if isinstance(image, Image.Image):
-        # The user's stays as it is.
+        check_size(image, image.size)  # before the copy decodes it
+        # A copy, so that the user's image is not changed.
         return _turn_upright(image, image.copy(), draft_side)
     file = image
     if isinstance(image, BYTES):
@@ -378,7 +380,7 @@ def _decode(image, draft_side) -> Image.Image:
 
 
 def _check_array(array):
-    """An array as Pillow takes it: without a last axis of one channel.
+    """Checks an array, and drops a last axis of one channel for Pillow.
 
     Raises:
         InputError: its dtype or shape is not that of an image, or its values
@@ -421,10 +423,10 @@ def _turn_upright(name, image, draft_side):
 
 
 def check_size(image: ImageLike, size: tuple[int, int]):
-    """Refuses an image, called by what it is given as, of a wrong size.
+    """Checks the size of an image; `image` only names it in the error.
 
     Raises:
-        InputError: it has no pixel, or more than `limit_pixels` allows.
+        InputError: it has no pixels, or more than `limit_pixels` allows.
     """
     width, height = size
     if not 0 < width * height <= _max_pixels:
@@ -437,13 +439,13 @@ def check_size(image: ImageLike, size: tuple[int, int]):
 
 
 def _make_grey_drawing(image):
-    """Grey values, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
+    """Converts to grey, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
     grey = _scale_deep(image) if _is_deep(image) else _make_grey(image)
     return np.asarray(_limit_size(grey), np.float32)
 
 
 def _make_colors(image):
-    """Red, green and blue, uint8 `[height, width, 3]`, at most MAX_SIDE."""
+    """Converts to RGB, uint8 `[height, width, 3]`, at most MAX_SIDE."""
     if _is_deep(image):
         image = _scale_deep(image)
     elif image.has_transparency_data:
@@ -452,7 +454,7 @@ def _make_colors(image):
 
 
 def _make_page(image):
-    """A page in red, green and blue, and its size before it was reduced."""
+    """Converts a page to RGB; also returns its size before it is reduced."""
     if _is_deep(image):
         page = _scale_deep(image)
     elif image.has_transparency_data:
@@ -486,7 +488,7 @@ def _make_grey(image):
 
 
 def _choose_paper(image):
-    """What to lay an image with transparent paper on."""
+    """Chooses the background of an image with transparent paper."""
     on_white, on_black = (
         _strongest_band(_lay_on(image, paper)) for paper in ("white", "black")
     )
@@ -505,7 +507,7 @@ def _strongest_band(image):
         return image.convert("L")
     colors = image.convert("RGB")
     grey = colors.convert("L")
-    # Yellow hardly differs from white in grey, but is black in blue.
+    # Yellow is almost white in grey, but black in the blue channel.
     band = max(colors.split(), key=_contrast)
     return band if _contrast(band) > 2 * _contrast(grey) else grey
 
@@ -516,21 +518,21 @@ def _contrast(image):
 
 
 def list_images(path: str | Path, others: Sequence[str] = ()) -> list[Path]:
-    """Finds the image files of a folder and its folders, or the file itself.
+    """Lists the image files of a folder and its subfolders, or a single file.
 
-    Hidden files and folders are left out, as are files that have no image's
-    suffix; a `SkippedFilesWarning` counts these. A file is taken whatever its
-    suffix. Links are followed.
+    Hidden files and folders are left out. Files without the suffix of an image
+    are left out, too, and counted by a `SkippedFilesWarning`. A single file may
+    have any suffix. Links are followed.
 
     Args:
         path: the folder or file.
-        others: suffixes of other files to find, in lower case.
+        others: suffixes of other files to list, in lower case.
 
     Returns:
         The paths, sorted by folder and name.
 
     Raises:
-        InputError: there is no such path, or no image in it.
+        InputError: the path does not exist, or has no images.
     """
     root = require_path(path)
     if root.is_file():
@@ -561,34 +563,34 @@ def list_images(path: str | Path, others: Sequence[str] = ()) -> list[Path]:
 def require_path(
     path: str | Path, expected: str = "an image or a folder"
 ) -> Path:
-    """Finds a file or a folder.
+    """Expands the path of a file or a folder, and checks that it exists.
 
     Args:
         path: its path.
         expected: what the error says it should be.
 
     Raises:
-        InputError: there is none.
+        InputError: it does not exist.
     """
     found = expand_home(path)
     try:
         if found.exists():
             return found
-    except OSError:  # such as a name that is too long
+    except OSError:  # for example, the name is too long
         pass
     raise complaint(path, "does not exist", expected, "check the name")
 
 
 def normalize_name(name: str) -> str:
-    """A name in Unicode's composed form (NFC), in which names are compared.
+    """Converts a name to Unicode's composed form (NFC) for comparison.
 
-    A Mac decomposes names of files: there an umlaut is two characters.
+    macOS decomposes file names, so that an umlaut is two characters.
     """
     return unicodedata.normalize("NFC", name)
 
 
 def raise_complaints(errors: list[ImageError], num: int):
-    """Raises what is wrong with some of `num` images as one error.
+    """Raises the errors of some of `num` images as one, if there are any.
 
     Raises:
         InputError: there are errors; the first `MAX_LISTED` are listed.
@@ -607,12 +609,12 @@ def raise_complaints(errors: list[ImageError], num: int):
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Every file below a folder that is neither hidden nor in a hidden one."""
+    """Yields the files below a folder, without hidden files and folders."""
     for name, folders, files in os.walk(
         root, onerror=_refuse_folder, followlinks=True
     ):
         folder = Path(name)
-        # os.walk descends into what stays here; a link upwards would never end.
+        # os.walk descends into these; a link upwards would never end.
         folders[:] = [
             below
             for below in folders
@@ -631,7 +633,7 @@ def _refuse_folder(error):
 
 
 def _leads_up(folder):
-    """Whether it is a link to a folder that it is in."""
+    """Whether a folder is a link to one that contains it."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(
         folder.resolve()
     )

@@ -1,4 +1,4 @@
-"""Loads a user's images: of a folder, or of a table (CSV)."""
+"""Loads a user's images from a folder or a table (CSV)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ class ImageSet:
 
     Attributes:
         characters: the images with their labels.
-        names: of each character, which indexes them.
-        splits: int8 `[num_images]`, the place in `SPLITS` of each image; None
-            where no splits are given.
-        has_drawers: whether drawers are given. If not, they count a character's
-            images.
+        names: the name of each character, indexed by `characters.character`.
+        splits: int8 `[num_images]`, the index in `SPLITS` of each image; None
+            if no splits are given.
+        has_drawers: whether drawers are given. If not, `drawer` numbers the
+            images of a character.
     """
 
     characters: Characters
@@ -44,23 +44,22 @@ class ImageSet:
 def load_folder(
     path: str | Path, crop: bool = False, photo_size: int = 0
 ) -> tuple[Characters, tuple[str, ...]]:
-    """Loads a folder of images: the characters of one or of several alphabets.
+    """Loads a folder of images as characters of one or more alphabets.
 
-    How deep the images lie decides the layout: `alphabet/character/*.png`,
+    The depth of the images decides the layout: `alphabet/character/*.png`,
     `character/*.png`, or `character.png` with one drawing of each.
 
     Args:
         path: the folder; or a table of images, see `manifest.read_manifest`,
-            whose splits count for nothing here.
+            whose splits are ignored here.
         crop: see `read_drawing`.
-        photo_size: side in pixels at which images are read as photos; 0: as
-            drawings.
+        photo_size: the side of photos in pixels, or 0 to read drawings.
 
     Returns:
-        The characters, and the name of each: its folder's or file's, after
-        `alphabet/` where there are alphabets, in Unicode's composed form.
-        `character` indexes the names, in sorted order; `drawer` counts a
-        character's files. Without alphabets, one that is named like the folder.
+        The characters and their sorted names, indexed by `character`. A name is
+        that of the folder or file, after `alphabet/` if there are alphabets, in
+        Unicode's composed form. `drawer` numbers the files of a character.
+        Without alphabets, there is one, named after the folder.
 
     Raises:
         InputError: there are no images, some of them cannot be read, layouts
@@ -74,7 +73,7 @@ def load_folder(
 def load_images(
     path: str | Path, crop: bool = False, photo_size: int = 0
 ) -> ImageSet:
-    """Loads a folder or a table of images with the splits that it has.
+    """Loads a folder or a table of images with its own splits, if any.
 
     Folders named `train` and `test`, with or without one such as `val`, are
     splits of one data set.
@@ -118,7 +117,7 @@ def _load(listed: LabelledFiles, crop, photo_size) -> ImageSet:
 
 def _read_images(files, crop, photo_size):
     images = make_images((len(files), *get_shape(photo_size)))
-    # None: shown on a terminal alone.
+    # None: only shown on a terminal.
     is_quiet = True if len(files) <= MAX_SILENT_IMAGES else None
     errors = []
     for image, file in zip(
@@ -135,14 +134,14 @@ def _read_images(files, crop, photo_size):
 def make_characters(
     labels: Sequence[tuple[str, str]], images: np.ndarray
 ) -> tuple[Characters, tuple[str, ...]]:
-    """Makes characters of labelled images.
+    """Makes `Characters` from labelled images.
 
     Args:
         labels: the alphabet and the character of each image, sorted.
         images: uint8 `[num, height, width, channels]`.
 
     Returns:
-        As `load_folder`, names being `alphabet/character`.
+        See `load_folder`; all names are `alphabet/character`.
     """
     names = sorted(set(labels))
     alphabets = sorted({alphabet for alphabet, _ in names})
@@ -163,7 +162,7 @@ def make_characters(
 
 
 def count_images(character: np.ndarray) -> np.ndarray:
-    """The number of each image among those of its class, from 1, in order.
+    """Numbers the images of each class from 1, in order.
 
     Args:
         character: int `[num_images]`, the class of each.
@@ -187,7 +186,7 @@ def number_drawers(
 
     Args:
         alphabet, character: int `[num_images]`.
-        drawer: `[num_images]`, a text for each person or session.
+        drawer: `[num_images]`, the name of the person or session.
 
     Returns:
         int32 `[num_images]`.

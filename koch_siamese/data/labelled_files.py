@@ -1,4 +1,4 @@
-"""Finds image files and their labels: in a folder, or in a table (CSV)."""
+"""Labelled image files, as listed from a folder or a table (CSV)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from koch_siamese.data.image_files import (
     normalize_name,
 )
 
-# What people call a part of a data set, and the split that it is.
+# Common names of the parts of a data set, and their splits.
 PARTS = {
     **dict.fromkeys(("train", "training"), "training"),
     **dict.fromkeys(
@@ -23,15 +23,15 @@ PARTS = {
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFiles:
-    """Image files and their labels, all of one length.
+    """Image files and their labels, in sequences of the same length.
 
     Attributes:
-        files: where the images are.
-        labels: group (the alphabet) and class of each, in Unicode's composed
-            form.
-        has_groups: whether groups are given; if not, there is one.
-        drawers: who drew each, or None.
-        splits: `training`, `validation` or `test` of each, or None.
+        files: the paths of the images.
+        labels: the group (alphabet) and class of each image, in Unicode's
+            composed form.
+        has_groups: whether groups are given; if not, all images are in one.
+        drawers: who drew each image, or None.
+        splits: `training`, `validation` or `test` for each image, or None.
     """
 
     files: Sequence[Path]
@@ -42,20 +42,20 @@ class LabelledFiles:
 
 
 def list_folder(root: Path, may_split: bool = False) -> LabelledFiles:
-    """Finds the images of a folder, or of one file.
+    """Lists the images of a folder, or a single image.
 
-    How deep they lie decides the layout: `alphabet/character/*.png`,
+    Their depth decides the layout: `alphabet/character/*.png`,
     `character/*.png`, or `character.png` with one drawing of each.
 
     Args:
-        root: the folder or file, which is there.
-        may_split: whether folders with the names of parts, such as `train/` and
-            `test/`, are splits of one data set. If not, they are refused where
-            they have names in common, and otherwise are alphabets.
+        root: an existing folder or file.
+        may_split: whether folders named as parts, such as `train/` and `test/`,
+            are splits of one data set. If not, they are alphabets, and are
+            refused if they have names in common.
 
     Raises:
         InputError: there are no images, layouts are mixed, or folders are
-            parts and may not be.
+            splits but must be alphabets.
     """
     files = list_images(root)
     if root.is_file():
@@ -93,13 +93,13 @@ def _check_depths(root, inner):
             f"has images at {found}",
             "one layout: character.png, character/*.png or "
             "alphabet/character/*.png",
-            "move the files that differ, or list them in a table (CSV) of "
+            "move files to one such layout, or list them in a table (CSV) of "
             "path,label",
         )
 
 
 def _check_alphabets(root, names):
-    """Refuses parts of one data set as alphabets."""
+    """Refuses alphabets that look like splits of one data set."""
     parts = {}
     for alphabet, name in sorted(names):
         if alphabet.casefold() in PARTS:

@@ -21,7 +21,7 @@ from koch_siamese.paths import expand_home
 SUFFIX = ".csv"
 NEEDED = ("path", "label")
 OPTIONAL = ("group", "drawer", "split")
-DELIMITERS = ",;\t"  # the second where a comma is the decimal point
+DELIMITERS = ",;\t"  # semicolons where a comma is the decimal point
 EXPECTED = (
     "a first line with the columns path,label and, as you like, "
     "group,drawer,split"
@@ -29,29 +29,29 @@ EXPECTED = (
 
 
 def is_manifest(path: str | os.PathLike) -> bool:
-    """Whether a path is that of a table."""
+    """Tells whether a path is that of a table, by its suffix."""
     return Path(path).suffix.lower() == SUFFIX
 
 
 def read_manifest(path: Path) -> LabelledFiles:
     """Reads a table with a line for each image.
 
-    Its first line names the columns, in any order: `path`, absolute or from the
-    table's folder; `label`; and, where there are some, `group`, the alphabet or
-    kind that a class is of; `drawer`, who drew it or in which session it was
-    taken; `split`, such as `train`, `val` or `test`. Columns with other names
-    are ignored, and a `DataWarning` says so; so is one without any values.
+    Its first line names the columns, in any order: `path`, absolute or relative
+    to the table's folder; `label`; and optionally `group`, the alphabet or kind
+    of a class; `drawer`, who drew the image, or the session in which it was
+    taken; and `split`, such as `train`, `val` or `test`. Other columns are
+    ignored with a `DataWarning`, optional columns without values silently.
 
     Args:
-        path: of the table, UTF-8 with or without a byte order mark, with
-            commas, semicolons or tabs between values.
+        path: the table, UTF-8 with or without a byte order mark, with commas,
+            semicolons or tabs between values.
 
     Returns:
         The files in the order of the table.
 
     Raises:
         InputError: it cannot be read, lacks a column or a value, has an unknown
-            split, names a file twice or one that is not there.
+            split, names a file twice, or names one that does not exist.
     """
     numbers, rows, header = _read_rows(path)
     columns = _find_columns(path, header)
@@ -80,9 +80,9 @@ def read_manifest(path: Path) -> LabelledFiles:
 
 
 def _read_rows(path):
-    """The numbers of lines and the rows that are not empty, and the header."""
+    """Returns the line numbers and values of filled rows, and the header."""
     try:
-        # Python would read a lone end of line within quotes as one of its own.
+        # newline="" keeps line ends within quotes as they are.
         with path.open(encoding="utf-8-sig", newline="") as file:
             delimiter = _find_delimiter(file.readline())
             file.seek(0)
@@ -116,12 +116,12 @@ def _read_rows(path):
 
 
 def _find_delimiter(line):
-    """What stands between the names of a header."""
+    """The delimiter between the names of a header."""
     return max(DELIMITERS, key=line.count)
 
 
 def _find_columns(path, header):
-    """The places of the columns that are read, by name."""
+    """Finds the indices of the columns to read, by name."""
     names = [name.strip().casefold() for name in header]
     missing = [name for name in NEEDED if name not in names]
     if missing:
@@ -154,7 +154,7 @@ def _find_columns(path, header):
 
 
 def _require_values(path, values, numbers):
-    """Refuses an empty value in a column that is not empty."""
+    """Refuses an empty value in a column that has others."""
     for name, column in values.items():
         if not all(column):
             raise complaint(
@@ -166,12 +166,12 @@ def _require_values(path, values, numbers):
 
 
 def _find_files(path, texts: Sequence[str], numbers) -> list[Path]:
-    """The files that a table names.
+    """Finds the files that a table names.
 
     Raises:
-        InputError: one is not there, or is named twice.
+        InputError: a file does not exist, or is named twice.
     """
-    folder = os.path.abspath(path.parent)  # noqa: PTH100 - 50,000 in a second
+    folder = os.path.abspath(path.parent)  # noqa: PTH100 - for speed
     lines, errors, listed = {}, [], {}
     for text, number in zip(texts, numbers, strict=True):
         file = _find_file(folder, text, listed)
@@ -197,12 +197,12 @@ def _find_files(path, texts: Sequence[str], numbers) -> list[Path]:
 
 
 def _find_file(folder, text, listed) -> str | None:
-    """The file of a path as written, or with the slashes of Windows.
+    """Finds the file of a path as written, or with backslashes of Windows.
 
     Args:
-        folder: that paths are from.
+        folder: the folder that paths are relative to.
         text: the path.
-        listed: names of files by their folder, those looked at so far.
+        listed: the file names of each folder that was listed so far.
     """
     for form in (text, text.replace("\\", "/")):
         if form.startswith("~"):
@@ -211,7 +211,7 @@ def _find_file(folder, text, listed) -> str | None:
         parent, name = os.path.split(file)
         if parent not in listed:
             listed[parent] = _list_names(parent)
-        # Some systems have names that are written otherwise, too.
+        # Some file systems accept other spellings of a name, too.
         with contextlib.suppress(ValueError):  # a null character
             if name in listed[parent] or os.path.isfile(file):  # noqa: PTH113
                 return file
@@ -219,7 +219,7 @@ def _find_file(folder, text, listed) -> str | None:
 
 
 def _list_names(folder):
-    """The names of the files of a folder: asking for each takes long."""
+    """Lists the file names of a folder, as checking each file takes long."""
     with contextlib.suppress(OSError, ValueError), os.scandir(folder) as found:
         return {entry.name for entry in found if entry.is_file()}
     return set()

@@ -1,4 +1,4 @@
-"""Omniglot through TFDS: drawers recovered, and the known splits."""
+"""Omniglot from TFDS, with recovered drawers and the known splits."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE
 from koch_siamese.sampling.lake import list_lake_drawers
 
-# The name of a file of `pack_characters`, which --data_dir may have instead.
+# A file of `pack_characters`, which --data_dir may have instead of TFDS files.
 PACKED = "omniglot.npz"
 
 # Lake et al. 2015: the alphabets of the official 20 runs.
@@ -35,7 +35,7 @@ KOCH_DRAWERS = {
     "test": range(17, 21),
 }
 
-# The TFDS split that each background set is.
+# The TFDS split of each background set.
 BACKGROUNDS = {
     "original": "train",
     "small1": "small1",
@@ -54,7 +54,7 @@ def recover_drawers(
 
     TFDS drops the drawer, but writes examples in the order of a hash of their
     keys, `{alphabet}_{number - 1}_{label + 1:04d}_{drawer:02d}.png`. Sorting
-    the keys by that hash gives the drawers back.
+    the keys by that hash recovers the drawers.
 
     Args:
         split: the name of the TFDS split, which salts the hash.
@@ -66,14 +66,15 @@ def recover_drawers(
         int32 `[num_examples]`, from 1.
 
     Raises:
-        InputError: an example is not where its key says, so that the data are
-            not what the official builder writes.
+        InputError: an example is not where its key belongs, so the data are not
+            from the official builder.
     """
     from tensorflow_datasets.core.hashing import Hasher
 
     hasher = Hasher(split)
-    characters, counts = np.unique(label, return_counts=True)
-    _, first = np.unique(label, return_index=True)
+    characters, first, counts = np.unique(
+        label, return_index=True, return_counts=True
+    )
     keys = []
     for character, count, example in zip(
         characters, counts, first, strict=True
@@ -118,7 +119,7 @@ def read_characters(builder, split: str) -> Characters:
 
 
 def select_lake_drawers(characters: Characters) -> Characters:
-    """The drawings of the official test by the drawers of its 20 runs."""
+    """Selects the drawings of the official test by the drawers of its runs."""
     chosen = np.zeros(len(characters), bool)
     for name, drawers in list_lake_drawers().items():
         alphabet = characters.alphabet_names.index(name)
@@ -129,11 +130,11 @@ def select_lake_drawers(characters: Characters) -> Characters:
 
 
 def pack_characters(characters: dict[str, Characters], path: str | os.PathLike):
-    """Writes Omniglot into one file, which `read_packed` reads.
+    """Writes Omniglot to one file, which `read_packed` reads.
 
     Args:
-        characters: of `read_characters`, by the TFDS split.
-        path: of the file, `.npz`.
+        characters: the results of `read_characters`, by TFDS split.
+        path: an `.npz` file.
     """
     arrays = {}
     for split, drawings in characters.items():
@@ -145,7 +146,7 @@ def pack_characters(characters: dict[str, Characters], path: str | os.PathLike):
 
 
 def read_packed(path: str | os.PathLike, split: str) -> Characters:
-    """Reads a split of a file of `pack_characters`; needs no TensorFlow.
+    """Reads a split from a file of `pack_characters`, without TensorFlow.
 
     Raises:
         InputError: the file does not have the split.
@@ -167,19 +168,19 @@ def read_packed(path: str | os.PathLike, split: str) -> Characters:
 def load_split(
     read: Callable[[str], Characters], split: str, background: str = "original"
 ) -> Characters:
-    """The characters to train on, to choose by, or to test on.
+    """Loads the characters to train, to validate or to test on.
 
-    Training is on background alphabets, testing on the official ten, and
-    choosing on the other ten evaluation alphabets (our reading: the paper
-    names none). Alphabets are found by name.
+    Training uses background alphabets, testing the official ten, and validation
+    the other ten evaluation alphabets (our reading: the paper names none).
+    Alphabets are found by name.
 
     Args:
-        read: reads a TFDS split, such as `read_characters` of a builder.
+        read: reads a TFDS split, such as `read_characters` for a builder.
         split: `training`, `validation` or `test`; or `evaluation`, validation
             and test together.
         background: `original` (30 alphabets), `small1` or `small2` (five each)
-            with all drawers, as in Lake et al.; `koch`, the 30 with 12 drawers
-            to train, four each to validate and test (section 4.1).
+            with all drawers, as in Lake et al.; `koch`, the 30 alphabets with
+            12 drawers to train, four each to validate and test (section 4.1).
 
     Raises:
         InputError: the data are not the official ones.

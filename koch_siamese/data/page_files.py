@@ -24,17 +24,17 @@ from koch_siamese.data.image_files import (
 from koch_siamese.errors import InputError
 
 PDF = ".pdf"
-PDF_SCALE = 300 / 72  # 300 dpi: pixels of a point
+PDF_SCALE = 300 / 72  # pixels per point, for 300 dpi
 EXTRA = "pip install 'koch-siamese[pages]'"
 
 
 @dataclasses.dataclass(frozen=True)
 class PageFile:
-    """Where a page is.
+    """A page in a file.
 
     Attributes:
         path: an image or a PDF file.
-        number: of the page in a PDF, or in a TIFF with several, from 1; None of
+        number: the page of a PDF, or of a TIFF with several, from 1; None for
             an image.
     """
 
@@ -42,7 +42,7 @@ class PageFile:
     number: int | None = None
 
     def __str__(self):
-        """The path, and which page of a PDF, as in the address of one."""
+        """The path, with `#page=2` if the file has several pages."""
         return (
             f"{self.path}#page={self.number}" if self.number else str(self.path)
         )
@@ -50,16 +50,16 @@ class PageFile:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Page:
-    """A page as it is read.
+    """The image of a page.
 
     Attributes:
-        name: a path, with `#page=2` for a page of a PDF; empty of an image that
-            is no file.
+        name: a path, with `#page=2` for a page of a PDF; empty if the image is
+            not a file.
         pixels: uint8 `[height, width, 3]`, upright, at most `MAX_PAGE_SIDE`
             pixels long.
-        size: width and height of the upright page, in which boxes are given: of
-            an image as it is stored, of a PDF at 300 dpi, or as many as
-            `MAX_PAGE_SIDE` allows.
+        size: width and height of the upright page in pixels, the unit of boxes.
+            Images have their stored size, PDFs that of 300 dpi, or less if
+            `MAX_PAGE_SIDE` requires it.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Page:
 
     @property
     def scale(self) -> float:
-        """Pixels of the upright page in one of `pixels`."""
+        """Pixels of the upright page per pixel of `pixels`."""
         return self.size[0] / self.pixels.shape[1]
 
     @functools.cached_property
     def digest(self) -> str:
-        """What tells this page from others, whatever its file is called."""
+        """A hash of the pixels, which does not depend on the file's name."""
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         digest.update(np.ascontiguousarray(self.pixels))
         return digest.hexdigest()[:16]
@@ -85,14 +85,14 @@ def is_pdf(path: Path) -> bool:
 
 
 def list_pages(path: str | os.PathLike) -> list[PageFile]:
-    """Finds the pages of a file or of a folder and its folders.
+    """Lists the pages of a file, or of a folder and its subfolders.
 
     Returns:
         The pages, sorted by folder, name and number.
 
     Raises:
-        InputError: there is no such path, no page in it, or a PDF that cannot
-            be read.
+        InputError: the path does not exist or has no pages, or a PDF cannot be
+            read.
     """
     root = require_path(path)
     files = list_images(root, others=(PDF,))
@@ -105,7 +105,7 @@ def _list_pages_of(file):
         with _open_pdf(file) as document:
             num = len(document)
     elif file.suffix.lower() in FORMATS["TIFF"]:
-        # What is wrong with a file is said when it is read.
+        # Errors are reported when the file is read.
         with contextlib.suppress(OSError), Image.open(file) as image:
             num = getattr(image, "n_frames", 1)
     if num == 1 and not is_pdf(file):
@@ -132,7 +132,7 @@ def load_page(page: PageFile | ImageLike) -> Page:
 
 
 def _load_frame(page):
-    """A page of a TIFF that has several."""
+    """Reads a page of a TIFF that has several."""
     try:
         with Image.open(page.path) as image:
             image.seek(page.number - 1)
@@ -146,7 +146,7 @@ def _load_frame(page):
 
 
 def _render(page):
-    """A page of a PDF, in 300 dpi if that is not too large."""
+    """Renders a page of a PDF at 300 dpi, or less if that is too large."""
     with _open_pdf(page.path) as document:
         try:
             sheet = document[page.number - 1]
@@ -156,7 +156,7 @@ def _render(page):
             image = sheet.render(scale=scale).to_pil().convert("RGB")
         except InputError:
             raise
-        except Exception as error:  # whatever PDFium makes of broken files
+        except Exception as error:  # PDFium raises anything for broken files.
             raise _explain(page, error) from error
     return Page(str(page), np.asarray(image), image.size)
 
@@ -173,7 +173,7 @@ def _open_pdf(file):
         ) from error
     try:
         return contextlib.closing(pypdfium2.PdfDocument(file))
-    except Exception as error:  # such as that of a password
+    except Exception as error:  # for example, it has a password
         raise _explain(file, error) from error
 
 

@@ -1,4 +1,4 @@
-"""Data sets by name: loads one as characters to train, choose and test on."""
+"""Loads data sets by name, as characters to train, validate and test on."""
 
 import dataclasses
 import functools
@@ -27,31 +27,29 @@ from koch_siamese.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class DataSource:
-    """Where characters are from.
+    """A data set, and how it is read and split.
 
-    A folder is read once, at the first split that is loaded, and kept: what is
-    added to it later another source sees.
+    A folder is read once, when its first split is loaded. To see files that are
+    added later, make another source.
 
     Attributes:
         dataset: `omniglot`, `glyphs`, `glyphs/tiny`, `folder`, or the name of
             any TFDS data set of images and labels, such as `mnist`.
         background: Omniglot's training set, see `omniglot.load_split`.
-        data_dir: where TFDS keeps data sets, by default its own folder; of
+        data_dir: where TFDS keeps data sets, by default its own folder; for
             `folder`, the folder of images, or a table (CSV) of them.
-        manual_dir: a folder with Omniglot's four zips, where they cannot be
+        manual_dir: a folder with Omniglot's four zips, if they cannot be
             downloaded.
-        crop: whether a folder's images are cut to their ink.
-        photo_size: side in pixels at which images are read as photos; 0: as
-            drawings.
+        crop: whether a folder's images are cropped to their ink.
+        photo_size: the side of photos in pixels, or 0 to read drawings.
         split_by: whether a folder is split by `class`, or by whole `group`s;
-            see `splits.assign_splits` and `split_groups`. Splits that the
-            folder or table has itself stay as they are.
+            see `splits.assign_splits` and `split_groups`. With `class`, splits
+            of the folder or table itself are kept.
         training_groups, validation_groups, test_groups: names of groups.
-        split_labels: whether the labels of a TFDS data set, all its splits
-            joined, are split by class as a folder's are, for a training on it;
-            if not, the splits are its own, each of all labels.
-        may_prepare: whether a data set that is not there may be written into
-            `data_dir`.
+        split_labels: whether the splits of a TFDS data set are joined and split
+            by class like a folder, to train on it; if not, its own splits are
+            used, each with all labels.
+        may_prepare: whether a missing data set may be written to `data_dir`.
     """
 
     dataset: str
@@ -68,16 +66,16 @@ class DataSource:
     split_labels: bool = False
 
     def load(self, split: str) -> Characters:
-        """Loads a split, preparing the data set first if that is not done.
+        """Loads a split, and prepares the data set first if necessary.
 
         Args:
-            split: `training`, `validation` or `test`, which share no
-                alphabet, or no character of a folder that is not closed (see
-                `is_closed`); `all` of a folder; `evaluation` of Omniglot, see
-                `omniglot.load_split`.
+            split: `training`, `validation` or `test`, which share no alphabet;
+                in a folder they share no character, unless it is closed (see
+                `is_closed`). Also `all` for a folder, and `evaluation` for
+                Omniglot, see `omniglot.load_split`.
 
         Raises:
-            InputError: the data are not there and cannot be had.
+            InputError: the data are missing and cannot be prepared.
         """
         self._require_split(split)
         if self._is_split_here:
@@ -104,9 +102,9 @@ class DataSource:
         )
 
     def is_closed(self, split: str) -> bool:
-        """Whether a split shows classes that are trained on (a closed set).
+        """Tells whether a split shows training classes (a closed set).
 
-        Its figures are then of new images, not of new classes. Only a folder,
+        Its results are then for new images, not for new classes. Only a folder,
         a table, or a TFDS data set that is split here can be closed.
 
         Args:
@@ -124,7 +122,7 @@ class DataSource:
         )
 
     def compute_fingerprint(self) -> str:
-        """Computes a hash of a folder's images and of the splits it has.
+        """Computes a hash of a folder's images and of its own splits.
 
         Raises:
             InputError: see `load`.
@@ -140,7 +138,7 @@ class DataSource:
         """Loads the names of a folder's characters, indexed by `character`.
 
         Returns:
-            None of other data sets, which number their characters.
+            None for other data sets, which number their characters.
 
         Raises:
             InputError: see `load`.
@@ -149,7 +147,7 @@ class DataSource:
 
     @property
     def _is_split_here(self):
-        """Whether it has no splits for one-shot learning of its own."""
+        """Whether the data set has no one-shot splits of its own."""
         return self.dataset == "folder" or (
             self.split_labels and is_users_own(self.dataset)
         )
@@ -157,7 +155,7 @@ class DataSource:
     def _require_split(self, split):
         name = self.dataset.partition("/")[0]
         own = {"omniglot": ("evaluation",), "folder": ("all",)}.get(name, ())
-        # The splits of a TFDS data set that is not split here are its own.
+        # A TFDS data set that is not split here has its own names of splits.
         has_own_names = is_users_own(name) and not self._is_split_here
         if split not in (*SPLITS, *own) and not has_own_names:
             raise InputError(
@@ -175,7 +173,7 @@ class DataSource:
         return functools.partial(omniglot.read_characters, builder)
 
     def _refuse_images(self):
-        """TFDS would write its files among them."""
+        """Refuses a folder of images, as TFDS would write files among them."""
         if not self.data_dir:
             return
         if Path(self.data_dir).is_file():
@@ -185,7 +183,7 @@ class DataSource:
                 "folder."
             )
         for file in find_images(self.data_dir):
-            if "downloads" not in file.parts:  # where TFDS has its own
+            if "downloads" not in file.parts:  # there, TFDS has images
                 raise InputError(
                     f"--data_dir={self.data_dir} has images, such as "
                     f"{file.name}: to use them give --dataset=folder; "
@@ -212,7 +210,7 @@ class DataSource:
             )
         if images.has_drawers:
             return chosen
-        # Some of a class's images may be in another split.
+        # Numbered again, as images of a class may be in another split.
         drawer = image_folder.count_images(chosen.character)
         return dataclasses.replace(chosen, drawer=drawer)
 
@@ -231,7 +229,7 @@ class DataSource:
 
     @functools.cached_property
     def _images(self) -> image_folder.ImageSet:
-        """All images, and the names of their classes."""
+        """All images, with the names of their classes."""
         if self.dataset != "folder":
             self._refuse_images()
             return image_folder.ImageSet(
@@ -249,7 +247,7 @@ class DataSource:
 
     @functools.cached_property
     def _parts(self):
-        """The place in `SPLITS` of each image."""
+        """The index in `SPLITS` of each image."""
         images = self._images
         if images.splits is None:
             return splits.assign_splits(images.characters, images.names)

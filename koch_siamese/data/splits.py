@@ -1,8 +1,8 @@
 """Splits a user's classes into those to train, to validate and to test on.
 
-A split of images is int8 `[num_images]`, the place in `SPLITS` of each; there
-are three ways to one: by class, by whole groups of classes, or as it is given.
-A set whose tests show classes that it trains on, in other images, is closed.
+A split is int8 `[num_images]`, the index in `SPLITS` of each image. It is made
+by class or by whole groups of classes, or it is given. A data set is closed if
+it is tested on other images of its training classes.
 """
 
 import warnings
@@ -15,8 +15,8 @@ from koch_siamese.data.image_files import MAX_LISTED, DataWarning
 from koch_siamese.errors import InputError
 
 MIN_CHARACTERS = 4  # two to train on, two to test on
-MIN_TURNS = 10  # fewer would leave one to validate or to test on
-MIN_VALIDATED = 6  # fewer leave none to validate on alone
+MIN_TURNS = 10  # with fewer, only one would be left to validate or to test on
+MIN_VALIDATED = 6  # with fewer, none would be left to validate on
 SPLIT_SEED = 0
 TRAINING, VALIDATION, TEST = range(len(SPLITS))
 
@@ -24,15 +24,15 @@ TRAINING, VALIDATION, TEST = range(len(SPLITS))
 def split_characters(
     characters: Characters, split: str, names: Sequence[str] = ()
 ) -> Characters:
-    """The part of the characters that serves to train, choose or test.
+    """Selects the characters to train, to validate or to test on.
 
     Args:
         characters: any drawings.
         split: `training`, `validation` or `test`.
-        names: of the characters, for messages.
+        names: the names of the characters, for messages.
 
     Returns:
-        Characters with their labels kept, split as `assign_splits` says.
+        The characters of the split with their labels; see `assign_splits`.
 
     Raises:
         InputError: there are too few, see `assign_splits`.
@@ -47,24 +47,25 @@ def split_characters(
 def assign_splits(
     characters: Characters, names: Sequence[str] = ()
 ) -> np.ndarray:
-    """Splits by class: the splits share no character.
+    """Splits by class, so that the splits share no character.
 
-    Three in five characters train, one validates, one tests: of all, and give
-    or take one of each alphabet. They are the same whatever the seed of a
-    training: no model is tested on what another one, or the one it began from,
-    was trained on.
+    Three in five characters are for training, one is for validation and one for
+    testing, overall and, give or take one, in each alphabet. The split does not
+    depend on the seed of a training, so that no model is tested on characters
+    that another one, such as the one it started from, was trained on.
 
-    Of fewer than MIN_TURNS characters two validate and two test, each two of
-    one alphabet. Fewer than MIN_VALIDATED are validated on images that are
-    kept apart from those that train. Of many small alphabets, no two of one of
-    which would validate, pairs of one alphabet do, and test.
+    With fewer than MIN_TURNS characters, two are for validation and two for
+    testing, each two of one alphabet. With fewer than MIN_VALIDATED, validation
+    uses separate images of the training characters. If alphabets are so small
+    that no two validation characters would share one, pairs of one alphabet are
+    chosen for validation and testing.
 
     Args:
         characters: any drawings.
-        names: of the characters, for messages.
+        names: the names of the characters, for messages.
 
     Returns:
-        int8 `[num_drawings]`, the place in `SPLITS` of each.
+        int8 `[num_drawings]`, the index in `SPLITS` of each drawing.
 
     Raises:
         InputError: there are fewer than MIN_CHARACTERS characters, or only one
@@ -76,7 +77,7 @@ def assign_splits(
     _check_splittable([names[x] if names else str(x) for x in known], counts)
     alphabet = characters.alphabet[first]
     rng = np.random.default_rng(SPLIT_SEED)
-    # Neighbors of one alphabet, in any order, take the five turns.
+    # The characters, shuffled within each alphabet, take five turns.
     order = np.lexsort((rng.random(len(known)), alphabet))
     turns = rng.permutation([TRAINING] * 3 + [VALIDATION, TEST])
     of_known = np.empty(len(known), np.int8)
@@ -99,7 +100,7 @@ def assign_splits(
 
 
 def _assign_pairs(order, alphabet):
-    """The split of each character, where two of one alphabet go together."""
+    """Assigns each character to a split, in pairs of one alphabet."""
     parts = np.full(len(order), TRAINING, np.int8)
     turns = (TEST, VALIDATION) * max(1, round(len(order) / 10))
     for part in turns if len(order) >= MIN_VALIDATED else (TEST,):
@@ -113,8 +114,8 @@ def _assign_pairs(order, alphabet):
 def keep_images_apart(parts: np.ndarray, character: np.ndarray):
     """Moves images of each training class to validation, in place.
 
-    A fifth of a class, but two at least where it has four or more: a trial
-    needs two. The last ones in order.
+    They are the last fifth of each class, but at least two, because a trial
+    needs two.
 
     Args:
         parts: int8 `[num_images]`, see `assign_splits`.
@@ -141,21 +142,22 @@ def keep_images_apart(parts: np.ndarray, character: np.ndarray):
 def complete_splits(
     parts: np.ndarray, characters: Characters, names: Sequence[str]
 ) -> np.ndarray:
-    """Checks splits that were given, and adds images to validate on.
+    """Checks given splits, and adds validation images if there are none.
 
-    Where none validate, a fifth of the training classes does; in a closed set,
-    or of fewer than MIN_TURNS training classes, a fifth of the images of each.
+    These are a fifth of the training classes; in a closed set, or with fewer
+    than MIN_TURNS training classes, they are a fifth of the images of each.
 
     Args:
         parts: int8 `[num_images]`, see `assign_splits`.
         characters: the images.
-        names: of the characters.
+        names: the names of the characters.
 
     Returns:
-        The same with validation, if there is anything to train on.
+        The splits, with validation images if there are training images.
 
     Raises:
-        InputError: some, but not all classes of a split are trained on.
+        InputError: some, but not all classes of a split are trained on; or new
+            test classes are also validation classes.
     """
     parts, character = parts.copy(), characters.character
     for split in (VALIDATION, TEST):
@@ -178,7 +180,7 @@ def complete_splits(
 
 
 def _check_shared(parts, character, names, split):
-    """Refuses a split that is partly of other classes than training."""
+    """Refuses a split that has both training classes and others."""
     training, own = (
         np.unique(character[parts == part]) for part in (TRAINING, split)
     )
@@ -195,7 +197,7 @@ def _check_shared(parts, character, names, split):
 
 
 def _check_tested(parts, character, names):
-    """Refuses new classes to test on by which a model would be chosen."""
+    """Refuses new test classes that are also used for validation."""
     shared = np.intersect1d(
         character[parts == VALIDATION], character[parts == TEST]
     )
@@ -208,7 +210,7 @@ def _check_tested(parts, character, names):
 
 
 def is_closed(parts: np.ndarray, character: np.ndarray, split: str) -> bool:
-    """Whether a split shows classes that are trained on, in other images.
+    """Tells whether a split shows other images of training classes.
 
     Args:
         parts: int8 `[num_images]`, see `assign_splits`.
@@ -226,19 +228,20 @@ def split_groups(
     split: str,
     parts: Mapping[str, Sequence[str]],
 ) -> Characters:
-    """The groups that serve to train, choose or test: whole alphabets.
+    """Selects groups (whole alphabets) to train, to validate or to test on.
 
     Args:
-        characters: of several groups.
+        characters: drawings of several groups.
         split: `training`, `validation` or `test`.
-        parts: the names of the groups of each split. Those that no split has
-            train, or if there are some to train on, test. Without any names
-            three groups in five train, one validates, one tests, and the same
-            ones whatever the seed of a training.
+        parts: the names of the groups of each split. If no training groups are
+            named, the remaining ones are for training; otherwise, if no test
+            groups are named, they are for testing. Without any names, three
+            groups in five are for training, one is for validation and one for
+            testing, regardless of the training's seed.
 
     Raises:
-        InputError: there is no such group, one is in two splits, or none is
-            left.
+        InputError: a group does not exist or is named twice, or none is left
+            for the split.
     """
     known = characters.alphabet_names
     given = [name for part in parts.values() for name in part]

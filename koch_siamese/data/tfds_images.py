@@ -9,18 +9,17 @@ from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 
 
 def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
-    """Loads a split: labels are characters, all of one alphabet.
+    """Loads a split, with its labels as characters of one alphabet.
 
-    Drawings become grey; where they are light on dark, as MNIST's are, they are
-    inverted. Those of different sizes are fitted to a square. Nobody is known
-    to have drawn them: `drawer` counts a label's images, so that a trial's
-    query and supports are different images.
+    Drawings are converted to grey, inverted if they are light on dark, as in
+    MNIST, and fitted to a square if they differ in size. Their drawers are
+    unknown: `drawer` numbers the images of a label, so that the query and
+    supports of a trial are different images.
 
     Args:
-        builder: prepared, of images and labels.
+        builder: a prepared builder of images and labels.
         split: `training`, `validation` or `test`.
-        photo_size: side in pixels at which images are read as photos; 0: as
-            drawings.
+        photo_size: the side of photos in pixels, or 0 to read drawings.
 
     Raises:
         InputError: there is no such split.
@@ -37,15 +36,15 @@ def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
 def load_all(
     builder, photo_size: int = 0
 ) -> tuple[Characters, tuple[str, ...]]:
-    """Loads all splits as one, for a training that splits by class.
+    """Loads all splits as one, to train with a split by class.
 
-    Images without a label, which some sets have for other uses, are left out.
+    Images without a label, which some data sets have, are left out.
 
     Args:
         builder, photo_size: see `load_labelled`.
 
     Returns:
-        The characters, and the names of the labels, which `character` indexes.
+        The characters, and the names of the labels, indexed by `character`.
     """
     characters = _make_characters(
         builder, "+".join(builder.info.splits), photo_size
@@ -71,7 +70,7 @@ def _make_characters(builder, split, photo_size):
 
 
 def invert_if_dark(images: np.ndarray) -> np.ndarray:
-    """Makes paper light: inverts images, in place, whose edges are mostly dark.
+    """Inverts all images, in place, if most pixels at their edges are dark.
 
     Args:
         images: uint8 `[num, height, width, channels]`.
@@ -88,7 +87,7 @@ def invert_if_dark(images: np.ndarray) -> np.ndarray:
 
 
 def _read(builder, split, photo_size):
-    """`image` `[num, height, width, channels]` and `label` `[num]`."""
+    """Reads `image` `[num, height, width, channels]` and `label` `[num]`."""
     import tensorflow as tf
 
     height, width, channels = builder.info.features["image"].shape

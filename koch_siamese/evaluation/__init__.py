@@ -1,4 +1,4 @@
-"""How good a model is: protocols, metrics, calibration, baselines.
+"""Evaluation of models: protocols, metrics, calibration, baselines.
 
     python -m koch_siamese.evaluate --workdir=W --protocol=P
     python -m koch_siamese.evaluate --model=hausdorff --protocol=lake
@@ -23,10 +23,10 @@ change the random protocols.
 the name ends in `.csv`. `--predictions=FILE.csv` lists the score of every
 candidate or pair, `--per_class=FILE.csv` the accuracy of every class.
 
-Intervals of ROC AUC, equal error rate and true accept rates are by a bootstrap
-over classes, since pairs of one character are not independent (the vertex
-bootstrap of Fogliato, Patil and Perona 2024, arXiv:2306.01198). They need ten
-classes. A true accept rate at 0.1 % false accepts needs at least 1,000
+Intervals of ROC AUC, equal error rate and true accept rates are computed by a
+bootstrap over classes, since pairs of one character are not independent (the
+vertex bootstrap of Fogliato, Patil and Perona 2024, arXiv:2306.01198). They
+need ten classes. A true accept rate at 0.1 % false accepts needs at least 1,000
 different pairs: `--num_trials=2000`, better 10000.
 
 # Thresholds
@@ -35,21 +35,21 @@ At the end of a training two thresholds are chosen on the validation characters
 and stored with the model (`koch_siamese.get_thresholds`):
 
 - `same`, for pairs: the one that classifies most validation pairs correctly.
-  At this score the probability is 0.5. How steeply it rises is fitted to the
-  same pairs, half of which are same.
+  At this score the probability is 0.5. Its slope is fitted to these validation
+  pairs, half of which are same.
 - `none_of_these`, for each number of candidates up to 20: 5 % of the queries
   whose character is not among the candidates still get a name. It is strict,
   as characters of one alphabet resemble each other: correct answers are often
-  withheld as well, so the best guess is printed beside it.
+  withheld as well, so the best guess is also printed.
 
-`Recognizer.calibrate` chooses both on labelled images of yours.
+`Recognizer.calibrate` chooses both on your own labelled images.
 
 # Tables of results
 
     python -m koch_siamese.report --add=W
     python -m koch_siamese.report
 
-copies the results of a run into experiments/results, and writes the tables of
-the documents from the files there. `--check` only says whether they are up to
+copies the results of a run to experiments/results, and writes the tables of the
+documents from the files there. `--check` only checks whether they are up to
 date.
 """

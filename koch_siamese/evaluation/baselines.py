@@ -9,9 +9,9 @@ POINTS_AT_ONCE = 64
 
 
 def _ink(images):
-    """Flat ink, float32 `[num, pixels]`, 0 = paper, 1 = ink.
+    """Converts images to flat ink, float32 `[num, pixels]`, 0 = paper, 1 = ink.
 
-    uint8 differences wrap around, and cosine needs paper to count nothing.
+    Differences of uint8 would wrap around, and the cosine needs paper to be 0.
     """
     ink = images.reshape(len(images), -1).astype(np.float32)
     ink /= -float(WHITE)  # in place: there may be gigabytes of drawings
@@ -25,14 +25,14 @@ class PixelsCosine:
     same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Unit vectors of uint8 images, see `Characters`."""
+        """Embeds uint8 images, see `Characters`, as unit vectors."""
         ink = _ink(images)
         norms = np.sqrt(np.einsum("nd,nd->n", ink, ink))
         ink /= norms.clip(1e-9)[:, np.newaxis]
         return ink
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Cosines `[num]`."""
+        """Computes cosines, `[num]`."""
         return np.einsum("nd,nd->n", first, second)
 
 
@@ -42,11 +42,11 @@ class PixelsEuclidean:
     same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Ink of uint8 images, see `Characters`."""
+        """Embeds uint8 images, see `Characters`, as ink."""
         return _ink(images)
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Negative distances `[num]`."""
+        """Computes negative distances, `[num]`."""
         return -np.linalg.norm(first - second, axis=1)
 
 
@@ -62,13 +62,13 @@ class ModifiedHausdorff:
     same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Ink pixels of uint8 drawings `[num, height, width, 1]`.
+        """Finds the ink pixels of uint8 drawings `[num, height, width, 1]`.
 
         Returns:
             An object array `[num]` of float32 `[num_ink, 2]`, centered.
 
         Raises:
-            InputError: a drawing is blank, or they are photos.
+            InputError: a drawing is blank, or the images are photos.
         """
         points = np.empty(len(images), object)
         if images.shape[-1] != 1:
@@ -86,7 +86,7 @@ class ModifiedHausdorff:
         return points
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Negative distances in pixels, `[num]`."""
+        """Computes negative distances in pixels, `[num]`."""
         return -np.array(
             [
                 modified_hausdorff_distance(a, b)
@@ -96,7 +96,7 @@ class ModifiedHausdorff:
 
 
 def modified_hausdorff_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """The distance between two sets of points, `[num_points, dim]` each.
+    """Computes the distance of two sets of points, `[num_points, dim]` each.
 
     Raises:
         ValueError: a set is empty.
@@ -105,7 +105,7 @@ def modified_hausdorff_distance(first: np.ndarray, second: np.ndarray) -> float:
         raise ValueError("An empty set of points has no distance to another.")
     first, second = (np.asarray(x, np.float32) for x in (first, second))
     # |a|^2 - 2 a b + |b|^2 as matrix products, of so few points at once that
-    # BLAS starts no threads for them: to wait for those takes longer.
+    # BLAS starts no threads, because waiting for those takes longer.
     left = np.column_stack(
         [first, (first**2).sum(axis=1), np.ones_like(first[:, 0])]
     )
@@ -119,7 +119,7 @@ def modified_hausdorff_distance(first: np.ndarray, second: np.ndarray) -> float:
         squares = left[chunk] @ right
         forward[chunk] = squares.min(axis=1)
         np.minimum(backward, squares.min(axis=0), out=backward)
-    # Roots after the minima: as many as points, not as pairs of points.
+    # Roots after the minima: one for each point, not for each pair of points.
     return max(np.sqrt(x.clip(0)).mean() for x in (forward, backward))
 
 

@@ -17,19 +17,20 @@ from koch_siamese.sampling.trials import sample_trials
 NUM_PAIRS = 10_000  # section 4.2
 NUM_ABSENT_TRIALS = 5_000
 FALSE_ACCEPTS = 0.05
-MIN_WAYS = 20  # though validation alphabets may have fewer characters
+MIN_WAYS = 20  # extrapolated if validation alphabets have fewer characters
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibration:
-    """Thresholds, and what they were fitted on.
+    """Thresholds, and the pairs that they were fitted to.
 
     Attributes:
-        thresholds: to be stored with the model.
-        scores: float64 `[NUM_PAIRS]`, of random pairs.
+        thresholds: the thresholds to store with the model.
+        scores: float64 `[NUM_PAIRS]`, the scores of random pairs.
         same: float32 `[NUM_PAIRS]`, 1 = same character, 0 = different.
-        report: how good the thresholds are, as in `results/thresholds.json`.
-        pairs: which pairs were scored.
+        report: the error rates at the thresholds, as in
+            `results/thresholds.json`.
+        pairs: the pairs.
     """
 
     thresholds: Thresholds
@@ -47,8 +48,9 @@ def calibrate(
     Args:
         drawings: the characters' drawings, with the scorer to calibrate.
         characters: their labels.
-        ways: candidates at most when the query's character is absent.
-        seed: decides pairs and trials.
+        ways: the largest number of candidates in trials without the query's
+            character.
+        seed: the random seed of pairs and trials.
 
     Raises:
         InputError: there are not enough characters or drawings.
@@ -79,8 +81,8 @@ def _score_absent_and_present(drawings, characters, ways, seed):
 
     Returns:
         absent: `[num_trials, ways]`, other characters of the alphabet.
-        present: likewise; the query's own character in column 0, then the
-            others but for the last one.
+        present: `[num_trials, ways]`, the query's own character in column 0,
+            then the others except the last one.
     """
     index = CharacterIndex.from_labels(
         characters.character, characters.alphabet
@@ -117,7 +119,7 @@ def measure_same(
 
 
 def _measure_calibration(scores, same, thresholds) -> float:
-    """The mean gap between probabilities and shares over ten bins."""
+    """Computes the expected calibration error over ten bins."""
     probability = compute_probability(scores, thresholds)
     bins = np.minimum((10 * probability).astype(int), 9)
     gaps = np.bincount(bins, probability - same, minlength=10)
@@ -149,13 +151,14 @@ def compute_same_threshold(scores: np.ndarray, same: np.ndarray) -> float:
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
 
     Returns:
-        Midway between two scores; the lowest of several that are as good.
+        The threshold, midway between two scores; the lowest of equally good
+        ones.
     """
     order = np.argsort(scores)
     ranked, same = scores[order], same[order].astype(bool)
-    # Correct answers where the first k are called different, the rest same.
+    # Correct answers if the first k are called different, the rest same.
     correct = np.r_[0, np.cumsum(~same)] + np.r_[0, np.cumsum(same[::-1])][::-1]
-    # Scores that tie stand on one side of a threshold.
+    # Tied scores are on the same side of a threshold.
     possible = np.r_[True, ranked[1:] > ranked[:-1], True]
     cut = int(np.argmax(np.where(possible, correct, -1)))
     return _midway(ranked, cut)
@@ -166,13 +169,13 @@ def compute_slope(
 ) -> float:
     """Fits how steeply the probability of `same` rises with the score.
 
-    By maximum likelihood, a logistic curve through 1/2 at the threshold (Platt
-    1999, but with its place given).
+    A logistic curve through 1/2 at the threshold is fitted by maximum
+    likelihood (Platt 1999, but with a fixed midpoint).
 
     Args:
         scores: float `[num_pairs]`.
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
-        threshold: of `same`.
+        threshold: the threshold of `same`.
 
     Returns:
         A positive number.
@@ -196,15 +199,15 @@ def compute_absence_thresholds(
     Args:
         scores: float `[num_trials, ways]`, all of wrong candidates: the
             query's character is absent.
-        false_accepts: the share of such queries, from 0 to below 1, of which
-            the best candidate may reach the threshold.
+        false_accepts: the share of such queries, from 0 to below 1, whose best
+            candidate may reach the threshold.
         min_ways: compute thresholds for at least this many candidates. Beyond
             `ways` they are extrapolated, as if each further batch of `ways`
-            candidates had a best score of its own.
+            candidates had an independent best score.
 
     Returns:
-        A threshold for 1, 2, ..., up to `ways` or `min_ways` candidates; never
-        falling.
+        The thresholds for 1, 2, ... candidates, up to the larger of `ways` and
+        `min_ways`; never decreasing.
     """
     best = np.sort(np.maximum.accumulate(scores, axis=1), axis=0)
     num_trials, measured = best.shape
@@ -213,7 +216,7 @@ def compute_absence_thresholds(
         column = best[:, min(ways, measured) - 1]
         refused = (1 - false_accepts) ** min(1, measured / ways)
         cut = int(np.ceil(refused * num_trials))
-        # Past the scores that tie with the last one that is refused.
+        # Above all scores that tie with the last refused one.
         return _midway(
             column, np.searchsorted(column, column[cut - 1], "right")
         )
@@ -222,7 +225,7 @@ def compute_absence_thresholds(
 
 
 def _midway(ranked, cut):
-    """Between the values before and from `cut` on; at an end, just beyond."""
+    """The middle of the values around `cut`; at an end, 1/2 beyond it."""
     low = ranked[cut - 1] if cut > 0 else ranked[0] - 1
     high = ranked[cut] if cut < len(ranked) else ranked[-1] + 1
     return float(low) + (float(high) - float(low)) / 2

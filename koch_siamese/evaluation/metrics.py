@@ -1,4 +1,4 @@
-"""What scores amount to: accuracy, intervals, ROC. NumPy only."""
+"""Metrics of scores: accuracy, intervals, ROC. NumPy only."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from koch_siamese.errors import NanScoreError
 
 
 def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """What each trial counts, from 0 to 1.
+    """Computes the credit of each trial, from 0 to 1.
 
-    An answer that ties with others at the top shares the credit with them, so
-    a constant score earns exactly 1 / ways, wherever the answer stands.
+    An answer that ties with others at the top shares the credit with them, so a
+    constant scorer earns exactly 1 / ways, wherever the answer is.
 
     Args:
         scores: float `[num_trials, ways]`, higher is more alike.
@@ -34,14 +34,14 @@ def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
 
 
 def compute_margins(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """By how much each trial's answer outscores the best other candidate.
+    """Computes the margin of each answer over the best other candidate.
 
     Args:
         scores: float `[num_trials, ways]`, two ways or more.
         answer: int `[num_trials]`.
 
     Returns:
-        float `[num_trials]`, negative where the trial is lost.
+        float `[num_trials]`, negative if the trial is lost.
     """
     is_answer = np.arange(scores.shape[1]) == answer[:, np.newaxis]
     rival = np.where(is_answer, -np.inf, scores).max(axis=1)
@@ -51,11 +51,11 @@ def compute_margins(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
 def wilson_interval(
     num_correct: float, num_trials: int, z: float = 1.959964
 ) -> tuple[float, float]:
-    """Wilson's score interval for a share of correct answers.
+    """Computes Wilson's score interval for a share of correct answers.
 
     Args:
-        num_correct: correct answers, shared credits included.
-        num_trials: answers in all, at least 1.
+        num_correct: the number of correct answers, shared credits included.
+        num_trials: the number of all answers, at least 1.
         z: the normal quantile, by default for 95 %.
 
     Returns:
@@ -74,13 +74,13 @@ def wilson_interval(
 
 
 class RankedPairs(NamedTuple):
-    """Pairs from the highest score down; their ROC for any weights.
+    """Pairs sorted from the highest score down, for a ROC with any weights.
 
     Attributes:
         order: int `[num_pairs]`, indices of the pairs.
         is_same: bool `[num_pairs]`, in that order.
-        last: int `[num_thresholds]`, the last place of each run of pairs that
-            tie: they pass a threshold together.
+        last: int `[num_thresholds]`, the last position of each run of tied
+            pairs, which pass a threshold together.
     """
 
     order: np.ndarray
@@ -97,17 +97,18 @@ class RankedPairs(NamedTuple):
                 of `order`.
 
         Returns:
-            Different and same pairs, both int `[1 + num_thresholds]`.
+            The numbers of different and of same pairs, both int `[1 +
+            num_thresholds]`.
         """
         same = np.cumsum(weights * self.is_same).take(self.last)
         different = np.cumsum(weights).take(self.last) - same
         return np.r_[0, different], np.r_[0, same]
 
     def drop_intermediate(self) -> "RankedPairs":
-        """Drops thresholds at which no ROC turns, whatever the weights.
+        """Drops thresholds at which the ROC is straight for any weights.
 
-        Past one that only same pairs pass, or only different ones, and before
-        another such, the ROC goes straight on: no measure needs the point.
+        If the runs of pairs before and after a threshold are all same, or all
+        different, the ROC does not turn there, and no metric needs the point.
         """
         num_same = np.diff(np.cumsum(self.is_same)[self.last], prepend=0)
         num = np.diff(self.last, prepend=-1)
@@ -140,16 +141,15 @@ def rank_pairs(scores: np.ndarray, same: np.ndarray) -> RankedPairs:
 def compute_roc(
     scores: np.ndarray, same: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The receiver operating characteristic, from strict to lenient.
+    """Computes the receiver operating characteristic, from strict to lenient.
 
     Args:
         scores: float `[num_pairs]`, higher is more alike.
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
 
     Returns:
-        false_accepts, true_accepts: shares of the different and of the same
-            pairs that score at least a threshold, for each that matters, from
-            0, 0 to 1, 1.
+        false_accepts, true_accepts: the shares of different and of same pairs
+            that score at least each threshold, from 0, 0 to 1, 1.
 
     Raises:
         NanScoreError: a score is NaN.
@@ -161,9 +161,10 @@ def compute_roc(
 
 
 def compute_auc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> float:
-    """The area under a ROC: how often a same pair outscores a different one.
+    """Computes the area under the ROC curve (ROC AUC).
 
-    Ties count a half, so a constant scorer has exactly 0.5.
+    It is the probability that a same pair scores higher than a different one.
+    Ties count one half, so a constant scorer has exactly 0.5.
     """
     return float(np.trapezoid(true_accepts, false_accepts))
 
@@ -171,9 +172,9 @@ def compute_auc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> float:
 def compute_equal_error_rate(
     false_accepts: np.ndarray, true_accepts: np.ndarray
 ) -> float:
-    """The error where as many are wrongly accepted as wrongly refused.
+    """Computes the rate at which false accepts and false rejects are equal.
 
-    Where the ROC jumps over that point, on the line between its ends.
+    If the ROC jumps over that point, it is interpolated linearly.
     """
     gap = false_accepts - (1 - true_accepts)  # rises from -1 to 1
     after = int(np.argmax(gap >= 0))
@@ -187,10 +188,10 @@ def compute_tar_at_far(
     true_accepts: np.ndarray,
     false_accept_rate: float,
 ) -> float:
-    """The true accept rate at a false accept rate (TAR at FAR).
+    """Computes the true accept rate at a false accept rate (TAR at FAR).
 
-    That of the most lenient threshold whose false accept rate is not above the
-    one asked for; nothing is interpolated.
+    It is that of the most lenient threshold whose false accept rate is at most
+    the given one, without interpolation.
 
     Args:
         false_accepts, true_accepts: see `compute_roc`.
@@ -210,15 +211,16 @@ def compute_class_accuracies(
 
     Args:
         classes: int `[num_trials]`, the class that a trial counts for.
-        credit: float `[num_trials]`, what it counts, from 0 to 1.
+        credit: float `[num_trials]`, the credit of the trial, from 0 to 1.
 
     Returns:
-        For each class that occurs, in rising order, `class`, `num_trials`,
-        `accuracy`, and `ci95_low` and `ci95_high`, Wilson's interval.
+        A dict for each class that occurs, in ascending order: `class`,
+        `num_trials`, `accuracy`, and `ci95_low` and `ci95_high`, Wilson's
+        interval.
     """
     known, place = np.unique(classes, return_inverse=True)
     counts = np.bincount(place)
-    # A sum of shared credits, such as thirds, may be past the count by a bit.
+    # Rounding may push a sum of shared credits, such as thirds, over the count.
     sums = np.minimum(np.bincount(place, credit), counts)
     rows = []
     for name, correct, num in zip(known, sums, counts, strict=True):

@@ -1,4 +1,4 @@
-"""Protocols: on what, and how, a number is measured."""
+"""Evaluation protocols: which trials or pairs are drawn from which data."""
 
 import contextlib
 import dataclasses
@@ -33,15 +33,15 @@ from koch_siamese.sampling.trials import (
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """A way to measure a scorer: what is drawn from a split of characters.
+    """A protocol: how trials or pairs are drawn from a split of characters.
 
     Attributes:
         name: as in `--protocol` and in result files.
         about: what it measures, for a list of protocols.
-        options: the arguments of `sample` that matter.
-        fixed: values that override what is asked for (data set, background,
+        options: the arguments of `sample` that it uses.
+        fixed: values that override those of the user (data set, background,
             split, options).
-        defaults: values for what is not asked for.
+        defaults: values that the user may override.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Protocol:
 
         Args:
             characters: the drawings to draw from.
-            num_trials: how many trials or pairs.
-            ways: candidates in a trial.
-            shots: drawings of each candidate.
-            seed: decides everything.
+            num_trials: the number of trials or pairs.
+            ways: the number of candidates in a trial.
+            shots: the number of drawings of each candidate.
+            seed: the random seed.
 
         Raises:
             InputError: there are not enough characters or drawings.
@@ -74,7 +74,7 @@ class Protocol:
         raise NotImplementedError
 
     def count_ways(self, characters: Characters) -> int | None:
-        """The most ways that a trial can have; None where there is no limit."""
+        """The largest number of ways of a trial; None without a limit."""
         return None
 
 
@@ -96,20 +96,20 @@ class TrialProtocol(Protocol):
         )
 
     def count_ways(self, characters) -> int:
-        """The number of characters of the largest pool of candidates."""
+        """The number of characters in the largest pool of candidates."""
         pools = self._get_pools(characters)
         pairs = np.unique(np.c_[pools, characters.character], axis=0)
         return int(np.unique(pairs[:, 0], return_counts=True)[1].max())
 
     def _get_pools(self, characters):
-        """The pool that the candidates of a trial are drawn from."""
+        """The pool of each drawing; trials have candidates of one pool."""
         return characters.alphabet
 
 
 class PooledTrialProtocol(TrialProtocol):
     """Random trials whose candidates are drawn from all alphabets together.
 
-    An easier task: its figures must not stand beside those within alphabets.
+    This task is easier: do not compare its results to those within alphabets.
     """
 
     def _get_pools(self, characters):
@@ -117,7 +117,7 @@ class PooledTrialProtocol(TrialProtocol):
 
 
 class TutorialProtocol(Protocol):
-    """The trials of the tutorial's source, for its own figures alone."""
+    """The trials of the tutorial's code, to compare with its results only."""
 
     def sample(
         self, characters, *, num_trials=400, ways=20, seed=0, **_
@@ -135,7 +135,7 @@ class LakeProtocol(Protocol):
     """The official 400 trials, on all drawings of Omniglot's test split."""
 
     def sample(self, characters, **_) -> Trials:
-        """Finds the official trials; there is nothing to choose."""
+        """Finds the official trials, which have no options."""
         return make_lake_trials(
             characters.alphabet,
             characters.number,
@@ -144,8 +144,8 @@ class LakeProtocol(Protocol):
         )
 
 
-# The probability that the two characters of a different pair are of one
-# alphabet, other than by chance.
+# The probability that a different pair is drawn within an alphabet, rather than
+# from all characters.
 DIFFERENT_PAIRS = {"within_alphabet": 1.0, "anywhere": 0.0}
 
 
@@ -161,7 +161,7 @@ class PairProtocol(Protocol):
         different_pairs="within_alphabet",
         **_,
     ) -> Pairs:
-        """Draws `num_trials` pairs; `different_pairs` of `DIFFERENT_PAIRS`."""
+        """Draws pairs; `different_pairs` is a key of `DIFFERENT_PAIRS`."""
         return sample_verification_pairs(
             characters.character,
             characters.alphabet,
@@ -215,28 +215,28 @@ PROTOCOLS = {
 }
 
 
-# Of a result, in each of its readings.
+# The keys of a result that each of its readings has.
 READING_KEYS = ("accuracy", "ci95", "roc_auc", "equal_error_rate", "threshold")
 
 
 class Evaluator:
-    """Measures one scorer by any protocols on one data source.
+    """Measures a scorer by any protocols on one data source.
 
-    Each split is loaded once, and each drawing is embedded once; what was drawn
-    last is kept for its predictions and classes.
+    Each split is loaded once, and each drawing is embedded once. The last
+    trials or pairs are kept for their predictions and classes.
 
     Args:
         scorer: a model or baseline.
-        source: where the characters are from.
+        source: the source of the characters.
         may_know_classes: whether the scorer may have been trained on the
-            training split of `source`, so that a closed set's figures are of
-            classes that it knows.
+            training split of `source`, so that it knows the classes of a closed
+            set.
     """
 
     def __init__(
         self, scorer: Scorer, source: DataSource, may_know_classes: bool = True
     ):
-        """Loads nothing yet."""
+        """Prepares the evaluation without loading data."""
         self._may_know_classes = may_know_classes
         self._scorer, self._baseline = scorer, PixelsCosine()
         self._source = source
@@ -256,21 +256,22 @@ class Evaluator:
 
         Args:
             protocol: a name in `PROTOCOLS`.
-            split: of the characters to test on.
-            num_trials, ways, shots, seed: see `Protocol.sample`. The threshold
-                of `verification` is chosen on as many pairs of the validation
-                split, if the scorer has none.
+            split: the split to test on.
+            num_trials, ways, shots, seed: see `Protocol.sample`. If the scorer
+                has no threshold for `verification`, it is chosen on the same
+                number of validation pairs.
 
         Returns:
             What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
             `protocol`, `dataset`, `background`, `split`, `seed`, `num_classes`,
-            and `nearest_neighbour`, the accuracy of `PixelsCosine`. Of pairs of
-            Omniglot's test also `readings`, see `_measure_readings`; of a
-            folder, and of what is split as one, `closed_set`: whether the
-            classes are trained on, in other images.
+            and `nearest_neighbour`, the accuracy of `PixelsCosine`. Pairs of
+            Omniglot's test split also have `readings`, see `_measure_readings`.
+            Folders and other TFDS data sets have `closed_set`: whether the
+            scorer was trained on other images of these classes. Folders have
+            `crop`, and photos have `image_kind`.
 
         Raises:
-            InputError: data cannot be loaded, or are not enough.
+            InputError: data cannot be loaded, or there are too few.
         """
         options = {
             "num_trials": num_trials,
@@ -290,7 +291,7 @@ class Evaluator:
                 drawings,
                 task,
                 self._get_threshold(scorer, protocol, source, options),
-                # The baseline's accuracy is all that is wanted of it.
+                # The baseline needs no intervals, only its accuracy.
                 characters.character if scorer is self._scorer else None,
             )
 
@@ -320,17 +321,17 @@ class Evaluator:
     def list_predictions(
         self, protocol: str, *, split: str = "test", **options
     ) -> Iterator[dict[str, object]]:
-        """Lists the scores behind a result, for an analysis of errors.
+        """Lists the scores of a result, for error analysis.
 
         Args:
             protocol, split, **options: as in `evaluate`.
 
         Yields:
-            For each candidate of each trial `trial`, `candidate` (from 0),
-            `query`, `support`, `score` and `is_answer`; for each pair `pair`,
-            `first`, `second`, `score` and `same`. Drawings are named
-            alphabet/character/drawer, such as `Tengwar/03/12`; several of one
-            candidate are joined by spaces.
+            For each candidate of each trial, a dict with `trial`, `candidate`
+            (from 0), `query`, `support`, `score` and `is_answer`; or for each
+            pair, a dict with `pair`, `first`, `second`, `score` and `same`.
+            Drawings are named alphabet/character/drawer, such as
+            `Tengwar/03/12`; several of one candidate are joined by spaces.
         """
         protocol = PROTOCOLS[protocol]
         source, split, task = self._sample(protocol, split, options)
@@ -343,18 +344,19 @@ class Evaluator:
     def list_classes(
         self, protocol: str, *, split: str = "test", **options
     ) -> list[dict[str, object]]:
-        """Lists the accuracy of each class behind a result.
+        """Lists the accuracy of each class of a result.
 
-        A trial counts for its query's class, a pair for the classes of both its
-        drawings.
+        A trial counts for the class of its query, a pair for the classes of
+        both of its drawings.
 
         Args:
             protocol, split, **options: as in `evaluate`.
 
         Returns:
-            For each class that occurs `class`, its name: alphabet/number such
-            as `Tengwar/03`, or in a folder of images its own; `num_trials`,
-            `accuracy`, and `ci95_low` and `ci95_high`, Wilson's interval.
+            A dict for each class that occurs: `class`, its name, which is
+            alphabet/number such as `Tengwar/03`, or its own in a folder;
+            `num_trials`, `accuracy`, and `ci95_low` and `ci95_high`, Wilson's
+            interval.
         """
         protocol = PROTOCOLS[protocol]
         source, split, task = self._sample(protocol, split, options)
@@ -375,14 +377,14 @@ class Evaluator:
     def limit_ways(
         self, protocol: str, ways: int, *, split: str = "test", **_
     ) -> int:
-        """The number of ways, or of classes where there are fewer.
+        """Limits the number of ways to the number of classes.
 
-        A `DataWarning` says then what becomes of `ways`.
+        A `DataWarning` reports a lower number.
 
         Args:
             protocol: a name in `PROTOCOLS`.
-            ways: as many as one would like.
-            split: of the characters to test on.
+            ways: the wanted number of ways.
+            split: the split to test on.
 
         Raises:
             InputError: data cannot be loaded.
@@ -396,20 +398,20 @@ class Evaluator:
         return most
 
     def _describe_closed(self, source, split):
-        """Whether a split of a user's own set is closed to this scorer."""
+        """Describes whether a user's split is closed for this scorer."""
         if not is_users_own(source.dataset):
             return {}
         is_closed = self._may_know_classes and source.is_closed(split)
         return {"closed_set": is_closed}
 
     def _sample(self, protocol, split, options):
-        """The source and split that a protocol takes, and what it draws."""
+        """Returns a protocol's source and split, and its trials or pairs."""
         changes = {
             name: protocol.fixed[name]
             for name in ("dataset", "background")
             if name in protocol.fixed
         }
-        # The source itself keeps what it has read.
+        # Without changes, the same source is used: it keeps what it has read.
         source = self._source
         if changes:
             source = dataclasses.replace(source, **changes)
@@ -423,13 +425,13 @@ class Evaluator:
         return source, split, self._tasks[key]
 
     def _get_threshold(self, scorer, protocol, source, options):
-        """The scorer's threshold, or one that is chosen now."""
+        """Returns the scorer's threshold, or chooses one."""
         if scorer.same_threshold is not None:
             return scorer.same_threshold
         return self._choose_threshold(scorer, protocol, source, options)
 
     def _choose_threshold(self, scorer, protocol, source, options):
-        """The threshold by validation pairs that are drawn as the others."""
+        """Chooses the threshold on validation pairs drawn like the others."""
         drawings = self._embed(scorer, source, "validation")
         characters = self._load(source, "validation")
         with naming_split("validation", source):
@@ -438,16 +440,16 @@ class Evaluator:
         return compute_same_threshold(scores, pairs.same)
 
     def _measure_readings(self, protocol, source, options):
-        """Measures what the paper's test of verification can have been.
+        """Measures the possible readings of the paper's verification test.
 
-        Its drawers are those of Lake et al. (section 4.1), others than those of
-        `koch`; of how different pairs are drawn it says nothing.
+        Its drawers are those of Lake et al. (section 4.1), which differ from
+        those of `koch`. It does not say how different pairs are drawn.
 
         Returns:
-            For each reading a dict with `drawers` (`lake`, or those of the
+            A dict for each reading: `drawers` (`lake`, or those of the
             background), `different_pairs`, `accuracy`, `ci95`, `roc_auc`,
             `equal_error_rate`, and `threshold`, chosen on validation pairs that
-            are drawn alike.
+            are drawn the same way.
         """
         everyone = dataclasses.replace(source, background="original")
         lake = select_lake_drawers(self._load(everyone, "test"))
@@ -492,13 +494,13 @@ class Evaluator:
 
 
 def limit_ways(protocol: Protocol, ways: int, characters: Characters) -> int:
-    """The number of ways, or of candidates there are; two at the least."""
+    """Limits the number of ways to that of candidates, but at least to two."""
     most = protocol.count_ways(characters)
     return ways if most is None else min(ways, max(2, most))
 
 
 def warn_of_few_classes(ways: int, asked: int, where: str):
-    """Warns that trials have fewer ways, and how little they say."""
+    """Warns that trials have fewer ways, and how little they show."""
     warnings.warn(
         DataWarning(
             f"{where}: {ways} classes are too few for {asked} ways, so trials "
@@ -511,11 +513,11 @@ def warn_of_few_classes(ways: int, asked: int, where: str):
 
 @contextlib.contextmanager
 def naming_split(split: str, source: DataSource) -> Iterator[None]:
-    """Says of an `InputError` which split has too few characters or drawings.
+    """Adds the names of the data set and the split to an `InputError`.
 
     Args:
-        split: such as `test`.
-        source: where it is from.
+        split: the split, such as `test`.
+        source: the data source.
     """
     try:
         yield
@@ -524,7 +526,7 @@ def naming_split(split: str, source: DataSource) -> Iterator[None]:
 
 
 def _name_classes(characters, names):
-    """The name of each class: of `names`, which it indexes, or by numbers."""
+    """Names each class by `names`, which it indexes, or by its number."""
     known, first = np.unique(characters.character, return_index=True)
     return {
         int(character): names[character]

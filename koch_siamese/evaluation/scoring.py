@@ -1,6 +1,6 @@
-"""Scores of pairs and trials, and their accuracy; drawings are embedded once.
+"""Scores pairs and trials, and measures accuracy; embeds each drawing once.
 
-NumPy only: what embeds and scores is a `Scorer`.
+NumPy only: a `Scorer` embeds and scores.
 """
 
 import math
@@ -22,16 +22,16 @@ from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
 NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
-DRAWINGS_AT_ONCE = 1792  # whole batches of `SiameseScorer`, with 9 views too
+DRAWINGS_AT_ONCE = 1792  # whole batches of `SiameseScorer`, also with 9 views
 SECONDS_WITHOUT_BAR = 2
 
 
 class Scorer(typing.Protocol):
-    """What can be evaluated: a trained model (`SiameseScorer`), or a baseline.
+    """A scorer to evaluate: a trained model (`SiameseScorer`) or a baseline.
 
     Attributes:
-        same_threshold: from which score a pair counts as the same, or None if
-            that is still to be chosen on validation pairs.
+        same_threshold: the score from which a pair counts as the same, or None
+            if it has to be chosen on validation pairs.
     """
 
     same_threshold: float | None
@@ -44,14 +44,14 @@ class Scorer(typing.Protocol):
 
 
 class EmbeddedDrawings:
-    """Drawings whose embeddings are computed when first needed, and kept.
+    """Drawings whose embeddings are computed on first use and kept.
 
-    So are the scores that were computed last: a result, its predictions and its
-    classes are of the same ones.
+    The last scores are also kept, because a result, its predictions and its
+    classes use the same ones.
     """
 
     def __init__(self, scorer: Scorer, images: np.ndarray):
-        """Embeds nothing yet.
+        """Prepares the drawings without embedding them.
 
         Args:
             scorer: a model or baseline.
@@ -61,7 +61,7 @@ class EmbeddedDrawings:
         self._images = images
         self._row = np.full(len(images), -1)
         self._embeddings = None
-        self._last = None  # pairs, and their scores
+        self._last = None  # the last pairs and their scores
 
     def score_pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Scores pairs of drawings.
@@ -115,13 +115,13 @@ class EmbeddedDrawings:
 
 
 def iterate_chunks(num: int, size: int, description: str) -> Iterator[slice]:
-    """Yields slices of `size` up to `num`; shows a bar if they take long."""
+    """Yields slices of `size` up to `num`; shows a progress bar if slow."""
     with tqdm(
         total=num,
         desc=description,
         delay=SECONDS_WITHOUT_BAR,
         leave=False,
-        disable=None,  # where no terminal shows it
+        disable=None,  # disabled without a terminal
     ) as bar:
         for start in range(0, num, size):
             yield slice(start, start + size)
@@ -142,7 +142,7 @@ def evaluate_trials(
     """
     start = time.perf_counter()
     credit = compute_credit(drawings.score_trials(trials), trials.answer)
-    # Exact: shared credits are no binary numbers.
+    # An exact sum, as shared credits are not exact in binary.
     return {
         **_share(math.fsum(credit), len(trials)),
         "num_trials": len(trials),
@@ -163,11 +163,11 @@ def evaluate_pairs(
     Section 4.2, table 1.
 
     Args:
-        drawings: what the pairs are of.
-        pairs: same and different ones.
-        threshold: from which score a pair counts as the same.
+        drawings: the drawings of the pairs.
+        pairs: same and different pairs.
+        threshold: the score from which a pair counts as the same.
         character: int `[num_drawings]`, the class of each drawing, for
-            intervals of what does not depend on the threshold.
+            intervals of metrics that do not depend on the threshold.
 
     Returns:
         `accuracy` at the threshold and its `ci95` within 0..1, what
@@ -198,10 +198,10 @@ def evaluate_pairs(
 def evaluate_trial_classes(
     drawings: EmbeddedDrawings, trials: Trials, character: np.ndarray
 ) -> list[dict[str, object]]:
-    """Measures the accuracy on the trials of each query's class.
+    """Measures the accuracy for each class of queries.
 
     Args:
-        drawings: what the trials are of.
+        drawings: the drawings of the trials.
         trials: one-shot trials.
         character: int `[num_drawings]`, the class of each drawing.
 
@@ -223,7 +223,7 @@ def evaluate_pair_classes(
 ) -> list[dict[str, object]]:
     """Measures the share of each class's pairs that is classified correctly.
 
-    Arguments are those of `evaluate_pairs`.
+    See `evaluate_pairs` for the arguments.
 
     Returns:
         See `metrics.compute_class_accuracies`; `num_trials` are pairs, and a

@@ -1,4 +1,4 @@
-"""Measures of verification, with intervals by resampling. NumPy only."""
+"""Metrics of verification, with intervals by resampling. NumPy only."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ from koch_siamese.evaluation.metrics import (
 
 FALSE_ACCEPT_RATES = (0.01, 0.001)
 NUM_RESAMPLES = 1000
-MIN_CLASSES = 10  # resampling fewer says little
+MIN_CLASSES = 10  # with fewer, resampling says little
 
 
 def measure_verification(
@@ -26,23 +26,22 @@ def measure_verification(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, object]:
-    """Measures how well scores tell same pairs from different ones.
+    """Measures how well scores separate same pairs from different ones.
 
     Args:
         scores: float `[num_pairs]`, higher is more alike.
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
         classes: int `[2, num_pairs]`, the classes of a pair's two images, for
-            the intervals; without, these are None.
-        num_resamples: see `bootstrap_classes`.
-        seed: likewise.
+            the intervals; without them, the intervals are None.
+        num_resamples, seed: see `bootstrap_classes`.
 
     Returns:
         `roc_auc` and `equal_error_rate`, within 0..1, and their 95 % intervals
         `roc_auc_ci95` and `equal_error_rate_ci95`; `tar_at_far`, a dict of
         `tar` and `ci95` by false accept rate, `"0.01"` and `"0.001"`;
-        `num_different_pairs`; and `num_classes`, those that were resampled.
-        A rate below one different pair has None for `tar` and `ci95`, and of
-        fewer than `MIN_CLASSES` classes all intervals are None.
+        `num_different_pairs`; and `num_classes`, None without `classes`. `tar`
+        and `ci95` are None if the rate is below one different pair; with fewer
+        than `MIN_CLASSES` classes, all intervals are None.
 
     Raises:
         NanScoreError: a score is NaN.
@@ -94,12 +93,12 @@ def measure_verification(
 
 
 def can_measure(false_accept_rate: float, num_different: int) -> bool:
-    """Whether so many different pairs resolve a false accept rate."""
+    """Tells whether a false accept rate has enough different pairs."""
     return num_different >= min_different_pairs(false_accept_rate)
 
 
 def min_different_pairs(false_accept_rate: float) -> int:
-    """How many different pairs a false accept rate needs: one to accept."""
+    """The number of different pairs that a rate needs to accept one of them."""
     return round(1 / false_accept_rate)
 
 
@@ -114,36 +113,37 @@ def bootstrap_classes(
     """Computes 95 % intervals by a bootstrap over classes.
 
     Pairs that share a class are not independent, so classes are drawn with
-    replacement, as many as there are, and pairs follow them: a pair of one
-    class counts as often as the class was drawn, a pair of two classes as
-    often as the one times as often as the other. This is the vertex bootstrap
-    of Fogliato, Patil and Perona 2024, *Confidence Intervals for Error Rates in
-    1:1 Matching Tasks*, after Snijders and Borgatti 1999; what the product does
-    is in Owen 2007, *The Pigeonhole Bootstrap*: intervals err on the wide side.
-    The ends are the 2.5 % and 97.5 % quantiles of what is measured on the
-    resamples. Where every resample measures 0 or 1, the interval has no width.
+    replacement, as many as there are. A pair within a class counts as often as
+    the class was drawn; a pair of two classes counts by the product of their
+    numbers of draws. This is the vertex bootstrap of Fogliato, Patil and Perona
+    2024, *Confidence Intervals for Error Rates in 1:1 Matching Tasks*, after
+    Snijders and Borgatti 1999. Because of the product, intervals tend to be too
+    wide (Owen 2007, *The Pigeonhole Bootstrap*). Their ends are the 2.5 % and
+    97.5 % quantiles over the resamples. If all resamples measure 0, or all
+    measure 1, the interval has no width.
 
-    In simulations with effects of classes (150 data sets each), the intervals
-    held the truth in 93 to 97 % (ROC AUC), 93 to 99 % (EER) and 96 to 100 %
-    (TAR at a FAR of 1 %). TAR at a FAR that only one or two different pairs
-    reach they hold in no more than 77 to 85 %: ask for five or more.
+    In simulations with class effects (150 data sets each), the intervals
+    contained the true value in 93 to 97 % (ROC AUC), 93 to 99 % (EER) and 96 to
+    100 % (TAR at a FAR of 1 %) of the cases. If only one or two different pairs
+    reach a FAR, the intervals of TAR contain it in no more than 77 to 85 %:
+    provide five or more.
 
     Args:
-        pairs: with same and different ones.
-        classes: int `[2, num_pairs]`, of a pair's two images, in the order of
-            the scores that were ranked.
-        measure: from a ROC, see `metrics.compute_roc`, to its measures.
-        num_resamples: how often classes are drawn. What lacks same pairs, or
-            different ones, is left out.
-        seed: decides everything.
+        pairs: ranked pairs, same and different ones.
+        classes: int `[2, num_pairs]`, the classes of a pair's two images, in
+            the order of the scores before ranking.
+        measure: computes metrics from a ROC, see `metrics.compute_roc`.
+        num_resamples: how often classes are drawn. Resamples without same pairs
+            or without different ones are skipped.
+        seed: the random seed.
 
     Returns:
-        Lower and upper end for each measure.
+        The lower and upper end for each metric.
     """
     pairs = pairs.drop_intermediate()
     known, classes = np.unique(classes, return_inverse=True)
     first, second = classes.reshape(2, -1)[:, pairs.order]
-    # A pair of one class counts by its first image alone: its second one is of
+    # A pair within a class counts only by its first image: the second one gets
     # an extra class that is drawn once.
     second = np.where(first == second, len(known), second)
     rng = np.random.default_rng(seed)

@@ -1,25 +1,25 @@
-r"""What a trained model is used for: recognizing, galleries, exports.
+r"""Uses of a trained model: recognition, galleries, exports.
 
 # Recognizer
 
-`koch_siamese.Recognizer` knows characters by one or more examples each.
-Nothing is trained. An image is a path, the bytes of a file, an open file, a
-Pillow image or a uint8 array with 0 = black and 255 = white. Ink on scans and
-photographs is found, made black on white, and cut out.
+`koch_siamese.Recognizer` recognizes characters from one or more examples of
+each, without training. An image is a path, the bytes of a file, an open file, a
+Pillow image or a uint8 array with 0 = black and 255 = white. In scans and
+photographs, the ink is found, made black on white, and cut out.
 
 - `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
   characters
-- `classify(images, top_k=5)`: candidates with scores and probabilities, and
-  the name, or `None` for none of these
-- `verify(first, second)`: whether two images show the same, with score and
-  probability
+- `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
+  candidates with scores and probabilities
+- `verify(first, second)`: decides whether two images show the same, with score
+  and probability
 - `calibrate(folder)`: fits the thresholds to labelled images, two or more of
   each of three or more characters, and reports the error rates
-- `evaluate(folder)`: how many labelled images are recognized
+- `evaluate(folder)`: measures how many labelled images are recognized
 - `transcribe(page)`: reads a page, see below
-- `embed(images)`: float32 embeddings
-- `save("mine")`, `Recognizer.load("mine")`: all of it in a folder, to which
-  several processes may add
+- `embed(images)`: computes float32 embeddings
+- `save("mine")`, `Recognizer.load("mine")`: stores everything in a folder, to
+  which several processes may add
 
 With more than 100,000 images, an index proposes the images to compare (extra
 `index`).
@@ -62,9 +62,9 @@ box and the answer of each symbol.
   Rename the folders and give `groups` as `--support`
 - `--review=checked`: writes doubtful symbols to `checked/doubtful/NAME`, by
   best guess. Move those that you have checked to `checked/confirmed/NAME` and
-  run the command again: they are examples then, and keep that name
+  run the command again: they then serve as examples, and keep that name
 
-A symbol is read by its shape alone: a comma and an apostrophe, or `o` and `O`,
+Only the shape of a symbol counts: a comma and an apostrophe, or `o` and `O`,
 are the same. Words are not separated.
 
 # Exports

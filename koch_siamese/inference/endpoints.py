@@ -1,7 +1,7 @@
-"""What a trained model serves: its signatures, in TensorFlow's operations.
+"""The signatures of an exported model, in TensorFlow operations.
 
-Images are uint8 `[batch, height, width, channels]`, one or more of any size: 1
-channel of drawings, 0 = ink, 255 = white; 3 of photos, in RGB.
+Images are uint8 `[batch, height, width, channels]`, one or more of any size.
+Drawings have 1 channel, 0 = ink, 255 = white; photos have 3, RGB.
 """
 
 import keras
@@ -24,12 +24,12 @@ from koch_siamese.models.thresholds import WITHOUT, compute_probability
 class Endpoints:
     """The signatures of a siamese model.
 
-    A model without thresholds takes 0 for the one of `same`, and its prediction
-    is always the best support, however low it scores.
+    If the model has no thresholds, the threshold of `same` is 0, and the
+    prediction is always the best support.
     """
 
     def __init__(self, model: keras.Model):
-        """Takes embedding, head and thresholds out of a siamese model.
+        """Takes the embedding, head and thresholds of a siamese model.
 
         Raises:
             InputError: Keras does not run on TensorFlow.
@@ -43,14 +43,14 @@ class Endpoints:
         self._head = get_head(model)
         self._channels = get_channels(model)
         self._thresholds = get_thresholds(model)
-        # A function of its own, which is traced and stored once for all
+        # As a separate function, it is traced and stored once for all
         # signatures.
         self._embed = tf.function(
             self._compute_embedding, self.signature("embed"), autograph=False
         )
 
     def signature(self, name: str) -> list[tf.TensorSpec]:
-        """The specifications of an endpoint's arguments."""
+        """Returns the specifications of an endpoint's arguments."""
         dim = self._embedding.output.shape[-1]
         images = (None, None, None, self._channels)
         return [
@@ -61,11 +61,11 @@ class Endpoints:
         ]
 
     def embed(self, images):
-        """Images to `embedding` `[batch, dim]`."""
+        """Embeds images. Returns `embedding`, `[batch, dim]`."""
         return {"embedding": self._embed(images)}
 
     def verify(self, first, second):
-        """Pairs of images to `logit`, `probability` and `same`, `[batch]`."""
+        """Compares pairs. Returns `logit`, `probability`, `same`, `[batch]`."""
         logit = self._head(self._embed(first), self._embed(second))
         return {
             "logit": logit,
@@ -76,16 +76,16 @@ class Endpoints:
         }
 
     def classify(self, query, support):
-        """Images to what `match` returns of their embeddings."""
+        """Embeds images, and compares them as `match` does."""
         return self.match(self._embed(query), self._embed(support))
 
     def match(self, query_embedding, support_embedding):
-        """Every query against every support, each of them a candidate.
+        """Scores every query against every support; each is a candidate.
 
         Args:
             query_embedding: `[queries, dim]`, one or more.
-            support_embedding: `[supports, dim]`; without any, no query is
-                one of them.
+            support_embedding: `[supports, dim]`, may be empty: then all
+                predictions are -1.
 
         Returns:
             `score` `[queries, supports]`, and `prediction` int32 `[queries]`:
@@ -95,7 +95,7 @@ class Endpoints:
         return {"score": score, "prediction": self._predict(score)}
 
     def _score(self, queries, supports):
-        # A query at a time: memory grows with the supports alone.
+        # One query at a time, so that memory grows only with the supports.
         return tf.map_fn(
             lambda query: self._head(query[tf.newaxis], supports),
             queries,
@@ -112,27 +112,27 @@ class Endpoints:
             table = self._thresholds.none_of_these
             ways = tf.clip_by_value(tf.shape(score)[1], 1, len(table))
             threshold = tf.constant(table, score.dtype)[ways - 1]
-        # A column that never wins, for where there are no supports at all.
+        # A column that never wins, in case there are no supports.
         score = tf.pad(score, [[0, 0], [0, 1]], constant_values=-np.inf)
         best = tf.argmax(score, axis=1, output_type=tf.int32)
         return tf.where(tf.reduce_max(score, axis=1) >= threshold, best, -1)
 
 
 class PortableEndpoints(Endpoints):
-    """Endpoints in operations that ONNX and LiteRT have too.
+    """Endpoints in operations that ONNX and LiteRT support.
 
-    They cannot resize antialiased; two products of matrices do the same. They
-    have no loop over queries either: `match` takes memory for the differences
+    These do not include antialiased resizing, which two matrix products
+    replace, nor a loop over queries: `match` needs memory for the differences
     of all pairs, 4 * queries * supports * dim bytes.
     """
 
     def __init__(self, model: keras.Model):
-        """Takes what it needs out of a siamese model."""
+        """Takes the parts of a siamese model; see `Endpoints`."""
         super().__init__(model)
         self._image_size = get_image_size(model)
 
     def _compute_embedding(self, images):
-        # Preprocessing leaves images of the right size as they are.
+        # The model's preprocessing does not change images of the right size.
         return super()._compute_embedding(
             fit_by_products(images, self._image_size)
         )

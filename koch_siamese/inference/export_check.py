@@ -1,9 +1,9 @@
-"""Runs exports as a client does, without Keras and this package.
+"""Runs exported models as a client does, without Keras and this package.
 
     python -P export_check.py FOLDER CASES.npz
 
-Prints, as JSON, how far each file of the folder is from the expected numbers.
-It is a program of its own, and imports nothing of the package.
+Prints the largest difference of each file from the expected outputs as JSON.
+This is a separate program, which imports nothing from the package.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-# The names of the arguments.
+# The argument names of each signature.
 SIGNATURES = {
     "embed": ("images",),
     "verify": ("first", "second"),
@@ -21,15 +21,15 @@ SIGNATURES = {
     "match": ("query_embedding", "support_embedding"),
 }
 
-# Formats with one signature in a file: the file's stem, and the signature.
+# The file stem of each signature, in formats with one signature a file.
 FILES = {"embedding": "embed", "verification": "verify", "matching": "match"}
 
-# The arrays of a case.
+# The names of the arrays in a test case.
 CASE = ("first", "second", "embedding", "other_embedding", "score")
 
 
 def open_saved_model(path):
-    """The signatures of a SavedModel."""
+    """Opens a SavedModel: a function of the signature's name and inputs."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
@@ -45,7 +45,7 @@ def open_saved_model(path):
 
 
 def open_litert(path):
-    """The signature of a LiteRT file."""
+    """Opens a LiteRT file; see `open_saved_model`."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -61,7 +61,7 @@ def open_litert(path):
 
 
 def open_onnx(path):
-    """The graph of an ONNX file."""
+    """Opens an ONNX file; see `open_saved_model`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(
@@ -80,13 +80,13 @@ OPENERS = {"": open_saved_model, ".tflite": open_litert, ".onnx": open_onnx}
 
 
 def compute_difference(path: Path, cases: dict[str, np.ndarray]) -> float:
-    """The largest difference of an export from the expected numbers.
+    """Computes the largest difference of an export from the expected outputs.
 
     Args:
         path: the file, or the folder of a SavedModel.
-        cases: for i = 0, 1, ... images `first_i` and `second_i`, as many of
-            each, their embeddings `embedding_i` and `other_embedding_i`, and
-            `score_i`, of each first with each second.
+        cases: for i = 0, 1, ..., the same number of images `first_i` and
+            `second_i`, their embeddings `embedding_i` and `other_embedding_i`,
+            and `score_i`, the scores of each first with each second.
     """
     call = OPENERS[path.suffix](path)
     names = [FILES[path.stem]] if path.stem in FILES else [*SIGNATURES]
@@ -112,9 +112,9 @@ def compute_difference(path: Path, cases: dict[str, np.ndarray]) -> float:
 
 def main():
     """Compares every file of a folder."""
-    # Importing these fails from here on.
+    # From here on, importing these fails.
     sys.modules.update(koch_siamese=None, keras=None)
-    warnings.simplefilter("ignore")  # TensorFlow's of its own interpreter
+    warnings.simplefilter("ignore")  # TensorFlow warns of its interpreter
     folder, cases = sys.argv[1:]
     with np.load(cases, allow_pickle=False) as file:
         cases = dict(file)

@@ -1,8 +1,8 @@
-"""Files that carry a trained model to where Keras and this package are not.
+"""Exports a trained model to files that need neither Keras nor this package.
 
-Each has the metadata of `describe_model` in it: an ONNX file as its properties,
-a LiteRT file as `metadata.json` of the zip archive at its end, where LiteRT's
-own tools put such files, a SavedModel in the folder `assets.extra`.
+Each contains the metadata of `describe_model`: an ONNX file as properties, a
+LiteRT file as `metadata.json` in a zip archive at its end, where LiteRT's own
+tools put such files, and a SavedModel in the folder `assets.extra`.
 """
 
 import dataclasses
@@ -41,9 +41,9 @@ IMAGES = {
 }
 METADATA = "metadata.json"
 ONNX_OPSET = 17
-TOLERANCE = 1e-4  # of logits, between Keras and an export
+TOLERANCE = 1e-4  # largest difference of an output between Keras and an export
 
-# Names of axes, in ONNX, of the arguments and results of `match`.
+# The ONNX axis names of the arguments and results of `match`.
 MATCH_AXES = {
     "query_embedding": ("queries",),
     "support_embedding": ("supports",),
@@ -51,7 +51,7 @@ MATCH_AXES = {
     "prediction": ("queries",),
 }
 
-# What exports are compared on: pairs, height and width of first and of second.
+# Test cases: the number of pairs, height and width of first and of second.
 CHECKED_SHAPES = (
     (1, (105, 105), (105, 105)),
     (4, (105, 105), (28, 28)),
@@ -60,18 +60,19 @@ CHECKED_SHAPES = (
 
 
 def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
-    """Describes a model to those who have its exports alone.
+    """Describes a model to users who only have its exports.
 
     Args:
         model: a siamese model.
         card: its model card, in Markdown.
 
     Returns:
-        What JSON can hold: `version` of this package, `images` (what the model
-        takes), `image_kind` (`drawing`, of `read_drawing`, or `photo`),
-        `image_size` (to which it fits them), `crop` (whether `read_drawing`
-        should cut them to their ink), `embedding_dim`, `dataset` (trained on),
-        `thresholds` (the fields of `Thresholds`, or None) and `model_card`.
+        Values for JSON: `version` of this package, `images` (the input format),
+        `image_kind` (`drawing`, see `read_drawing`, or `photo`), `image_size`
+        (the size to which the model resizes them), `crop` (whether
+        `read_drawing` should crop them to their ink), `embedding_dim`,
+        `dataset` (the training data), `thresholds` (the fields of `Thresholds`,
+        or None) and `model_card`.
     """
     thresholds = get_thresholds(model)
     return {
@@ -93,7 +94,7 @@ def describe_images(model: keras.Model) -> str:
 
 
 def save_saved_model(model: keras.Model, folder: Path, metadata: dict):
-    """Writes `saved_model`, with every signature; `embed` is the default."""
+    """Writes `saved_model` with all signatures; `embed` is the default."""
     _write_archive(Endpoints(model), export_check.SIGNATURES, folder)
     extra = folder / "saved_model" / "assets.extra"
     extra.mkdir()
@@ -101,7 +102,7 @@ def save_saved_model(model: keras.Model, folder: Path, metadata: dict):
 
 
 def save_litert(model: keras.Model, folder: Path, metadata: dict):
-    """Writes a `.tflite` for each of `FILES`, of builtin operations alone."""
+    """Writes a `.tflite` for each of `FILES`, with builtin operations only."""
     files = export_check.FILES
     with tempfile.TemporaryDirectory() as temporary:
         _write_archive(PortableEndpoints(model), files.values(), temporary)
@@ -116,9 +117,10 @@ def save_litert(model: keras.Model, folder: Path, metadata: dict):
 
 
 def save_onnx(model: keras.Model, folder: Path, metadata: dict):
-    """Writes an `.onnx` for each of `FILES`, of `ONNX_OPSET`.
+    """Writes an `.onnx` for each of `FILES`, in `ONNX_OPSET`.
 
-    The metadata are properties of the model: texts as they are, others in JSON.
+    The metadata become properties of the model: texts unchanged, others as
+    JSON.
     """
     import onnx
     import tf2onnx
@@ -157,7 +159,7 @@ def _write_archive(endpoints, names, folder):
 
 
 def _name_axes(graph):
-    """Names the free axes, alike where they must have the same length."""
+    """Names the free axes; those that must be equally long share a name."""
     for value in (*graph.input, *graph.output):
         images = ("batch", f"{value.name}_height", f"{value.name}_width")
         axes = MATCH_AXES.get(value.name, images)
@@ -170,7 +172,7 @@ def check_exports(model: keras.Model, folder: Path) -> dict[str, float]:
     """Runs exports in a process without Keras and this package.
 
     Returns:
-        For each file of the folder the largest difference from the model.
+        The largest difference of each file of the folder from the model.
 
     Raises:
         RuntimeError: one cannot be run, or differs by more than `TOLERANCE`.
@@ -197,9 +199,9 @@ def check_exports(model: keras.Model, folder: Path) -> dict[str, float]:
 
 
 def _make_cases(model):
-    """Images in several shapes, and what the model makes of them."""
+    """Makes images in several shapes, and computes the model's outputs."""
     embedding, head = get_embedding(model), get_head(model)
-    # Other channels than the first of a photo are weaker: it has colors.
+    # Weaker second and third channels give photos colors.
     strength = 1 / np.arange(1, get_channels(model) + 1)
     cases = {}
     for index, (num, *sizes) in enumerate(CHECKED_SHAPES):
@@ -217,7 +219,7 @@ def _make_cases(model):
             )
             for drawer, size in enumerate(sizes, start=1)
         ]
-        # A GPU rounds otherwise; exports are checked without one.
+        # A GPU rounds differently, and exports are checked without one.
         with tf.device("CPU"):
             first, second = (embedding(x, training=False) for x in twins)
             score = head(first[:, tf.newaxis], second)

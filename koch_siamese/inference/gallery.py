@@ -1,4 +1,4 @@
-"""Known characters as embeddings, and the answers they give to queries."""
+"""A gallery of known characters as embeddings, and the answers to queries."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from koch_siamese.inference.index import GalleryIndex
 from koch_siamese.models.thresholds import Thresholds, compute_probability
 
 NUMBERS_AT_ONCE = 1 << 21
-NUM_PROPOSED = 64  # drawings, whose characters an index proposes
+NUM_PROPOSED = 64  # drawings that an index proposes at first
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,17 +34,17 @@ class Gallery:
 
     @functools.cached_property
     def column(self) -> np.ndarray:
-        """The place of each drawing's character in `characters`, int64."""
+        """The index in `characters` of each drawing's character, int64."""
         places = {name: i for i, name in enumerate(self.characters)}
         return np.array([places[name] for name in self.names], np.int64)
 
     @functools.cached_property
     def shots(self) -> np.ndarray:
-        """How many drawings each of the `characters` has, int64."""
+        """The number of drawings of each of the `characters`, int64."""
         return np.bincount(self.column, minlength=len(self.characters))
 
     def find_drawings(self, characters: np.ndarray) -> list[np.ndarray]:
-        """The drawings of characters, given by their places in `characters`."""
+        """Finds the drawings of characters, given as indices."""
         order, ends = self._by_character
         return [order[ends[i] - self.shots[i] : ends[i]] for i in characters]
 
@@ -62,10 +62,10 @@ class Gallery:
         """Adds drawings.
 
         Args:
-            names: the character of each.
+            names: the character of each drawing.
             embeddings: float32 `[num, dim]`.
-            replace: whether a known character has these drawings in place of
-                its own, or in addition to them.
+            replace: whether these drawings replace those of a known character,
+                or are added to them.
         """
         kept = self
         if replace:
@@ -100,14 +100,14 @@ class Gallery:
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A known character as the answer to a query.
+    """A known character as a possible answer to a query.
 
     Attributes:
-        name: of the character.
+        name: the name of the character.
         score: a logit; the mean over its drawings.
         probability: the estimated probability that the query shows this
             character, if same and different pairs were equally likely; 0.5 at
-            the threshold of `same`. None where there are no thresholds.
+            the threshold of `same`. None without thresholds.
     """
 
     name: str
@@ -117,10 +117,10 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What is said of a query.
+    """The answer to a query.
 
     Attributes:
-        name: of the best candidate, or None for "none of these".
+        name: the name of the best candidate, or None for "none of these".
         candidates: the characters that score highest, best first.
         threshold: the score from which the best candidate is named, or None
             if it always is.
@@ -137,11 +137,11 @@ class Answer:
 
     @property
     def runner_up(self) -> Candidate | None:
-        """The second candidate; None where there is but one."""
+        """The second best candidate; None if there is only one."""
         return self.candidates[1] if len(self.candidates) > 1 else None
 
     def to_json(self) -> dict:
-        """What programs get: the keys of `classify --json` but `query`."""
+        """The answer as `classify --json` prints it, without `query`."""
         best, runner_up = self.best, self.runner_up
         return {
             "character": self.name,
@@ -161,8 +161,8 @@ class Verdict:
 
     Attributes:
         same: whether `score` reaches `threshold`; None without a threshold.
-        score: a logit; the higher, the more alike.
-        probability: as that of a `Candidate`.
+        score: a logit; higher is more alike.
+        probability: see `Candidate`.
         threshold: the score from which a pair counts as the same, or None if
             neither the model nor the caller has one.
     """
@@ -188,8 +188,8 @@ def score_characters(
         `gallery.characters`: the mean over a character's drawings.
     """
     column, shots = gallery.column, gallery.shots
-    # As many queries at once as are few numbers, as the symbols of a page are;
-    # of a large gallery one: memory grows with the gallery alone.
+    # A small gallery scores many queries at once, such as the symbols of a
+    # page; a large one scores one, so that memory grows only with the gallery.
     num = max(1, NUMBERS_AT_ONCE // gallery.embeddings.size)
     chunks = [queries[i : i + num] for i in range(0, len(queries), num)]
     scores = [
@@ -203,7 +203,7 @@ def score_characters(
 
 
 def _score_table(scorer, queries, embeddings):
-    """Scores of each query with each drawing, `[num_queries, num]`."""
+    """Scores each query with each drawing, `[num_queries, num_drawings]`."""
     if len(queries) == 1:
         return scorer.score(queries, embeddings)[None]
     first = np.repeat(queries, len(embeddings), axis=0)
@@ -221,15 +221,15 @@ def answer_by_index(
     top_k: int = 5,
     threshold: float | None = None,
 ) -> list[Answer]:
-    """Answers as `answer_queries` does, but scores few of many characters.
+    """Answers queries, but scores only a few of many characters.
 
-    These are the characters of the drawings that the index proposes. All their
-    drawings are scored.
+    These are the characters of the drawings that the index proposes. All of
+    their drawings are scored.
 
     Args:
         scorer: the model that embedded gallery and queries.
         gallery: the known characters.
-        index: of this gallery.
+        index: the index of this gallery.
         queries: embeddings, float32 `[num_queries, dim]`.
         thresholds, top_k, threshold: see `answer_queries`.
     """
@@ -251,7 +251,7 @@ def answer_by_index(
 
 
 def _propose_characters(gallery, index, query, num_least):
-    """Places of the characters of the nearest drawings, at least so many."""
+    """Indices of at least `num_least` characters of the nearest drawings."""
     num_least = min(num_least, len(gallery.characters))
     num = NUM_PROPOSED
     while True:
@@ -275,11 +275,11 @@ def answer_queries(
 
     Args:
         scores: float `[num_queries, num_characters]`.
-        characters: names of the columns.
+        characters: the names of the columns.
         thresholds: of the model, or None if it has none.
-        top_k: candidates of an answer, at most.
-        threshold: what the best one must score, in place of the model's
-            threshold. Without either the best one is always named.
+        top_k: the largest number of candidates in an answer.
+        threshold: the score from which the best candidate is named, instead of
+            the model's threshold. Without either, it is always named.
     """
     if threshold is None and thresholds:
         threshold = thresholds.for_ways(len(characters))
@@ -310,9 +310,10 @@ def judge_pair(
     """Turns the score of a pair into a verdict.
 
     Args:
-        score: of the pair.
+        score: the score of the pair.
         thresholds: of the model, or None if it has none.
-        threshold: what counts as the same, in place of the model's.
+        threshold: the score from which it counts as the same, instead of the
+            model's threshold.
     """
     if threshold is None and thresholds:
         threshold = thresholds.same

@@ -1,4 +1,4 @@
-"""Groups drawings by likeness, where no character is known."""
+"""Groups similar drawings when no character is known."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,16 +11,16 @@ from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.thresholds import Thresholds
 
-MAX_DRAWINGS = 20_000  # all pairs of them take gigabytes
+MAX_DRAWINGS = 20_000  # the scores of all pairs take gigabytes
 ROWS_AT_ONCE = 64
 NUM_CUTS = 25
-MIN_SILHOUETTE = 0.25  # a worse one says that there is nothing to tell apart
+MIN_SILHOUETTE = 0.25  # below it, groups are not distinct: the lowest cut holds
 
 
 def score_all_pairs(
     scorer: SiameseScorer, embeddings: np.ndarray
 ) -> np.ndarray:
-    """Scores every pair of embeddings; shows a bar if that takes long.
+    """Scores every pair of embeddings; shows a progress bar if it takes long.
 
     Args:
         scorer: the model that embedded them.
@@ -47,26 +47,27 @@ def group_by_scores(
 ) -> list[np.ndarray]:
     """Groups drawings by complete linkage.
 
-    The two groups that are most alike are joined, again and again, as long as
-    even the least alike pair of them reaches the cut.
+    The two most similar groups are joined repeatedly, as long as their least
+    similar pair of drawings reaches the cut.
 
-    The cut is chosen without labels: of `NUM_CUTS` from the score of `same` (or
-    the median score, without thresholds) to the highest one, that with the best
-    silhouette (Rousseeuw 1987), the mean over all drawings of how much nearer
-    they are to their own group than to the next one. No score suits all pages:
-    prints of a font are nearly equal, and one hand varies less than several.
-    Where the lowest of these scores leaves one group, it stays one.
+    The cut is chosen without labels, as no score suits all pages: prints of a
+    font are nearly equal, and one hand varies less than several. `NUM_CUTS`
+    scores are tried, from the threshold of `same` (or the median score, without
+    thresholds) to the highest score. The one with the best silhouette
+    (Rousseeuw 1987) is chosen: the mean over all drawings of how much nearer
+    they are to their own group than to the next one. If the lowest cut leaves
+    one group, it stays one.
 
     Args:
         scores: float `[num * (num - 1) / 2]`, see `score_all_pairs`.
-        num: of drawings.
+        num: the number of drawings.
         thresholds: of the model, or None if it has none.
-        cut: the score, if it is not to be chosen.
+        cut: the score to cut at, instead of choosing one.
 
     Returns:
-        Indices of the drawings of each group, int64, the largest group first;
-        in each the drawing first whose mean score with the others is highest,
-        which is the clearest, and the least certain one last.
+        Indices of the drawings of each group, int64, the largest group first.
+        Within a group, they are sorted by their mean score with the others: the
+        clearest drawing is first, the least certain one last.
 
     Raises:
         InputError: the extra `pages` is missing.
@@ -92,7 +93,7 @@ def group_by_scores(
 
 
 def _choose_labels(tree, square, heights):
-    """The group of each drawing, of the height with the best silhouette."""
+    """The group of each drawing at the height with the best silhouette."""
     from scipy.cluster import hierarchy
 
     try:
@@ -114,7 +115,7 @@ def _choose_labels(tree, square, heights):
 
 
 def _sort_by_likeness(distances, members):
-    """The members, those most like the others first."""
+    """Sorts members, those most similar to the others first."""
     total = distances[np.ix_(members, members)].sum(axis=1)
     return members[np.argsort(total, kind="stable")]
 
@@ -125,16 +126,16 @@ def write_groups(
     drawings: np.ndarray,
     places: Sequence[str],
 ) -> Mapping[str, Sequence[np.ndarray]]:
-    """Writes groups as folders of images, which a person can name.
+    """Writes groups as folders of images, for a person to name.
 
     Args:
-        folder: a new one.
-        groups: indices of drawings, the clearest of each first.
+        folder: a new folder.
+        groups: indices of the drawings of each group, the clearest first.
         drawings: uint8 `[num, height, width]`.
-        places: where each is found, a part of its file's name.
+        places: a part of each file name; see `transcription.name_place`.
 
     Returns:
-        The drawings of each group by the name of its folder.
+        The drawings of each group, keyed by the name of its folder.
 
     Raises:
         InputError: they cannot be written.

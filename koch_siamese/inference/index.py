@@ -1,8 +1,8 @@
-"""An index of a large gallery, which proposes drawings that may be alike.
+"""An index of a large gallery, which proposes similar drawings.
 
-It is faiss' graph of neighbors (HNSW; Malkov and Yashunin 2018), in which the
-time of a search grows by the logarithm of the number of drawings. faiss comes
-with the extra `index`.
+It is the HNSW graph of faiss (Malkov and Yashunin 2018), whose search time
+grows with the logarithm of the number of drawings. faiss comes with the extra
+`index`.
 """
 
 import importlib.util
@@ -12,11 +12,11 @@ import numpy as np
 
 from koch_siamese.evaluation.scoring import iterate_chunks
 
-MIN_DRAWINGS = 100_000  # fewer are faster compared one by one
-NUM_LINKS = 16  # of a drawing, twice as many in the graph's lowest layer
-BUILD_EFFORT, SEARCH_EFFORT = 100, 100  # drawings looked at, at least
+MIN_DRAWINGS = 100_000  # with fewer, comparing all of them is faster
+NUM_LINKS = 16  # links of a drawing; twice as many in the lowest layer
+BUILD_EFFORT, SEARCH_EFFORT = 100, 100  # least number of drawings to visit
 DRAWINGS_AT_ONCE = 4096
-MAX_REMOVED = 0.5  # of the drawings; beyond it the index is built anew
+MAX_REMOVED = 0.5  # share of the drawings above which the index is rebuilt
 
 
 def is_available() -> bool:
@@ -25,18 +25,18 @@ def is_available() -> bool:
 
 
 class GalleryIndex:
-    """Finds the drawings of a gallery whose scores may be the highest.
+    """Finds drawings of a gallery that may have the highest scores.
 
-    It measures distances alone, see `Head.distance_weights`. The model scores
-    what it proposes.
+    It only measures distances, see `Head.distance_weights`. The model scores
+    the proposed drawings.
     """
 
     def __init__(self, distance_weights: np.ndarray | None):
         """Makes an empty index.
 
         Args:
-            distance_weights: float32 `[dim]`, at least 0, of an L1 distance of
-                embeddings; None for the Euclidean distance.
+            distance_weights: the weights of an L1 distance of embeddings,
+                float32 `[dim]`, at least 0; None for the Euclidean distance.
         """
         import faiss
 
@@ -49,9 +49,9 @@ class GalleryIndex:
 
     def _forget(self):
         self._graph = None
-        self._file = None  # what the graph is mapped from
+        self._file = None  # the file that the graph is mapped from
         self._embeddings = None
-        # Where the drawings of the graph are in the gallery; -1: removed.
+        # The position in the gallery of each drawing of the graph; -1: removed.
         self._positions = np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class GalleryIndex:
         return len(self._positions)
 
     def update(self, embeddings: np.ndarray):
-        """Follows a gallery: adds what is new, leaves out what is gone.
+        """Adds the new drawings of a gallery, and drops removed ones.
 
         Args:
             embeddings: float32 `[num_drawings, dim]`, of the whole gallery, one
@@ -68,7 +68,7 @@ class GalleryIndex:
         if embeddings is self._embeddings:
             return
         if self._file and not self._file.exists():
-            self._forget()  # a mapped graph cannot grow
+            self._forget()  # a mapped graph can only grow from its file
         missing = np.arange(len(embeddings))
         if self._embeddings is not None:
             missing = self._follow(embeddings)
@@ -80,15 +80,12 @@ class GalleryIndex:
         self._embeddings = embeddings
 
     def _follow(self, embeddings):
-        """Finds the drawings of before again; returns those that are new."""
+        """Updates the positions of known drawings; returns the new ones."""
         before = self._embeddings
         num = len(before)
         if len(embeddings) >= num and np.array_equal(embeddings[:num], before):
             return np.arange(num, len(embeddings))
-        keys, first = np.unique(_hash(embeddings), return_index=True)
-        sought = _hash(before)
-        places = np.searchsorted(keys, sought).clip(max=len(keys) - 1)
-        moved = np.where(keys[places] == sought, first[places], -1)
+        moved = _match(_hash(before), _hash(embeddings))
         known = self._positions >= 0
         self._positions[known] = moved[self._positions[known]]
         return np.setdiff1d(np.arange(len(embeddings)), self._positions)
@@ -104,7 +101,7 @@ class GalleryIndex:
         self._positions = np.concatenate([self._positions, missing])
 
     def _load(self):
-        """Reads the graph into memory: one that is mapped cannot grow."""
+        """Reads the graph into memory, because a mapped one cannot grow."""
         import faiss
 
         self._graph = faiss.read_index(str(self._file))
@@ -115,11 +112,11 @@ class GalleryIndex:
 
         Args:
             queries: embeddings, float32 `[num_queries, dim]`.
-            num: how many drawings of the graph.
+            num: how many drawings of the graph to find.
 
         Returns:
-            For each query int64 positions in the gallery, the most alike first;
-            fewer than `num` where some are removed.
+            For each query, int64 positions in the gallery, the most similar
+            first; fewer than `num` if some of them are removed.
         """
         self._graph.hnsw.efSearch = max(SEARCH_EFFORT, num)
         _, rows = self._graph.search(queries * self._scale, num)
@@ -128,18 +125,18 @@ class GalleryIndex:
 
     @property
     def file(self) -> Path | None:
-        """The file that the graph is mapped from, if it is."""
+        """The file that the graph is mapped from, or None."""
         return self._file
 
     def write(self, path: Path):
-        """Writes the graph into a file; `positions` are stored elsewhere."""
+        """Writes the graph, without `positions`, to a file."""
         import faiss
 
         faiss.write_index(self._graph, str(path))
 
     @property
     def positions(self) -> np.ndarray:
-        """Where the drawings of the graph are in the gallery; -1: removed."""
+        """The position in the gallery of each drawing; -1: removed."""
         return self._positions
 
     @classmethod
@@ -150,17 +147,17 @@ class GalleryIndex:
         positions: np.ndarray,
         embeddings: np.ndarray,
     ) -> "GalleryIndex":
-        """Maps the file of a graph, of which memory gets what is used.
+        """Maps a graph from its file, so that only used parts take memory.
 
         Args:
-            distance_weights: as it was made with.
+            distance_weights: as in `__init__`.
             path: the file.
-            positions: see above.
+            positions: see the property.
             embeddings: of the gallery.
 
         Raises:
-            ValueError: they do not belong together.
-            RuntimeError: it is no file of faiss.
+            ValueError: the graph does not match the positions or embeddings.
+            RuntimeError: faiss cannot read the file.
         """
         import faiss
 
@@ -179,8 +176,25 @@ class GalleryIndex:
         return index
 
 
+def _match(before, after):
+    """The place in `after` of each value of `before`, or -1.
+
+    The second of two equal values is matched with the second, and so on.
+    """
+    order = np.argsort(after, kind="stable")
+    own_order = np.argsort(before, kind="stable")
+    ordered, own = after[order], before[own_order]
+    rank = np.arange(len(own)) - np.searchsorted(own, own)
+    places = np.searchsorted(ordered, own) + rank
+    is_there = places < len(ordered)
+    is_there[is_there] = ordered[places[is_there]] == own[is_there]
+    matched = np.full(len(before), -1)
+    matched[own_order[is_there]] = order[places[is_there]]
+    return matched
+
+
 def _hash(embeddings):
-    """A number for each embedding, the same for the same bits."""
+    """Hashes each embedding by its bits."""
     rng = np.random.default_rng(0)
     factors = rng.integers(1 << 63, size=embeddings.shape[1], dtype=np.uint64)
     hashes = np.empty(len(embeddings), np.uint64)

@@ -1,4 +1,4 @@
-"""The object that a user holds: knows characters, and recognizes images."""
+"""Recognizes images of characters, given one or more examples of each."""
 
 import copy
 import dataclasses
@@ -79,7 +79,7 @@ from koch_siamese.models.siamese import (
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.paths import expand_home
 
-# Labelled images: a folder, or the images of each name.
+# Labelled images: a folder, a table, or a dict from names to images.
 Labelled = str | os.PathLike | Mapping[str, ImageLike | Sequence[ImageLike]]
 
 CALIBRATION_WAYS = 20
@@ -93,20 +93,20 @@ class CalibrationReport:
     All rates are within 0..1.
 
     Attributes:
-        num_images, num_characters: how much they rest on. With fewer than 20
-            characters do not rely on them.
+        num_images, num_characters: the size of the calibration set. With fewer
+            than 20 characters, do not rely on the thresholds.
         same: the threshold of `verify`.
-        accuracy: of all pairs of the images, half of them the same, the share
-            that it classifies correctly.
-        false_accepts, false_rejects: the shares of different pairs that count
+        accuracy: the share of random pairs, half of them same, that it
+            classifies correctly.
+        false_accepts, false_rejects: the share of different pairs that count
             as the same, and of same pairs that count as different.
-        ways: the number of candidates that the following holds for.
-        none_of_these: the threshold of `classify` for so many.
-        strangers_named: the share of queries of absent characters that get a
-            name. Measured with one example of each candidate, on as many images
-            of each character as the smallest one has.
-        right_where_present: the share of queries of present characters that
-            get the right name.
+        ways: the number of candidates that the remaining attributes apply to.
+        none_of_these: the threshold of `classify` for this many candidates.
+        strangers_named: the share of queries that get a name although their
+            character is absent. Measured with one example of each candidate,
+            and as many images of each character as the smallest one has.
+        right_where_present: the share of queries that get the right name if
+            their character is present.
     """
 
     num_images: int
@@ -127,7 +127,8 @@ class Mistake:
 
     Attributes:
         name: the character that it shows.
-        answer: what was said of it; of a stranger, any name is a mistake.
+        answer: the answer to it. For an unknown character, any name is a
+            mistake.
     """
 
     name: str
@@ -139,15 +140,16 @@ class Evaluation:
     """How well labelled images are recognized.
 
     Attributes:
-        num_images: of known characters.
-        accuracy: how many of them have the right best candidate, whether it is
-            named or not, within 0..1.
+        num_images: the number of images of known characters.
+        accuracy: the share of these whose best candidate is right, whether it
+            is named or not, within 0..1. None if there are no such images.
         ci95: its Wilson interval.
         num_right, num_wrong, num_withheld: images of known characters that get
             the right name, a wrong one, or none.
-        num_strangers, num_strangers_named: images of characters that are not
-            known, and those of them that get a name.
-        mistakes: those that are not right, in the order of the images.
+        num_strangers, num_strangers_named: images of unknown characters, and
+            how many of them get a name.
+        mistakes: in order, the images that are named incorrectly, or not named
+            although their character is known.
     """
 
     num_images: int
@@ -170,20 +172,20 @@ class Recognizer:
     print(answer.name or "none of these", answer.best)
     ```
 
-    Wherever an image is expected, it is a path, the bytes of a file, an open
-    binary file, a Pillow image, or an array, uint8 `[height, width]` or
-    `[height, width, channels]` with 0 = black and 255 = white. Several are a
-    list, an array with one more dimension, or a folder. An image on light or
-    dark paper, scanned or photographed, is cleaned, and cut to its ink if the
-    model was trained so. A model of photos sees them in color, as they are.
+    An image is a path, the bytes of a file, an open binary file, a Pillow
+    image, or an array, uint8 `[height, width]` or `[height, width, channels]`
+    with 0 = black and 255 = white. Several images are a list, an array with one
+    more dimension, or a folder. Drawings on light or dark paper, scanned or
+    photographed, are cleaned, and cropped to their ink if the model was trained
+    that way. A model of photos sees them in color, without any cleaning.
 
-    Of more than 100,000 images an index proposes those to compare (extra
-    `index`); it is stored with them, and grows with them.
+    With more than 100,000 examples, an index proposes those to compare (extra
+    `index`). It is stored with the examples and grows with them.
 
     Methods may be called from several threads.
 
     Attributes:
-        crop: whether images are cut to their ink.
+        crop: whether images are cropped to their ink.
     """
 
     def __init__(
@@ -195,14 +197,14 @@ class Recognizer:
         """Makes a recognizer that knows no character yet.
 
         Args:
-            model: a siamese model, the file of one (`model.keras` of a
-                training), or `pretrained`.
-            crop: whether images are cut to their ink; by default as the model
-                was trained. Photos are not.
+            model: a siamese model, its file (`model.keras` of a training), or
+                `pretrained`.
+            crop: whether to crop images to their ink; by default as in the
+                training of the model. Photos cannot be cropped.
 
         Raises:
-            InputError: there is no such file, it is no siamese model, or it is
-                one of photos, which are not cut.
+            InputError: the file does not exist or is not a siamese model, or
+                `crop` is given for a model of photos.
         """
         self._model_name = None
         if isinstance(model, keras.Model):
@@ -223,9 +225,9 @@ class Recognizer:
         self.crop = get_crop(model) if crop is None else crop
         empty = np.empty((0, self._scorer.dim), np.float32)
         self._gallery = Gallery((), empty)
-        self._index = None  # of a large gallery, made when it is needed
-        self._place = None  # where it was loaded from or saved to
-        # What has changed since: done again to what others wrote meanwhile.
+        self._index = None  # of a large gallery, made on first use
+        self._place = None  # the path it was loaded from or first saved to
+        # Changes since then, to repeat on what other processes have written.
         self._changes: list[Callable[[Gallery], Gallery]] = []
         self._has_new_thresholds = False
         self._lock = threading.RLock()
@@ -247,15 +249,15 @@ class Recognizer:
 
     @property
     def num_images(self) -> int:
-        """How many images the known characters have in all."""
+        """The number of examples of all known characters."""
         return len(self._gallery.names)
 
     @property
     def thresholds(self) -> Thresholds | None:
         """The scores from which a pair is the same and a query gets a name.
 
-        None if the model has none and `calibrate` has not been called. They can
-        be set.
+        None if the model has none and `calibrate` has not been called. Can be
+        set.
         """
         return self._thresholds
 
@@ -266,20 +268,20 @@ class Recognizer:
             self._has_new_thresholds = True
 
     def __repr__(self):
-        """Says how much it knows."""
+        """Shows the numbers of known characters and images."""
         return (
             f"Recognizer({len(self.names)} characters, {self.num_images} "
             "images)"
         )
 
     def copy(self) -> "Recognizer":
-        """Makes another recognizer, of the same model and the same characters.
+        """Copies the recognizer.
 
-        What is added to one of them later is not known to the other. A copy
-        takes no time and little memory, as the model is shared.
+        Later changes to one of the two do not affect the other. A copy takes
+        little time and memory, as the model is shared.
         """
         with self._lock:
-            # The lock is shared, too: it guards the model.
+            # The lock is also shared, because it guards the model.
             twin = copy.copy(self)
             twin._index, twin._place, twin._changes = None, None, []
             return twin
@@ -288,8 +290,8 @@ class Recognizer:
         """Reads an image as the model sees it.
 
         Returns:
-            uint8: a drawing `[105, 105]`, 0 = ink, 255 = white; a photo `[size,
-            size, 3]`, in RGB, of the size at which the model sees it.
+            uint8: a drawing `[105, 105]`, 0 = ink, 255 = white; or a photo
+            `[size, size, 3]`, RGB, in the input size of the model.
 
         Raises:
             InputError: it cannot be read, or is a drawing without ink.
@@ -305,8 +307,8 @@ class Recognizer:
                 (`ka/1.png`) for each character; a table of images, a `.csv`
                 file with the columns `path` and `label`; or a dict from names
                 to one or more images.
-            replace: whether the examples of a name that is known already are
-                replaced. They are added to by default.
+            replace: whether these examples replace those of names that are
+                already known; by default they are added to them.
 
         Returns:
             The recognizer.
@@ -323,13 +325,13 @@ class Recognizer:
         """Adds examples that have been read; see `read` and `add`.
 
         Args:
-            names: the character of each, `[num]`.
+            names: the character of each drawing, `[num]`.
             drawings: uint8 `[num, 105, 105]`, or photos `[num, size, size,
                 3]`.
             replace: as in `add`.
 
         Raises:
-            InputError: there are not as many names as drawings.
+            InputError: the numbers of names and drawings differ.
         """
         names = tuple(_normalize(names))
         drawings = self._check_drawings(drawings)
@@ -351,7 +353,7 @@ class Recognizer:
         is_one = isinstance(names, str) or not isinstance(names, Iterable)
         names = set(_normalize([names] if is_one else names))
         self._gallery.without(names)
-        # Again, on what others wrote, some of them may be gone already.
+        # When `save` repeats this, another process may have removed some.
         self._change(lambda x: x.without(names & set(x.names)))
         return self
 
@@ -376,13 +378,13 @@ class Recognizer:
         top_k: int = 5,
         threshold: float | None = None,
     ) -> Answer | list[Answer]:
-        """Says which known character images show.
+        """Classifies each image as one of the known characters, or none.
 
         Args:
             images: one image or several.
-            top_k: candidates of an answer, at most.
+            top_k: the largest number of candidates in an answer.
             threshold: the score from which the best candidate is named; by
-                default that of `thresholds` for so many characters.
+                default that of `thresholds` for the number of characters.
 
         Returns:
             An answer for one image, a list of answers for several.
@@ -413,7 +415,7 @@ class Recognizer:
                 f"top_k is {top_k}: expected a whole number, 1 or more."
             )
         drawings = self._check_drawings(drawings)
-        gallery = self._gallery  # as it is now, whatever another thread adds
+        gallery = self._gallery  # a snapshot: other threads may replace it
         if not gallery.names:
             raise InputError(
                 "There are no characters to choose among: add some."
@@ -443,12 +445,13 @@ class Recognizer:
         """Scores a drawing against each example of some characters.
 
         Args:
-            drawing: uint8, one that has been read; see `read`.
-            names: of known characters.
+            drawing: uint8, as returned by `read`.
+            names: the names of known characters.
 
         Returns:
-            For each character float32 `[num_examples]`: logits, in the order in
-            which its examples were added. Their mean is the character's score.
+            For each character, float32 `[num_examples]`: logits, in the order
+            in which its examples were added. Their mean is the character's
+            score.
 
         Raises:
             InputError: a character is not known.
@@ -467,7 +470,7 @@ class Recognizer:
             ]
 
     def _get_index(self, gallery):
-        """The index of a gallery that is large, as it is now; else None."""
+        """Updates and returns the index of a large gallery; or None."""
         if len(gallery.names) <= MIN_DRAWINGS or not is_available():
             return None
         if self._index is None:
@@ -483,25 +486,24 @@ class Recognizer:
     ) -> Transcription | list[Transcription]:
         """Reads pages: finds their symbols and recognizes each.
 
-        Symbols are cut to their ink, whatever `crop` is. Needs the extra
-        `pages`.
+        Symbols are always cropped to their ink, regardless of `crop`. Needs the
+        extra `pages`.
 
         Args:
-            pages: an image of a page, or several; a PDF, a TIFF of several
-                pages, or a folder, counts as several. Or a page whose symbols
-                have been found by `find_on_page`.
-            direction: `ltr` or `rtl`, for lines from the top down that are read
-                from the left or from the right; `ttb`, for columns from the
-                right to the left.
+            pages: one or more images of pages. A PDF, a TIFF of several pages
+                or a folder counts as several. Or a page whose symbols were
+                found by `find_on_page`.
+            direction: `ltr` or `rtl` for lines that are read from the left or
+                from the right; `ttb` for columns, the right one first.
             threshold: as in `classify`.
 
         Returns:
-            A `Transcription` for one page, a list of them for several. One
-            without lines is of a page on which no clean symbol was found.
+            A `Transcription` for one page, a list of them for several. It has
+            no lines if no clean symbol was found on the page.
 
         Raises:
             InputError: no character is known, a page cannot be read, or the
-                model is one of photos.
+                model was trained on photos.
         """
         if self._photo_size:
             raise InputError(
@@ -522,19 +524,21 @@ class Recognizer:
     def group_drawings(
         self, drawings: np.ndarray, cut: float | None = None
     ) -> list[np.ndarray]:
-        """Groups drawings by likeness, with no example of any.
+        """Groups similar drawings without any examples.
 
         Args:
             drawings: uint8, as in `add_drawings`, at most 20,000.
-            cut: the score that all pairs of a group reach; a higher one makes
-                more groups. Chosen by default, see `group_by_scores`.
+            cut: the lowest score of a pair within a group; a higher one makes
+                more groups. Chosen automatically by default, see
+                `group_by_scores`.
 
         Returns:
-            Indices of the drawings of each group, the largest group first, in
-            each the clearest drawing first.
+            Indices of the drawings of each group, the largest group first, and
+            the clearest drawing of each group first.
 
         Raises:
-            InputError: there are too many, or the extra `pages` is missing.
+            InputError: there are too many drawings, or the extra `pages` is
+                missing.
         """
         drawings = self._check_drawings(drawings)
         if len(drawings) > MAX_DRAWINGS:
@@ -556,19 +560,19 @@ class Recognizer:
         second: ImageLike | Iterable[ImageLike],
         threshold: float | None = None,
     ) -> Verdict | list[Verdict]:
-        """Says whether two images show the same character.
+        """Decides whether two images show the same character.
 
         Args:
-            first, second: an image each, or as many images each.
+            first, second: one image each, or the same number of images each.
             threshold: the score from which they count as the same; by default
                 that of `thresholds`.
 
         Returns:
-            A verdict, or a list of verdicts.
+            A verdict for single images, a list of verdicts for several.
 
         Raises:
-            InputError: an image cannot be read, or there are not as many of
-                `first` as of `second`.
+            InputError: an image cannot be read, or `first` and `second` differ
+                in number.
         """
         (first, is_single), (second, _) = _list(first), _list(second)
         _require_twins(first, second)
@@ -592,7 +596,7 @@ class Recognizer:
         """Compares drawings that have been read; see `read` and `verify`.
 
         Args:
-            first, second: uint8, as in `add_drawings`; as many of each.
+            first, second: uint8, as in `add_drawings`, the same number of each.
             threshold: as in `verify`.
         """
         _require_twins(first, second)
@@ -609,18 +613,18 @@ class Recognizer:
         ]
 
     def calibrate(self, labelled: Labelled, *, seed: int = 0):
-        """Fits thresholds to images like those that are to be recognized.
+        """Fits the thresholds to labelled images like those to recognize.
 
         Nothing is trained. The thresholds are stored by `save`.
 
         Args:
-            labelled: as the examples of `add`: two or more images of each of
-                three or more characters; the more, the better. They should not
-                be those that the model was trained on.
-            seed: decides which pairs and trials are looked at.
+            labelled: images as in `add`, two or more of each of three or more
+                characters; the more, the better. The model should not have been
+                trained on them.
+            seed: the random seed of the pairs and trials that are scored.
 
         Returns:
-            A `CalibrationReport`: what the thresholds promise.
+            A `CalibrationReport` of the error rates at these thresholds.
 
         Raises:
             InputError: there are too few characters or images.
@@ -656,12 +660,12 @@ class Recognizer:
         """Measures how well labelled images are recognized.
 
         Args:
-            labelled: as the examples of `add`, but other images. Those of
-                characters that are not known are strangers.
+            labelled: images as in `add`, but other ones than the examples.
+                Characters that are not known count as strangers.
             threshold: as in `classify`.
         """
         names, drawings = self._read_labelled(labelled)
-        with self._lock:  # so that no thread adds any in between
+        with self._lock:  # so that no other thread changes the characters
             answers = self.classify_drawings(drawings, 2, threshold)
             known = set(self.names)
         pairs = list(zip(names, answers, strict=True))
@@ -688,24 +692,24 @@ class Recognizer:
         )
 
     def save(self, path: str | os.PathLike, *, if_exists: str = "fail"):
-        """Saves the recognizer into a folder that needs nothing else.
+        """Saves the recognizer to a self-contained folder.
 
-        When saving to the location it was loaded from (or, if it is new, first
-        saved to), only the changes made since then are applied, so that
-        characters added by other processes are kept; they are known to this
-        recognizer afterwards. Saving elsewhere makes a copy.
+        Saving to the location it was loaded from or first saved to applies only
+        the changes made since then, so that characters added there by other
+        processes are kept. This recognizer then knows them, too. Saving
+        elsewhere makes a copy.
 
         Args:
-            path: the folder; or a file that ends in `.npz`, which takes the
-                known characters alone.
-            if_exists: what to do about another recognizer that is there:
-                `fail`; `replace` it; or `merge`, which adds to its characters,
-                in place of those of the same name.
+            path: a folder, or a file that ends in `.npz`, which stores only the
+                known characters.
+            if_exists: what to do if `path` has another recognizer: `fail`,
+                `replace` it, or `merge`, which adds the characters to it and
+                replaces those of the same name.
 
         Raises:
-            InputError: there is another recognizer, or one of another model or
-                with another `crop`, or other files; thresholds of its own are
-                to be saved into an `.npz` file; or nothing can be written.
+            InputError: `path` has another recognizer, one of another model or
+                `crop`, or other files; it is an `.npz` file, but the thresholds
+                are not the model's own; or it cannot be written.
             ValueError: `if_exists` is unknown.
         """
         if if_exists not in ("fail", "merge", "replace"):
@@ -732,7 +736,11 @@ class Recognizer:
                 self._has_new_thresholds = False
 
     def _merge(self, path):
-        """Adds what is stored, and what has changed since if it is its own."""
+        """Merges with the recognizer stored at `path`.
+
+        If this one was loaded from there or saved to it, only the changes since
+        then are applied; otherwise all characters are added.
+        """
         stored = storage.read(path)
         self._require_own(stored, path)
         gallery = stored.gallery
@@ -774,16 +782,16 @@ class Recognizer:
         *,
         crop: bool | None = None,
     ) -> "Recognizer":
-        """Loads what `save` wrote.
+        """Loads a saved recognizer.
 
         Args:
             path: a folder, or an `.npz` file.
-            model: of an `.npz` file, the model that embedded it; by default
+            model: the model that embedded an `.npz` file, by default
                 `pretrained`. A folder has its own.
-            crop: None, or what the recognizer must have been made with.
+            crop: if given, the recognizer must have been made with it.
 
         Raises:
-            InputError: it cannot be read, or was made by another model or with
+            InputError: it cannot be read, or was made with another model or
                 another `crop`.
         """
         path = expand_home(path).resolve()
@@ -809,7 +817,7 @@ class Recognizer:
             return self._scorer.embed(drawings)
 
     def _check_drawings(self, drawings):
-        """Drawings that have been read, with their channels."""
+        """Checks drawings, and adds a channel axis if there is none."""
         drawings = np.asarray(drawings)
         shape = get_shape(self._photo_size)
         if not len(drawings):
@@ -826,7 +834,7 @@ class Recognizer:
         return drawings
 
     def _read_all(self, images, labels=()):
-        """Reads images; labels say which one cannot be read."""
+        """Reads images; errors name them by their labels."""
         drawings = np.empty(
             (len(images), *get_shape(self._photo_size)), np.uint8
         )
@@ -843,7 +851,7 @@ class Recognizer:
         return drawings
 
     def _read_labelled(self, labelled):
-        """The name and the drawing of each image."""
+        """Reads labelled images: their names and their drawings."""
         if isinstance(labelled, str | os.PathLike):
             characters, names = load_folder(
                 labelled, self.crop, self._photo_size
@@ -899,14 +907,14 @@ def _normalize(names):
 
 
 def _list(images) -> tuple[list, bool]:
-    """One image or several as a list, and whether it is one."""
+    """Lists one or more images; also returns whether it is a single one."""
     if isinstance(images, str | os.PathLike):
         path = expand_home(images)
         if _is_folder(path):
             return list_images(path), False
         return [path], True
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        images = np.asarray(images)  # of any framework
+        images = np.asarray(images)  # a tensor of any framework
         is_single = images.ndim == 2 or (
             images.ndim == 3 and images.shape[2] in ARRAY_CHANNELS
         )
@@ -921,7 +929,7 @@ def _list(images) -> tuple[list, bool]:
 
 
 def _list_of_pages(pages) -> tuple[list, bool]:
-    """One page or several as a list, and whether it is one."""
+    """Lists one or more pages; also returns whether it is a single one."""
     if isinstance(pages, Page | PageFile | FoundPage):
         return [pages], True
     if isinstance(pages, str | os.PathLike):
@@ -939,22 +947,22 @@ def _list_of_pages(pages) -> tuple[list, bool]:
 def _is_folder(path):
     try:
         return path.is_dir()
-    except OSError:  # such as a name that is too long
+    except OSError:  # for example, the name is too long
         return False
 
 
 def _is_file(path):
     try:
         return path.is_file()
-    except OSError:  # such as a name that is too long
+    except OSError:  # for example, the name is too long
         return False
 
 
 def _group(names, drawings) -> Characters:
-    """The characters of one alphabet.
+    """Groups drawings by name, as the characters of one alphabet.
 
     Raises:
-        InputError: they do not suffice for a calibration.
+        InputError: there are too few for a calibration.
     """
     if not names:
         raise InputError("There are no labelled images: give some.")

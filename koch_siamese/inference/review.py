@@ -1,10 +1,10 @@
-"""A folder in which a person corrects what was read.
+"""A folder in which a person corrects transcriptions.
 
-`doubtful/NAME/` has the symbols that a recognizer is unsure of, by its best
-guess. A person moves them to `confirmed/NAME/`, under the right name, and the
-next reading knows them as examples. A file of `doubtful` that was moved to the
-folder of another name counts as confirmed, too. The symbol's page, box and
-guess are stored in the file, so that it can be moved and renamed.
+`doubtful/NAME/` has the symbols that a recognizer is unsure of, by best guess.
+A person moves them to `confirmed/NAME/` of the right name, and the next run
+uses them as examples. A file that was moved to another name within `doubtful`
+also counts as confirmed. Each file stores the page, box and guess of its
+symbol, so that it can be moved and renamed.
 """
 
 import dataclasses
@@ -28,16 +28,16 @@ from koch_siamese.inference.transcription import (
 from koch_siamese.models.thresholds import Thresholds
 
 DOUBTFUL, CONFIRMED = "doubtful", "confirmed"
-# Of the best candidate over the runner-up, in log odds. On pages of validation
-# alphabets 95 % of the wrong guesses are below it or have no name.
+# Least lead of the best candidate over the runner-up, in log odds. On pages of
+# validation alphabets, 95 % of the wrong guesses have less, or have no name.
 MIN_LEAD = 1.5
-PAGE, BOX, GUESS = "Page", "Box", "Guess"  # what is stored in a file
+PAGE, BOX, GUESS = "Page", "Box", "Guess"  # keys of the texts in a file
 UNSAFE = re.compile(r'^\.|[%\\:*?"<>|\x00-\x1f\x7f]')
 
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
-    """A symbol in a file; what is None a person's file lacks."""
+    """A symbol in a file; files that a person made have only a name."""
 
     path: Path
     name: str
@@ -49,7 +49,7 @@ class _Stored:
 def is_doubtful(
     symbol: RecognizedSymbol, thresholds: Thresholds | None
 ) -> bool:
-    """Tells whether a symbol has no name, or the runner-up is close."""
+    """Tells whether a symbol has no name, or a close runner-up."""
     if symbol.confirmed:
         return False
     best, runner_up = symbol.answer.best, symbol.answer.runner_up
@@ -60,17 +60,17 @@ def is_doubtful(
 
 
 class ReviewFolder:
-    """What a person has confirmed, and where doubtful symbols are written.
+    """A folder of symbols that a person has confirmed, and of doubtful ones.
 
     Attributes:
-        examples: the files that a person has named, by name.
+        examples: the files of confirmed symbols, by name.
     """
 
     def __init__(self, path: str | Path):
-        """Reads the folder, if there is one yet.
+        """Reads the folder, if it exists.
 
         Raises:
-            InputError: it is no folder, or a symbol was confirmed under two
+            InputError: it is not a folder, or a symbol was confirmed under two
                 names.
         """
         self._path = Path(path)
@@ -95,7 +95,7 @@ class ReviewFolder:
             )
 
     def _read(self, part):
-        """The symbols in a part of the folder."""
+        """Reads the symbols in a part of the folder."""
         root = self._path / part
         if not root.is_dir() or not any(root.rglob("*.*")):
             return []
@@ -104,7 +104,7 @@ class ReviewFolder:
     def confirm(
         self, page: Page, transcription: Transcription
     ) -> Transcription:
-        """Gives the symbols of a page the names that a person gave them."""
+        """Applies the confirmed names to the symbols of a page."""
         lines = tuple(
             tuple(
                 dataclasses.replace(symbol, confirmed=known.name)
@@ -122,12 +122,12 @@ class ReviewFolder:
         transcription: Transcription,
         thresholds: Thresholds | None,
     ) -> int:
-        """Writes the doubtful symbols of a page, in place of earlier ones.
+        """Writes the doubtful symbols of a page, and removes earlier ones.
 
-        Files of other pages, and files that a person has named, stay.
+        Files of other pages, and files that a person has named, are kept.
 
         Returns:
-            How many there are.
+            The number of doubtful symbols.
 
         Raises:
             InputError: they cannot be written.
@@ -169,9 +169,9 @@ class ReviewFolder:
 
 
 def open_new(folder: Path, name: str):
-    """Opens a PNG file that was not there, to write it.
+    """Opens a new PNG file for writing.
 
-    Where there is one of this name, a number is added to it.
+    If the name is taken, a number is added to it.
     """
     number = 1
     while True:
@@ -183,9 +183,9 @@ def open_new(folder: Path, name: str):
 
 
 def to_folder(name: str) -> Path:
-    """The folder of a character; one of an alphabet is a folder in another.
+    """The folder of a character, nested for `alphabet/character`.
 
-    What a file's name may not have is written as in addresses, `%3A` for a
+    Characters that file names may not have are percent-encoded, `%3A` for a
     colon.
     """
     parts = [
@@ -209,7 +209,7 @@ def _read_symbol(root, file):
         with Image.open(file) as image:
             info = image.info
     except (OSError, ValueError):
-        info = {}  # whatever is wrong is said when it is read
+        info = {}  # the error is reported when the image is read
     return _Stored(file, name, info.get(GUESS), info.get(PAGE), info.get(BOX))
 
 

@@ -1,9 +1,9 @@
-"""Stored recognizers: a folder with all they need, or a gallery in one file.
+"""Stored recognizers: a self-contained folder, or a gallery in one file.
 
 A folder has `recognizer.json`, which names the other files, `embeddings_*.npy`
 and, unless the model is the package's own, `model_*.keras`. The JSON file is
-written last and in one step: whoever reads finds the old or the new state.
-A gallery, an `.npz` file, has known characters alone.
+written last and atomically, so that readers find either the old or the new
+state. A gallery, an `.npz` file, has only the known characters.
 """
 
 import contextlib
@@ -35,17 +35,17 @@ HINT = "Give another gallery, or make one with --support or Recognizer.save."
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stored:
-    """What a stored recognizer holds.
+    """The content of a stored recognizer.
 
     Attributes:
         gallery: the known characters.
         fingerprint: of the model that embedded them, see
             `siamese.compute_fingerprint`.
-        crop: whether images were cut to their ink.
-        model: the file of the model, or its name; None of a gallery.
-        thresholds: None of a gallery, or of a model that has none.
-        index: the file of what finds drawings in a large gallery; beside it
-            are its positions, `.npy`.
+        crop: whether images were cropped to their ink.
+        model: the file of the model, or its name; None for a gallery.
+        thresholds: None for a gallery, or for a model that has none.
+        index: the index file of a large gallery; its positions are in an
+            `.npy` file beside it.
     """
 
     gallery: Gallery
@@ -62,12 +62,12 @@ def is_gallery(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Tells whether a folder is that of a recognizer."""
+    """Tells whether a path is the folder of a recognizer."""
     return (path / INDEX).is_file()
 
 
 def is_stored(path: Path) -> bool:
-    """Tells whether there is anything to read or to overwrite."""
+    """Tells whether a path has something to read or to overwrite."""
     return path.is_file() or is_folder(path)
 
 
@@ -91,10 +91,10 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> Stored:
-    """Reads what `write` wrote; nothing in the files is executed.
+    """Reads a stored recognizer; nothing in its files is executed.
 
     Raises:
-        InputError: it cannot be read, or is no stored recognizer.
+        InputError: it cannot be read, or is not a stored recognizer.
     """
     try:
         if is_gallery(path):
@@ -107,7 +107,7 @@ def read(path: Path) -> Stored:
             f"The gallery {path} cannot be read: {error.strerror or error}. "
             f"{HINT}"
         ) from error
-    except Exception as error:  # whatever NumPy and JSON make of any bytes
+    except Exception as error:  # NumPy and JSON raise anything for other files
         raise InputError(
             f"{path} is not a stored recognizer: expected a folder with "
             f"{INDEX}, or an .npz file of koch_siamese.classify. {HINT}"
@@ -120,7 +120,7 @@ def read_index(
     """Reads the index of a large gallery, if it has one.
 
     Args:
-        stored: what `read` returned.
+        stored: the stored recognizer.
         distance_weights: of the model's head.
     """
     if stored.index is None or not is_available():
@@ -149,14 +149,14 @@ def write(
     model: keras.Model,
     index: GalleryIndex | None = None,
 ):
-    """Writes a recognizer; what is there is replaced in one step.
+    """Writes a recognizer, and replaces an existing one atomically.
 
     Args:
-        path: a folder; or a file that ends in `.npz`, which takes the known
-            characters alone.
-        stored: the content, whose `model` is a name, or None for a file.
-        model: stored in the folder, if it has no name.
-        index: of the gallery, if it is large; stored in the folder.
+        path: a folder, or a file that ends in `.npz`, which stores only the
+            known characters.
+        stored: the content; its `model` is a name, or None to store `model`.
+        model: stored in the folder if it has no name.
+        index: the index of a large gallery, stored in the folder.
 
     Raises:
         InputError: it cannot be written, or the folder has other files.
@@ -214,7 +214,7 @@ def _write_gallery(path, stored):
 
 
 def _read_between_writes(path):
-    """Reads again where a writer has just removed what the index named."""
+    """Reads a folder; retries if a writer has just removed one of its files."""
     for _ in range(MAX_READS - 1):
         with contextlib.suppress(FileNotFoundError):
             return _read_folder(path)
@@ -252,7 +252,7 @@ def _read_folder(path):
 
 
 def _inside(folder, name):
-    """A file of the folder; an index names no others."""
+    """The path of a file in the folder; an index may name no others."""
     if Path(name).name != name:
         raise ValueError(f"it names {name!r}")
     return folder / name
@@ -292,7 +292,7 @@ def _write_folder(path, stored, model, gallery_index):
     with _replacing(path / INDEX) as partial:
         partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     for file in before - {name, embeddings.name, *index_files}:
-        with contextlib.suppress(OSError):  # whoever has it open may keep it
+        with contextlib.suppress(OSError):  # another process may have it open
             (path / file).unlink()
 
 
@@ -309,7 +309,7 @@ def _write_index(path, index, digest):
 
 
 def _list_files(path):
-    """The files that the index of a folder names; without one, none.
+    """Lists the files that the index of a folder names, if it has one.
 
     Raises:
         InputError: the folder is in use for something else.
@@ -327,13 +327,13 @@ def _list_files(path):
         names = {index["embeddings"], index["model"], *index.get("index", ())}
         names -= {PRETRAINED}
         return {_inside(path, name).name for name in names}
-    except (ValueError, KeyError, TypeError):  # a broken one is replaced
+    except (ValueError, KeyError, TypeError):  # a broken index is replaced
         return set()
 
 
 @contextlib.contextmanager
 def _replacing(path, suffix=".partial"):
-    """A file to write beside its place, into which it is then renamed."""
+    """Yields a temporary file beside `path`, and then renames it to `path`."""
     partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
     try:
         yield partial

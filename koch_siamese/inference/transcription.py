@@ -1,4 +1,4 @@
-"""What is on a page: its symbols, line by line, and what they are."""
+"""Transcriptions of pages: symbols line by line, and their names."""
 
 import dataclasses
 import re
@@ -14,17 +14,17 @@ from koch_siamese.images import IMAGE_SIZE
 from koch_siamese.inference.gallery import Answer
 from koch_siamese.pages.reading import find_symbols
 
-UNKNOWN = "?"  # a symbol that is none of those known
+UNKNOWN = "?"  # stands for a symbol without a name
 
 
 @dataclasses.dataclass(frozen=True)
 class FoundSymbol:
-    """A symbol of a page that has not been recognized.
+    """A symbol of a page, not recognized yet.
 
     Attributes:
         box: left, top, right and bottom in pixels of the upright page, right
             and bottom exclusive.
-        drawing: uint8 `[105, 105]`, its ink alone, as the model sees it.
+        drawing: uint8 `[105, 105]`, only its ink, as the model sees it.
     """
 
     box: tuple[int, int, int, int]
@@ -33,11 +33,11 @@ class FoundSymbol:
 
 @dataclasses.dataclass(frozen=True)
 class FoundPage:
-    """A page with its symbols, none of them recognized.
+    """A page with its symbols, not recognized yet.
 
     Attributes:
-        page: as it was read.
-        lines: the symbols of each line in reading order; none if no clean
+        page: the page.
+        lines: the symbols of each line in reading order; empty if no clean
             symbol was found.
     """
 
@@ -53,12 +53,12 @@ class FoundPage:
 
 @dataclasses.dataclass(frozen=True)
 class RecognizedSymbol(FoundSymbol):
-    """A symbol of a page.
+    """A recognized symbol of a page.
 
     Attributes:
         box, drawing: see `FoundSymbol`.
-        answer: what the recognizer says of it.
-        confirmed: its name if a person has given it, see `review`.
+        answer: the recognizer's answer.
+        confirmed: the name that a person gave it, if any; see `review`.
     """
 
     answer: Answer
@@ -66,11 +66,11 @@ class RecognizedSymbol(FoundSymbol):
 
     @property
     def name(self) -> str | None:
-        """What it is, or None for none of the known characters."""
+        """Its name, or None for none of the known characters."""
         return self.confirmed or self.answer.name
 
     def to_json(self) -> dict[str, object]:
-        """The symbol as in a line of `transcribe --json`."""
+        """The symbol as `transcribe --json` prints it."""
         answer = self.answer.to_json()
         del answer["candidates"]
         confirmed = self.confirmed is not None
@@ -80,14 +80,15 @@ class RecognizedSymbol(FoundSymbol):
 
 @dataclasses.dataclass(frozen=True)
 class Transcription:
-    """A page as it is read.
+    """The recognized symbols of a page.
 
     Attributes:
-        page: its path, with `#page=2` for a page of a PDF; empty of an image
-            that is no file.
+        page: its path, with `#page=2` for a page of a PDF; empty if the image
+            is not a file.
         size: width and height of the upright page in pixels.
-        lines: the symbols in reading order; none if no clean symbol was found.
-        separator: what stands between two names in `text`: nothing if all known
+        lines: the symbols of each line in reading order; empty if no clean
+            symbol was found.
+        separator: the text between two names in `text`: nothing if all known
             names are single characters, else a space.
     """
 
@@ -107,11 +108,11 @@ class Transcription:
         return "\n".join(map(self.join, self.lines))
 
     def join(self, line: Iterable[RecognizedSymbol]) -> str:
-        """The text of a line."""
+        """Joins the names of a line to its text."""
         return self.separator.join(x.name or UNKNOWN for x in line)
 
     def to_json(self) -> dict[str, object]:
-        """The page as a line of `transcribe --json`."""
+        """The page as `transcribe --json` prints it."""
         return {
             "page": self.page,
             "lines": [[x.to_json() for x in line] for line in self.lines],
@@ -122,10 +123,9 @@ def find_on_page(page: Page, direction: str = "ltr") -> FoundPage:
     """Finds the symbols of a page.
 
     Args:
-        page: as it was read.
-        direction: `ltr` or `rtl`, for lines from the top down that are read
-            from the left or from the right; `ttb`, for columns from the right
-            to the left.
+        page: the page.
+        direction: `ltr` or `rtl` for lines that are read from the left or from
+            the right; `ttb` for columns, the right one first.
 
     Raises:
         InputError: the direction is unknown, or the extra `pages` is missing.
@@ -146,12 +146,12 @@ def find_on_page(page: Page, direction: str = "ltr") -> FoundPage:
 def make_transcription(
     found: FoundPage, answers: Iterable[Answer], names: Iterable[str]
 ) -> Transcription:
-    """Puts together a page and the answers to its symbols.
+    """Combines a page with the answers to its symbols.
 
     Args:
         found: the page.
-        answers: to all of its symbols, in reading order.
-        names: of the known characters.
+        answers: one for each of its symbols, in reading order.
+        names: the names of the known characters.
     """
     rest = iter(answers)
     recognized = tuple(
@@ -164,17 +164,17 @@ def make_transcription(
 
 
 def _is_single(name):
-    """Whether a name is one character as people count them, with its marks."""
+    """Whether a name is one character, not counting its combining marks."""
     bases = [x for x in name if unicodedata.category(x)[0] not in "MC"]
     return len(bases) == 1
 
 
 def name_place(page: str, line: int, number: int) -> str:
-    """A part of a file's name that says where a symbol is.
+    """Describes where a symbol is, as a part of a file name.
 
     Args:
         page: the page's name, see `Page`.
-        line, number: of the line, and of the symbol in it, from 1.
+        line, number: the line, and the symbol within it, counted from 1.
     """
     page = re.sub(r"[^\w.-]", "_", Path(page).name)[:80] or "page"
     return f"{page}_line{line:02}_symbol{number:02}"

@@ -1,1 +1,1 @@
-"""What people read: figures, text, and the tables of the documents."""
+"""Reports for people: figures, text, and tables in documents."""

@@ -113,11 +113,11 @@ class Comparison:
 
 
 def _describe(row: Row, line: Mapping | None) -> dict[str, str]:
-    """The texts of a row, by column."""
+    """Formats the cells of a row, by column."""
     cells = {"what": f"{row.what}, {row.unit}", "aim": row.aim}
     if line is None:
         return cells | {"ours": "not run"}
-    # Another way of ours takes the place of the rival.
+    # `otherwise`, another way of ours, is shown in place of the rival.
     line = {
         key.replace("otherwise", "rival"): value for key, value in line.items()
     }
@@ -130,7 +130,7 @@ def _describe(row: Row, line: Mapping | None) -> dict[str, str]:
 
 
 def _spread(summary, statistic):
-    """The middle of the rounds and, in brackets, their range."""
+    """Formats the median or mean of the rounds, and their range in brackets."""
     middle, low, high = (
         _digits(summary[key]) for key in (statistic, "low", "high")
     )
@@ -138,7 +138,7 @@ def _spread(summary, statistic):
 
 
 def _digits(value):
-    """Three digits that count, or all before the point."""
+    """Formats with three significant digits, or all before the point."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".")

@@ -58,7 +58,7 @@ def draw_learning_curves(history: dict[str, list[float]]) -> Figure:
 
 
 def _whole_numbers():
-    """Ticks of a count, which may be of one."""
+    """Places ticks at whole numbers, also if there is only one."""
     return MaxNLocator(integer=True, min_n_ticks=1, steps=(1, 2, 5, 10))
 
 
@@ -70,7 +70,7 @@ def draw_score_histogram(
     Args:
         scores: float `[num_pairs]`, logits.
         same: `[num_pairs]`, 1 = same character, 0 = different.
-        threshold: from which score a pair counts as the same.
+        threshold: the score from which a pair counts as the same.
     """
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axis = figure.subplots()
@@ -153,8 +153,8 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
     """Draws verification accuracy by the size of the training set (table 1).
 
     Args:
-        points: for each row of the table, `pairs`, the number trained on;
-            `distorted`, whether distorted copies of them were, too;
+        points: a dict for each row of the table: `pairs`, the number of
+            training pairs; `distorted`, whether distorted copies were added;
             `published`, the paper's accuracy in %; and `readings`, ours, as in
             a result of `protocols.Evaluator`, or empty if it was not run.
     """
@@ -211,7 +211,7 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
 
 
 def _draw_reading(axis, rows, drawers, different_pairs, place):
-    """Draws a reading of ours, with intervals; readings stand side by side."""
+    """Draws one of our readings with intervals, side by side with others."""
     found = [
         (row["pairs"] * 1.03 ** (place - 1.5), reading)
         for row in rows
@@ -237,7 +237,7 @@ def _draw_reading(axis, rows, drawers, different_pairs, place):
 
 
 def draw_search(runs: list[dict]) -> Figure:
-    """Draws what a search tried: the best so far, and accuracy by parameter.
+    """Draws the runs of a search: the best so far, and accuracy by parameter.
 
     Args:
         runs: `run`, `accuracy` (0..1), `finished` and `parameters` of each,

@@ -1,6 +1,7 @@
-"""What colors mean in every figure, so that they mean one thing.
+"""The colors of all figures, each with one meaning.
 
-Of Okabe and Ito's palette, which color-blind readers can tell apart.
+They are from Okabe and Ito's palette, which color-blind readers can
+distinguish.
 """
 
 # Blue: images of the same class, or the right answer.

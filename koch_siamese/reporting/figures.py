@@ -1,4 +1,4 @@
-"""Figures of drawings: pairs, trials, answers; and how figures are saved."""
+"""Draws figures of images: pairs, trials and answers; and saves figures."""
 
 import warnings
 from collections.abc import Sequence
@@ -41,14 +41,14 @@ def draw_pairs(
             white.
         same: `[num_pairs]`, 1 = same class, framed in blue; 0 = different,
             framed in vermilion.
-        columns: pairs side by side, at most.
+        columns: the largest number of pairs side by side.
         names: titles of the first and the second images, such as `("before",
             "after")`, in place of "same" and "different".
         heading: a sentence above all pairs.
     """
     columns = max(1, min(columns, len(same)))
     height = 0.85
-    # Without a title, the second image follows close upon the first.
+    # Without a title, the second image is close below the first.
     below = 1 if names else 0.83
     rows = -(-len(same) // columns) * (1 + below)
     sheet = Sheet((rows, columns), height, heading=heading)
@@ -76,9 +76,9 @@ def draw_worst_pairs(
     Args:
         images: uint8 `[num_drawings, height, width]`, or `[num_drawings,
             height, width, channels]` with 1 or 3 channels.
-        pairs: of these drawings.
-        scores: float `[num_pairs]`, of any scale, higher is more alike.
-        num: how many pairs of either kind, at most.
+        pairs: pairs of these drawings.
+        scores: float `[num_pairs]`, on any scale, higher is more alike.
+        num: the largest number of pairs of each kind.
     """
     kinds = [
         (_choose_worst(pairs, scores, label, num), label) for label in (1, 0)
@@ -109,7 +109,7 @@ def draw_worst_pairs(
 
 
 def _choose_worst(pairs, scores, label, num):
-    """Pairs of a label, the worst first, each two drawings once."""
+    """Chooses pairs of a label, the worst first, without duplicates."""
     chosen = np.flatnonzero(pairs.same == label)
     sign = 1 if label else -1
     chosen = chosen[np.argsort(sign * scores[chosen], kind="stable")]
@@ -136,7 +136,8 @@ def draw_trials(
         images: uint8 `[num_drawings, height, width, channels]`.
         trials: over these drawings; the first shot of a candidate is shown.
         scores: float `[num_trials, ways]`.
-        num: how many trials, at most; up to half of them answered wrongly.
+        num: the largest number of trials, up to half of them answered wrongly
+            if there are enough right ones.
     """
     is_wrong = scores.argmax(axis=1) != trials.answer
     right, wrong = np.flatnonzero(~is_wrong), np.flatnonzero(is_wrong)
@@ -148,9 +149,9 @@ def draw_trials(
 def draw_hardest_trials(
     images: np.ndarray, trials: Trials, scores: np.ndarray, num: int = 8
 ) -> Figure:
-    """Draws the trials that were lost by most, one of each query.
+    """Draws the trials with the lowest margins, one for each query.
 
-    Arguments are those of `draw_trials`.
+    See `draw_trials` for the arguments.
     """
     order = np.argsort(compute_margins(scores, trials.answer), kind="stable")
     _, first = np.unique(trials.query[order], return_index=True)
@@ -196,7 +197,7 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
 
 
 def _describe_trials(ways, has_gap):
-    """What a row of trials shows."""
+    """Describes a row of trials."""
     shown = f"its {ways} candidates, best first,"
     if ways > NUM_SHOWN:
         shown = f"the {NUM_SHOWN} best of {ways} candidates"
@@ -222,9 +223,9 @@ def draw_answers(
         queries: uint8 `[num_queries, height, width, channels]`.
         images: uint8 `[num_drawings, height, width, channels]`, the supports.
         names: the class of each support; the first one of a class is shown.
-        answers: to the queries.
-        query_names: titles of the queries, if they have some.
-        num: how many queries, at most.
+        answers: the answers to the queries.
+        query_names: the titles of the queries, if they have any.
+        num: the largest number of queries.
     """
     total, answers = len(answers), answers[:num]
     titles = query_names or ["query"] * total
@@ -266,7 +267,7 @@ def draw_verdict(
 
     Args:
         first, second: uint8 `[height, width]` or `[height, width, channels]`.
-        verdict: on them.
+        verdict: the verdict on them.
     """
     heading = f"score {verdict.score:z.2f}"
     if verdict.same is not None:
@@ -286,14 +287,14 @@ def draw_confusions(
     scores: np.ndarray,
     num: int = 12,
 ) -> Figure:
-    """Draws the characters that are confused most often, an example of each.
+    """Draws the most frequent confusions of characters, an example of each.
 
     Args:
         images: uint8 `[num_drawings, height, width, channels]`.
         character: int `[num_drawings]`.
         trials: over these drawings.
         scores: float `[num_trials, ways]`.
-        num: how many pairs of characters, at most.
+        num: the largest number of pairs of characters.
     """
     given = trials.support[np.arange(len(trials)), scores.argmax(axis=1), 0]
     wrong = character[given] != character[trials.query]
@@ -356,7 +357,7 @@ def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
-            # No installed font has them all; a box stands for what it lacks.
+            # No installed font has all characters; a box replaces missing ones.
             warnings.filterwarnings("ignore", "Glyph .* missing")
             figure.savefig(path, dpi=DPI)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Pictures of pages: what was read where, and groups of symbols."""
+"""Pictures of transcribed pages, and of groups of symbols."""
 
 import functools
 import os.path
@@ -21,11 +21,11 @@ from koch_siamese.pages.reading import see_ink
 from koch_siamese.reporting.colors import FAINT, SAME, WRONG
 from koch_siamese.reporting.text import to_printable
 
-SYMBOL_HEIGHT = (48, 72)  # of a picture, in pixels, smallest and largest
-MAX_SIDE = 5000  # of a picture
+SYMBOL_HEIGHT = (48, 72)  # in a picture, in pixels: smallest and largest
+MAX_SIDE = 5000  # of a picture, in pixels
 MIN_FONT_SIZE = 11
 CAPTION_SIZE = 20
-MIN_PREFIX = 3  # characters that names share and that are worth leaving out
+MIN_PREFIX = 3  # characters; a shorter common prefix is not left out
 CELL = 64  # side of a drawing on a sheet of groups
 GAP = 8  # between a page and its ink, in pixels
 DRAWINGS_OF_GROUP, GROUPS_ABREAST, MAX_GROUPS = 8, 2, 300
@@ -39,15 +39,15 @@ def draw_transcription(
 ) -> Image.Image:
     """Draws a page with a box around each symbol, and its name above it.
 
-    Blue is a symbol with a name, vermilion one without, which has its best
-    guess with a question mark. A name that no installed font can show is shown
-    by the character's example, or by its code points. What all names begin
-    with, such as `character`, is left out and said below the page.
+    Symbols with a name are blue. Those without are vermilion, and have their
+    best guess with a question mark. A name that no installed font can show is
+    replaced by the character's example, or by its code points. A prefix of all
+    names, such as `character`, is left out and mentioned below the page.
 
     Args:
-        page: an image, or the page as it was read.
-        transcription: of it.
-        names: of the known characters.
+        page: an image, or a page.
+        transcription: the transcription of the page.
+        names: the names of the known characters.
         examples: a drawing of each name, uint8 `[height, width]`.
     """
     page = page if isinstance(page, Page) else load_page(page)
@@ -77,7 +77,7 @@ def draw_transcription(
 
 
 def _draw_ink(page):
-    """A page on which no symbol was found, and the ink that was seen on it."""
+    """Draws a page without symbols beside the ink that was seen on it."""
     seen = Image.fromarray(see_ink(page.pixels)).convert("RGB")
     picture = Image.fromarray(page.pixels)
     seen = seen.resize(
@@ -93,7 +93,7 @@ def _draw_ink(page):
 
 
 def _begin(page):
-    """The name of a page that is a file, as a caption begins."""
+    """The beginning of a caption: the name of a page that is a file."""
     return f"{Path(page.name).name}: " if page.name else ""
 
 
@@ -111,7 +111,7 @@ def save_picture(picture: Image.Image, path: Path):
 
 
 def _enlarge(page, transcription):
-    """The page, paled, so large that names can be read; and its scale."""
+    """Fades and enlarges the page for legible names; also returns the scale."""
     width, height = page.size
     scale = 1.0
     if transcription.symbols:
@@ -130,7 +130,7 @@ def _median_height(transcription, scale):
 
 
 def _find_room(line, number, scale):
-    """The width from the middle of one gap of a line to that of the next."""
+    """The width for a symbol's label that leaves room for its neighbors'."""
     left, _, right, _ = line[number].box
     own = abs(right - left)
     center = (left + right) / 2
@@ -140,7 +140,7 @@ def _find_room(line, number, scale):
 
 
 def _find_prefix(names):
-    """What all names begin with, if it is long; something is left of each."""
+    """Finds the prefix of all names, if it is long and not a whole name."""
     prefix = os.path.commonprefix(list(names))  # noqa: RUF071
     if len(names) < 2 or len(prefix) < MIN_PREFIX or prefix in names:
         return ""
@@ -148,7 +148,7 @@ def _find_prefix(names):
 
 
 def _make_label(symbol: RecognizedSymbol, prefix, height, room, examples):
-    """A small picture of a symbol's name."""
+    """Makes a small picture of a symbol's name."""
     name = symbol.name or symbol.answer.best.name
     text = to_printable(name.removeprefix(prefix))
     mark = "" if symbol.name else UNKNOWN
@@ -161,7 +161,7 @@ def _make_label(symbol: RecognizedSymbol, prefix, height, room, examples):
 
 
 def _write(text, size, room, color):
-    """A text as a picture, smaller or cut off if there is no room for it."""
+    """Draws a text as a picture, smaller or cut off if there is no room."""
     size = max(MIN_FONT_SIZE, round(size))
     font = _load_font(text, size)
     while font.getlength(text) > room - 2 and size > MIN_FONT_SIZE:
@@ -176,7 +176,7 @@ def _write(text, size, room, color):
 
 
 def _shrink(drawing, side, mark):
-    """An example as a small picture, framed."""
+    """Shrinks an example to a small framed picture."""
     image = Image.fromarray(drawing).convert("RGB")
     side = max(2 * MIN_FONT_SIZE, round(side))
     image.thumbnail((side, side))
@@ -195,7 +195,7 @@ def _put_above(picture, label, box):
 
 
 def _caption(picture, text):
-    """The picture with a line of text below it."""
+    """Adds a line of text below a picture."""
     text = to_printable(text)
     font = _load_font(text, CAPTION_SIZE)
     width = max(picture.width, round(font.getlength(text)) + 20)
@@ -215,9 +215,9 @@ def _load_font(text, size):
 
 @functools.lru_cache(maxsize=4096)
 def find_font(text: str) -> str | None:
-    """The file of a font that has all characters of a text, or None.
+    """Finds the file of a font that has all characters of a text, or None.
 
-    The default is preferred, then what is regular and without serifs.
+    The default is preferred, then regular sans-serif fonts.
     """
     needed = {ord(x) for x in text if x.isprintable() and not x.isspace()}
     for path in (_default_font(), *_list_fonts()):
@@ -232,7 +232,7 @@ def _default_font():
 
 @functools.cache
 def _list_fonts():
-    """Installed fonts, the plainest first."""
+    """Lists installed fonts, the plainest first."""
     paths = font_manager.findSystemFonts()
     suitable = [x for x in paths if "Emoji" not in x and "Mono" not in x]
     return sorted(
@@ -251,12 +251,12 @@ def _read_charmap(path):
 def draw_groups(
     groups: Mapping[str, Sequence[np.ndarray]],
 ) -> Image.Image:
-    """A sheet of groups of symbols, each with its clearest members.
+    """Draws groups of symbols, each with its clearest members.
 
     Args:
-        groups: the drawings of each, uint8 `[height, width]`, the clearest
-            first, framed in blue; where there is no room for all, the last
-            shown is the least certain one, framed in vermilion.
+        groups: the drawings of each group, uint8 `[height, width]`, the
+            clearest first. It is framed in blue; if there is no room for all,
+            the last one shown is the least certain, framed in vermilion.
     """
     shown = list(groups.items())[:MAX_GROUPS]
     rows = -(-len(shown) // GROUPS_ABREAST)

@@ -1,4 +1,4 @@
-"""PAGE XML, which transcription tools read: a page's lines and symbols.
+"""Writes lines and symbols of pages as PAGE XML for transcription tools.
 
 The schema is that of 2019-07-15, https://github.com/PRImA-Research-Lab/PAGE-XML.
 """
@@ -18,7 +18,7 @@ from koch_siamese.reporting.text import to_printable
 from koch_siamese.version import __version__
 
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
-# Reading direction, and order of the lines, of each direction.
+# The reading direction and the order of lines for each direction.
 ORDERS = {
     "ltr": ("left-to-right", "top-to-bottom"),
     "rtl": ("right-to-left", "top-to-bottom"),
@@ -31,16 +31,16 @@ def format_page_xml(
 ) -> bytes:
     """Formats a page as PAGE XML.
 
-    A line is a TextLine of one Word, whose Glyphs are the symbols: words are
-    not told apart. A symbol without a name is `?`, its best guess second.
+    A line is a TextLine of one Word, whose Glyphs are the symbols, as words are
+    not separated. A symbol without a name is `?`, followed by its best guess.
 
     Args:
-        transcription: of the page.
-        image: the name of the page's image, as tools are to find it.
-        direction: in which it was read.
+        transcription: the transcription of the page.
+        image: the file name of the page's image, for tools to find it.
+        direction: the direction in which it was read.
 
     Returns:
-        A file's content, in UTF-8.
+        The content of the file, in UTF-8.
     """
     ElementTree.register_namespace("", NAMESPACE)
     root = ElementTree.Element(_tag("PcGts"))
@@ -88,7 +88,7 @@ def _add_line(region, name, symbols, transcription):
 
 
 def _add_names(glyph, symbol: RecognizedSymbol):
-    """What a symbol is; then what it may be, the likeliest first."""
+    """Adds the name of a symbol, then the other candidates, best first."""
     names = [(symbol.name or UNKNOWN, None)]
     for candidate in symbol.answer.candidates:
         if candidate.name == symbol.name:
@@ -108,7 +108,7 @@ def _add_text(element, text, conf=None, **attributes):
 
 
 def _add_coords(element, symbols: Iterable[RecognizedSymbol]):
-    """The box around some symbols, its corners clockwise."""
+    """Adds the box around some symbols, with its corners clockwise."""
     lefts, tops, rights, bottoms = zip(*(x.box for x in symbols), strict=True)
     left, top, right, bottom = min(lefts), min(tops), max(rights), max(bottoms)
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
@@ -126,7 +126,7 @@ def _tag(name):
 
 
 def save_page_xml(content: bytes, path: Path):
-    """Writes what `format_page_xml` returned.
+    """Writes the content that `format_page_xml` returned.
 
     Raises:
         InputError: the file cannot be written.

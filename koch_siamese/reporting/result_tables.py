@@ -35,18 +35,18 @@ COLUMNS = {
     "commit": "commit",
     "command": "command",
 }
-# Columns of other readings of the paper's test: whether of Lake's drawers, and
-# how different pairs are drawn; see `protocols.Evaluator`.
+# Columns of other readings of the paper's test: whether they use Lake's
+# drawers, and how different pairs are drawn; see `protocols.Evaluator`.
 READINGS = {
     "anywhere": (False, "anywhere"),
     "lake": (True, "within_alphabet"),
     "lake_anywhere": (True, "anywhere"),
 }
-# Of tables that ask for them.
+# Columns of tables that ask for them.
 RARE_COLUMNS = ("roc_auc", "equal_error_rate", *READINGS)
 SHORT_COLUMNS = ("what", "ours", "published", "command")
 
-# Of a result, and their types.
+# The keys that a result needs, and their types.
 NEEDED = {
     "accuracy": float,
     "num_trials": int,
@@ -59,7 +59,7 @@ NEEDED = {
 _START = re.compile(r"<!--\s*report:\s*(.*?)\s*-->")
 _END = re.compile(r"<!--\s*end of report\s*-->")
 
-Results = Mapping[str, Mapping[str, object]]  # by the name of their file
+Results = Mapping[str, Mapping[str, object]]  # keyed by file name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Table:
         """Selects the results of a row, one for each seed, by file name.
 
         Raises:
-            InputError: two results have the same seed, or another number of
+            InputError: two results have the same seed, or different numbers of
                 trials.
         """
         wanted = {**self.results, **row.results}
@@ -217,7 +217,7 @@ def load_results(folder: Path) -> dict[str, dict]:
 
 
 def _require_whole(result, path):
-    """Checks what every table needs of a result."""
+    """Checks that a result has the keys that tables need."""
     for name, kind in NEEDED.items():
         if not isinstance(result.get(name), kind):
             raise InputError(
@@ -228,7 +228,7 @@ def _require_whole(result, path):
 
 
 def _cells(row: Row, results: list[dict]) -> dict[str, str]:
-    """The texts of a row, by column."""
+    """Formats the cells of a row, by column."""
     cells = {"what": row.what}
     if any(result.get("closed_set") for result in results):
         cells["what"] += " (closed set: other images of these were trained on)"
@@ -237,13 +237,13 @@ def _cells(row: Row, results: list[dict]) -> dict[str, str]:
     if row.flagfile or row.model:
         cells |= {"ours": "not run", "command": f"`{_command(row)}`"}
     if results:
-        # What needs no training does not differ from seed to seed.
+        # Without training, results do not depend on the training's seed.
         cells |= _measured(row, results if row.is_trained else results[:1])
     return cells
 
 
 def _measured(row, results):
-    """What results say, together: as many trials of each."""
+    """Formats the combined results, which have the same number of trials."""
     shares = [result[row.measure] for result in results]
     num_trials = results[0]["num_trials"]
     several = f"{len(results)} × " if len(results) > 1 else ""  # noqa: RUF001
@@ -272,7 +272,7 @@ def _measured(row, results):
 
 
 def _read(results):
-    """Accuracies by other readings, where all results have them."""
+    """Formats the accuracies by other readings, if all results have them."""
     cells = {}
     for column, (is_lake, different_pairs) in READINGS.items():
         shares = [
@@ -288,7 +288,7 @@ def _read(results):
 
 
 def _format_share(shares, num_trials):
-    """The mean of shares, each of as many trials, and its interval."""
+    """Formats the mean of shares of equally many trials, and its interval."""
     total = num_trials * len(shares)
     low, high = wilson_interval(num_trials * sum(shares), total)
     return (
@@ -298,7 +298,7 @@ def _format_share(shares, num_trials):
 
 
 def _of_seeds(shares, results):
-    """Which seeds, what each has reached, and in which time."""
+    """Formats the seeds, and the accuracy and training time of each."""
     seeds = ", ".join(str(_seed(result)) for result in results)
     if len(results) > 1:
         seeds += ": " + ", ".join(map(format_percent, shares))
@@ -306,14 +306,14 @@ def _of_seeds(shares, results):
 
 
 def _training(result):
-    """How long it took; of older results the epochs are not known."""
+    """Formats the training time and epochs; older results have no epochs."""
     time = format_duration(result.get("training_seconds"))
     epochs = result.get("training_epochs")
     return f"{time} (epochs: {epochs})" if epochs else time
 
 
 def _seed(result):
-    """Of the training; older files have one seed for training and trials."""
+    """The seed of the training; in older files, also that of the trials."""
     return result.get("training_seed", result["seed"])
 
 
@@ -340,11 +340,11 @@ def fill_document(
         text: with lines `<!-- report: TABLE -->`, or `<!-- report: TABLE,
             short -->`, and after each a line `<!-- end of report -->`; what
             is between them is replaced.
-        name: the document's, for errors.
-        make_table: from what a marker names to Markdown.
+        name: the name of the document, for errors.
+        make_table: makes the Markdown of the table that a marker names.
 
     Raises:
-        InputError: a marker lacks its other one, or there is none at all.
+        InputError: a marker is unpaired, or there are no markers.
     """
     lines, marker, was_filled = [], None, False
     for line in text.split("\n"):

@@ -13,7 +13,7 @@ from koch_siamese.images import WHITE
 from koch_siamese.reporting.colors import FAINT
 from koch_siamese.reporting.text import to_printable
 
-# With Chinese, Japanese and Korean characters, on one system or another.
+# Fonts of various systems, with Chinese, Japanese and Korean characters.
 WIDE_FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -36,7 +36,8 @@ HEADING_POINTS_PER_CHARACTER = 0.6 * HEADING_POINTS
 class Sheet:
     """Framed images with titles in a grid, all in one axes.
 
-    An axes for each image would take most of the time of a short training.
+    Separate axes for each image would take most of the time of a short
+    training.
 
     Attributes:
         figure: the Matplotlib figure.
@@ -77,15 +78,15 @@ class Sheet:
             )
 
     def show(self, row, column, image, frame, title="", **style):
-        """Shows an image in a frame of a color, with a title above it.
+        """Shows an image in a colored frame, with a title above it.
 
         Args:
-            row, column: its place; a part of a row or column is a gap.
-            image: `[height, width]` or `[height, width, channels]`, 1 or 3;
-                0 is black, 255 white.
-            frame: its color.
-            title: above the image.
-            style: of the title, for Matplotlib's `text`.
+            row, column: its place; fractions leave gaps.
+            image: `[height, width]` or `[height, width, channels]` with 1 or 3
+                channels; 0 is black, 255 white.
+            frame: the color of the frame.
+            title: the text above the image.
+            style: options of Matplotlib's `text` for the title.
         """
         left = GAP_INCHES + column * (self._width + GAP_INCHES)
         top = self._title_height + row * (self._height + self._title_height)
@@ -120,7 +121,7 @@ class Sheet:
             )
 
     def fit(self, name):
-        """A user's name on one line, shortened to the width of an image."""
+        """Shortens a user's name to one line as wide as an image."""
         # Letters of a small font are up to 5 % wider than measured.
         width = 0.95 * self._width * POINTS_PER_INCH
         return fit_text(to_printable(name), width)
@@ -133,7 +134,7 @@ def _wrap(heading, inches):
 
 @functools.cache
 def find_families():
-    """The default, and what is installed for scripts that it lacks."""
+    """Lists the default font, and installed ones for scripts that it lacks."""
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *(x for x in WIDE_FONTS if x in installed)]
 
@@ -141,7 +142,7 @@ def find_families():
 def fit_text(text, points):
     """Cuts out the middle of a title that is wider than `points`.
 
-    File names, and names of classes, often differ in their ends.
+    The names of files and of classes often differ only at their ends.
     """
     kept = len(text)
     short = text
@@ -152,13 +153,13 @@ def fit_text(text, points):
 
 
 def _measure(text):
-    """The width of a title in points."""
+    """Measures the width of a title in points."""
     paths = [font_manager.findfont(x) for x in find_families()]
     font = font_manager.get_font(paths)
     # Ten times as large, since a small font rounds the width of each letter.
     font.set_size(10 * TITLE_POINTS, POINTS_PER_INCH)
     with warnings.catch_warnings():
-        # No installed font has them all; a box stands for what it lacks.
+        # No installed font has all characters; a box replaces a missing one.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         font.set_text(text)
     return font.get_width_height()[0] / 64 / 10  # FreeType counts in 64ths

@@ -1,4 +1,4 @@
-"""Text that people read: tables, numbers, results in words."""
+"""Formats text for people: tables, numbers, results in words."""
 
 import textwrap
 import unicodedata
@@ -48,7 +48,7 @@ def format_markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def to_printable(text: str) -> str:
-    """Keeps a name on one line: replaces what cannot be printed by escapes."""
+    """Escapes unprintable characters, so that a name stays on one line."""
     return "".join(
         character
         if character.isprintable()
@@ -117,7 +117,7 @@ def format_results(results: Sequence[Mapping]) -> str:
 
 
 def _format_limits(result):
-    """Says what cannot be concluded from a result."""
+    """Describes what cannot be concluded from a result."""
     if result.get("closed_set"):
         yield (
             f"{result['protocol']} is measured on a closed set: the network "
@@ -134,9 +134,9 @@ def _format_limits(result):
 
 
 def _format_verification(result):
-    """Describes what does not depend on a threshold.
+    """Describes the metrics that do not depend on a threshold.
 
-    Older results have a ROC AUC and an equal error rate alone.
+    Older results only have a ROC AUC and an equal error rate.
     """
     auc_interval = _format_auc_interval(result.get("roc_auc_ci95"))
     error_interval = _format_interval(result.get("equal_error_rate_ci95"))
@@ -174,12 +174,12 @@ def _format_range(low, high):
 
 
 def _format_interval(ci95):
-    """A 95 % interval of a share in brackets, if there is one."""
+    """Formats a 95 % interval of a share in brackets, if there is one."""
     return f" ({_format_range(*ci95)})" if ci95 else ""
 
 
 def _format_auc_interval(ci95):
-    """A 95 % interval of an area in brackets, if there is one."""
+    """Formats a 95 % interval of an AUC in brackets, if there is one."""
     return f" ({ci95[0]:.4f} to {ci95[1]:.4f})" if ci95 else ""
 
 
@@ -210,7 +210,7 @@ def format_model_card(flags: str, results: Sequence[Mapping]) -> str:
 
     Args:
         flags: the text of `train.flags`.
-        results: one of each protocol that was measured.
+        results: the result of each protocol that was measured.
     """
     parts = [
         "# Siamese model trained with koch_siamese",
@@ -286,8 +286,8 @@ def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
     and no probability.
 
     Args:
-        answers: by query, such as the path of an image.
-        top_k: candidates to list for each query.
+        answers: the answers, keyed by query, such as the path of an image.
+        top_k: the number of candidates to list for each query.
     """
     others = "runner-up" if top_k <= 2 else "runners-up"
     rows = [("query", "answer", "score", "probability", others)]
@@ -300,23 +300,30 @@ def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
             probability = "-"
         else:
             name, score = answer.name, f"{best.score:.2f}"
-            probability = _format_probability(best.probability)
+            probability = format_probability(best.probability)
         rows.append((str(query), name, score, probability, listed or "-"))
     return format_table(rows)
 
 
-def _format_probability(probability):
-    return "-" if probability is None else _percent(probability, 0)
+def format_probability(probability: float | None) -> str:
+    """Formats a probability in whole percent; never rounds it to 0 or 100."""
+    if probability is None:
+        return "-"
+    if probability < 0.01:
+        return "< 1 %"
+    if probability > 0.99:
+        return "> 99 %"
+    return _percent(probability, 0)
 
 
 def format_verdict(verdict: Verdict) -> str:
-    """Formats what `verify` found in one line."""
+    """Formats a verdict in one line."""
     if verdict.same is None:
         return f"score {verdict.score:.2f}"
     text = "same" if verdict.same else "different"
     text += f": score {verdict.score:.2f} (threshold {verdict.threshold:.2f})"
     if verdict.probability is not None:
-        chance = _format_probability(verdict.probability)
+        chance = format_probability(verdict.probability)
         text += f", probability of the same class {chance}"
     return text
 

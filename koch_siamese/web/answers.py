@@ -1,4 +1,4 @@
-"""What visitors of the demo see of answers and examples, as HTML."""
+"""Renders the answers and examples of the demo as HTML."""
 
 import base64
 import html
@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from koch_siamese.inference.gallery import Answer, Verdict
+from koch_siamese.reporting.text import format_probability
 
-MAX_SHOWN = 200  # examples; a page with more would be slow
-MAX_SIDE = 2000  # pixels of a page's picture
+MAX_SHOWN = 200  # examples; with more, the page would be slow
+MAX_SIDE = 2000  # of the picture of a page, in pixels
 STYLE = """
 .symbols { display: flex; flex-wrap: wrap; gap: 8px; }
 .symbols figure { margin: 0; width: 72px; text-align: center; }
@@ -39,7 +40,7 @@ STYLE = """
 
 
 def render_picture(picture: np.ndarray | None, text: str = "") -> str:
-    """A picture within the page.
+    """Renders a picture as an inline image.
 
     Args:
         picture: uint8 `[height, width]` or `[height, width, 3]`; None leaves an
@@ -58,7 +59,7 @@ def render_picture(picture: np.ndarray | None, text: str = "") -> str:
 
 
 def render_pages(pictures: Iterable[Image.Image]) -> str:
-    """Pictures of pages, as wide as there is room."""
+    """Renders pictures of pages in full width."""
     return "".join(map(_render_page, pictures))
 
 
@@ -76,11 +77,11 @@ def _render_page(picture):
 def render_examples(
     names: Sequence[str], pictures: Mapping[str, Sequence[np.ndarray]]
 ) -> str:
-    """The known symbols by name, each with all its examples.
+    """Renders the known symbols by name, each with all its examples.
 
     Args:
-        names: of all symbols.
-        pictures: of the examples of those that have any.
+        names: the names of all symbols.
+        pictures: the examples of each symbol that has pictures.
     """
     if not names:
         return '<p class="note">No examples yet.</p>'
@@ -100,12 +101,12 @@ def render_answer(
     query: np.ndarray,
     pictures: Sequence[np.ndarray | None],
 ) -> str:
-    """The answer to a query: a name or none, and the candidates.
+    """Renders the answer to a query: a name or none, and the candidates.
 
     Args:
-        answer: with its candidates.
-        query: as the network sees it.
-        pictures: the best example of each candidate.
+        answer: the answer.
+        query: the drawing as the network sees it.
+        pictures: the best example of each candidate, or None.
     """
     name = "None of these" if answer.name is None else html.escape(answer.name)
     rows = "".join(
@@ -121,7 +122,7 @@ def render_answer(
 
 
 def _explain(answer):
-    """Why no name is given; else what the figures mean."""
+    """Explains why there is no name, or what the numbers mean."""
     if answer.name is None:
         return (
             f"The best symbol scores {answer.best.score:.1f}. To be named, it "
@@ -136,10 +137,10 @@ def _explain(answer):
 
 
 def _render_match(candidate, answer):
-    """A bar, or the score where that decides."""
+    """Renders the probability, or the score if there is no name."""
     if candidate.probability is None or answer.name is None:
         return f'<span class="score">score {candidate.score:.1f}</span>'
-    percent = html.escape(format_percent(candidate.probability))
+    percent = html.escape(format_probability(candidate.probability))
     width = f"{100 * candidate.probability:.1f}%"
     return (
         f'<span class="bar"><span style="width: {width}"></span></span>'
@@ -148,29 +149,19 @@ def _render_match(candidate, answer):
 
 
 def _render_seen(*drawings):
-    """Drawings as the network sees them."""
+    """Renders drawings as the network sees them."""
     pictures = "".join(render_picture(x) for x in drawings)
     return f'<div class="note seen">As the network sees it: {pictures}</div>'
-
-
-def format_percent(probability: float) -> str:
-    """A probability in whole percent; never a certainty."""
-    percent = 100 * probability
-    if 0 < percent < 1:
-        return "< 1 %"
-    if 99 < percent < 100:
-        return "> 99 %"
-    return f"{percent:.0f} %"
 
 
 def render_verdict(
     verdict: Verdict, first: np.ndarray, second: np.ndarray
 ) -> str:
-    """Whether two drawings show the same symbol.
+    """Renders the verdict on whether two drawings show the same symbol.
 
     Args:
-        verdict: on the two.
-        first, second: as the network sees them.
+        verdict: the verdict.
+        first, second: the drawings as the network sees them.
     """
     headline = {True: "Same", False: "Different", None: "Not judged"}
     text = f"Score {verdict.score:.1f}"
@@ -179,7 +170,7 @@ def render_verdict(
     else:
         text += f". From {verdict.threshold:.1f} on, they count as the same."
     if verdict.probability is not None:
-        percent = html.escape(format_percent(verdict.probability))
+        percent = html.escape(format_probability(verdict.probability))
         text = f"Probability that they are the same: {percent}. {text}"
     return (
         f'<p class="headline">{headline[verdict.same]}</p>'

@@ -1,7 +1,7 @@
-"""What the demo page does, as an HTTP API for programs.
+"""The functions of the demo page as an HTTP API for programs.
 
-Each `gradio_client.Client` has a session of its own: what it adds is known to
-no one else, and is forgotten an hour after it has gone.
+Each `gradio_client.Client` has its own session. Nobody else sees the examples
+that it adds, and they are deleted an hour after it disconnects.
 """
 
 import functools
@@ -13,7 +13,7 @@ import gradio as gr
 
 from koch_siamese.errors import InputError
 
-TOP_K = 5  # candidates of an answer
+TOP_K = 5  # candidates in an answer
 
 
 def add_endpoints(session: gr.State):
@@ -22,7 +22,7 @@ def add_endpoints(session: gr.State):
     Args:
         session: the caller's `Session`.
     """
-    # They are invisible: Gradio takes the types of an API from components.
+    # Invisible components, from which Gradio takes the types of the API.
     image, other = gr.File(visible=False), gr.File(visible=False)
     name, result = gr.Textbox(visible=False), gr.JSON(visible=False)
     top_k = gr.Number(TOP_K, precision=0, visible=False)
@@ -46,7 +46,7 @@ def add_endpoints(session: gr.State):
 
 
 def _refuse(function: Callable) -> Callable:
-    """Answers a program's mistake with an error of one line."""
+    """Turns an `InputError` into an API error of one line."""
 
     @functools.wraps(function)
     def guarded(*arguments):
@@ -74,20 +74,20 @@ def remove(session, name):
 
 @_refuse
 def classify(session, image, top_k):
-    """Says which symbol an image shows, as a line of classify --json."""
+    """Recognizes an image; returns a line of classify --json."""
     return session.classify(session.read(_open(image)), top_k).to_json()
 
 
 @_refuse
 def verify(session, first, second):
-    """Says whether two images show the same, as a line of verify --json."""
+    """Compares two images; returns a line of verify --json."""
     first, second = (session.read(_open(x)) for x in (first, second))
     return vars(session.verify(first, second))
 
 
 @_refuse
 def transcribe(session, page, direction):
-    """Reads an image or a PDF; returns a line of transcribe --json a page."""
+    """Reads an image or a PDF; returns transcribe --json for each page."""
     return [read.to_json() for _, read in session.transcribe(page, direction)]
 
 
@@ -96,7 +96,7 @@ def _describe(session):
 
 
 def _open(path):
-    """An uploaded file, which messages call by its name alone."""
+    """Opens an uploaded file, which messages name without its folder."""
     if path is None:
         raise InputError("No image is given: expected a file.")
     file = io.BytesIO(Path(path).read_bytes())

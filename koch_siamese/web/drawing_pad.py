@@ -1,7 +1,7 @@
-"""A pad to draw a symbol on, or to upload an image of one, for Gradio.
+"""A Gradio pad on which to draw a symbol, or to upload an image of one.
 
-Not Gradio's Sketchpad, where a tool has to be chosen before the first stroke,
-and which passes on an uploaded photograph within a transparent frame.
+Gradio's own Sketchpad is not used: it requires to choose a tool before the
+first stroke, and puts an uploaded photograph into a transparent frame.
 """
 
 import base64
@@ -47,8 +47,8 @@ canvas {
 def make_pad(label: str, name: str) -> gr.HTML:
     """Makes a pad.
 
-    A function, as Gradio writes a file beside the source of every class of
-    components.
+    This is not a class, because Gradio writes a file beside the source of every
+    component class.
 
     Args:
         label: what is drawn on it, for screen readers.
@@ -64,15 +64,15 @@ def make_pad(label: str, name: str) -> gr.HTML:
 
 
 def open_drawing(value: dict | None) -> io.BytesIO | None:
-    """Opens what is on a pad.
+    """Opens the image on a pad.
 
     Args:
-        value: what the pad sent: the `name` of an uploaded file, empty of a
-            drawing, and a data URL of the image, `data`.
+        value: the value of the pad: `name`, that of an uploaded file or empty
+            for a drawing, and `data`, a data URL of the image.
 
     Returns:
-        The image as an open file, which has a name for messages; None if there
-        is none.
+        The image as an open file, with a name for messages; None if the pad is
+        empty.
     """
     if not value:
         return None

@@ -1,4 +1,4 @@
-"""The demo page, with Gradio."""
+"""The demo page, made with Gradio."""
 
 import functools
 import html
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
+from koch_siamese.data.image_files import normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.pages.reading import DIRECTIONS
 from koch_siamese.web import answers
@@ -24,20 +25,20 @@ DIRECTION_LABELS = (  # in the order of DIRECTIONS
     "top to bottom, from the right",
 )
 TOP_K = 5  # candidates shown
-MAX_WAITING = 100  # calls; a visitor beyond is told to try again
-MAX_SESSIONS = 200  # the one that was not used for longest is forgotten
+MAX_WAITING = 100  # calls in the queue; further ones are told to try again
+MAX_SESSIONS = 200  # with more, the least recently used one is deleted
 MAX_FILE_SIZE = "20mb"
-SECONDS_KEPT = 3600  # uploaded files
+SECONDS_KEPT = 3600  # before uploaded files are deleted
 
 
 def build_page(first_session: Session) -> gr.Blocks:
     """Builds the page and its API.
 
     Args:
-        first_session: what each visitor starts from.
+        first_session: the session that each visitor starts with.
 
     Returns:
-        The page, to be served.
+        The page; see `serve`.
     """
     with gr.Blocks(
         title=TITLE,
@@ -63,13 +64,13 @@ def serve(page: gr.Blocks, host: str, port: int | None = None) -> str:
     Args:
         page: see `build_page`.
         host: the address to listen on.
-        port: by default 7860, or the next one that is free.
+        port: by default 7860, or the next free one.
 
     Returns:
-        The page's address.
+        The address of the page.
 
     Raises:
-        InputError: it cannot be served there.
+        InputError: the page cannot be served there.
     """
     try:
         _, url, _ = page.launch(
@@ -134,11 +135,11 @@ def _add_recognition(page, session):
 
     @_warn
     def add_example(session, drawing, name):
-        is_known = name.strip() in session.names
+        is_known = normalize_name(name.strip()) in session.names
         session.add(_open(drawing), name)
         if is_known:
             gr.Info(f"{html.escape(name)} has one more example now.")
-        # The session is passed back for Gradio to see that it is in use.
+        # Returning the session shows Gradio that it is in use.
         return session, None, "", *show_examples(session)
 
     @_warn
@@ -244,10 +245,10 @@ def _add_reading(session):
 
 
 def _open(drawing):
-    """The image on a pad.
+    """Opens the image on a pad.
 
     Raises:
-        InputError: there is none.
+        InputError: the pad is empty.
     """
     file = open_drawing(drawing)
     if file is None:
@@ -258,11 +259,11 @@ def _open(drawing):
 
 
 def _warn(function: Callable, otherwise: Callable = gr.skip) -> Callable:
-    """Shows a visitor's mistake as a warning.
+    """Wraps a function to show its `InputError` as a warning.
 
     Args:
-        function: may raise an `InputError`.
-        otherwise: makes what is returned then; by default nothing changes.
+        function: a function that may raise an `InputError`.
+        otherwise: makes the result after an error; by default nothing changes.
     """
 
     @functools.wraps(function)
@@ -276,5 +277,5 @@ def _warn(function: Callable, otherwise: Callable = gr.skip) -> Callable:
     return guarded
 
 
-# An answer to an earlier question must not stay.
+# Also clears the answer to an earlier question.
 _warn_and_clear = functools.partial(_warn, otherwise=str)

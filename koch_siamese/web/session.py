@@ -1,4 +1,4 @@
-"""What one visitor of the demo has shown it: examples, with their pictures."""
+"""A session of the demo: a visitor's examples, with their pictures."""
 
 import dataclasses
 import os
@@ -24,7 +24,7 @@ MAX_PAGES = 10  # of a PDF
 
 
 class Session:
-    """A visitor's own recognizer, and pictures of what it knows.
+    """A visitor's own recognizer, and pictures of its examples.
 
     All sessions share one model, and start with the same examples. Methods may
     be called from several threads.
@@ -39,11 +39,11 @@ class Session:
         """Makes a session.
 
         Args:
-            recognizer: belongs to the session from now on.
-            pictures: of the examples of each known name, as `Recognizer.read`
-                returns them, in the order in which they were added. The first
-                ones may be missing, as a stored recognizer has none.
-            num_added: how many of the examples the visitor has added.
+            recognizer: a recognizer that nobody else uses.
+            pictures: the examples of each known name, as returned by
+                `Recognizer.read`, in the order in which they were added. The
+                first ones may be missing, as a stored recognizer has none.
+            num_added: the number of examples that the visitor has added.
         """
         self._recognizer = recognizer
         self._pictures = {x: tuple(y) for x, y in (pictures or {}).items()}
@@ -55,7 +55,7 @@ class Session:
         """Makes the session that all others start from.
 
         Args:
-            recognizer: may know characters already.
+            recognizer: a recognizer, which may already know characters.
             support: a folder or a table of examples to add; see
                 `Recognizer.add`.
 
@@ -88,7 +88,7 @@ class Session:
 
     @property
     def num_examples(self) -> int:
-        """How many examples there are of all names."""
+        """The number of examples of all names."""
         return self._recognizer.num_images
 
     @property
@@ -124,7 +124,7 @@ class Session:
         """Removes all examples of a name.
 
         Raises:
-            InputError: it is not known.
+            InputError: the name is not known.
         """
         name = normalize_name(name or "")
         with self._lock:
@@ -137,11 +137,11 @@ class Session:
             }
 
     def classify(self, drawing: np.ndarray, top_k: int = 5) -> Answer:
-        """Says which known symbol a drawing shows.
+        """Classifies a drawing as one of the known symbols, or none.
 
         Args:
-            drawing: one that `read` returned.
-            top_k: candidates of the answer, at most.
+            drawing: as returned by `read`.
+            top_k: the largest number of candidates in the answer.
 
         Raises:
             InputError: no symbol is known.
@@ -159,14 +159,14 @@ class Session:
     def find_examples(
         self, drawing: np.ndarray, names: Sequence[str]
     ) -> list[np.ndarray | None]:
-        """Finds the example of each name that is most like a drawing.
+        """Finds the example of each name that is most similar to a drawing.
 
         Args:
-            drawing: one that `read` returned.
-            names: known ones.
+            drawing: as returned by `read`.
+            names: some of the known names.
 
         Returns:
-            A picture for each name; None where the best example has none.
+            A picture for each name; None if the best example has none.
         """
         found = []
         for name, scores in zip(
@@ -178,7 +178,7 @@ class Session:
         return found
 
     def verify(self, first: np.ndarray, second: np.ndarray) -> Verdict:
-        """Says whether two drawings, which `read` returned, show the same."""
+        """Decides whether two drawings show the same symbol; see `read`."""
         (verdict,) = self._recognizer.verify_drawings(
             first[np.newaxis], second[np.newaxis]
         )
@@ -186,7 +186,7 @@ class Session:
 
     @property
     def can_read_pages(self) -> bool:
-        """Whether the model is one of drawings, not of photos."""
+        """Whether the model was trained on drawings, not on photos."""
         return not get_photo_size(self._recognizer.model)
 
     def transcribe(
@@ -195,7 +195,7 @@ class Session:
         """Reads a page, or the pages of a PDF.
 
         Args:
-            path: of an image or a PDF, which answers call by its name alone.
+            path: an image or a PDF; in answers it is named without its folder.
             direction: see `Recognizer.transcribe`.
 
         Raises:
@@ -215,7 +215,7 @@ class Session:
                 )
             pages = [load_page(file) for file in files]
         except InputError as error:
-            # Where the server keeps it is of no use to anyone.
+            # Visitors need not know where the server keeps it.
             raise InputError(str(error).replace(folder, "")) from error
         pages = [
             dataclasses.replace(x, name=x.name.removeprefix(folder))
@@ -228,14 +228,14 @@ class Session:
 
     def draw(self, page: Page, transcription: Transcription) -> Image.Image:
         """Draws a page with a box around each symbol, and its name above."""
-        # Imports Matplotlib.
+        # Imported here, because it imports Matplotlib.
         from koch_siamese.reporting.page_figures import draw_transcription
 
         examples = {x: y[0] for x, y in self._pictures.items()}
         return draw_transcription(page, transcription, self.names, examples)
 
     def warm_up(self):
-        """Has the model compiled, so that the first answer is not late."""
+        """Compiles the model, so that the first answer is fast."""
         image = Image.new("RGB", (99, 99), "white")
         ImageDraw.Draw(image).rectangle((20, 40, 80, 50), fill="black")
         drawing = self.read(image)

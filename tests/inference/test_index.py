@@ -91,6 +91,17 @@ def test_what_is_removed_is_not_proposed(head, embeddings):
     assert [x[0] for x in index.propose(kept[-5:], 1)] == [*range(195, 200)]
 
 
+def test_equal_drawings_are_not_indexed_again(head, embeddings):
+    twice = np.concatenate([embeddings[:100], embeddings[:60]])
+    index = make_index(head, twice)
+    for num in (1, 2, 3):
+        index.update(twice[num:])
+        assert len(index) == 160
+        assert sorted(x for x in index.positions if x >= 0) == [
+            *range(160 - num)
+        ]
+
+
 class Exact:
     """Scores by a head, and counts what it scores."""
 

@@ -169,3 +169,20 @@ def test_tables_of_results_name_closed_sets():
     for short in (False, True):
         text = table.to_markdown(closed, short=short)
         assert "| mine (closed set: " in text
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (None, "-"),
+        (0, "< 1 %"),
+        (0.0099, "< 1 %"),
+        (0.01, "1 %"),
+        (0.5, "50 %"),
+        (0.99, "99 %"),
+        (0.9999, "> 99 %"),
+        (1, "> 99 %"),
+    ],
+)
+def test_a_probability_is_never_rounded_to_certainty(probability, text):
+    assert format_probability(probability) == text

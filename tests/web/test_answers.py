@@ -108,11 +108,3 @@ def test_a_verdict_says_same_or_different(same, probability, threshold, parts):
     for part in (*parts, "Score 0.7"):
         assert part in text
     assert len(find_pictures(text)) == 2
-
-
-@pytest.mark.parametrize(
-    ("probability", "text"),
-    [(0, "0 %"), (1e-9, "< 1 %"), (0.5, "50 %"), (0.9999, "> 99 %")],
-)
-def test_percent_is_never_a_rounded_certainty(probability, text):
-    assert answers.format_percent(probability) == text
