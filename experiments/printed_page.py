@@ -3,9 +3,9 @@ r"""Reads a printed page in a script that the model was not trained on.
     python -m experiments.printed_page --script=Georgian --output=DIR
 
 A paragraph of a script is set in one font and printed to a PDF; the examples
-are the script's characters in another font. All are of Debian's package
-fonts-noto-core. DIR gets page.pdf, support/ and page.png, the page as it was
-read.
+are the script's characters in another font. Both fonts are in Debian's package
+fonts-noto-core. DIR gets page.pdf, support/, and page.png, which shows what was
+read on the page.
 """
 
 import difflib
@@ -72,7 +72,7 @@ def print_page(text, font, path):
 
 
 def draw_examples(codes, font, folder):
-    """An image of each character of a font, named by the character."""
+    """Draws each character of a font into a file with its name."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = ImageFont.truetype(font, 96)
     known = FT2Font(font).get_charmap()
@@ -84,7 +84,7 @@ def draw_examples(codes, font, folder):
 
 
 def count_errors(read, truth):
-    """Symbols to replace, add or remove, line by line."""
+    """Counts the symbols to replace, add or remove, line by line."""
     errors = 0
     for ours, right in zip(read, truth, strict=False):
         matcher = difflib.SequenceMatcher(None, ours, right, autojunk=False)
@@ -94,7 +94,7 @@ def count_errors(read, truth):
 
 
 def main():
-    """Prints the text as read, and how many symbols are wrong."""
+    """Prints the text that was read, and the number of errors."""
     if not OUTPUT.value:
         raise InputError("Give --output=DIR.")
     folder = Path(OUTPUT.value)
