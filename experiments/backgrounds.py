@@ -1,8 +1,8 @@
-"""What single drawings are seen on, for `pages.py`.
+"""Puts single drawings on backgrounds, for `pages.py`.
 
 Each function takes a drawing, uint8 `[105, 105]`, and returns an image with it,
-uint8. Half of the images are as a program draws them, half are scanned: grey,
-blurred and noisy. `BLANKS` make images without any symbol.
+uint8. Half of the images are clean, as if drawn by a program, half look
+scanned: grey, blurred and noisy. `BLANKS` make images without any symbol.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from experiments.photographs import light
 
 
 def _place(drawing, rng, share=(0.4, 0.6), side=None):
-    """The ink enlarged on white, in the middle, and its box."""
+    """Puts enlarged ink in the middle of white; also returns its box."""
     side = side or int(rng.integers(160, 500))
     ink = Image.fromarray(255 - drawing)
     ink = ink.crop(ink.getbbox())
@@ -30,7 +30,7 @@ def _place(drawing, rng, share=(0.4, 0.6), side=None):
 
 
 def _scan(image, rng):
-    """As it is, or grey, blurred and noisy."""
+    """Leaves an image unchanged, or makes it grey, blurred and noisy."""
     if rng.random() < 0.5:
         return np.asarray(image)
     blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
@@ -42,18 +42,18 @@ def _scan(image, rng):
 
 
 def _pen(image, rng):
-    """A pen, a width and a level of grey of printed lines."""
+    """Returns a pen, and a width and a grey level of printed lines."""
     width = max(1, round(rng.uniform(0.004, 0.012) * image.width))
     return ImageDraw.Draw(image), width, int(rng.integers(0, 110))
 
 
 def plain(drawing, rng):
-    """Nothing else: what the others are compared with."""
+    """Puts a drawing on plain paper, for comparison."""
     return _scan(_place(drawing, rng)[0], rng)
 
 
 def cell(drawing, rng):
-    """In a form's cell."""
+    """Puts a drawing in a form's cell."""
     image, (left, top, right, bottom) = _place(drawing, rng)
     pen, width, level = _pen(image, rng)
     space = rng.uniform(0.06, 0.16) * image.width
@@ -65,7 +65,7 @@ def cell(drawing, rng):
 
 
 def underlined(drawing, rng):
-    """On an underlined blank."""
+    """Puts a drawing on an underlined blank."""
     image, (left, _, right, bottom) = _place(drawing, rng)
     pen, width, level = _pen(image, rng)
     y = bottom + rng.uniform(0.0, 0.08) * image.height
@@ -76,14 +76,14 @@ def underlined(drawing, rng):
 
 
 def ruled(drawing, rng):
-    """On ruled paper."""
+    """Puts a drawing on ruled paper."""
     image, box = _place(drawing, rng)
     _rule(image, box, rng, rng.uniform(0.5, 1.1), is_squared=False)
     return _scan(image, rng)
 
 
 def squared(drawing, rng):
-    """On squared paper."""
+    """Puts a drawing on squared paper."""
     image, box = _place(drawing, rng)
     _rule(image, box, rng, rng.uniform(0.35, 0.9), is_squared=True)
     return _scan(image, rng)
@@ -103,7 +103,7 @@ def _rule(image, box, rng, pitch, is_squared):
 
 
 def shadow_edge(drawing, rng):
-    """Half in a shadow with a hard edge, which may cross it."""
+    """Puts an image half in a shadow, whose hard edge may cross the drawing."""
     image, _ = _place(drawing, rng)
     side = image.width
     grey = np.asarray(image.filter(ImageFilter.GaussianBlur(0.5)), float)
@@ -121,7 +121,7 @@ def shadow_edge(drawing, rng):
 
 
 def desk(drawing, rng):
-    """On a sheet that lies on a desk."""
+    """Puts a drawing on a sheet that lies on a desk."""
     image, _ = _place(drawing, rng)
     side = image.width
     whole = round(side * rng.uniform(1.25, 1.8))
@@ -157,7 +157,7 @@ def desk(drawing, rng):
 
 
 def pencil(drawing, rng):
-    """In pencil: pale, with a grain."""
+    """Draws in pencil: pale, with a grain."""
     image, _ = _place(drawing, rng)
     ink = 1 - np.asarray(image.filter(ImageFilter.GaussianBlur(0.6))) / 255
     grain = rng.uniform(0.7, 1.0, ink.shape)
@@ -195,7 +195,7 @@ def _lined(rng, is_squared):
 
 
 def _texture(rng):
-    """Wood, cloth, stone: noise of several scales."""
+    """Makes noise of several scales, like wood, cloth or stone."""
     side = int(rng.integers(150, 600))
     grey = np.full((side, side), rng.uniform(80, 200))
     stretch = rng.uniform(1, 8)
@@ -207,7 +207,7 @@ def _texture(rng):
 
 
 def _scene(rng):
-    """Like a photo: large shapes in colors, with light and shade."""
+    """Makes large colored shapes with light and shade, like a photo."""
     side = int(rng.integers(200, 600))
     image = Image.new("RGB", (side, side), _color(rng))
     pen = ImageDraw.Draw(image)

@@ -1,14 +1,14 @@
-r"""How well symbols of pages are grouped where no example is known.
+r"""Measures how well symbols of pages are grouped without examples.
 
     pip install -e '.[pages]'
     python -m experiments.discovery --output=FILE --data_dir=D
 
 Pages are those of `page_images`: drawings of one drawer of an alphabet, of
 Omniglot's validation alphabets, clean and photographed. With --hands=4 each
-page mixes drawings by four people. Of the symbols that are found with the right
+page mixes drawings by four people. For symbols that are found with the right
 box (IoU at least 0.7), the result has the adjusted Rand index of the groups,
-the share that is wrong after each group is named once, by what most of its
-members are or by what its clearest one is, and how many groups a character has.
+the share of errors if each group is named after most of its members or after
+its clearest one, and the number of groups of a character.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Decides drawings and pages.")
 
 
 def choose_drawings(characters, alphabet, rng):
-    """Drawings of an alphabet by some people, and what each is."""
+    """Chooses drawings of an alphabet by some people, and their labels."""
     people = rng.choice(
         np.unique(characters.drawer), HANDS.value, replace=False
     )
@@ -46,12 +46,12 @@ def choose_drawings(characters, alphabet, rng):
 
 
 def measure_page(recognizer, page, label):
-    """How well one page is grouped; None if nothing was found on it.
+    """Measures how well one page is grouped; only counts if nothing is found.
 
     Args:
-        recognizer: whose model compares.
-        page: of `page_images`.
-        label: what each of its drawings is.
+        recognizer: its model compares the symbols.
+        page: from `page_images`.
+        label: the character of each of its drawings.
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -86,12 +86,14 @@ def measure_page(recognizer, page, label):
 
 
 def summarize(pages):
-    """The figures of one kind of page."""
+    """Summarizes the pages of one kind."""
 
     def total(key):
         return sum(page.get(key, 0) for page in pages)
 
     found = [x for x in pages if "adjusted_rand_index" in x]
+    if not found:
+        raise InputError("No symbol was found on any page.")
     indices = [x["adjusted_rand_index"] for x in found]
     num = max(1, total("right_boxes"))
     return {

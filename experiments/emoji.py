@@ -55,11 +55,11 @@ COLOR_SELECTOR = "fe0f"
 
 @dataclasses.dataclass(frozen=True)
 class Designer:
-    """Where a designer's images are.
+    """The source of a designer's images.
 
     Attributes:
         package: the npm package, with its version.
-        folder: the folder in it. A file is named by its code points.
+        folder: the folder in it, where files are named by code points.
         suffix: of the image files.
         credit: the title of the images and their author.
         license: its name and address.
@@ -73,7 +73,7 @@ class Designer:
 
     @property
     def file_name(self) -> str:
-        """The file that `npm pack` makes."""
+        """The name of the file that `npm pack` makes."""
         name = self.package.removeprefix("@").replace("/", "-")
         return f"{name.replace('@', '-')}.tgz"
 
@@ -166,13 +166,13 @@ def download_packages(folder: Path) -> dict[str, Path]:
 
 
 def get_key(code_points: str) -> str:
-    """Code points as all packages can be compared: `1F3F3-FE0F` is `1f3f3`."""
+    """Makes code points of packages comparable: `1F3F3-FE0F` is `1f3f3`."""
     points = code_points.lower().split("-")
     return "-".join(point for point in points if point != COLOR_SELECTOR)
 
 
 def get_folder_name(category: str) -> str:
-    """A category as a folder's name: `Food & Drink` is `food_drink`."""
+    """Makes a category a folder's name: `Food & Drink` is `food_drink`."""
     return "_".join(re.findall("[a-z0-9]+", category.lower()))
 
 
@@ -216,7 +216,7 @@ def read_images(path: Path, designer: Designer) -> dict[str, bytes]:
 
 
 def read_list(path: Path) -> list[dict]:
-    """Reads the list of all emoji, which emoji-datasource has."""
+    """Reads the list of all emoji from emoji-datasource."""
     files = read_package(path, LIST.__eq__)
     if not files:
         raise InputError(f"{path} has no {LIST}: download it again.")
@@ -248,7 +248,7 @@ def collect_emoji(paths: dict[str, Path]) -> list[Emoji]:
 
 
 def import_renderer():
-    """Imports what draws vector graphics, from the extra `emoji`."""
+    """Imports the renderer of vector graphics, from the extra `emoji`."""
     try:
         import resvg_py
     except ImportError as error:
@@ -273,7 +273,7 @@ def render(svg: bytes) -> Image.Image:
 
 
 def lay_on_white(image: Image.Image) -> Image.Image:
-    """Makes an image opaque, and `SIZE` x `SIZE` with white at its sides."""
+    """Makes an image opaque, and pads it with white to `SIZE` x `SIZE`."""
     image = image.convert("RGBA")
     sheet = Image.new("RGBA", image.size, "white")
     sheet.alpha_composite(image)
@@ -291,7 +291,7 @@ def draw(data: bytes, suffix: str, grey: bool = False) -> Image.Image:
     Args:
         data: its content.
         suffix: `.png` or `.svg`.
-        grey: make the three channels equal.
+        grey: whether to make the three channels equal.
 
     Returns:
         The image, RGB, uint8 `[64, 64, 3]`.
@@ -302,7 +302,7 @@ def draw(data: bytes, suffix: str, grey: bool = False) -> Image.Image:
 
 
 def check_output(path: str) -> Path:
-    """The folder to write, which holds nothing that could be lost."""
+    """Returns the folder to write, which must be new or empty."""
     output = Path(path).resolve()
     if output.is_dir():
         if any(output.iterdir()):
@@ -316,10 +316,10 @@ def check_output(path: str) -> Path:
 
 
 def write_images(emoji: Sequence[Emoji], output: Path, grey: bool = False):
-    """Writes all images and their licenses beside `output`, then renames.
+    """Writes all images and their licenses to a folder, or nothing at all.
 
     Args:
-        emoji: what to draw.
+        emoji: those to draw.
         output: the folder, which is empty or does not exist.
         grey: see `draw`.
     """
@@ -348,7 +348,7 @@ def write_images(emoji: Sequence[Emoji], output: Path, grey: bool = False):
 
 
 def format_licenses() -> str:
-    """Whose the images are, and what was changed."""
+    """Formats the authors and licenses of the images, and what was changed."""
     lines = [
         f"- `{name}.png`: {designer.credit}; {designer.license}. From the npm "
         f"package {designer.package}."
@@ -365,7 +365,7 @@ def format_licenses() -> str:
 
 
 def format_counts(emoji: Sequence[Emoji]) -> str:
-    """The number of emoji in each category, and of all."""
+    """Formats the number of emoji in each category, and in all."""
     counts = Counter(one.category for one in emoji)
     lines = [f"{name}: {count:,}" for name, count in counts.items()]
     total = f"{len(emoji):,} emoji by {len(DESIGNERS)} designers"

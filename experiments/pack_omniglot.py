@@ -2,8 +2,8 @@ r"""Packs Omniglot into one file of a few megabytes, read without TensorFlow.
 
     python -m experiments.pack_omniglot --data_dir=DIR --output=FOLDER
 
-`--data_dir=FOLDER` then trains on it, such as with KERAS_BACKEND=jax on a
-machine to which little can be carried.
+`--data_dir=FOLDER` then trains on it, for example with KERAS_BACKEND=jax on a
+machine to which only small files can be copied.
 """
 
 from pathlib import Path

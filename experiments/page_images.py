@@ -1,9 +1,9 @@
-"""Pages of drawings in lines, as they are or photographed, for `pages.py`.
+"""Makes pages of drawings in lines, clean or photographed, for `pages.py`.
 
-A page is laid out flat: lines of drawings of varying size, spacing and height
-on a line that is not quite straight. Then it is tilted; a photographed one is
-also seen from the side, on a desk or filling the picture, unevenly lit, at
-times with the edge of a shadow, blurred, noisy, and a JPEG.
+A page is laid out flat: drawings of varying size, spacing and height, in lines
+that are not quite straight. Then it is tilted. A photographed page is also seen
+from the side, on a desk or filling the picture, unevenly lit, sometimes with
+the edge of a shadow, blurred, noisy, and compressed as a JPEG.
 """
 
 import dataclasses
@@ -20,13 +20,13 @@ MARGIN = 1.2  # around the lines, in sides of a symbol
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """A page and what is on it.
+    """A page and its symbols.
 
     Attributes:
         image: uint8 `[height, width, 3]`.
         boxes: int `[num, 4]`, left, top, right, bottom of each symbol's ink.
         line: int `[num]`, the line of each, from the top.
-        drawing: int `[num]`, which of the drawings it is.
+        drawing: int `[num]`, the index of each symbol's drawing.
     """
 
     image: np.ndarray
@@ -43,7 +43,7 @@ def make_page(
     Args:
         drawings: uint8 `[num, CELL, CELL]`, those to choose from.
         kind: `clean` or `photographed`.
-        rng: decides everything.
+        rng: the source of randomness.
     """
     sheet, points, line, chosen = _lay_out(drawings, rng)
     if kind == "clean":
@@ -58,7 +58,7 @@ def make_page(
 
 
 def _lay_out(drawings, rng):
-    """The ink of a flat sheet, 255 where it is, and where each symbol is."""
+    """Lays out a flat sheet, ink as 255; also returns each symbol's points."""
     num_lines = int(rng.integers(3, 9))
     shortest = -(-60 // num_lines)
     longest = min(25, 200 // num_lines)
@@ -109,7 +109,7 @@ def _resize_ink(drawing, scale):
 
 
 def _tilt(size, rng):
-    """A turn that keeps all of the sheet; a matrix of sheet to picture."""
+    """Samples a rotation without loss: a matrix to a picture, and its size."""
     angle = np.deg2rad(np.clip(rng.normal(0, 3), -10, 10))
     turn = np.array(
         [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -122,18 +122,18 @@ def _tilt(size, rng):
 
 
 def _look_from_the_side(size, rng):
-    """A perspective of a tilted sheet, with desk around it or cut off."""
+    """Samples a perspective of a tilted sheet, with or without a desk."""
     matrix, (width, height) = _tilt(size, rng)
     corners = _map(matrix, _corners(size))
     corners += rng.uniform(-0.04, 0.04, (4, 2)) * [width, height]
     if rng.random() < 0.5:
-        # Desk to all sides.
+        # Desk on all sides.
         corners -= corners.min(0)
         space = rng.uniform(0.03, 0.15, 2) * [width, height]
         whole = corners.max(0) + 2 * space
         corners += space
     else:
-        # Paper to all sides: what is outside is more of it.
+        # Paper on all sides, also outside of the sheet.
         whole = np.array([width, height])
     return _fit_perspective(_corners(size), corners), tuple(
         int(x) for x in whole
@@ -146,7 +146,7 @@ def _corners(size):
 
 
 def _fit_perspective(source, target):
-    """The matrix that takes four points to four others."""
+    """Computes the matrix that maps four points to four others."""
     rows = []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [
@@ -202,7 +202,7 @@ def _photograph(sheet, matrix, size, rng):
 
 
 def _desk(size, rng):
-    """Darker than paper, brown or grey, with a grain."""
+    """Makes a desk: darker than paper, brown or grey, with a grain."""
     width, height = size
     color = rng.uniform(30, 110) * np.array([1.0, 1.0, 1.0])
     color *= rng.uniform([0.9, 0.75, 0.5], [1.3, 1.0, 0.95])

@@ -1,12 +1,12 @@
-"""How well what is found on a page agrees with what is on it."""
+"""Scores of pages: overlaps of boxes, and the edit distance of symbols."""
 
 import numpy as np
 
-MIN_OVERLAP = 0.7  # intersection over union of a box that is right
+MIN_OVERLAP = 0.7  # least intersection over union of a correct box
 
 
 def compute_overlaps(first, second):
-    """Intersection over union of boxes, `[num_first, num_second]`."""
+    """Computes intersections over unions, `[num_first, num_second]`."""
     first, second = first[:, None].astype(float), second[None].astype(float)
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
@@ -16,7 +16,7 @@ def compute_overlaps(first, second):
 
 
 def count_errors(found, truth):
-    """The edit distance of two sequences."""
+    """Computes the edit distance of two sequences."""
     before = np.arange(len(truth) + 1)
     for place, symbol in enumerate(found, 1):
         now = [place]

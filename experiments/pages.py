@@ -1,14 +1,14 @@
-r"""How well the symbols of a page are found, and recognized.
+r"""Measures how well the symbols of a page are found and recognized.
 
     pip install -e '.[pages]'
     python -m experiments.pages --output=FILE --data_dir=D [--figure=PNG]
 
-Pages are laid out from Omniglot's validation alphabets, on which no model of
-ours was trained: a page has drawings of one person, the examples are another's
-(`page_images.py`). A symbol is found if a box covers it by an intersection over
-union of 0.7. Single drawings on printed lines, in a shadow or on a desk are
-asked as in `practical.py`, each beside a clean version of the same
-(`backgrounds.py`); and of images without a symbol none should get a name.
+Pages have drawings of Omniglot's validation alphabets, on which no model of
+ours was trained: those of a page are by one person, the examples by another
+(`page_images.py`). A symbol is found if a box overlaps it with an intersection
+over union of at least 0.7. Single drawings on printed lines, in a shadow or on
+a desk are classified as in `practical.py`, and so is a clean version of each
+(`backgrounds.py`). Images without a symbol should not get a name.
 """
 
 import json
@@ -37,7 +37,7 @@ from koch_siamese.pages.reading import find_symbols
 from koch_siamese.reporting.figures import save_figure
 from koch_siamese.runs.results import write_result
 
-# Its flags are those of `practical`: output, figure, model, num_sets, seed.
+# Other flags are those of `practical`: output, figure, model, num_sets, seed.
 NUM_PAGES = flags.DEFINE_integer("num_pages", 40, "Pages of a kind.")
 NUM_BLANKS = flags.DEFINE_integer("num_blanks", 200, "Without a symbol.")
 PAGE_KINDS = ("clean", "photographed")
@@ -45,7 +45,7 @@ FLAGS = flags.FLAGS
 
 
 def sample_page(characters, kind, number):
-    """A page, the examples of another drawer, and the page's own drawings."""
+    """Samples a page, examples by another drawer, and the page's drawings."""
     rng = np.random.default_rng([FLAGS.seed, number])
     alphabets = np.unique(characters.alphabet)
     is_own = characters.alphabet == alphabets[number % len(alphabets)]
@@ -58,13 +58,13 @@ def sample_page(characters, kind, number):
 
 
 def _find_drawings(characters, is_chosen):
-    """Drawings of one person, in the order of their characters."""
+    """Finds the drawings of one person, in the order of their characters."""
     order = np.argsort(characters.character[is_chosen])
     return characters.images[is_chosen][order][..., 0]
 
 
 def read_page(model, characters, kind, number):
-    """Counts of one page, as a dict; and the page with its boxes."""
+    """Reads one page; returns counts as a dict, and the page with its boxes."""
     page, examples, drawings = sample_page(characters, kind, number)
     started = time.perf_counter()
     lines = find_symbols(page.image)
@@ -91,7 +91,7 @@ def read_page(model, characters, kind, number):
 
 
 def _count_by_lines(lines, read, numbers, truth):
-    """Errors line by line, where there are as many lines; else of the text."""
+    """Counts errors in each line, or in the text if lines differ in number."""
     if len(lines) != numbers.max() + 1:
         return count_errors(read, truth)
     errors, start = 0, 0
@@ -103,13 +103,13 @@ def _count_by_lines(lines, read, numbers, truth):
 
 
 def _name(recognizer, images):
-    """The best character of each; None where there is no clean symbol."""
+    """Names the best character of each; None if there is no clean symbol."""
     answers = answer_all(recognizer, images)
     return [answer and answer.best.name for answer in answers]
 
 
 def measure_pages(model, characters, kind):
-    """The report of all pages of a kind; and the first page."""
+    """Measures all pages of a kind; returns a report and the first page."""
     counts, shown = [], None
     for number in tqdm(range(NUM_PAGES.value), kind, leave=False, disable=None):
         count, page = read_page(model, characters, kind, number)
@@ -130,7 +130,7 @@ def measure_pages(model, characters, kind):
 
 
 def measure_singles(model, characters, place, treat):
-    """Best answers that are right, on a background and on plain paper."""
+    """Measures the accuracy on a background and on plain paper."""
     right = {"kind": 0, "plain": 0}
     num, refused = 0, 0
     for number in tqdm(range(FLAGS.num_sets), leave=False, disable=None):
@@ -158,7 +158,7 @@ def measure_singles(model, characters, place, treat):
 
 
 def measure_blanks(model, characters):
-    """Images without a symbol: how many are refused, and how many named."""
+    """Counts how many images without a symbol are refused, or named."""
     rng = np.random.default_rng([FLAGS.seed, 1])
     examples, _, _ = sample_drawings(characters, 0, rng)
     recognizer = Recognizer(model)
@@ -181,7 +181,7 @@ def measure_blanks(model, characters):
 
 
 def draw(pages):
-    """A page of each kind with its boxes."""
+    """Draws a page of each kind with its boxes."""
     figure = Figure(figsize=(11, 4 * len(pages)), layout="constrained")
     axes = figure.subplots(len(pages), squeeze=False)[:, 0]
     for axis, (kind, (page, boxes, is_found)) in zip(
@@ -205,7 +205,7 @@ def draw(pages):
 
 
 def main():
-    """Measures all kinds; prints and writes what came of it."""
+    """Measures all kinds; prints and writes the report."""
     import_tensorflow()
     model = load_model(FLAGS.model)
     characters = load_characters(

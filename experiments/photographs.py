@@ -1,4 +1,4 @@
-"""What a camera makes of a drawing: light, noise, blur, JPEG."""
+"""Simulates photographs of drawings: light, noise, blur, JPEG."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 
 
 def photograph(drawing, rng):
-    """A JPEG file: on tinted grey paper, unevenly lit, noisy, blurred."""
+    """Makes a JPEG file: on tinted grey paper, unevenly lit, noisy, blurred."""
     width, height = (int(side) for side in rng.integers(150, 900, size=2))
     ink = _place(drawing, width, height, rng)
     blur = rng.uniform(0.3, 1.2) * max(width, height) / 400
@@ -27,7 +27,7 @@ def photograph(drawing, rng):
 
 
 def _place(drawing, width, height, rng):
-    """The ink, 255 where it is, at any size and place of the image."""
+    """Puts the ink, as 255, at a random place and size into an image."""
     ink = Image.fromarray(255 - drawing)
     ink = ink.crop(ink.getbbox())
     scale = min(width, height) * rng.uniform(0.4, 0.85) / max(ink.size)
@@ -42,7 +42,7 @@ def _place(drawing, width, height, rng):
 
 
 def light(width, height, rng):
-    """Light, at most 1, that falls off to one side; at times with a shadow."""
+    """Samples light, at most 1, that fades to one side; some has a shadow."""
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     angle = rng.uniform(0, 2 * np.pi)
     along = np.cos(angle) * x + np.sin(angle) * y

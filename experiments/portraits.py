@@ -1,4 +1,4 @@
-r"""Draws portraits, to try the recipe of faces where there are no photographs.
+r"""Draws portraits, to try faces.flags without photographs.
 
 python -m experiments.portraits --output=portraits
 
@@ -33,7 +33,7 @@ def draw_portrait(person: int, take: int) -> Image.Image:
 
 
 def _draw_features(rng):
-    """What a person keeps: grey values, and lengths in pixels."""
+    """Samples the features of a person: grey values, and lengths in pixels."""
     return {
         "width": rng.uniform(52, 70),
         "height": rng.uniform(72, 92),
@@ -86,7 +86,7 @@ def write_portraits(folder: Path, num_people: int = NUM_PEOPLE):
 
 
 def main():
-    """Writes all of them."""
+    """Writes all portraits."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True)
     folder = parser.parse_args().output

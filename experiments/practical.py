@@ -1,4 +1,4 @@
-r"""How well a model recognizes the images that people have.
+r"""Measures how well a model recognizes the images that people have.
 
     pip install -e '.[practical]'
     python -m experiments.practical --output=FILE --data_dir=D [--figure=PNG]
@@ -6,8 +6,8 @@ r"""How well a model recognizes the images that people have.
 Each query is classified among ten candidates, with one example of each. A
 hundred sets of ten are from Omniglot's validation alphabets, on which no model
 of ours was trained; examples and queries are by different people. They are
-shown as they are, as photographs, in hairlines, and in the strokes of a marker.
-Dense characters come from three scripts, a hundred sets each, the examples in
+shown unchanged, as photographs, in hairlines, and in the strokes of a marker.
+Dense characters are from three scripts, a hundred sets each, the examples in
 one font, the queries in another. There are as many strangers: queries whose
 character is not among the candidates. An image in which no clean symbol is
 found is refused, and counts as one without an answer.
@@ -65,12 +65,12 @@ SCRIPTS = {
 
 
 def keep(drawing, rng):
-    """The drawing as it is."""
+    """Returns the drawing unchanged."""
     return drawing
 
 
 def draw_hairlines(drawing, rng):
-    """Strokes of a pixel or two in 420."""
+    """Draws strokes of one or two pixels of 420."""
     from scipy.ndimage import binary_dilation
     from skimage.morphology import skeletonize
 
@@ -81,7 +81,7 @@ def draw_hairlines(drawing, rng):
 
 
 def draw_by_marker(drawing, rng):
-    """Strokes as wide as 7 to 11 % of the character."""
+    """Draws strokes with a width of 7 to 11 % of the character's extent."""
     from scipy.ndimage import distance_transform_edt
     from skimage.morphology import skeletonize
 
@@ -93,7 +93,7 @@ def draw_by_marker(drawing, rng):
 
 
 def _enlarge(drawing):
-    """Where there is ink, `[420, 420]`."""
+    """Enlarges a drawing; returns where it has ink, bool `[420, 420]`."""
     image = Image.fromarray(drawing)
     size = [ENLARGED * side for side in image.size]
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC)) < 128
@@ -108,7 +108,7 @@ KINDS = {
 
 
 def sample_drawings(characters, number, rng):
-    """Examples, queries and strangers of one alphabet, ten drawings each."""
+    """Samples ten examples, queries and strangers each, of one alphabet."""
     alphabets = np.unique(characters.alphabet)
     alphabet = alphabets[number % len(alphabets)]
     members = np.unique(characters.character[characters.alphabet == alphabet])
@@ -129,10 +129,10 @@ def sample_drawings(characters, number, rng):
 
 
 def open_fonts(script):
-    """Both fonts of a script, and the characters that both have.
+    """Opens both fonts of a script; also returns the characters of both.
 
     Raises:
-        InputError: they are not installed.
+        InputError: a font is not installed.
     """
     *files, codes = SCRIPTS[script]
     try:
@@ -148,7 +148,7 @@ def open_fonts(script):
 
 
 def _render(text, font):
-    """A character in the middle of white."""
+    """Renders a character in the middle of a white image."""
     image = Image.new("L", (2 * FONT_SIZE, 2 * FONT_SIZE), 255)
     middle = (FONT_SIZE, FONT_SIZE)
     ImageDraw.Draw(image).text(middle, text, 0, font, anchor="mm")
@@ -156,7 +156,7 @@ def _render(text, font):
 
 
 def sample_glyphs(opened, rng):
-    """As `sample_drawings`, of a script in two fonts."""
+    """Does the same as `sample_drawings`, for a script in two fonts."""
     (first, second), texts = opened
     chosen = rng.choice(texts, 2 * WAYS, replace=False)
     known, strangers = chosen[:WAYS], chosen[WAYS:]
@@ -168,7 +168,7 @@ def sample_glyphs(opened, rng):
 
 
 def answer_all(recognizer, images):
-    """The answer to each image; None where no clean symbol is found."""
+    """Answers each image; the answer is None if no clean symbol is found."""
     read, places = [], []
     for place, image in enumerate(images):
         try:
@@ -185,9 +185,9 @@ def answer_all(recognizer, images):
 
 
 def _take_example(recognizer, drawing, treat, rng):
-    """An image of a drawing, and how it is read.
+    """Makes an image of a drawing; returns it, and the drawing read from it.
 
-    One that is refused is taken once more, as a person would.
+    If an image is refused, another one is made, as a person would; at most two.
     """
     for is_last in (False, False, True):
         image = treat(drawing, rng)
@@ -202,8 +202,8 @@ def ask(model, sample, treat):
     """Classifies all sets of a kind.
 
     Returns:
-        How many queries and strangers there are, and how many of them get
-        which answer, by name; and the images of the first set.
+        The numbers of queries, of strangers, and of their answers of each kind,
+        by name; and the images of the first set.
     """
     counts, shown = Counter(), None
     for number in tqdm(range(NUM_SETS.value), leave=False, disable=None):
@@ -240,7 +240,7 @@ def ask(model, sample, treat):
 
 
 def summarize(counts):
-    """Shares of all sets together, with their intervals."""
+    """Computes the shares over all sets, with their intervals."""
     sizes = ("num_queries", "num_strangers", "num_refused")
     result = {key: counts[key] for key in sizes}
     for name in ("best_is_right", "named_correctly", "strangers_named"):

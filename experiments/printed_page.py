@@ -3,12 +3,11 @@ r"""Reads a printed page in a script that the model was not trained on.
     python -m experiments.printed_page --script=Georgian --output=DIR
 
 A paragraph of a script is set in one font and printed to a PDF; the examples
-are the script's characters in another font. All are of Debian's package
-fonts-noto-core. DIR gets page.pdf, support/ and page.png, the page as it was
-read.
+are the script's characters in another font. Both fonts are in Debian's package
+fonts-noto-core. DIR gets page.pdf, support/, and page.png, which shows what was
+read on the page.
 """
 
-import difflib
 import textwrap
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
+from experiments.page_scoring import count_errors
 from koch_siamese import Recognizer, cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.page_files import list_pages, load_page
@@ -72,7 +72,7 @@ def print_page(text, font, path):
 
 
 def draw_examples(codes, font, folder):
-    """An image of each character of a font, named by the character."""
+    """Draws each character of a font into a file with its name."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = ImageFont.truetype(font, 96)
     known = FT2Font(font).get_charmap()
@@ -83,18 +83,8 @@ def draw_examples(codes, font, folder):
             image.save(folder / f"{chr(code)}.png")
 
 
-def count_errors(read, truth):
-    """Symbols to replace, add or remove, line by line."""
-    errors = 0
-    for ours, right in zip(read, truth, strict=False):
-        matcher = difflib.SequenceMatcher(None, ours, right, autojunk=False)
-        for kind, i, j, k, m in matcher.get_opcodes():
-            errors += 0 if kind == "equal" else max(j - i, m - k)
-    return errors + sum(map(len, truth[len(read) :]))
-
-
 def main():
-    """Prints the text as read, and how many symbols are wrong."""
+    """Prints the text that was read, and the number of errors."""
     if not OUTPUT.value:
         raise InputError("Give --output=DIR.")
     folder = Path(OUTPUT.value)
@@ -123,7 +113,7 @@ def main():
     print(
         f"{len(read.symbols)} of {num} symbols, "
         f"{len(recognizer.names)} candidates: "
-        f"{count_errors(read.text.splitlines(), truth)} errors; "
+        f"{count_errors(read.text, '\n'.join(truth))} errors; "
         f"{len(named)} past the threshold"
     )
 

@@ -1,4 +1,4 @@
-r"""A residual network, as an example of a network of one's own.
+r"""A residual network, as an example of a custom network.
 
 python -m koch_siamese.train --network=experiments.resnet:build \
         --workdir=runs/resnet

@@ -1,1 +1,1 @@
-"""The benchmark: ours beside a PyTorch script after the tutorial."""
+"""The benchmark: our code against a PyTorch script after the tutorial."""

@@ -1,11 +1,11 @@
-r"""Measures ours beside a PyTorch script after the tutorial, row by row.
+r"""Measures our code against a PyTorch script after the tutorial.
 
     python -m experiments.benchmark --data_dir=DIR
     python -m experiments.benchmark --rows=levers,learning,time_to_accuracy
 
 Run it in the root of the repository, on an idle machine. Each row alternates
-the sides in processes of their own; the result file keeps what other rows had.
-Without PyTorch (extra `benchmark`) the rival is left out.
+the sides in separate processes; the result file keeps the results of other
+rows. Without PyTorch (extra `benchmark`) the rival is left out.
 """
 
 import dataclasses
@@ -84,7 +84,7 @@ def _read_rows():
 
 
 def _make_options(folder):
-    # Omniglot where it is prepared, else the glyphs.
+    # Omniglot if it is prepared, otherwise the glyphs.
     place = cli.DATA_DIR.value or "~/tensorflow_datasets"
     has_omniglot = (Path(place).expanduser() / "omniglot").is_dir()
     options = Options(
@@ -98,7 +98,7 @@ def _make_options(folder):
 
 
 def _measure(row, options, tables, has_rival):
-    """Measures a row, and prints what is not in the table; its lines by key."""
+    """Measures a row and prints details; returns the table's lines by key."""
     begin = time.perf_counter()
     whole = row in TRAININGS
     values, notes = measuring.alternate(
@@ -133,7 +133,7 @@ def main():
     done = {}
     threads = THREADS.value or os.cpu_count()
     for name in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
-        os.environ[f"{name}_THREADS"] = str(threads)  # of all processes
+        os.environ[f"{name}_THREADS"] = str(threads)  # for all processes
     torch = None
     if importlib.util.find_spec("torch"):
         torch = importlib.metadata.version("torch")
@@ -156,7 +156,7 @@ def main():
         for row in rows:
             measured = _measure(row, options, tables, torch is not None)
             done |= {key: line | origin for key, line in measured.items()}
-            if path:  # after each row, as an interruption can come
+            if path:  # after each row, in case of an interruption
                 file = json.loads(path.read_text()) if path.exists() else {}
                 lines = file.get("benchmark", {}) | done
                 text = json.dumps({"benchmark": lines}, indent=2)

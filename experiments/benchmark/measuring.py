@@ -1,9 +1,10 @@
-"""Processes whose rounds take turns, and what the rounds come to.
+"""Measures rounds of several processes in turns, and summarizes them.
 
 Each side has a process of its own, which sleeps while the other one works: in
-one process the threads of TensorFlow and PyTorch get in each other's way. More
-processes follow, as two of the same side can differ by a quarter. (pyperf runs
-all processes of one side before those of the other, and measures one number.)
+one process, the threads of TensorFlow and PyTorch would slow down each other.
+Further processes follow, because two of the same side can differ by a quarter.
+(pyperf runs all processes of one side before those of the other, and measures
+one number.)
 """
 
 import atexit
@@ -21,26 +22,26 @@ from concurrent.futures import ProcessPoolExecutor
 from experiments.benchmark.options import PLAIN, RIVALS, Options
 from koch_siamese.backend import import_tensorflow
 
-Rounds = dict[str, list[dict[str, float]]]  # the values of each, by side
+Rounds = dict[str, list[dict[str, float]]]  # the values of each round, by side
 
 
 @contextlib.contextmanager
 def new_process():
-    """A process, as a function that calls another one in it."""
+    """Starts a process; yields a function that calls others in it."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, initializer=_begin) as pool:
         yield lambda function, *args: pool.submit(function, *args).result()
 
 
 def _begin():
-    # A pipeline that still works in threads can hang the end of Python.
+    # A pipeline that still works in threads can keep Python from ending.
     atexit.register(os._exit, 0)
     # Progress bars do not belong in the table.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def measure(row: str, options: Options) -> tuple[dict[str, float], list[str]]:
-    """Measures a round in this process: values by what they are of, and notes.
+    """Measures a round in this process; returns values by name, and notes.
 
     A row is set up before its first round.
     """
@@ -70,8 +71,9 @@ def alternate(
 
     Args:
         row, sides, options: what to measure.
-        seeds: of the processes of a side, one after the other.
-        rounds, warm_up: rounds of each that count, and those before them.
+        seeds: one for each process of a side; these run one after another.
+        rounds, warm_up: number of measured rounds of a process, and of rounds
+            before these.
 
     Returns:
         The values of each round, and notes.
@@ -93,12 +95,12 @@ def alternate(
 
 
 def time_calls(function: Callable[[], object], num: int) -> float:
-    """Median seconds of some calls."""
+    """Measures the median seconds of some calls."""
     return statistics.median(timeit.repeat(function, number=1, repeat=num))
 
 
 def summarise(values: Sequence[float]) -> dict[str, float]:
-    """Median, mean and range of the rounds."""
+    """Computes median, mean and range of the rounds."""
     return {
         "median": statistics.median(values),
         "mean": statistics.fmean(values),
@@ -108,10 +110,10 @@ def summarise(values: Sequence[float]) -> dict[str, float]:
 
 
 def make_line(name: str, higher: bool, values: Rounds) -> dict[str, object]:
-    """A line of the table: a summary of each side that has such values.
+    """Makes a line of the table: a summary of each side that has such values.
 
-    `ratio_SIDE` is how many times better ours is, round by round: higher, as of
-    a rate, or lower, as of a time.
+    `ratio_SIDE` is the factor by which ours is better than that side, round by
+    round: it is higher, for a rate, or lower, for a time.
     """
     found = {
         side: [value[name] for value in rounds]
@@ -128,7 +130,7 @@ def make_line(name: str, higher: bool, values: Rounds) -> dict[str, object]:
 
 
 def make_details(names: Sequence[str], values: Rounds) -> dict[str, float]:
-    """The medians of what was measured beside the lines of `names`."""
+    """Computes the medians of the values that are not in `names`."""
     return {
         f"{side}: {key}": statistics.median(value[key] for value in rounds)
         for side, rounds in values.items()

@@ -1,4 +1,4 @@
-"""The rows of the benchmark, and what every process of it is given."""
+"""The rows of the benchmark, and the options of its processes."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 from koch_siamese.backend import import_tensorflow
 
 RIVALS = ("rival", "rival_best")
-STEPS = {  # of which sampling, and in which precision
+STEPS = {  # sampling and precision
     "train_step": ("pairs", "float32"),
     "train_step_bfloat16": ("pairs", "bfloat16"),
     "train_step_groups": ("groups", "float32"),
@@ -27,7 +27,7 @@ LEVERS = (
     "lever_first_convolution",
 )
 PLAIN = ("start", "growth")  # without TensorFlow
-TRAININGS = ("learning", "time_to_accuracy")  # whole ones, of several seeds
+TRAININGS = ("learning", "time_to_accuracy")  # whole ones, with several seeds
 
 # The sides of each row.
 ROWS = {
@@ -43,13 +43,13 @@ NO_DATA = ("serving", *PLAIN, *TRAININGS)
 
 
 def size(full, quick):
-    """A field: the size of the table, and that of --quick."""
+    """Makes a field with the sizes for the table and for --quick."""
     return dataclasses.field(default=full, metadata={"quick": quick})
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a workload is given."""
+    """The options of a workload."""
 
     side: str = "ours"  # or otherwise, rival, rival_best
     seed: int = 0  # of a whole training
@@ -58,7 +58,7 @@ class Options:
     data_dir: str | None = None
     folder: str = ""  # of the drawings that all sides use
     workdir: str = ""  # of the runs of time_to_accuracy
-    target: float = size(0.8, quick=0.2)  # accuracy that learning is timed to
+    target: float = size(0.8, quick=0.2)  # accuracy that ends `learning`
     batch_size: int = size(128, quick=8)  # pairs in a batch
     group: tuple[int, int] = size((40, 4), quick=(8, 2))  # characters, drawings
     pair_steps: int = 1  # steps in a round
@@ -68,10 +68,10 @@ class Options:
     units: int = size(4096, quick=64)
     matrix: int = size(
         4096, quick=512
-    )  # its rows, to measure the machine's rate
+    )  # rows of the matrices that measure the machine's rate
     input_batches: int = size(40, quick=4)  # in a round
     num_trials: int = size(400, quick=20)
-    rival_trials: int = size(20, quick=2)  # from which it is extrapolated
+    rival_trials: int = size(20, quick=2)  # to extrapolate from
     galleries: tuple[int, ...] = (20, 1_000, 100_000)  # stored embeddings
     calls: int = size(30, quick=3)  # for each gallery in a round
     num_characters: tuple[int, ...] = size(
@@ -82,7 +82,7 @@ class Options:
     )
 
     def get_sizes(self, sampling: str) -> tuple[int, int]:
-        """Items in a batch, pairs or drawings, and steps in a round."""
+        """Returns the pairs or drawings in a batch, and steps in a round."""
         if sampling == "pairs":
             return self.batch_size, self.pair_steps
         return math.prod(self.group), self.group_steps
@@ -101,7 +101,7 @@ class Options:
             pickle.dump((source.load("training"), test.images, trials), file)
 
     def load(self):
-        """Training drawings, test images and trials, as prepared."""
+        """Loads the prepared training drawings, test images and trials."""
         return pickle.loads(Path(self.folder, "data.pickle").read_bytes())
 
 

@@ -1,4 +1,4 @@
-"""Workloads of ours: generators of rounds, each its values and notes."""
+"""Our workloads: generators that yield the values and notes of a round."""
 
 import dataclasses
 import functools
@@ -26,10 +26,10 @@ from koch_siamese.runs.provenance import describe_origin
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders, loop
 
-DRAINED = 8  # batches that were made while the other side worked
+DRAINED = 8  # skipped batches, made while the other side worked
 
-# By minutes: the steps take nine tenths of them on 2 CPU cores, so that they
-# include the last epoch.
+# Settings by minutes. The steps take nine tenths of the time on 2 CPU cores, so
+# that the last epoch is reached.
 BUDGETS = {
     2: {"steps_per_epoch": 500, "epochs": 3},
     8: {"epochs": 7},
@@ -38,7 +38,7 @@ BUDGETS = {
 
 
 def make_input(options: Options):
-    """Distorted pairs as the first convolution takes them."""
+    """Measures the rate of distorted pairs, ready for the first convolution."""
     characters, *_ = options.load()
     settings = steps.make_settings(options, "pairs")
     batches = iter(builders.make_batches(settings, characters))
@@ -65,7 +65,7 @@ def make_input(options: Options):
 
 
 def evaluate(options: Options):
-    """Trials by the paper's network, which embeds every drawing once."""
+    """Times trials with the paper's network; each drawing is embedded once."""
     _, images, trials = options.load()
     settings = steps.make_settings(options, "pairs")
     scorer = SiameseScorer(builders.build_model(settings))
@@ -79,7 +79,7 @@ def evaluate(options: Options):
 
 
 def serve(options: Options):
-    """One query against stored embeddings, by the exported SavedModel."""
+    """Times a query against stored embeddings, with the exported SavedModel."""
     siamese = builders.build_model(steps.make_settings(options))
     with tempfile.TemporaryDirectory() as folder:
         metadata = exporters.describe_model(siamese)
@@ -109,9 +109,9 @@ def serve(options: Options):
 
 
 def learn(options: Options):
-    """Seconds of training and validation to the target accuracy.
+    """Measures the seconds of training and validation to a target accuracy.
 
-    Ours learns from groups; otherwise from pairs. Both have the same network,
+    Our side trains on groups, `otherwise` on pairs. Both have the same network,
     drawings in a step and rates.
     """
     characters, drawings = options.group
@@ -153,13 +153,13 @@ def learn(options: Options):
 
 
 def train_in_minutes(options: Options):
-    """Accuracy in % after budgets of minutes that were fixed beforehand.
+    """Measures the accuracy in % after budgets of minutes fixed beforehand.
 
-    Runs are kept in `workdir`, so that an interrupted measurement continues.
+    Runs are kept in `workdir`, so that an interrupted measurement resumes.
     """
     recipe = "tests/tiny" if options.quick else "experiments/compact"
     settings, _ = cli.read_flagfile(f"{recipe}.flags")
-    # Runs of another commit are not taken for those of this one.
+    # The folder has the commit's name, so that no other commit's runs are used.
     commit = "quick" if options.quick else describe_origin()["commit"]
     values = {}
     for minutes, budget in BUDGETS.items():

@@ -1,4 +1,4 @@
-"""Workloads of ours without TensorFlow: how it starts, and how it grows."""
+"""Our workloads without TensorFlow: start-up, and growth with the data."""
 
 import functools
 import gc
@@ -18,11 +18,11 @@ from koch_siamese.sampling.trials import TrialIndex
 
 NUM_DRAWERS = 20
 CHARACTERS_PER_ALPHABET = 30
-DRAWS = 100  # of a sampler in a round
+DRAWS = 100  # calls of a sampler in a round
 
 
 def start(options: Options):
-    """Seconds of fresh processes."""
+    """Times fresh processes."""
     commands = {
         "start_help": ["-m", "koch_siamese.train", "--help"],
         "start_bad_flag": ["-m", "koch_siamese.train", "--nonsense=1"],
@@ -38,7 +38,10 @@ def start(options: Options):
 
 
 def grow(options: Options):
-    """How sampling a batch, and memory, grow with the number of characters."""
+    """Measures how sampling time and memory grow with the number of characters.
+
+    Times are those of a batch.
+    """
     samplers = {num: _make_samplers(num) for num in options.num_characters}
     first, *_, last = samplers
     while True:
@@ -52,7 +55,7 @@ def grow(options: Options):
 
 
 def _make_samplers(num_characters):
-    """A function for each thing that is sampled."""
+    """Makes a function for each kind of sample."""
     character, alphabet, drawer = _make_labels(num_characters)
     index = pairs.CharacterIndex.from_labels(character, alphabet)
     within = TrialIndex.from_labels(character, alphabet, drawer, 20, 1)
@@ -73,7 +76,7 @@ def _make_labels(num_characters):
 
 
 def _measure_memory(num_drawings):
-    """Kilobytes that a pipeline holds for a drawing more."""
+    """Measures the kilobytes that a pipeline holds for each further drawing."""
     used = []
     for num in num_drawings:
         with new_process() as call:  # an old one has memory left over
@@ -87,7 +90,7 @@ def _measure_memory(num_drawings):
 
 
 def hold(num_drawings: int) -> int:
-    """Bytes of this process while so many drawings give batches."""
+    """Returns the bytes of this process while it makes batches of drawings."""
     import_tensorflow()
     from experiments.benchmark.steps import make_settings
     from koch_siamese.training.builders import make_batches

@@ -1,7 +1,8 @@
-"""The rival: what the tutorial describes, in PyTorch.
+"""The rival: the method of the tutorial, in PyTorch.
 
-Images are kept as PIL, rotated one by one in a DataLoader, and a trial is
-twenty image pairs. The side `rival_best` does the same at its best settings.
+Images are stored as PIL images and rotated one by one in a DataLoader; a trial
+is twenty image pairs. The side `rival_best` does the same with its best
+settings.
 """
 
 import collections
@@ -23,10 +24,10 @@ from torch.utils.data import DataLoader, Dataset
 from experiments.benchmark.measuring import time_calls
 from experiments.benchmark.options import STEPS, Options
 
-DRAINED = 12  # batches that were made while the other side worked
-TURNS = 3  # of each of the settings, alternately
+DRAINED = 12  # skipped batches, made while the other side worked
+TURNS = 3  # of each setting, alternately
 LONG_TURNS = 2  # of settings whose step takes longer than a turn
-TURN_SECONDS = 1  # in a turn, which has a whole step at least
+TURN_SECONDS = 1  # of a turn, which has at least one step
 
 SETTINGS = {  # whether to compile, and the order of images in memory
     "as written": (False, torch.contiguous_format),
@@ -45,7 +46,7 @@ class Siamese(nn.Module):
     """One embedding for both images, and a logit of their distance."""
 
     def __init__(self, embedding: nn.Module, dim: int):
-        """Adds the dense unit that weighs the distances."""
+        """Adds the dense unit that weights the distances."""
         super().__init__()
         self.embedding = embedding
         self.head = nn.Linear(dim, 1)
@@ -61,7 +62,7 @@ class Siamese(nn.Module):
 
 
 def build_paper_network(filters: tuple[int, ...], units: int) -> Siamese:
-    """The paper's network for images of 105 pixels."""
+    """Builds the paper's network for images of 105 pixels."""
     layers, channels = [], 1
     for width, kernel_size in zip(filters, (10, 7, 4, 4), strict=True):
         layers += [nn.Conv2d(channels, width, kernel_size), nn.ReLU()]
@@ -73,7 +74,7 @@ def build_paper_network(filters: tuple[int, ...], units: int) -> Siamese:
 
 
 def build_fast_network() -> Siamese:
-    """Our fast network for images of 32 pixels."""
+    """Builds our fast network for images of 32 pixels."""
     layers, channels = [], 1
     for width in (32, 64, 128, 128, 256):
         layers += [
@@ -83,7 +84,7 @@ def build_fast_network() -> Siamese:
             nn.ReLU(),
         ]
         channels = width
-    # The last block is normalised over the batch, and ends in a sigmoid.
+    # The last block has batch normalization, and ends in a sigmoid.
     layers[-2:] = [nn.BatchNorm2d(channels), nn.Flatten(), nn.Sigmoid()]
     return Siamese(nn.Sequential(*layers), channels)
 
@@ -95,10 +96,10 @@ def _random_images(num, side):
 def find_best(
     make_step: Callable, network: nn.Module, images: list, may_compile: bool
 ) -> tuple[Callable, list[str]]:
-    """Tries channels_last and torch.compile; the fastest step, and notes.
+    """Tries channels_last and torch.compile; returns the best step, and notes.
 
-    The settings take turns, or other work of the machine would favour one.
-    Each has a copy of the network, and `make_step` its function of images.
+    The settings take turns, so that other work of the machine favors none. Each
+    has a copy of the network; `make_step` turns it into a function of images.
 
     Raises:
         RuntimeError: no setting works.
@@ -128,7 +129,7 @@ def find_best(
     if not may_compile:
         notes.append("torch.compile was not tried")
     best = min(medians, key=medians.get)
-    # One note, as that of another process may say the same of a setting.
+    # One note: separate ones could replace equal ones of other processes.
     return steps[best], ["; ".join([*notes, f"best: {best}"])]
 
 
@@ -141,7 +142,7 @@ def _make(make_step, network, compiled, memory_format):
 
 
 def _time(step, images):
-    """Seconds of a step, the mean of those of a turn."""
+    """Measures the mean seconds of a step in a turn."""
     begin, num = time.perf_counter(), 0
     while not num or time.perf_counter() - begin < TURN_SECONDS:
         step(*images)
@@ -150,14 +151,14 @@ def _time(step, images):
 
 
 def _settle(make_step, network, images, options):
-    """The step as it is written, or at the fastest settings, and notes."""
+    """Returns the step as written, or with the fastest settings, and notes."""
     if options.side == "rival":
         return make_step(network), []
     return find_best(make_step, network, images, not options.quick)
 
 
 def train(row: str, options: Options):
-    """Forward, backward and update by Adam; in bfloat16 under autocast."""
+    """Measures training steps with Adam; in bfloat16 under autocast."""
     sampling, precision = STEPS[row]
     items, steps = options.get_sizes(sampling)
     if sampling == "pairs":
@@ -195,13 +196,13 @@ def train(row: str, options: Options):
 
 @dataclasses.dataclass
 class Pairs(Dataset):
-    """Endless pairs: of odd number the same character, of even two others."""
+    """Endless pairs: odd ones of the same character, even ones of two."""
 
     drawings: list[list[Image.Image]]  # of each character
     in_bytes: bool
 
     def __len__(self):
-        """More than is ever asked for."""
+        """A number that is never reached."""
         return 1 << 30
 
     def __getitem__(self, number):
@@ -221,7 +222,10 @@ class Pairs(Dataset):
 
 
 def make_input(options: Options):
-    """Distorted pairs of a loader with two workers, as float tensors."""
+    """Measures the rate of distorted pairs of a loader with two workers.
+
+    The pairs are float tensors.
+    """
     characters, *_ = options.load()
     drawings = collections.defaultdict(list)
     for image, character in zip(
@@ -257,7 +261,7 @@ def make_input(options: Options):
 
 
 def evaluate(options: Options):
-    """Trials as pairs of the query and each candidate, all embedded anew."""
+    """Times trials as pairs of query and candidate, embedded each time."""
     _, images, trials = options.load()
     images = torch.from_numpy(images[..., 0])[:, None].float().div_(255)
     query = trials.query[: options.rival_trials]
@@ -285,10 +289,10 @@ def evaluate(options: Options):
 
 
 def serve(options: Options):
-    """One query against stored characters.
+    """Times a query against stored characters.
 
-    As it is written, all candidates are embedded again for it, in pairs. At
-    its best it keeps their embeddings, as ours does.
+    As written, it embeds all candidates again, in pairs. At its best, it keeps
+    their embeddings, as ours does.
     """
     network = build_fast_network().eval()
     keeps = options.side == "rival_best"

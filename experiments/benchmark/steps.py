@@ -1,4 +1,4 @@
-"""Training steps of ours: their speed, where the time goes, and why."""
+"""Our training steps: speed, profile, and the effect of single choices."""
 
 import collections
 import contextlib
@@ -22,8 +22,8 @@ from koch_siamese.models.siamese import get_embedding
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders, optimizers
 
-# By the type of an operation, the first that it contains; oneDNN's types have
-# more words around them.
+# The first key that the type of an operation contains gives its kind; the types
+# of oneDNN have more words around it.
 KINDS = {
     "Conv2DBackpropFilter": "gradients of filters",
     "Conv2DBackpropInput": "gradients of inputs",
@@ -35,16 +35,19 @@ COMPILED = "compiled by XLA (warp, normalisation, distances)"
 REST = "all else (activations, loss, update)"
 ALL_KINDS = (*KINDS.values(), COMPILED, REST)
 
-# An operation's event is `scope/name:Type`; those of the runtime have `::` or a
-# space, among them a run of what XLA has compiled. A call's time is that of the
-# operations in it.
+# Events of operations are `scope/name:Type`; those of the runtime, such as a
+# run of code compiled by XLA, have `::` or a space. The time of a call is that
+# of its operations.
 OPERATION = re.compile(r"[^\s:]+:(\w+)")
 COMPILED_RUN = re.compile(r"\w+Executable::ExecuteAsyncOnStream")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall", "If", "While")
 
 
 def make_settings(options: Options, sampling="groups", **settings) -> Settings:
-    """Groups for the fast network, or the tutorial's pairs for the paper's."""
+    """Makes settings of groups for the fast network, or pairs for the paper's.
+
+    The pairs are the tutorial's.
+    """
     if sampling == "pairs":
         settings |= {
             "network": "paper",
@@ -66,10 +69,10 @@ def make_settings(options: Options, sampling="groups", **settings) -> Settings:
 
 
 def make_training(options: Options, settings: Settings):
-    """A training model, and a function that trains it for a round.
+    """Builds a training model, and a function that trains it for a round.
 
-    The function returns the seconds of a step on one batch: forward, backward,
-    update and the warp.
+    The function returns the seconds of a step on one batch: warp, forward and
+    backward pass, and update.
     """
     trainer = builders.build_trainer(settings, builders.build_model(settings))
     characters, *_ = options.load()
@@ -88,7 +91,7 @@ def make_training(options: Options, settings: Settings):
 
 
 def measure_step(row: str, options: Options):
-    """Items a second, the part of the machine's rate, and a profile."""
+    """Measures items a second, the share of the machine's rate, a profile."""
     sampling, precision = STEPS[row]
     settings = make_settings(options, sampling, precision=precision)
     trainer, train = make_training(options, settings)
@@ -114,7 +117,7 @@ def measure_step(row: str, options: Options):
 
 
 def _measure_product(side, precision, repeats=3):
-    """Operations a second of a product of square matrices."""
+    """Measures operations a second of a product of square matrices."""
     matrix = tf.random.stateless_normal((side, side), (0, 0))
     matrix = tf.cast(matrix, precision)
     wait(tf.matmul(matrix, matrix))
@@ -131,9 +134,10 @@ def wait(tensor):
 
 
 def count_multiply_adds(model: keras.Model, *, training: bool = False) -> int:
-    """Multiply-adds of convolutions and dense layers in a row, for one image.
+    """Counts multiply-adds of successive convolutions and dense layers.
 
-    Of a convolution as it is defined, however it is computed.
+    They are those of one image. A convolution counts as it is defined, however
+    it is computed.
 
     Training adds the backward pass: two products of the size of the forward
     one for each layer, one for the gradient of its weights and one for that of
@@ -148,7 +152,7 @@ def count_multiply_adds(model: keras.Model, *, training: bool = False) -> int:
 
 
 def profile(run: Callable[[], object]) -> dict[str, float]:
-    """Shares of `ALL_KINDS` in the time of operations on the CPU, in %."""
+    """Measures the shares of `ALL_KINDS` in the time on the CPU, in %."""
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
             run()
@@ -166,7 +170,7 @@ def profile(run: Callable[[], object]) -> dict[str, float]:
 
 
 def classify(event: str) -> str | None:
-    """The kind of an operation, by the name of its event; None of others."""
+    """Returns an operation's kind by its event's name; None for others."""
     if COMPILED_RUN.match(event):
         return COMPILED
     found = OPERATION.fullmatch(event)
@@ -176,7 +180,7 @@ def classify(event: str) -> str | None:
 
 
 class PatchConvolution(keras.layers.Conv2D):
-    """A convolution that, of one channel, is a product of matrices."""
+    """A convolution that is a matrix product if there is one channel."""
 
     def call(self, images):
         """Gathers the patches, and multiplies them by the filters."""
@@ -209,7 +213,7 @@ def _make_tuned(*arguments, make_batches=builders.make_batches):
     return make_batches(*arguments).with_options(options)
 
 
-# What the other side has in place of the package's objects, by their names.
+# Objects of the package, by name, and what the other side has instead.
 LEVERS = {
     "lever_bfloat16": {"models.siamese.POLICIES": {"bfloat16": "float32"}},
     "lever_parts_by_xla": {
@@ -237,7 +241,7 @@ LEVERS = {
         "models.embeddings.layers.Conv2D": PatchConvolution
     },
 }
-# Settings of both sides, where they are not groups in bfloat16.
+# Settings of both sides, if these are not groups in bfloat16.
 SETTINGS = {
     "lever_spectral": {"sampling": "pairs"},
     "lever_whole_step_by_xla": {"precision": "float32"},
@@ -247,7 +251,7 @@ SETTINGS = {
 
 
 def pull_lever(row: str, options: Options):
-    """Steps a second, on the other side with the choice made otherwise."""
+    """Measures steps a second; the other side makes the opposite choice."""
     settings = SETTINGS.get(row, {"precision": "bfloat16"})
     settings = make_settings(options, **settings)
     is_otherwise = options.side == "otherwise"
@@ -260,7 +264,7 @@ def pull_lever(row: str, options: Options):
 
 @contextlib.contextmanager
 def choose_otherwise(row: str):
-    """Makes the choice of a lever otherwise, within a `with` block."""
+    """Makes the opposite choice of a lever, within a `with` block."""
     with contextlib.ExitStack() as stack:
         for name, patch in LEVERS[row].items():
             stack.enter_context(mock.patch(f"koch_siamese.{name}", patch))

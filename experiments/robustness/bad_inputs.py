@@ -1,8 +1,8 @@
-r"""Gives the commands what they cannot take, and tables what they answer.
+r"""Gives bad inputs to the commands, and prints a table of their answers.
 
     python experiments/robustness/bad_inputs.py --output=bad_inputs.json
 
-An answer is good if it is one line and exit 1, or if the command could go on.
+An answer is good if it is one line and exit code 1, or if the command succeeds.
 """
 
 import io
@@ -32,7 +32,7 @@ CLASSIFY = "classify --support=known"
 
 
 def draw_image(size=40, mode="L"):
-    """A cross, as a picture."""
+    """Draws a cross."""
     pixels = np.full((size, size), 255, np.uint8)
     pixels[size // 2 - 2 : size // 2 + 2] = 0
     pixels[:, size // 3 : size // 3 + 4] = 0
@@ -40,14 +40,14 @@ def draw_image(size=40, mode="L"):
 
 
 def encode(image, kind, **options):
-    """The bytes of a picture's file."""
+    """Returns an image as the bytes of a file."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
 def make_png_header(width, height):
-    """A PNG that claims to be of a size, and has no pixels."""
+    """Makes a PNG that states a size but has no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n"
     for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(b""))):
@@ -58,10 +58,10 @@ def make_png_header(width, height):
 
 
 def write_images(folder):
-    """Known characters, and a file for every kind of bad image.
+    """Writes known characters, and a file for every kind of bad image.
 
     Returns:
-        What each kind is, by the name of its file.
+        The description of each kind, by the name of its file.
     """
     png = encode(draw_image(), "PNG")
     for name in ("ka", "ki"):
@@ -98,7 +98,7 @@ def write_images(folder):
 
 
 def write_folders(folder):
-    """Folders to train on or to classify by, none of which will do."""
+    """Writes folders on which neither training nor classifying can work."""
     png = encode(draw_image(), "PNG")
 
     def write(*names):
@@ -116,7 +116,7 @@ def write_folders(folder):
 
 
 def write_files(folder):
-    """Models, galleries and results that are not what they seem."""
+    """Writes models, galleries and results that are broken or false."""
     model = (REPOSITORY / "tests/fixtures/tiny_model.keras").read_bytes()
     (folder / "half.keras").write_bytes(model[: len(model) // 2])
     (folder / "text.keras").write_text("I am no model.")
@@ -131,7 +131,7 @@ def write_files(folder):
 
 
 def list_cases(kinds):
-    """Kind, what is wrong, and the arguments of the command."""
+    """Yields a kind, what is wrong, and the arguments of a command."""
     for name, kind in kinds.items():
         yield "image", kind, [*CLASSIFY.split(), f"--query={name}"]
     train = "train --dataset=folder --workdir=run --epochs=1 --data_dir="
@@ -175,7 +175,7 @@ def list_cases(kinds):
 
 
 def ask(arguments, folder):
-    """What a command answers, and how long it takes."""
+    """Runs a command; returns its answer and its time."""
     if isinstance(arguments, str):
         arguments = arguments.split()
     command, *rest = arguments
@@ -205,7 +205,7 @@ def ask(arguments, folder):
 
 
 def main(_):
-    """Asks all, prints the table."""
+    """Runs all cases, and prints the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kinds = write_images(folder)

@@ -1,9 +1,9 @@
-r"""Trains alone, on two devices and by two workers, and compares them.
+r"""Trains on one device, on two, and with two workers, and compares them.
 
     python experiments/robustness/distributed.py --data_dir=DIR
 
-All three share this machine's CPU: losses tell whether they learn as one, pairs
-per second, each epoch's validation included, what dividing the work costs.
+All three share this machine's CPU. The losses show whether they learn the same;
+the pairs per second, including validation, show the cost of dividing the work.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ TRAINING = (
     "--protocols=",
 )
 
-# Of one CPU two devices can only be made before TensorFlow works.
+# One CPU can only be divided into two devices before TensorFlow starts.
 TWO_DEVICES = """
 import tensorflow as tf
 from koch_siamese.train import main
@@ -61,14 +61,14 @@ cli.run(main)
 def training(
     mode: str, arguments: Sequence[str]
 ) -> Iterator[list[subprocess.Popen]]:
-    """A training, the same in each mode, as a context that ends it.
+    """Starts a training, the same in each mode; the context ends it.
 
     Args:
         mode: `none`; `mirrored`, on two devices; `multiworker`, by two workers.
         arguments: flags of `koch_siamese.train`.
 
     Yields:
-        Its processes, the chief first.
+        The processes, the chief first.
     """
     processes = _start_all(mode, arguments)
     try:
@@ -112,7 +112,7 @@ def _start(arguments, **environment):
 
 
 def _find_ports(num):
-    """Ports that are free now."""
+    """Finds ports that are free now."""
     sockets = [socket.socket() for _ in range(num)]
     for each in sockets:
         each.bind(("localhost", 0))
@@ -123,7 +123,7 @@ def _find_ports(num):
 
 
 def train(mode: str, workdir: Path) -> dict[str, list[float]]:
-    """Trains from start to end; the history of the run."""
+    """Trains from start to end; returns the history of the run."""
     arguments = [*TRAINING, f"--workdir={workdir}"]
     if cli.DATA_DIR.value:
         arguments.append(f"--data_dir={cli.DATA_DIR.value}")
@@ -136,9 +136,9 @@ def train(mode: str, workdir: Path) -> dict[str, list[float]]:
 
 
 def summarise(history: dict, alone: dict) -> dict:
-    """What a mode comes to beside one process on one device.
+    """Compares a mode with one process on one device.
 
-    The first epoch, in which the step is compiled, does not count as speed.
+    The speed leaves out the first epoch, in which the step is compiled.
     """
     seconds = statistics.median(history["seconds"][1:])
     difference = np.abs(np.subtract(history["loss"], alone["loss"]))
@@ -151,7 +151,7 @@ def summarise(history: dict, alone: dict) -> dict:
 
 
 def main():
-    """Trains in each mode, and writes what came of it."""
+    """Trains in each mode, and writes the results."""
     with tempfile.TemporaryDirectory() as folder:
         histories = {mode: train(mode, Path(folder, mode)) for mode in MODES}
     modes = {

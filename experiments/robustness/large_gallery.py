@@ -1,11 +1,11 @@
-"""A gallery of a million drawings: built, stored, opened, and searched.
+"""Builds, stores, opens and searches a gallery of a million drawings.
 
     python experiments/robustness/large_gallery.py --data_dir=D --output=FILE
 
-The drawings are distorted copies of Omniglot's, each of which counts as a
+They are distorted copies of Omniglot's drawings, each of which counts as a
 character of its own; queries are further copies. They are embedded by the first
-view of a model, in 256 features. The first answers are compared with those of
-all drawings, compared one by one.
+view of a model, in 256 features. The first answers are checked against a
+comparison of the query with all drawings, one by one.
 """
 
 import json
@@ -43,7 +43,7 @@ DRAWINGS_AT_ONCE = 8192
 
 
 def distort(images, rng):
-    """Distorted copies of images, uint8 `[num, side, side, 1]`."""
+    """Makes distorted copies of images, uint8 `[num, side, side, 1]`."""
     from koch_siamese.models.warp import warp
 
     copies = np.empty_like(images)
@@ -57,7 +57,7 @@ def distort(images, rng):
 
 
 def embed_copies(model, images, num, rng):
-    """Embeds copies of each image in turn, as large as the model sees them."""
+    """Embeds copies of each image in turn; images have the model's size."""
     scorer = SiameseScorer(model)
     parts = []
     for chunk in iterate_chunks(num, DRAWINGS_AT_ONCE, "Embedding"):
@@ -67,14 +67,14 @@ def embed_copies(model, images, num, rng):
 
 
 def measure_seconds(function, *arguments):
-    """Calls a function; returns its seconds, and what it returns."""
+    """Calls a function; returns the seconds and its result."""
     start = time.perf_counter()
     value = function(*arguments)
     return time.perf_counter() - start, value
 
 
 def measure_queries(recognizer, queries):
-    """Classifies one query after the other: seconds, and names."""
+    """Classifies one query after the other; returns seconds and names."""
     recognizer.classify_drawings(queries[:1])
     timed = [
         measure_seconds(recognizer.classify_drawings, query[np.newaxis])
@@ -84,7 +84,7 @@ def measure_queries(recognizer, queries):
 
 
 def describe(seconds):
-    """Median and 5 to 95 % of times, in ms."""
+    """Computes the median and the 5 to 95 % range of times, in ms."""
     low, middle, high = np.quantile(1000 * seconds, (0.05, 0.5, 0.95))
     return {"median": middle, "range": [low, high]}
 
@@ -149,7 +149,7 @@ def main():
             measure_seconds(opened.embed, query[..., 0])[0] for query in queries
         ]
         report["of_it_ms_to_embed"] = describe(np.array(timed))
-        module.MIN_DRAWINGS = num  # one by one
+        module.MIN_DRAWINGS = num  # compares one by one
         compared = queries[: NUM_COMPARED.value]
         seconds, exact = measure_queries(opened, compared)
         report["ms_per_query_one_by_one"] = describe(seconds)

@@ -1,9 +1,9 @@
-r"""Trains on more images than memory holds, and tells how much it took.
+r"""Trains on more images than memory holds, and prints how much it took.
 
     python experiments/robustness/memory.py --megabytes=20000
 
-To be run under a limit that is less, such as a control group's: the images are
-in a file ($TMPDIR), of which the system keeps what fits.
+Run it under a lower memory limit, such as that of a control group. The images
+are in a file in $TMPDIR, of which the system keeps in memory what fits.
 """
 
 import json
@@ -30,7 +30,7 @@ NUM_DRAWERS = 20
 
 
 def draw_characters(megabytes):
-    """As many drawings as that, of random strokes; ten characters alike."""
+    """Makes so many megabytes of drawings, which repeat after 2048."""
     num = (megabytes << 20) // IMAGE_SIZE**2 // NUM_DRAWERS * NUM_DRAWERS
     images = image_arrays.make_images((num, IMAGE_SIZE, IMAGE_SIZE, 1))
     rng = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def draw_characters(megabytes):
 
 
 def main(_):
-    """Draws, trains and tells."""
+    """Draws, trains and prints a report."""
     image_arrays.limit_memory(256)
     start = time.monotonic()
     characters = draw_characters(MEGABYTES.value)

@@ -1,11 +1,11 @@
-r"""Trains, kills and resumes, for hours: nothing may be lost but an epoch.
+r"""Trains, kills and resumes for hours; at most an epoch may be lost.
 
     python experiments/robustness/soak.py --minutes=120
 
 One training, with batch normalization and --deterministic, runs to its end
 undisturbed. The same training then runs again and again, killed at random
 moments (SIGKILL or SIGTERM, about one in four while files are written) and
-started anew until it ends; its weights must be those of the first, bit for bit.
+restarted until it ends; its weights must be those of the first, bit for bit.
 """
 
 import random
@@ -32,8 +32,8 @@ OUTPUT = define_path("output", "experiments/results/soak.json", "The summary.")
 
 LONGEST_LIFE_SECONDS = 40
 LONGEST_END_SECONDS = 120  # from a signal to the end; more is a hang
-# A training that is done all the same, or killed. SIGTERM is answered by exit 1
-# and a line that says how to resume, or kills while Python still starts.
+# Exit codes of a training that ends all the same, or is killed. On SIGTERM it
+# exits with 1 and says how to resume, or is killed if Python is still starting.
 EXPECTED_EXITS = {
     signal.SIGKILL: (0, -signal.SIGKILL),
     signal.SIGTERM: (0, 1, -signal.SIGTERM),
@@ -67,31 +67,31 @@ def start(workdir):
 
 
 def count_epochs(workdir):
-    """Epochs that are stored."""
+    """Counts the stored epochs."""
     checkpoint = load_checkpoint(Run(workdir))
     return checkpoint[1]["epoch"] if checkpoint else 0
 
 
 def read_weights(workdir):
-    """The weights of the best model, and of the last epoch's trainer."""
+    """Reads the weights of the last epoch's trainer and of the best model."""
     path, _ = load_checkpoint(Run(workdir))
     files = (path, Run(workdir).model)
     return [zipfile.ZipFile(x).read("model.weights.h5") for x in files]
 
 
 def wait_and_kill(process, workdir, rng):
-    """Lets a training live for a while.
+    """Lets a training run for a while, and then kills it.
 
     Returns:
-        Whether it was killed before it ended, how, and its output.
+        Whether it was killed before it ended, the signal, and its output.
 
     Raises:
-        SystemExit: it ended otherwise than by the signal.
+        SystemExit: it failed, other than by the signal.
         TimeoutExpired: it did not end.
     """
     how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
     deadline = time.monotonic() + rng.uniform(0, LONGEST_LIFE_SECONDS)
-    # Where the danger is: in the middle of a checkpoint.
+    # The most dangerous moment is in the middle of a checkpoint.
     while_writing = rng.random() < 0.25
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -109,7 +109,7 @@ def wait_and_kill(process, workdir, rng):
 
 
 def train_with_kills(workdir, rng, deadline):
-    """One training to its end; what became of it."""
+    """Runs one training to its end; returns a record, None if time is up."""
     record = {"kills": {"SIGKILL": 0, "SIGTERM": 0}, "most_epochs_lost": 0}
     shutil.rmtree(workdir, ignore_errors=True)
     while time.monotonic() < deadline:
@@ -131,7 +131,7 @@ def train_with_kills(workdir, rng, deadline):
 
 
 def main(_):
-    """Soaks, and writes what came of it."""
+    """Trains and kills until time is up, and writes a summary."""
     workdir, rng = Path(WORKDIR.value), random.Random(SEED.value)
     begin = time.monotonic()
     shutil.rmtree(workdir, ignore_errors=True)

@@ -1,10 +1,10 @@
-r"""Times a table (CSV) of 50,000 images, all but the decoding.
+r"""Times reading a table (CSV) of 50,000 images, except the decoding.
 
     python experiments/robustness/table_of_images.py
 
-The images are empty files; what decodes them is replaced. Fails if reading the
-table, labelling and sorting its images takes more than MAX_SECONDS of a
-processor.
+The images are empty files; their decoder is replaced. The script fails if it
+takes more than MAX_SECONDS of processor time to read the table, and to label
+and sort its images.
 """
 
 import argparse
@@ -23,7 +23,7 @@ NUM_CLASSES = 1000
 
 
 def write_table(folder, num_images):
-    """A table of empty files, with all columns."""
+    """Writes a table of empty files, with all columns."""
     lines = ["path,label,group,drawer,split"]
     for index in range(num_images):
         label = index % NUM_CLASSES
@@ -47,7 +47,7 @@ def main():
     image_folder.read_image = lambda *_: blank
     with tempfile.TemporaryDirectory() as folder:
         table = write_table(Path(folder), num_images)
-        read_manifest(table)  # the first time the system looks for the files
+        read_manifest(table)  # once before, as the system must find the files
         start = time.process_time(), time.perf_counter()
         images = image_folder.load_images(table, photo_size=32)
         seconds, waited = (

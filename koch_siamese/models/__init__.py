@@ -1,16 +1,16 @@
 r"""Keras objects: layers, embeddings, siamese models and their files.
 
 A siamese model is a functional Keras model `{first, second} -> logit`. Both
-images pass the same embedding; a head scores the pair.
+images pass through the same embedding; a head scores the pair.
 
 # A network of your own
 
     python -m koch_siamese.train --network=experiments.resnet:build
 
-trains what the function `build(settings)` of a module returns: a functional
-Keras model from float32 `[batch, size, size, 1]` (ink = 1, paper = 0) to
-`[batch, dim]`. experiments/resnet.py is a residual network in 20 lines. In
-Python, give a model and a loss as objects:
+trains the network that the function `build(settings)` of a module returns: a
+functional Keras model from float32 `[batch, size, size, 1]` (ink = 1, paper =
+0) to `[batch, dim]`. experiments/resnet.py is a residual network in 20 lines.
+In Python, pass a model and a loss as objects:
 
     koch_siamese.train_and_evaluate(
         Settings(sampling="pairs"), "runs/mine", embedding=model, loss=loss
@@ -32,14 +32,14 @@ architecture and loss.
         --workdir=runs/frozen
 
 downloads ImageNet's weights, computes the features of each photograph once,
-and trains a dense layer (`--units`) and the head on them. Without a network,
-give a file of weights: `--backbone_weights=FILE`. The backbone must scale
-colors itself, as MobileNetV3, EfficientNetV2 and ConvNeXt do. With
+and trains a dense layer (`--units`) and the head on them. Offline, give a file
+of weights: `--backbone_weights=FILE`. The backbone must scale colors itself,
+as MobileNetV3, EfficientNetV2 and ConvNeXt do. With
 `--distortion=photo --effects=photo` the frozen backbone sees new distortions
 at each step.
 
-To train the last layers of the backbone, too, name the first of them, and
-start from the frozen run:
+To train the last layers of the backbone, too, name the first of these layers
+and start from the frozen run:
 
     python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \
         --image_kind=photo --image_size=224 --init=runs/frozen/model.keras \

@@ -18,14 +18,14 @@ SMALLEST_VARIANCE = 1e-30
 # Names of layers in an embedding with a backbone.
 RGB, BACKBONE, PROJECTION = "rgb", "backbone", "projection"
 
-NUM_NAMED = 4  # layers that an error gives as examples
+NUM_NAMED = 4  # example layers in an error message
 
 
 def list_backbones() -> list[str]:
     """Lists the functions of keras.applications that can be backbones.
 
-    They are those whose networks scale RGB values themselves, as each was
-    trained with other ones.
+    Their networks scale RGB values themselves, because each was trained on
+    another range.
     """
     return [
         name
@@ -40,23 +40,23 @@ def build_backbone(
 ) -> keras.Model:
     """Builds a network of keras.applications without its classifier.
 
-    What it drops at random in training (branches of EfficientNetV2) is kept: a
-    step is a function of its batch, so that a run can be resumed.
+    Dropout (stochastic depth in EfficientNetV2) is disabled: a step depends
+    only on its batch, so that a run can be resumed.
 
     Args:
-        name: of `list_backbones`.
-        image_size: side in pixels of what it sees, at least 32.
-        weights: `none` for random ones; `imagenet`, which Keras downloads once;
-            or a Keras weights file of this network, which may have its
-            classifier too if it is a `.weights.h5`.
+        name: one of `list_backbones`.
+        image_size: side of its input images in pixels, at least 32.
+        weights: `none` for random weights; `imagenet` for those that Keras
+            downloads once; or a Keras weights file of this network. A
+            `.weights.h5` may contain the classifier, too.
 
     Returns:
-        `[batch, image_size, image_size, 3]` float32, RGB in 0..255, to means
-        over the image, `[batch, dim]`.
+        A model from float32 `[batch, image_size, image_size, 3]`, RGB in
+        0..255, to features averaged over the image, `[batch, dim]`.
 
     Raises:
         InputError: there is no such network, its weights cannot be
-            downloaded, or the file has others.
+            downloaded, or the file has weights of another one.
     """
     names = list_backbones()
     if name not in names:
@@ -82,7 +82,7 @@ def _build(name, image_size, weights):
             input_shape=(image_size, image_size, CHANNELS["photo"]),
             pooling="avg",
         )
-    except Exception as error:  # urllib's, and Keras' own of plain Exception
+    except Exception as error:  # urllib's, or a plain Exception of Keras
         if weights != "imagenet":
             raise
         raise InputError(
@@ -100,9 +100,9 @@ def _load_weights(backbone, name, file):
             "imagenet, none, or a Keras weights file."
         )
     try:
-        with warnings.catch_warnings(action="ignore"):  # the error says it
+        with warnings.catch_warnings(action="ignore"):  # the error is enough
             backbone.load_weights(path)
-    except Exception as error:  # Keras and h5py have many, for other files
+    except Exception as error:  # Keras and h5py raise many kinds
         raise InputError(
             f"--backbone_weights={file} has no weights of {name} "
             f"({_shorten(error)}): expected a Keras weights file of it, "
@@ -111,15 +111,15 @@ def _load_weights(backbone, name, file):
 
 
 def _shorten(error):
-    """The beginning of an error's text, in one line."""
+    """Shortens an error message to one line of at most 120 characters."""
     return " ".join(str(error).split())[:120].rstrip(" .:")
 
 
 def build_projection(dim: int, units: int = PROJECTION_UNITS) -> keras.Model:
-    """Builds what makes features for a weighted L1 of a backbone's.
+    """Builds a layer that projects a backbone's features for a weighted L1.
 
-    Features of any scale are normalized. It ends as `build_fast_embedding`
-    does: spread by batch normalization, and within 0..1.
+    It normalizes features of any scale. It ends as `build_fast_embedding`
+    does: batch normalization spreads the features, a sigmoid bounds them.
 
     Args:
         dim: length of the backbone's features.
@@ -129,7 +129,7 @@ def build_projection(dim: int, units: int = PROJECTION_UNITS) -> keras.Model:
         `[batch, dim] -> [batch, units]`.
     """
     features = keras.Input((dim,), name="features")
-    # Those of random weights are as small as 1e-10.
+    # Features of a backbone with random weights are as small as 1e-10.
     x = layers.LayerNormalization(
         center=False, scale=False, epsilon=SMALLEST_VARIANCE
     )(features)
@@ -146,13 +146,13 @@ def build_backbone_embedding(
     Args:
         backbone: see `build_backbone`.
         projection: see `build_projection`.
-        image_size: side in pixels of what the backbone sees.
+        image_size: side of the backbone's input images in pixels.
 
     Returns:
         `[batch, height, width, 3] -> [batch, units]`, images in RGB, 0..255.
     """
     images, ink = begin(image_size, channels=CHANNELS["photo"])
-    # What Preprocessing inverts and scales is turned back.
+    # Undoes the inversion and scaling of Preprocessing.
     rgb = layers.Rescaling(-float(WHITE), float(WHITE), name=RGB)(ink)
     return keras.Model(images, projection(backbone(rgb)), name="embedding")
 
@@ -164,14 +164,14 @@ def get_backbone(siamese: keras.Model) -> keras.Model | None:
 
 
 def get_projection(siamese: keras.Model) -> keras.Model:
-    """What follows the backbone of a siamese model that has one."""
+    """The projection that follows the backbone of a siamese model."""
     return _find_parts(get_embedding(siamese))[PROJECTION]
 
 
 def _find_parts(model):
-    """The layers of `build_backbone_embedding` by name; None without them.
+    """Finds the layers of `build_backbone_embedding` by name, if any.
 
-    With views they are in a model within the embedding.
+    If the model has views, they are inside a nested model.
     """
     parts = {layer.name: layer for layer in model.layers}
     if parts.keys() >= {RGB, BACKBONE, PROJECTION}:
@@ -181,21 +181,21 @@ def _find_parts(model):
 
 
 def set_trainable(backbone: keras.Model, start: str):
-    """Freezes layers of a backbone, and lets the others train.
+    """Freezes the layers of a backbone up to a given one.
 
-    A frozen batch normalization uses the statistics that it has. What is frozen
-    is stored with a model.
+    Frozen batch normalization keeps its statistics. Saved models remember
+    which layers are frozen.
 
     Args:
-        backbone: of `build_backbone`.
-        start: the name of the first layer to train, of those that have
-            weights; `all` or `none`.
+        backbone: from `build_backbone`.
+        start: name of the first layer to train, which must have weights; or
+            `all` or `none`.
 
     Raises:
         InputError: there is no such layer.
     """
-    # One by one: True of a model does not reach layers that were made frozen,
-    # as those of a file are.
+    # Layer by layer: setting it on a model does not reach layers that are
+    # already frozen, such as those of a file.
     for layer in (backbone, *list_layers(backbone)):
         layer.trainable = start != "none"
     if start in ("all", "none"):

@@ -1,9 +1,8 @@
 """A convolution by Fourier transforms, for training on a CPU.
 
-A large kernel is most of the paper's network: 78 % of its arithmetic is the
-7 x 7 convolution. The spectrum of a convolution is a product of spectra, which
-takes a tenth of that; here the transforms are products of matrices, too, at
-which CPUs are best.
+The 7 x 7 convolution is 78 % of the arithmetic of the paper's network. The
+spectrum of a convolution is a product of spectra, which takes a tenth of that.
+The transforms are matrix products, too, which are fast on CPUs.
 """
 
 import functools
@@ -13,8 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-# Below it, passes over the spectra cost more than the arithmetic saved. Found
-# on two CPU cores with the layers of the paper's network and of reduced ones.
+# With less, passes over the spectra cost more than the arithmetic saved.
+# Measured on two CPU cores, on layers of the paper's network and reduced ones.
 MIN_SAVING = 2.0
 
 
@@ -23,21 +22,21 @@ class SpectralConv2D(keras.layers.Conv2D):
     """A `Conv2D` that convolves by discrete Fourier transforms.
 
     Weights, arguments and results are those of `keras.layers.Conv2D`; only
-    rounding differs, and is less. Gradients are written out: three products
-    share three spectra. They cannot be differentiated again.
+    rounding errors differ, and are smaller. A custom gradient computes three
+    products from three spectra. It cannot be differentiated again.
 
-    Strides and dilations must be 1, padding `valid`, groups 1, images square
-    and of a known side; see `is_faster_by_spectra`.
+    Strides, dilations and groups must be 1, padding `valid`, and images square
+    with a known side; see `is_faster_by_spectra`.
     """
 
     def convolution_op(self, inputs, kernel):
         """Convolves; see Keras."""
-        # A value: TensorFlow has other rules for gradients of variables.
+        # A copy: TensorFlow has other rules for gradients of variables.
         return convolve(inputs, ops.copy(kernel))
 
 
 def is_faster_by_spectra(layer: keras.layers.Layer) -> bool:
-    """Tells whether a layer, in a model, trains faster on a CPU by spectra."""
+    """Whether a layer of a model trains faster on a CPU by spectra."""
     if not isinstance(layer, keras.layers.Conv2D):
         return False
     _, side, width, channels = layer.input.shape
@@ -57,7 +56,7 @@ def is_faster_by_spectra(layer: keras.layers.Layer) -> bool:
 def compute_saving(
     side: int, kernel_size: int, channels: int, filters: int
 ) -> float:
-    """Computes by how many times spectra reduce the multiplications.
+    """Computes the factor by which spectra reduce multiplications.
 
     Args:
         side: of the input images in pixels.
@@ -77,7 +76,7 @@ def convolve(images, kernel):
     """Computes the valid convolution (a correlation, as in Keras) by spectra.
 
     Args:
-        images: `[batch, side, side, channels]`, a known side.
+        images: `[batch, side, side, channels]`, with a known side.
         kernel: `[size, size, channels, filters]`.
 
     Returns:
@@ -104,7 +103,7 @@ def convolve(images, kernel):
 
 
 def _transform(planes, side):
-    """The spectra of real planes, as if zeros made their sides `side`.
+    """Computes the spectra of real planes, padded with zeros to `side`.
 
     Args:
         planes: `[batch, height, width, channels]`.
@@ -126,7 +125,7 @@ def _transform(planes, side):
 
 
 def _invert(spectra, side, size):
-    """The upper left `size` x `size` of the planes that have these spectra."""
+    """Computes the upper left `size` x `size` of planes from their spectra."""
     frequencies, _, _, _, channels = spectra.shape
     _, _, columns, rows = _make_matrices(side)
     columns = columns.reshape(2, side, 2 * side)[:, :size]
@@ -140,21 +139,22 @@ def _invert(spectra, side, size):
 
 @functools.cache
 def _make_matrices(side):
-    """Transforms of rows and columns as real matrices, and their inverses.
+    """Makes the real matrices that transform rows and columns, and back.
 
-    Rows are real, and have half the frequencies; columns are complex by then.
-    Parts alternate in the spectrum of a row, and follow each other in all else.
+    Rows are real and need half the frequencies; columns are complex by then.
+    Real and imaginary parts alternate in the spectrum of a row; elsewhere all
+    real parts come first.
 
     Returns:
         float32 `[2 * frequencies, side]`, `[2 * side, 2 * side]`, and for the
-        way back `[2 * side, 2 * side]`, `[side, 2 * frequencies]`.
+        inverse `[2 * side, 2 * side]`, `[side, 2 * frequencies]`.
     """
     frequencies = side // 2 + 1
     angle = 2 * math.pi / side * np.outer(np.arange(side), np.arange(side))
     cos, sin = np.cos(angle), np.sin(angle)
     rows = np.stack([cos, -sin], axis=1)[:frequencies].reshape(-1, side)
     columns = np.block([[cos, sin], [-sin, cos]])
-    # All but the first, and the middle one if there is, stand for two.
+    # Each stands for two, except the first and, if `side` is even, the last.
     weight = np.full(frequencies, 2.0)
     weight[:: side // 2 if side % 2 == 0 else side] = 1.0
     back = rows.T * np.repeat(weight, 2) / side
@@ -165,7 +165,7 @@ def _make_matrices(side):
 
 
 def _join(spectra):
-    """Makes real and imaginary parts channels: `[..., batch, 2 channels]`."""
+    """Joins real and imaginary parts, `[..., batch, 2 * channels]`."""
     *places, _, parts, channels = spectra.shape
     return ops.reshape(spectra, (*places, -1, parts * channels))
 
@@ -181,7 +181,7 @@ def _swap(matrices):
 
 
 def _stack_complex(spectra, channels):
-    """Makes products by a conjugate kernel those of real matrices.
+    """Makes real matrices that multiply by a kernel's conjugate spectra.
 
     Args:
         spectra: of the kernel, `[..., 1, 2, channels * filters]`.
@@ -201,7 +201,7 @@ def _stack_complex(spectra, channels):
 
 
 def _sum_complex(products, channels):
-    """The spectra of a kernel's gradient, of products of all parts.
+    """Computes the spectra of a kernel's gradient from products of parts.
 
     Args:
         products: `[..., 2 * channels, 2 * filters]`.

@@ -28,7 +28,7 @@ KOCH_UNITS = (4096,)
 DENSE_UNITS = (1024, 1024)  # not in the paper
 FAST_FILTERS = (32, 64, 128, 128, 256)
 
-NORMALIZATION_GROUPS = 8  # of a block's filters, or fewer if they do not part
+NORMALIZATION_GROUPS = 8  # of filters; fewer if 8 does not divide their number
 
 
 def build_paper_embedding(
@@ -42,30 +42,31 @@ def build_paper_embedding(
     ink_value: int = 1,
     channels: int = 1,
 ) -> keras.Model:
-    """The paper's embedding (section 3.1, figure 4).
+    """Builds the paper's embedding (section 3.1, figure 4).
 
-    38,947,648 parameters at 105 pixels; 4096 sigmoid features. Convolutions
-    are followed by pooling, but for the last one; dense layers before the last
-    one, of which the paper's best network has none, are ReLU. Other arguments
-    make the kin of it among which the paper searched: reduced networks for
-    small images, or without convolutions the dense one of table 2.
+    It has 38,947,648 parameters at 105 pixels and 4096 sigmoid features. All
+    convolutions but the last are followed by pooling. All dense layers but the
+    last have a ReLU; the paper's best network has only one dense layer. Other
+    arguments give other networks of the paper's search: reduced ones for small
+    images or, without convolutions, the dense one of table 2.
 
     Args:
         image_size: the side in pixels at which the convolutions run.
         filters, kernel_sizes: of each convolution; there may be none.
         units: of each dense layer, at least one.
-        batch_norm: whether layers are normalized by the statistics of a batch,
-            and weights are He's (He et al. 2015) instead of the paper's
-            (section 3.2). After training, `fold_batch_norm` gives the weights
-            of the same embedding without it.
-        initial_values: `koch`, the paper's normal weights and biases, or
-            `uniform`, all within 1/sqrt(fan-in).
-        stddevs: of `koch`'s weights, one for each layer (more are not used);
-            by default the paper's.
+        batch_norm: whether to use batch normalization, with the initial
+            weights of He et al. 2015 instead of the paper's (section 3.2).
+            After training, `fold_batch_norm` gives the weights of the same
+            embedding without it.
+        initial_values: `koch` for the paper's normal weights and biases, or
+            `uniform` for values within 1/sqrt(fan-in) of 0.
+        stddevs: standard deviations of `koch` weights, one for each layer
+            (more are ignored); the paper's by default.
         ink_value, channels: see `layers.Preprocessing`.
 
     Raises:
-        InputError: these do not go together, or leave nothing of an image.
+        InputError: not every convolution has filters and a kernel size, or
+            the convolutions leave nothing of an image.
     """
     _check_convolutions(image_size, filters, kernel_sizes)
     stddevs = stddevs or [
@@ -109,12 +110,12 @@ def build_paper_embedding(
 def make_initializers(
     initial_values: str, fan_in: int, stddev: float
 ) -> dict[str, keras.initializers.Initializer]:
-    """Initial weights and biases of a layer, as its arguments.
+    """Makes the initializers of a layer, as its keyword arguments.
 
     Args:
         initial_values: `koch` or `uniform`, see `build_paper_embedding`.
-        fan_in: inputs of a unit, for `uniform`.
-        stddev: of the weights, for `koch`.
+        fan_in: number of inputs of a unit, for `uniform`.
+        stddev: standard deviation of the weights, for `koch`.
     """
     if initial_values == "uniform":
         return {
@@ -128,8 +129,8 @@ def make_initializers(
 
 
 def _normalize_batch(x, activation):
-    # Pooling and a scale can only trade places, as folding has them do, if the
-    # scale is positive. Before a ReLU none is missed: the next layer scales.
+    # Folding swaps pooling and scaling, which requires a positive scale. Before
+    # a ReLU no scale is needed, because the next layer scales.
     x = layers.BatchNormalization(scale=activation == "sigmoid")(x)
     return layers.Activation(activation)(x)
 
@@ -138,17 +139,18 @@ def fold_batch_norm(embedding: keras.Model) -> list[np.ndarray]:
     """Folds each batch normalization into the layer before it.
 
     Args:
-        embedding: of `build_paper_embedding` with `batch_norm`, trained.
+        embedding: a trained `build_paper_embedding` with `batch_norm`.
 
     Returns:
-        Weights of the same embedding without it, a kernel and a bias for each
-        layer. It then does what the given one does outside of training.
+        Weights of the same embedding without batch normalization: a kernel and
+        a bias for each layer. Its features are those that the given embedding
+        has outside of training.
     """
     weights = []
     for layer in embedding.layers:
         if isinstance(layer, layers.BatchNormalization):
             *gamma, beta, mean, variance = layer.get_weights()
-            # Of hidden layers there is no gamma.
+            # Hidden layers have no gamma.
             deviation = np.sqrt(variance + layer.epsilon)
             scale = np.prod([1 / deviation, *gamma], axis=0)
             weights[-1] = weights[-1] * scale
@@ -191,21 +193,21 @@ def build_fast_embedding(
     ink_value: int = 1,
     channels: int = 1,
 ) -> keras.Model:
-    """A few convolution blocks on small images, for training on a CPU.
+    """Builds an embedding of small images that trains on a CPU.
 
     Each block is a 3x3 convolution, 2x2 max pooling, normalization and ReLU,
     much as in the few-shot literature since Vinyals et al. 2016; the last one
-    ends in a sigmoid instead, the paper's features for a weighted L1. Blocks
-    normalize each drawing in groups of filters (Wu and He 2018): a training
-    batch is of one alphabet or two, whose statistics are not those of others,
-    and with batch normalization the network is two points behind. Only before
-    the sigmoid it serves, to spread the features.
+    ends in a sigmoid instead, as the paper's features for a weighted L1 do.
+    Blocks use group normalization (Wu and He 2018): a training batch has one or
+    two alphabets, whose statistics differ from those of others, and batch
+    normalization costs two percentage points. It is only used before the
+    sigmoid, to spread the features.
 
     Args:
         image_size: the side in pixels at which the convolutions run.
         filters: filters of each block.
-        depth: convolutions of each block but the last one. Those after the
-            first are on the pooled image, and add to it (He et al. 2016).
+        depth: number of convolutions of each block but the last. Those after
+            the first are residual (He et al. 2016), on the pooled image.
         ink_value, channels: see `layers.Preprocessing`.
     """
     if image_size >> len(filters) < 1:
@@ -216,7 +218,8 @@ def build_fast_embedding(
     images, x = begin(image_size, ink_value, channels)
     for block, num_filters in enumerate(filters, start=1):
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
-        # Pooled first, the rest has a quarter to do: a third off a step.
+        # Pooling first leaves the rest a quarter of the work, and saves a
+        # third of a step.
         x = layers.MaxPooling2D()(x)
         if block < len(filters):
             x = layers.ReLU()(_normalize(x))
@@ -228,7 +231,7 @@ def build_fast_embedding(
 
 
 def _add_residual(x):
-    """A convolution that adds to what it is given."""
+    """Adds a residual convolution."""
     y = layers.Conv2D(x.shape[-1], 3, padding="same", use_bias=False)(x)
     return layers.ReLU()(layers.Add()([x, _normalize(y)]))
 
@@ -239,12 +242,12 @@ def _normalize(x):
 
 
 def begin(image_size: int, ink_value: int = 1, channels: int = 1):
-    """Where an embedding begins: images of any size, and their ink.
+    """Makes the input of an embedding, images of any size, and its ink.
 
     Arguments are those of `layers.Preprocessing`.
 
     Returns:
-        The input, and what the convolutions see, both symbolic.
+        The input and the preprocessed images, both symbolic.
     """
     images = keras.Input((None, None, channels), name="images")
     preprocess = Preprocessing(image_size, ink_value, channels=channels)

@@ -14,18 +14,18 @@ from koch_siamese.models.layers import (
 
 
 class Head(keras.layers.Layer):
-    """What scores two embeddings: the last layer of a siamese model.
+    """Scores two embeddings: the last layer of a siamese model.
 
     Args:
-        thresholds: the fields of the `Thresholds` of a finished model, which
-            are stored with it; see `siamese.get_thresholds`.
-        dataset: the name of what the model was trained on, which is stored
-            with it, too.
+        thresholds: the fields of the `Thresholds` of a finished model, stored
+            with it; see `siamese.get_thresholds`.
+        dataset: the name of the data set that the model was trained on, also
+            stored with it.
 
     Call arguments:
         first, second: embeddings `[..., dim]`.
 
-    Output shape: `[...]`; the higher, the more alike.
+    Output shape: `[...]`; the higher, the more similar.
     """
 
     def __init__(
@@ -40,31 +40,30 @@ class Head(keras.layers.Layer):
 
     @property
     def distance_weights(self) -> np.ndarray | None:
-        """The weights of the distance that the score falls with.
+        """The weights of the L1 distance that lowers the score.
 
-        float32 `[dim]`, at least 0, of an L1 distance; None for the Euclidean
-        distance.
+        float32 `[dim]`, at least 0; None for the Euclidean distance.
         """
         return None
 
     def get_config(self):
-        """What the layer is rebuilt from."""
+        """Returns the config of the layer."""
         own = {"thresholds": self.thresholds, "dataset": self.dataset}
         return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class EuclideanDistance(Head):
-    """The distance of two embeddings, negative: -||h1 - h2||.
+    """The negative Euclidean distance of two embeddings: -||h1 - h2||.
 
-    The score of the contrastive loss (Hadsell et al. 2006), of which see
-    `losses.ContrastiveLoss`. It has no weights.
+    This is the score for the contrastive loss (Hadsell et al. 2006), see
+    `losses.ContrastiveLoss`. The layer has no weights.
     """
 
     def call(self, first, second):
         """The score of each pair, at most 0."""
         squares = ops.sum(ops.square(first - second), axis=-1)
-        # The root's slope at 0 is no number.
+        # The square root has no derivative at 0.
         return -ops.sqrt(ops.maximum(squares, keras.config.epsilon()))
 
 
@@ -73,7 +72,7 @@ class NonPositive(keras.constraints.Constraint):
     """Keeps weights at most 0: the opposite of `keras.constraints.NonNeg`."""
 
     def __call__(self, w):
-        """The weights, 0 in place of positive ones."""
+        """Replaces positive weights by 0."""
         return ops.minimum(w, ops.cast(0, w.dtype))
 
 
@@ -82,7 +81,7 @@ class WeightedL1(Head):
     """The paper's similarity as a logit: sum_j alpha_j |h1_j - h2_j| + b.
 
     Koch et al. 2015, section 3.1, without the final sigmoid: logits still rank
-    where probabilities have become 1. Leading dimensions broadcast, so
+    pairs whose probabilities round to 1. Leading dimensions broadcast, so
     `[queries, 1, dim]` and `[1, supports, dim]` give all pairs.
 
     Args:
@@ -123,17 +122,17 @@ class WeightedL1(Head):
 
     @property
     def distance_weights(self) -> np.ndarray:
-        """Those of the score, negated; 0 for the few that are positive."""
+        """The negated weights of the score; 0 for the few positive ones."""
         return np.maximum(-ops.convert_to_numpy(self.kernel), 0)
 
     def call(self, first, second, training=False):
         """The logit of each pair."""
-        # Elsewhere every new number of pairs would be compiled anew.
+        # Outside of training, each new number of pairs would be compiled again.
         compute = self._compute_many if training else _weighted_l1
         return compute(first, second, self.kernel.value) + self.bias
 
     def get_config(self):
-        """What the layer is rebuilt from."""
+        """Returns the config of the layer."""
         serialize = keras.initializers.serialize
         constraint = keras.constraints.serialize(self.kernel_constraint)
         return super().get_config() | {
@@ -149,10 +148,10 @@ def _weighted_l1(first, second, kernel):
 
 
 def _weighted_l1_of_many(first, second, kernel):
-    """The same as a product of matrices, in fewer passes when compiled.
+    """Computes `_weighted_l1` as a matrix product, compiled in fewer passes.
 
-    All pairs of a batch are a tensor of batch x batch x dim. Its rounding
-    depends on how many they are, so that it is for training alone.
+    The distances of all pairs of a batch are a tensor of batch x batch x dim.
+    Rounding depends on the number of pairs, so this is for training only.
     """
     distances = ops.abs(first - second)
     flat = ops.reshape(distances, (-1, distances.shape[-1]))

@@ -26,32 +26,33 @@ def uniform(fan_in: int) -> keras.initializers.Initializer:
 
 
 def normal(mean: float, stddev: float) -> keras.initializers.Initializer:
-    """The paper's initial values: normal ones."""
+    """The paper's normally distributed initial values."""
     return keras.initializers.RandomNormal(mean, stddev)
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class Preprocessing(keras.layers.Layer):
-    """Fits images to a square, undistorted, and scales them to 0..1.
+    """Fits images to a square without distortion, and scales them to 0..1.
 
     Resizing is antialiased; images of the right size are only rescaled.
 
     Args:
         image_size: side of the square in pixels.
-        ink_value: what ink becomes, 1 on paper of 0 or 0 on paper of 1; of
-            photos, what black and white become.
-        crop: whether images are to be cut to their ink before they come here;
-            None in models of before 0.2. It is stored with a model, and has no
+        ink_value: the value of ink, or of black in photos: 1, with white 0, or
+            0, with white 1.
+        crop: whether images must be cropped to their ink before this layer;
+            None in models older than 0.2. It is stored with a model and has no
             effect on this layer; see `siamese.get_crop`.
-        channels: of the images, 1 of drawings or 3 of photos.
+        channels: of the images: 1 for drawings, 3 for photos.
 
     Input shape: `[batch, height, width, channels]`, 0 = ink, 255 = white.
     Output shape: `[batch, image_size, image_size, channels]`, in 0..1.
 
     Raises:
-        ValueError: images have other channels; or a drawing has no
-            value above 1, as it was scaled to 0..1 (within a graph, such as in
-            `predict`, TensorFlow's `InvalidArgumentError`; JAX cannot tell).
+        ValueError: images have other channels; or a drawing has no value above
+            1, because it was scaled to 0..1. Within a graph, as in `predict`,
+            the latter is TensorFlow's `InvalidArgumentError`; on JAX it is not
+            checked.
     """
 
     def __init__(
@@ -77,27 +78,27 @@ class Preprocessing(keras.layers.Layer):
         return ink if self.ink_value else 1.0 - ink
 
     def compute_output_shape(self, input_shape):
-        """Any size becomes the square."""
+        """Returns the shape of the squares, whatever the size of the images."""
         size = self.image_size
         return (input_shape[0], size, size, self.channels)
 
     def get_config(self):
-        """What the layer is rebuilt from."""
+        """Returns the config of the layer."""
         own = {
             "image_size": self.image_size,
             "ink_value": self.ink_value,
             "crop": self.crop,
         }
-        # Drawings: files as they were before there were photos.
+        # Files of models of drawings stay as they were before photos.
         if self.channels != 1:
             own["channels"] = self.channels
         return super().get_config() | own
 
 
 def _check_images(images, channels):
-    """Refuses what cannot be right; see `Preprocessing`."""
+    """Raises an error for wrong images; see `Preprocessing`."""
     *_, width, found = images.shape
-    # One image without a batch dimension gets to here as many narrow ones.
+    # One image without a batch dimension arrives here as many narrow ones.
     if found not in (channels, None) or (channels == 1 and width in (3, 4)):
         meaning = f"0 = ink, {WHITE} = white. Convert colors to grey"
         if channels == 3:
@@ -107,7 +108,7 @@ def _check_images(images, channels):
             f"height, width, {channels}], {meaning}, or use "
             "koch_siamese.Recognizer, which takes any image."
         )
-    # A photo may be black, and a drawing is not: it has paper.
+    # A photo may be all black, but a drawing has paper.
     if keras.backend.backend() != "tensorflow" or channels != 1:
         return images
     import tensorflow as tf
@@ -118,7 +119,7 @@ def _check_images(images, channels):
         if not has_values:
             raise ValueError(NO_SCALED_IMAGES)
         return images
-    # What the graph does then fails; ONNX and LiteRT leave the assertion out.
+    # The graph fails when it runs; ONNX and LiteRT drop the assertion.
     assertion = tf.debugging.Assert(has_values, [NO_SCALED_IMAGES])
     with tf.control_dependencies([assertion]):
         return tf.identity(images)
@@ -126,20 +127,20 @@ def _check_images(images, channels):
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class Views(keras.layers.Layer):
-    """Distorts each drawing in the same ways.
+    """Distorts each drawing in the same ways, for test-time augmentation.
 
-    Its one weight is not trained: `matrices`, `[num, 2, num_columns]`, see
+    Its only weight is not trained: `matrices`, `[num, 2, num_columns]`, see
     `distortions.sample_affine_matrices`.
 
     Args:
-        num: how many views.
-        num_columns: of a matrix.
-        fill_value: see `AffineWarp`; by default 0, white.
+        num: number of views.
+        num_columns: columns of a matrix.
+        fill_value: see `AffineWarp`; 0 (white) by default.
 
-    Input shape: `[batch, height, width, channels]`, a known height and width,
-    ink in 0..1.
-    Output shape: `[batch * num, height, width, channels]`; those of a drawing
-    are neighbors.
+    Input shape: `[batch, height, width, channels]`, with a known height and
+    width, ink in 0..1.
+    Output shape: `[batch * num, height, width, channels]`; the views of a
+    drawing are adjacent.
     """
 
     def __init__(
@@ -168,12 +169,12 @@ class Views(keras.layers.Layer):
         return warp_in_all_ways(images, self.matrices, self.fill_value)
 
     def compute_output_shape(self, input_shape):
-        """As many times the images, of the same shape."""
+        """Returns the shape of all views."""
         return (None, *input_shape[1:])
 
     def get_config(self):
-        """What the layer is rebuilt from."""
+        """Returns the config of the layer."""
         own = {"num": self.num, "num_columns": self.num_columns}
-        if self.fill_value != 0.0:  # files as they were before
+        if self.fill_value != 0.0:  # older files stay the same
             own["fill_value"] = self.fill_value
         return super().get_config() | own

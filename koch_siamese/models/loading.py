@@ -1,4 +1,4 @@
-"""Files of siamese models."""
+"""Loads siamese models from files."""
 
 import os
 import zipfile
@@ -15,16 +15,16 @@ from koch_siamese.models.siamese import (
 )
 from koch_siamese.paths import expand_home
 
-PRETRAINED = "pretrained"  # stands for the package's own model
+PRETRAINED = "pretrained"  # the name of the package's own model
 
 
 def load_pretrained() -> keras.Model:
-    """The siamese model that comes with the package; see the README."""
+    """Loads the siamese model that comes with the package; see the README."""
     return load_model(PRETRAINED)
 
 
 def read_pretrained_card() -> str:
-    """Reads the model card of `load_pretrained`, Markdown."""
+    """Reads the model card of the pretrained model, in Markdown."""
     return Path(__file__).with_name("pretrained.md").read_text("utf-8")
 
 
@@ -54,7 +54,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
             raise ValueError("it is broken, or another kind of file.")
         model = keras.models.load_model(path, safe_mode=True)
         check_siamese(model)
-    except Exception as error:  # Keras and zipfile have many, for broken files
+    except Exception as error:  # Keras and zipfile raise many kinds
         reason = str(error).strip().partition("\n")[0] or "it has other layers."
         if "Could not locate" in reason:
             reason += (
@@ -64,7 +64,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error
-    if is_own:  # its file is older than what says so in a model
+    if is_own:  # its file is too old to name its data set
         set_dataset(model, "omniglot")
     return model
 

@@ -8,14 +8,14 @@ from koch_siamese.backend import compile_with_xla
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class GroupNormalization(keras.layers.GroupNormalization):
-    """Keras' own (Wu and He 2018), with gradients written out and compiled.
+    """Keras' layer (Wu and He 2018) with a compiled custom gradient.
 
-    By automatic differentiation each of its sums and products is a pass of its
-    own over all features of a batch: a tenth of a training step. On JAX, when
-    it does not train, and for what the formulas are not of (other axes,
-    unknown sizes, no scale or center), it is Keras' own.
+    With automatic differentiation, each sum and product is a separate pass over
+    all features of a batch; together they take a tenth of a training step.
+    Keras' code runs on JAX, outside of training, and in cases that the
+    formulas do not cover (other axes, unknown sizes, no scale or center).
 
-    Its gradients cannot be differentiated again.
+    The gradient cannot be differentiated again.
 
     Input shape: `[batch, height, width, filters]`.
     Output shape: the same.
@@ -30,8 +30,8 @@ class GroupNormalization(keras.layers.GroupNormalization):
     def call(self, inputs, training=False):
         """Normalizes each drawing in groups of filters."""
         if not (training and self._is_written_out(inputs)):
-            # Keras gives its result the inputs' type, of which it then makes
-            # its own: in bfloat16 that would cost digits.
+            # Keras casts its result to the inputs' type, then to its own: with
+            # bfloat16 inputs, that would lose digits.
             return super().call(_raise(inputs))
         outputs = self._train(
             inputs, _raise(self.gamma.value), _raise(self.beta.value)
@@ -49,7 +49,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         )
 
     def _train(self, inputs, gamma, beta):
-        """The outputs, with gradients of all three."""
+        """Normalizes with a custom gradient for all three arguments."""
         import tensorflow as tf
 
         @tf.custom_gradient
@@ -71,7 +71,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
 
 
 def _raise(values):
-    """Values as float32 at least, in which sums are taken, as by Keras."""
+    """Casts values to at least float32 for sums, as Keras does."""
     dtype = keras.backend.result_type(values.dtype, "float32")
     return ops.cast(values, dtype)
 
@@ -84,7 +84,7 @@ def _refuse(*_):
 
 
 def _normalize(inputs, gamma, beta, groups, epsilon):
-    """Outputs, means and inverse deviations `[batch, 1, 1, filters]`."""
+    """Outputs; means and inverse deviations, `[batch, 1, 1, filters]`."""
     inputs = _raise(inputs)
     mean = _mean_of_groups(inputs, _sum_places(inputs), groups)
     squares = _sum_places(ops.square(inputs - mean))
@@ -109,7 +109,7 @@ def _differentiate(inputs, gamma, mean, inverse, gradient, groups):
 
 
 def _mean_of_groups(inputs, sums, groups):
-    """Means within groups, of sums `[batch, filters]` of each filter."""
+    """Computes means of groups from sums of filters, `[batch, filters]`."""
     _, height, width, filters = inputs.shape
     size = filters // groups
     means = ops.sum(ops.reshape(sums, (-1, groups, size)), axis=-1)

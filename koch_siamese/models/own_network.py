@@ -1,4 +1,4 @@
-"""Networks of a user's own: found by name, checked, and made embeddings."""
+"""Imports and checks networks of users, and builds embeddings from them."""
 
 import hashlib
 import importlib
@@ -24,7 +24,7 @@ EXPECTED = (
 def import_builder(name: str) -> Callable:
     """Imports the function that `--network=my_package.my_module:build` names.
 
-    The module is looked for in the current folder, too.
+    The current folder is searched for the module, too.
 
     Raises:
         InputError: there is no such module, or no such function in it.
@@ -61,8 +61,8 @@ def build_own_embedding(
     Args:
         network: a functional model from `[batch, image_size, image_size,
             channels]` float32, ink = 1 unless `ink_value` is 0, to `[batch,
-            dim]`. Its own layers are registered with Keras.
-        image_size: side in pixels of what it sees.
+            dim]`. Custom layers must be registered with Keras.
+        image_size: side of its input images in pixels.
         ink_value, channels: see `Preprocessing`.
 
     Returns:
@@ -70,7 +70,7 @@ def build_own_embedding(
         and 255 = white.
 
     Raises:
-        InputError: the network is another kind of model.
+        InputError: the network is not such a model.
     """
     check_network(network, image_size, channels)
     images, ink = begin(image_size, ink_value, channels)
@@ -82,8 +82,8 @@ def check_network(network: keras.Model, size: int, channels: int = 1):
 
     Args:
         network: the network.
-        size: side in pixels of what it sees.
-        channels: of what it sees.
+        size: side of its input images in pixels.
+        channels: of its input images.
 
     Raises:
         InputError: it cannot.
@@ -120,7 +120,7 @@ def check_network(network: keras.Model, size: int, channels: int = 1):
         )
     try:
         type(network).from_config(network.get_config())
-    except Exception as error:  # Keras has many, for layers it does not know
+    except Exception as error:  # Keras raises many, for unknown layers
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
             f"The network {network.name!r} cannot be stored ({reason}): "
@@ -139,9 +139,9 @@ def _format(shape):
 
 
 def compute_architecture(embedding: keras.Model) -> str:
-    """Computes a hash of what a network is made of, whatever its weights.
+    """Computes a hash of a network's layers, whatever the values of weights.
 
-    Names of layers do not count: Keras numbers them.
+    Names of layers are left out, because Keras numbers them.
 
     Returns:
         12 hexadecimal digits.
@@ -157,24 +157,24 @@ def compute_architecture(embedding: keras.Model) -> str:
 def name_loss(loss: keras.losses.Loss) -> str:
     """Names a loss by its class, and by a hash of its arguments."""
     config = keras.saving.serialize_keras_object(loss)
-    config["config"].pop("name", None)  # which Keras numbers
+    config["config"].pop("name", None)  # Keras numbers it
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     return f"{type(loss).__name__}:{digest.hexdigest()[:12]}"
 
 
 def check_loss(loss: keras.losses.Loss, sampling: str):
-    """Checks that a loss of one's own can train.
+    """Checks that a custom loss can be trained with and stored.
 
     Args:
-        loss: called with `y_true` and `y_pred`. Of pairs these are float
-            `[batch]`, 1 = same, and logits `[batch]`; of groups int
+        loss: called with `y_true` and `y_pred`. For pairs, these are float
+            `[batch]`, 1 = same, and logits `[batch]`; for groups, int
             `[batch]`, the character of each drawing, and logits `[batch,
-            batch]`, of each drawing with each.
+            batch]` of all pairs.
         sampling: `pairs` or `groups`.
 
     Raises:
-        InputError: it is no Keras loss, cannot be stored, or does not return
-            numbers for such arguments.
+        InputError: it is not a Keras loss, cannot be stored, or does not
+            return a number for such arguments.
     """
     if not isinstance(loss, keras.losses.Loss):
         raise InputError(

@@ -1,6 +1,6 @@
-"""Changes photos by given numbers, wherever the model runs.
+"""Recolors, blurs and covers photos on the device of the model.
 
-The numbers are drawn by `sampling.effects`: nothing here is random.
+Nothing here is random: `sampling.effects` draws the numbers.
 """
 
 import keras
@@ -9,13 +9,13 @@ from keras import ops
 from koch_siamese.backend import compile_with_xla
 from koch_siamese.images import WHITE
 
-BLUR_REACH = 3  # pixels to either side that blurring takes in
-COVER = WHITE / 2  # the grey that covers a part
-MIN_STDDEV = 1e-3  # pixels: so sharp that nothing changes
+BLUR_REACH = 3  # of the blur, in pixels to either side
+COVER = WHITE / 2  # the grey value of a covered part
+MIN_STDDEV = 1e-3  # in pixels; it blurs nothing
 
 
 def change_photos(images, colors, blurs, boxes):
-    """Changes the colors of photos, blurs them, and covers a part.
+    """Changes the colors of photos, blurs them, and covers a part of each.
 
     Args:
         images: float32 `[batch, height, width, 3]`, in 0..255.
@@ -38,7 +38,7 @@ def _recolor(images, colors):
 
 
 def _blur(images, blurs):
-    """Gaussian, one axis after the other; mirrored at the edges."""
+    """Applies a Gaussian blur along each axis, mirrored at the edges."""
     for axis in (1, 2):
         side = images.shape[axis]
         stddev = ops.maximum(blurs * side, MIN_STDDEV)
@@ -72,7 +72,7 @@ def _cover(images, boxes):
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class PhotoEffects(keras.layers.Layer):
-    """Changes photos by given numbers, compiled by XLA.
+    """Applies `change_photos` to photos, compiled by XLA.
 
     Call arguments are those of `change_photos`.
 
@@ -89,5 +89,5 @@ class PhotoEffects(keras.layers.Layer):
         return self._change(images, colors, blurs, boxes)
 
     def compute_output_shape(self, images_shape, *_, **__):
-        """The photos keep their shape."""
+        """Returns the shape of the photos."""
         return images_shape

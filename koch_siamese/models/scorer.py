@@ -13,14 +13,14 @@ from koch_siamese.models.views import count_views
 
 
 class SiameseScorer:
-    """Scores by the logits of a siamese model."""
+    """Embeds images, and scores embeddings by a siamese model's logits."""
 
     def __init__(self, model: keras.Model, batch_size: int = 128):
         """Takes the embedding and head out of a siamese model.
 
         Args:
             model: a siamese model.
-            batch_size: drawings in a batch, each view of one being one more.
+            batch_size: drawings in a batch; each view counts as a drawing.
         """
         self._embedding = get_embedding(model)
         self._head = get_head(model)
@@ -34,12 +34,12 @@ class SiameseScorer:
         return self._embedding.output.shape[-1]
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeds uint8 images, see `Characters`, as `[num, dim]`."""
-        # Not `predict`, which reads by tf.data: its tuner, for which an end
-        # has to wait, made some calls take twice their time.
+        """Embeds uint8 images (see `Characters`) as `[num, dim]`."""
+        # Not `predict`, whose tf.data pipeline waits for its autotuner at the
+        # end: some calls took twice as long.
         num = len(images)
-        # Batches of one size, for which it is compiled once: the last image
-        # fills the last of them.
+        # All batches have one size, for which the model is compiled once: the
+        # last batch is filled up with the last image.
         size = min(num, self._batch_size)
         embeddings = [
             self._embedding.predict_on_batch(
@@ -51,7 +51,7 @@ class SiameseScorer:
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
-        # Not `self._head(...)`: on a few pairs the arithmetic takes a fifth of
+        # Not `self._head(...)`: for few pairs, the arithmetic takes a fifth of
         # the time of a layer's `__call__`.
         return keras.ops.convert_to_numpy(self._head.call(first, second))
 
@@ -66,7 +66,7 @@ class SiameseScorer:
         """
         if not isinstance(self._head, WeightedL1):
             return np.array([self.score(row[None], second) for row in first])
-        # In a third of the time of the head, which is called row by row.
+        # Takes a third of the time of calling the head row by row.
         from scipy.spatial.distance import cdist
 
         kernel, bias = self._head.get_weights()

@@ -1,4 +1,4 @@
-"""Siamese models around an embedding, and what is found in them."""
+"""Builds siamese models around an embedding, and accesses their parts."""
 
 import dataclasses
 import hashlib
@@ -19,19 +19,19 @@ from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.normalization import GroupNormalization
 from koch_siamese.models.thresholds import Thresholds
 
-# What a copy has in place of a layer. Keras' normalization, of older files,
+# Layers that a copy replaces. Older files have Keras' normalization, which
 # trains more slowly than ours.
 PLAIN = {
     SpectralConv2D: layers.Conv2D,
     layers.GroupNormalization: GroupNormalization,
 }
 
-# Keras' names of how a layer computes whose weights are float32.
+# Keras' dtype policies for layers with float32 weights.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
-    """The siamese model: one embedding for both inputs, one logit.
+    """Builds a siamese model: one embedding for both inputs, one logit.
 
     Args:
         embedding: `[batch, height, width, channels] -> [batch, dim]`.
@@ -40,8 +40,8 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
     Returns:
         A model from `{"first": images, "second": images}`, each
         `[batch, height, width, channels]` with 0 = ink and 255 = white, to
-        `logit`, `[batch]`: the higher, the more probably the same character;
-        for a trained model see `get_thresholds`.
+        `logit`, `[batch]`: the higher, the more probable the same character.
+        `get_thresholds` has the thresholds of a trained model.
     """
     shape = (None, None, embedding.input.shape[-1])
     first = keras.Input(shape, name="first")
@@ -54,11 +54,11 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
 
 def build_fast_head(dim: int, constraint=None) -> WeightedL1:
-    """The weighted L1 for embeddings whose features are normalized.
+    """Builds the weighted L1 for embeddings with normalized features.
 
-    Every distance starts by counting against sameness, and together they span
-    the logits that matter: with the paper's random signs the network is six
-    points behind after three minutes.
+    All weights are negative at first, and large enough together to span the
+    logits that matter. With the paper's random signs, accuracy is six
+    percentage points lower after three minutes.
 
     Args:
         dim: length of an embedding.
@@ -69,7 +69,7 @@ def build_fast_head(dim: int, constraint=None) -> WeightedL1:
 
 
 def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
-    """The siamese model of `build_fast_embedding` and `build_fast_head`."""
+    """Builds a siamese model with the fast embedding and the fast head."""
     embedding = build_fast_embedding(image_size, filters)
     return build_siamese(embedding, build_fast_head(embedding.output.shape[-1]))
 
@@ -77,15 +77,14 @@ def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
 def copy_siamese(
     siamese: keras.Model, precision: str = "float32", spectral: bool = False
 ) -> keras.Model:
-    """A siamese model of its own variables, with the same weights.
+    """Copies a siamese model; the copy has its own variables.
 
     Args:
         siamese: the model to copy.
-        precision: in which the copy's convolutions compute, float32 or
-            bfloat16, and what pools their features. Weights and all else are
-            float32.
-        spectral: whether convolutions that are faster by spectra are computed
-            by them, in float32; see `SpectralConv2D`.
+        precision: float32 or bfloat16, in which convolutions and pooling of
+            the copy compute. Weights and all other layers are float32.
+        spectral: whether to compute convolutions by spectra, in float32, where
+            that is faster; see `SpectralConv2D`.
     """
 
     def copy_layer(layer):
@@ -109,13 +108,13 @@ def copy_siamese(
 
 
 def copy_weights(source: keras.Model, target: keras.Model):
-    """Gives a siamese model the weights of another, or of a training model."""
+    """Copies weights from one siamese or training model to another."""
     for get_part in (get_embedding, get_head):
         get_part(target).set_weights(get_part(source).get_weights())
 
 
 def copy_folded_weights(source: keras.Model, target: keras.Model):
-    """Copies weights of a network, with its batch normalization folded in."""
+    """Copies weights, and folds batch normalization into them."""
     weights = fold_batch_norm(get_embedding(source))
     get_embedding(target).set_weights(weights)
     get_head(target).set_weights(get_head(source).get_weights())
@@ -132,33 +131,33 @@ def get_head(model: keras.Model) -> Head:
 
 
 def get_image_size(model: keras.Model) -> int:
-    """The side in pixels at which a model sees images."""
+    """The side in pixels to which a model resizes images."""
     return _get_preprocessing(model).image_size
 
 
 def get_channels(model: keras.Model) -> int:
-    """The channels of a model's images, see `images.CHANNELS`."""
+    """The number of channels of a model's images; see `images.CHANNELS`."""
     return _get_preprocessing(model).channels
 
 
 def get_photo_size(model: keras.Model) -> int:
-    """The side in pixels at which photos are read for a model; 0: drawings."""
+    """The side in pixels at which to read photos for a model; 0 if drawings."""
     is_photo = get_channels(model) == CHANNELS["photo"]
     return get_image_size(model) if is_photo else 0
 
 
 def get_crop(model: keras.Model) -> bool:
-    """Whether images for a model are to be cut to their ink.
+    """Whether images for a model must be cropped to their ink.
 
-    So were those that it learned from; Omniglot's need not be, and models of
-    before 0.2 do not say it.
+    They must if its training images were; Omniglot's need not be. Models older
+    than 0.2 do not store it, which counts as true.
     """
     crop = _get_preprocessing(model).crop
     return True if crop is None else crop
 
 
 def set_crop(model: keras.Model, crop: bool):
-    """Stores how images are read with a siamese model; see `get_crop`."""
+    """Stores with a siamese model how to read images; see `get_crop`."""
     _get_preprocessing(model).crop = crop
 
 
@@ -207,7 +206,7 @@ def get_thresholds(model: keras.Model) -> Thresholds | None:
     return Thresholds(
         fields["same"],
         tuple(fields["none_of_these"]),
-        fields.get("slope", 1.0),  # which came later than the others
+        fields.get("slope", 1.0),  # added later than the others
     )
 
 
@@ -217,10 +216,10 @@ def set_thresholds(model: keras.Model, thresholds: Thresholds):
 
 
 def get_dataset(model: keras.Model) -> str | None:
-    """The name of the data set that a model was trained on, if it says so."""
+    """The name of the data set that a model was trained on, if stored."""
     return get_head(model).dataset
 
 
 def set_dataset(model: keras.Model, dataset: str):
-    """Stores what a siamese model was trained on, to be saved with it."""
+    """Stores the name of its data set with a siamese model, to be saved."""
     get_head(model).dataset = dataset

@@ -1,4 +1,4 @@
-"""Where a score becomes an answer, and how probable it is. NumPy only."""
+"""Thresholds of scores, and the probabilities of scores. NumPy only."""
 
 import dataclasses
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
-    """The scores from which a model says yes.
+    """The decision thresholds of a model.
 
     Attributes:
         same: a pair that scores at least this counts as the same character.
-        none_of_these: by the number of candidates, from 1 upwards, what the
-            best of them must score for the query to be one of them.
+        none_of_these: for each number of candidates from 1 on, the score that
+            the best one needs for the query to be one of them.
         slope: how steeply the probability of `same` rises with the score.
     """
 
@@ -21,18 +21,18 @@ class Thresholds:
     slope: float = 1.0
 
     def for_ways(self, ways: int) -> float:
-        """Returns the threshold of `none_of_these` for so many candidates.
+        """Returns the threshold of `none_of_these` for `ways` candidates.
 
         The more candidates there are, the more likely an unknown character
-        resembles one of them. Beyond the largest number that was measured, the
-        last threshold holds, and more unknown characters get a name.
+        resembles one of them. Beyond the largest number measured, the last
+        threshold is used, and more unknown characters are accepted.
         """
         if ways < 1:
             raise ValueError(f"ways must be at least 1; got {ways}.")
         return self.none_of_these[min(ways, len(self.none_of_these)) - 1]
 
 
-# Those of a model that has none: every best candidate is an answer.
+# For a model without thresholds: every best candidate is accepted.
 WITHOUT = Thresholds(0.0, (-np.inf,))
 
 
@@ -43,15 +43,15 @@ def _sigmoid(values):
 def compute_probability(score, thresholds: Thresholds | None, sigmoid=_sigmoid):
     """Computes the probability that pairs are the same character.
 
-    It holds where half of all pairs are the same.
+    This assumes that half of all pairs are the same.
 
     Args:
         score: a score, or an array or tensor of them.
-        thresholds: of the model, or None for one that has none.
-        sigmoid: for tensors, such as `keras.ops.sigmoid`.
+        thresholds: those of the model, or None if it has none.
+        sigmoid: a function for tensors, such as `keras.ops.sigmoid`.
 
     Returns:
-        Within 0..1, in the shape of `score`; 0.5 at the threshold of `same`.
+        Values in 0..1, in the shape of `score`; 0.5 at the threshold `same`.
     """
     thresholds = thresholds or WITHOUT
     return sigmoid(thresholds.slope * (score - thresholds.same))

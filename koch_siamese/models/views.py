@@ -1,8 +1,8 @@
-"""Siamese models that see every drawing in several ways.
+"""Test-time augmentation: siamese models that average scores over views.
 
-A score then is the mean over a few fixed distortions, of which each meets both
-twins alike. What a model is unsure of differs from one to the next, and more so
-if they are also turned and mirrored, for a model that has learnt such drawings.
+A view is a fixed distortion, applied to both images of a pair. The errors of a
+model differ between views, and differ more if views are also turned and
+mirrored; that is for models that were trained with such drawings.
 """
 
 import keras
@@ -38,15 +38,15 @@ def sample_views(
     turned: bool = False,
     mirrored: bool = False,
 ) -> np.ndarray:
-    """Draws the matrices of `num` views, of which the first is undistorted.
+    """Samples the matrices of `num` views; the first is undistorted.
 
     Args:
         ranges: of the distortions.
-        num: how many views.
-        rng: decides everything.
-        turned: whether views take turns at 0, 90, 180 and 270 degrees.
-        mirrored: whether they are as they are and mirrored, left for right, in
-            turns; with `turned`, in all eight ways.
+        num: number of views.
+        rng: the source of randomness.
+        turned: whether views cycle through turns of 0, 90, 180 and 270 degrees.
+        mirrored: whether every other view is mirrored, left to right; with
+            `turned`, views cycle through all eight symmetries of a square.
 
     Returns:
         float32 `[num, 2, columns]`.
@@ -59,7 +59,7 @@ def sample_views(
 
 
 def _list_symmetries(turned, mirrored):
-    """Matrices of a square onto itself, `[num, 2, 3]`, the identity first."""
+    """Symmetries of a square as matrices, `[num, 2, 3]`, the identity first."""
     turn = np.array([[0, -1], [1, 0]])
     matrices = [
         np.linalg.matrix_power(turn, turns) @ np.diag([sign, 1])
@@ -72,10 +72,10 @@ def _list_symmetries(turned, mirrored):
 def add_views(
     siamese: keras.Model, matrices: np.ndarray, fill_value: Fill = 0.0
 ) -> keras.Model:
-    """The siamese model that takes the mean score over some views.
+    """Builds a siamese model whose score is the mean over views.
 
-    An embedding is that of each view, one after the other. Convolutions are
-    shared with the model that is given; weights of the distances are copies.
+    An embedding is the concatenation of those of all views. Convolutions are
+    shared with the given model; the weights of the head are copies.
 
     Args:
         siamese: a model without views, whose head is a `WeightedL1`.
@@ -83,7 +83,7 @@ def add_views(
         fill_value: see `layers.Views`.
 
     Raises:
-        InputError: it has another head, or views.
+        InputError: it has another head, or already has views.
     """
     head = get_head(siamese)
     if not isinstance(head, WeightedL1):
@@ -111,7 +111,7 @@ def add_views(
 
 
 def update_head(model: keras.Model, siamese: keras.Model):
-    """Brings a model of `add_views` up to date with the one it was made of."""
+    """Copies the head's weights again to a model made by `add_views`."""
     kernel, bias = get_head(siamese).get_weights()
     head = get_head(model)
     num = head.kernel.shape[0] // len(kernel)
@@ -119,7 +119,7 @@ def update_head(model: keras.Model, siamese: keras.Model):
 
 
 def remove_views(siamese: keras.Model) -> keras.Model:
-    """The siamese model that sees a drawing as it is; undoes `add_views`."""
+    """Builds the siamese model without views; undoes `add_views`."""
     embedding = get_embedding(siamese)
     views = _find(embedding, Views)
     if views is None:
@@ -147,13 +147,13 @@ def _begin(siamese):
 
 
 def _find(embedding, kind):
-    """The layer of a kind, of which there is one at the most."""
+    """The layer of a given kind, if there is one."""
     found = (layer for layer in embedding.layers if isinstance(layer, kind))
     return next(found, None)
 
 
 def _build_siamese(images, output, head):
-    """A siamese model with a head such as the given one, of other weights."""
+    """Builds a siamese model with a new head of the given one's config."""
     return build_siamese(
         keras.Model(images, output, name="embedding"),
         type(head).from_config(head.get_config()),

@@ -1,6 +1,6 @@
-"""Warps images by given matrices, wherever the model runs.
+"""Warps images by given matrices, on the device of the model.
 
-The matrices are drawn by `sampling.distortions`: nothing here is random.
+Nothing here is random: `sampling.distortions` samples the matrices.
 """
 
 import keras
@@ -11,7 +11,7 @@ from koch_siamese.backend import compile_with_xla
 from koch_siamese.images import WHITE
 from koch_siamese.sampling.distortions import WAVES
 
-# What is seen outside of an image: a value, or None for its nearest pixel.
+# The value outside of an image, or None for that of its nearest pixel.
 Fill = float | None
 
 
@@ -43,8 +43,8 @@ def warp_in_all_ways(images, matrices, fill_value: Fill = float(WHITE)):
         matrices: float32 `[num, 2, columns]`, see `sample_affine_matrices`.
 
     Returns:
-        float32 `[batch * num, height, width, channels]`; those of an image are
-        neighbors.
+        float32 `[batch * num, height, width, channels]`; the results of an
+        image are adjacent.
     """
 
     def take(flat, places):
@@ -54,7 +54,7 @@ def warp_in_all_ways(images, matrices, fill_value: Fill = float(WHITE)):
 
 
 def _warp(images, matrices, fill_value, take):
-    """Interpolates between what `take` finds at places in flat images."""
+    """Interpolates between pixels that `take` reads from flat images."""
     height, width, channels = images.shape[1:]
     flat = ops.reshape(images, (-1, height * width, channels))
     x, y = _source_places(matrices, height, width)
@@ -66,11 +66,11 @@ def _warp(images, matrices, fill_value, take):
     corner = ops.cast(top * width + left, "int32")
 
     def at(offset):
-        # Relative to the fill, which is what lies outside.
+        # Relative to the fill value, so that the outside is 0.
         return ops.cast(take(flat, corner + offset), "float32") - fill_value
 
-    # A pixel counts within one pixel of its place: outside of the image, none
-    # does. So it needs no frame of fill, which XLA would compute four times.
+    # A pixel has no weight beyond a distance of one pixel. So the image needs
+    # no frame of the fill value, which XLA would compute four times.
     def share(distance):
         return ops.expand_dims(ops.maximum(1.0 - ops.abs(distance), 0.0), -1)
 
@@ -82,7 +82,7 @@ def _warp(images, matrices, fill_value, take):
 
 
 def _source_places(matrices, height, width):
-    """Column and row, `[batch, height * width]`, where each pixel is from."""
+    """Column and row of each pixel's source, `[batch, height * width]`."""
     column, row = np.meshgrid(np.arange(width), np.arange(height))
     x, y = column - (width - 1) / 2, row - (height - 1) / 2
     shapes = [np.ones_like(x)]
@@ -95,7 +95,7 @@ def _source_places(matrices, height, width):
 
     def place(axis, side):
         # Pixels, not sides, so that the identity is exact; a sum of products,
-        # as a matrix product would be rounded on some devices.
+        # because some devices round matrix products.
         terms = np.stack([x, y, *(side * shape for shape in shapes)])
         terms = terms.reshape(len(terms), -1).astype(np.float32)
         coefficients = ops.expand_dims(matrices[:, axis], -1)
@@ -108,15 +108,15 @@ def _source_places(matrices, height, width):
 class AffineWarp(keras.layers.Layer):
     """Distorts images by given affine matrices, compiled by XLA.
 
-    Stock Random* layers do not compile under XLA; this gather does, on every
-    device, whether or not the step around it is compiled.
+    Keras' Random* layers do not compile under XLA; this gather does, on every
+    device, whether or not the training step is compiled.
 
     Args:
         fill_value: the value outside of an image, by default white, or None
             for that of its nearest pixel.
 
     Call arguments:
-        images: `[batch, height, width, channels]`, a known height and width.
+        images: `[batch, height, width, channels]`, with known height and width.
         matrices: float32 `[batch, 2, columns]`, see `sample_affine_matrices`.
 
     Output shape: float32 `[batch, height, width, channels]`.
@@ -133,9 +133,9 @@ class AffineWarp(keras.layers.Layer):
         return self._warp(images, matrices, self.fill_value)
 
     def compute_output_shape(self, images_shape, matrices_shape):
-        """The images keep their shape."""
+        """Returns the shape of the images."""
         return images_shape
 
     def get_config(self):
-        """What the layer is rebuilt from."""
+        """Returns the config of the layer."""
         return super().get_config() | {"fill_value": self.fill_value}

@@ -1,4 +1,4 @@
-"""What surrounds a single drawing: printed lines, a form's cell, the desk."""
+"""Removes the surroundings of a drawing: lines, a form's cell, the desk."""
 
 import numpy as np
 
@@ -6,25 +6,25 @@ from koch_siamese.images import WHITE
 from koch_siamese.pages.rulings import Ruling, erase_rulings, find_rulings
 from koch_siamese.pages.sheet import find_sheet, warp
 
-GRID = 150  # cells along the longer side, in which lines are looked for
-MIN_SIDE = 32  # pixels; in smaller images lines are not told from strokes
+GRID = 150  # cells along the longer side of the grid that is searched for lines
+MIN_SIDE = 32  # pixels; in smaller images, lines resemble strokes
 MAX_WIDTH = 0.045  # of a printed line, in shorter sides of the image
 MIN_LENGTH = 0.3  # of a line, in shorter sides of the image
-NEAR_BORDER = 0.02  # of the sides: a line goes on outside
-MIN_CLEAR = 0.8  # of a cell's side, which ink in it does not touch
-# An underline is longer than what stands on it, on both sides, and thinner.
+NEAR_BORDER = 0.02  # of the shorter side; a line that ends closer is cut off
+MIN_CLEAR = 0.8  # of a cell's side that no ink touches
+# An underline extends beyond the symbol and is thinner than its strokes.
 MIN_OVERHANG, MAX_THICKNESS = 0.03, 0.8
-MIN_THICKNESS = 1.4  # of a line that is thicker than strokes
-MAX_BEND = 0.6  # pixels, of a line that a program drew
-MIN_PRINTED = 0.6  # of the image's width
-# Of a symbol; a texture has more. What a program drew may be all dots.
+MIN_THICKNESS = 1.4  # of a thick printed line, in strokes
+MAX_BEND = 0.6  # of a straight line, in pixels
+MIN_PRINTED = 0.6  # length of a thick printed line, of the image's side
+# Parts of a symbol; a texture has more. An image of a program may be all dots.
 MAX_PARTS, MAX_PARTS_IF_CLEAN = 16, 100
-MAX_BORDER = 0.045  # of the image's border, that a symbol's ink touches
-MIN_INK = 0.002  # of the image, without which nothing stands on a line
+MAX_BORDER = 0.045  # largest share of the image's border that a symbol touches
+MIN_INK = 0.002  # of the image; with less, there is no symbol beside the lines
 
 
 def flatten_sheet(grey: np.ndarray) -> np.ndarray:
-    """Cuts an image to the sheet of paper that is seen in it, if one is.
+    """Rectifies the sheet of paper in an image, if there is one.
 
     Args:
         grey: float32 `[height, width]`.
@@ -45,7 +45,7 @@ def erase_lines(drawing: np.ndarray) -> np.ndarray:
         drawing: uint8 `[height, width]`, 0 = ink, with one symbol.
 
     Returns:
-        The drawing itself if there is none of these.
+        uint8; the drawing itself if there is none of these.
     """
     side = min(drawing.shape)
     if side < MIN_SIDE:
@@ -84,7 +84,7 @@ def _goes_on(ruling: Ruling, shape) -> bool:
 
 
 def _find_cell(rulings):
-    """Four lines that meet in corners; the largest such, or None."""
+    """The four outermost lines, if they meet in corners; otherwise None."""
     level = sorted((x for x in rulings if x.is_level), key=lambda x: x.place)
     upright = [x for x in rulings if not x.is_level]
     upright.sort(key=lambda x: x.place)
@@ -142,7 +142,7 @@ def _is_printed(ruling, drawing):
     stroke = _measure_stroke(is_ink) if is_ink.any() else np.inf
     is_straight = _is_straight(ruling)
     if ruling.thickness <= MAX_THICKNESS * stroke:
-        # What a program drew has no noise that could bend it.
+        # An image of a program has no noise that could bend a line.
         return is_straight or not _is_black_and_white(drawing)
     side = drawing.shape[1] if ruling.is_level else drawing.shape[0]
     return (
@@ -165,7 +165,7 @@ def _is_black_and_white(drawing):
 
 
 def _measure_stroke(is_ink):
-    """The width of strokes in pixels: twice from their middles to paper."""
+    """The width of strokes in pixels: twice the way from middle to paper."""
     from scipy import ndimage
 
     depth = ndimage.distance_transform_edt(np.pad(is_ink, 1))
@@ -174,12 +174,12 @@ def _measure_stroke(is_ink):
 
 
 def describe_disorder(drawing: np.ndarray, was_clean: bool) -> str:
-    """Says why what was found is no symbol; an empty text if it may be one.
+    """Explains why a drawing is not a symbol; empty if it may be one.
 
     Args:
         drawing: uint8 `[height, width]`, 0 = ink, with ink in it.
-        was_clean: whether the image was black on white, and nothing was erased:
-            its ink may go up to the border.
+        was_clean: whether the image was black on white and nothing was erased;
+            then its ink may touch the border.
     """
     from scipy import ndimage
 

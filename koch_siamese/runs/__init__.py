@@ -1,17 +1,18 @@
-"""What a training is told and what it leaves: settings, files, results.
+"""The settings, files and results of a training.
 
 - `model.keras`: the best epoch: `{first, second} -> logit`, images uint8
   `[batch, height, width, 1]`, 0 = ink, 255 = white, of any size
-- `results/P.json`: accuracy, interval, trials, seed, commit, machine and
-  seconds; recipe, seed, epochs and seconds of the training; of another data
-  set or other trials `P_dataset_split_5ways.json` or the like
+- `results/P.json` for protocol P: accuracy, interval, trials, seed, commit,
+  machine and seconds; flagfile, seed, epochs and seconds of the training. For
+  another data set or other trials: `P_dataset_split_5ways.json` or the like
 - `results/thresholds.json`: the thresholds, and their error rates on
   validation characters
 - `figures/`, `tensorboard/`: pairs as the network sees them, learning curves,
   trials, confusions, score histogram, worst pairs, first filters;
   TensorBoard's tab HPARAMS compares runs
-- `train.flags`: the settings and their recipe
-- `history.json`, `checkpoints/`: each epoch, and what is needed to resume
+- `train.flags`: the settings and the name of their flagfile
+- `history.json`, `checkpoints/`: loss and accuracy of each epoch; the state
+  from which a training resumes
 
     import koch_siamese
 

@@ -24,13 +24,13 @@ class Run:
     Attributes:
         path: the directory.
         model: `model.keras`, the best epoch.
-        flags: `train.flags`, the settings and the recipe they are from.
+        flags: `train.flags`, the settings and the flagfile they are from.
         history: `history.json`, loss and accuracy of each epoch.
         results: folder of result files.
         thresholds: `results/thresholds.json`, written when a training ends.
         figures: folder of figures.
         tensorboard: folder of TensorBoard's files.
-        checkpoints: folder of what a restart needs.
+        checkpoints: folder of the states from which a training resumes.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -46,7 +46,7 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
 
     def require_own(self, images: str | None = None):
-        """Checks that a training would not write among a user's images.
+        """Checks that a training will not write among a user's images.
 
         Args:
             images: the folder of images to train on, if there is one.
@@ -70,20 +70,20 @@ class Run:
             )
 
     def claim(self, settings: Settings, flagfile: str | None = None):
-        """Creates the directory, or checks that it is of the same training.
+        """Creates the directory, or checks that it belongs to this training.
 
-        A training that never finished an epoch may be started again with other
-        settings, such as after a mistake; one that did may be given more (or
-        fewer) epochs, patience or minutes, where its steps are the same with
-        them.
+        A training that has not finished an epoch may be started again with
+        other settings, for example after a mistake. Otherwise only the number
+        of epochs, patience and minutes may change, and only if that does not
+        change its steps.
 
         Args:
             settings: of the training.
-            flagfile: the recipe that they are from; the first one given stays.
+            flagfile: the one that they are from; the first one given is kept.
 
         Raises:
-            InputError: it holds a training with other settings, or cannot be
-                written to.
+            InputError: the directory holds a training with other settings, or
+                cannot be written to.
         """
         text = format_flags(settings)
         recipe = self.read_recipe()
@@ -105,7 +105,7 @@ class Run:
             raise self._not_writable(error) from error
 
     def _require_same(self, settings):
-        # Flags that are newer than the run have their defaults there.
+        # Flags that are newer than the run have their default values.
         before = self.read_settings()
         free = {name: getattr(settings, name) for name in get_end(settings)}
         before = format_flags(dataclasses.replace(before, **free)).splitlines()
@@ -144,14 +144,14 @@ class Run:
         return parse_flags(self.flags.read_text())
 
     def read_recipe(self) -> str | None:
-        """Reads which flagfile the training was called with, if any."""
+        """Reads the name of the flagfile of the training, if it had one."""
         if not self.flags.is_file():
             return None
         first = self.flags.read_text().partition("\n")[0]
         return first[2:] if first.startswith("# ") else None
 
     def read_thresholds(self) -> dict:
-        """Reads the thresholds of the best model, and how good they are."""
+        """Reads the thresholds of the best model, and their error rates."""
         return json.loads(self.thresholds.read_text())
 
     def describe_training(self) -> dict[str, object]:
@@ -159,7 +159,7 @@ class Run:
         seconds, made = None, {}
         if self.history.exists():
             seconds = json.loads(self.history.read_text())["seconds"]
-        if self.thresholds.exists():  # written where the training ended
+        if self.thresholds.exists():  # written at the end
             made = self.read_thresholds()
         return {
             "flagfile": self.read_recipe(),
@@ -171,21 +171,21 @@ class Run:
         }
 
     def save_model(self, save: Callable):
-        """Stores the best model with `save(path)`: whole or not at all."""
+        """Stores the best model with `save(path)`, completely or not at all."""
         partial = self.model.with_name("partial." + self.model.name)
         save(partial)
         partial.replace(self.model)
 
     def write_result(self, name: str, result: dict) -> Path:
-        """Writes `results/{name}.json`, with where the numbers are from."""
+        """Writes `results/{name}.json`, with the origin of the numbers."""
         path = self.results / f"{name}.json"
         write_result(path, result)
         return path
 
     def read_results(self) -> list[dict]:
-        """Reads the results of the run's own model, by the names of files.
+        """Reads the results of the run's own model, in order of file names.
 
-        What `evaluate --model` has put beside them says nothing of a training.
+        Results of `evaluate --model` in the same folder are left out.
         """
         files = sorted(self.results.glob("*.json"))
         results = [json.loads(file.read_text()) for file in files]
@@ -202,12 +202,12 @@ class Run:
             for folder in self.checkpoints.glob("epoch_*")
             if folder.suffix != ".partial"
         ]
-        # By number: names of ten thousand epochs are not in order.
+        # By number, because names from epoch 10,000 on are not in order.
         return sorted(folders, key=lambda x: int(x.name.partition("_")[2]))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps other processes from training in the directory meanwhile.
+        """Prevents other processes from training in the directory meanwhile.
 
         Raises:
             InputError: another process is training there.

@@ -1,4 +1,4 @@
-"""Settings as flags: of a command line, of a flagfile, of a run."""
+"""Settings as flags: on a command line, in a flagfile, in a run."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ _DEFINE = {
     tuple: flags.DEFINE_list,
 }
 
-# What a flagfile of train may have beside settings.
+# Flags that a flagfile of train may have besides settings.
 OTHER_FLAGS = (
     *("workdir", "data_dir", "manual_dir"),
     *("max_image_megabytes", "max_pixels"),
@@ -41,7 +41,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS):
 
 
 def read_flags(values: flags.FlagValues = flags.FLAGS) -> Settings:
-    """Reads the settings that parsed flags give.
+    """Reads settings from parsed flags.
 
     Raises:
         InputError: a value is out of its range.
@@ -68,7 +68,7 @@ def _convert(field, value):
 
 
 def format_flags(settings: Settings) -> str:
-    """Formats settings as the text of a flagfile, a line for each."""
+    """Formats settings as the text of a flagfile, one on each line."""
     lines = (
         f"--{name}={format_value(value)}"
         for name, value in dataclasses.asdict(settings).items()
@@ -77,7 +77,7 @@ def format_flags(settings: Settings) -> str:
 
 
 def parse_flags(text: str) -> Settings:
-    """Parses what `format_flags` wrote; comments may stand beside it.
+    """Parses the text of `format_flags`, which may have comments.
 
     Raises:
         InputError: a line is not a flag of a training, or its value is wrong.
@@ -124,14 +124,14 @@ def find_flagfiles(arguments: Sequence[str]) -> str | None:
 def expand_flagfiles(
     arguments: Sequence[str], above: Sequence[Path] = ()
 ) -> list[str]:
-    """Puts the lines of flagfiles in place of their names.
+    """Replaces `--flagfile` arguments by the lines of the files.
 
-    What absl does, but for any end of line and with a byte order mark, as
-    Windows writes them.
+    Unlike absl, it reads any line ending and a byte order mark, as Windows
+    writes them.
 
     Args:
         arguments: of a command line.
-        above: the flagfiles that these are from.
+        above: the flagfiles that contain these arguments.
 
     Raises:
         InputError: a flagfile cannot be read, or includes itself.
@@ -150,10 +150,9 @@ def expand_flagfiles(
 
 
 def _read_names(arguments):
-    """For each argument the flagfile that it names, or None.
+    """Returns the flagfile that each argument names, or None.
 
-    A name that stands apart, as in `--flagfile FILE`, is with its second part;
-    the first has "".
+    For `--flagfile FILE`, the first argument gets "" and the second the name.
     """
     names = [None] * len(arguments)
     for place, argument in enumerate(arguments):

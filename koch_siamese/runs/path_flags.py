@@ -4,15 +4,15 @@ from absl import flags
 
 from koch_siamese.paths import expand_home
 
-# A flag belongs to the module that asks for it, by which --help groups flags.
+# absl then assigns flags to the calling module, by which --help groups them.
 flags.disclaim_key_flags()
 
 
 class PathParser(flags.ArgumentParser):
-    """Takes `~` for the home, which shells leave alone in --name=~/path."""
+    """Expands `~` to the home folder, as shells do not in --name=~/path."""
 
     def parse(self, argument: str) -> str:
-        """Expands the home."""
+        """Expands `~` at the beginning."""
         is_home = argument.startswith("~")
         return str(expand_home(argument)) if is_home else argument
 
@@ -23,7 +23,7 @@ def define_path(
     meaning: str,
     values: flags.FlagValues = flags.FLAGS,
 ) -> flags.FlagHolder:
-    """Defines a flag that is a file or a folder."""
+    """Defines a flag whose value is a file or a folder."""
     return flags.DEFINE(
         PathParser(),
         name,

@@ -1,4 +1,4 @@
-"""Where a number is from: version, commit, machine."""
+"""The origin of results: version, commit, machine."""
 
 import collections
 import contextlib
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from koch_siamese.version import __version__
 
-# What measuring itself writes in the project, on which no number depends.
+# Files of the project that measuring writes; no result depends on them.
 WRITTEN_PATHS = ("experiments/results", "*.md", "*.png")
 
 
 def describe_origin() -> dict[str, object]:
-    """Describes what a reported number carries: version, commit, machine."""
+    """Describes the origin of a result: version, commit, machine."""
     origin = {
         "version": __version__,
         "commit": _commit(),
@@ -27,7 +27,7 @@ def describe_origin() -> dict[str, object]:
 
 
 def _version(*packages):
-    """Without importing it, of whichever package is installed."""
+    """The version of the first installed package, without importing it."""
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(package)
@@ -35,16 +35,16 @@ def _version(*packages):
 
 
 def _backend():
-    """What Keras computes by, where anything has imported it."""
-    # What only writes a file shall not import a backend for it.
+    """The backend of Keras, if Keras has been imported."""
+    # Writing a file must not import a backend.
     keras = sys.modules.get("keras")
     return keras and keras.backend.backend()
 
 
 def _commit():
-    """The commit of the checkout that the package runs from, if it does.
+    """The commit of the checkout that the package runs from, if any.
 
-    With `-dirty` where files differ from it, but for `WRITTEN_PATHS`.
+    It ends in `-dirty` if files other than `WRITTEN_PATHS` have changed.
     """
     here = Path(__file__)
 
@@ -58,7 +58,7 @@ def _commit():
         ).stdout.strip()
 
     try:
-        # Installed below another project, it is none of that one's files.
+        # Fails if the package is installed within another project's checkout.
         ask("ls-files", "--error-unmatch", here.name)
         commit = ask("rev-parse", "--short=12", "HEAD")
         changed = ask(
@@ -71,13 +71,13 @@ def _commit():
 
 
 def _machine():
-    """Processors, and the accelerators that Keras computes on."""
+    """The processors, and the accelerators that Keras computes on."""
     machine = f"{os.cpu_count()} x {_processor()}"
     return ", ".join([machine, *_accelerators()])
 
 
 def _accelerators():
-    """The devices beside the processor, by the names of the backend in use."""
+    """Names and numbers of the devices of the backend, except processors."""
     names = []
     if _backend() == "jax":
         names = _jax_devices()

@@ -1,4 +1,4 @@
-"""Result files: written whole or not at all, with where numbers are from."""
+"""Writes result files with their origin, completely or not at all."""
 
 import contextlib
 import csv
@@ -16,7 +16,7 @@ from koch_siamese.runs.settings import Settings, format_value
 
 
 def write_result(path: Path, result: dict):
-    """Writes a result as JSON, with where the numbers are from.
+    """Writes a result as JSON, with the origin of the numbers.
 
     Raises:
         InputError: the file cannot be written.
@@ -25,10 +25,10 @@ def write_result(path: Path, result: dict):
 
 
 def write_whole(path: Path, text: str):
-    """Writes a file as `write_text` does, and its folder if need be.
+    """Writes a file as `write_text` does, and creates its folder.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def write_whole(path: Path, text: str):
 
 
 def write_csv(path: Path, rows: Iterable[Mapping]):
-    """Writes rows of the same keys as a table with commas.
+    """Writes rows with the same keys as a CSV file.
 
     Raises:
         InputError: the file cannot be written.
@@ -53,11 +53,11 @@ def write_csv(path: Path, rows: Iterable[Mapping]):
 
 
 def flatten(result: Mapping) -> dict[str, object]:
-    """A result as a row of a table: its intervals in two columns each.
+    """Flattens a result to a row of a table.
 
-    What has names of its own, such as `tar_at_far`, has a column for each, such
-    as `tar_at_far_0.01_tar`. A list, such as `readings`, is left to the JSON
-    file.
+    Each interval takes two columns. A mapping, such as `tar_at_far`, takes a
+    column for each key, such as `tar_at_far_0.01_tar`. A list, such as
+    `readings`, is left out.
     """
     row = {}
     for name, value in result.items():
@@ -72,8 +72,8 @@ def flatten(result: Mapping) -> dict[str, object]:
 
 
 def write_text(path: Path, text: str):
-    """Writes a file beside its place and renames it: whole or not at all."""
-    # Other processes of a search write the same files.
+    """Writes a file completely or not at all, by renaming a temporary one."""
+    # Other processes of a search write the same file.
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text)
     partial.replace(path)
@@ -81,12 +81,12 @@ def write_text(path: Path, text: str):
 
 @contextlib.contextmanager
 def writing_events(folder: Path):
-    """Makes an error of TensorBoard's files an `InputError`.
+    """Turns errors in writing TensorBoard's files into `InputError`.
 
     Raises:
-        InputError: they cannot be written.
+        InputError: the files cannot be written.
     """
-    if not has_tensorflow():  # which would write them
+    if not has_tensorflow():  # then no files are written
         yield
         return
     import tensorflow as tf
@@ -106,8 +106,7 @@ def writing_events(folder: Path):
 def write_hyperparameters(folder: Path, settings: Settings):
     """Writes settings for TensorBoard's tab HPARAMS, a row for each run.
 
-    Numbers, switches and names are written as they are; several values of one
-    setting as in a flag.
+    Tuples are written as in a flag, other values unchanged.
     """
     if not has_tensorflow():
         return

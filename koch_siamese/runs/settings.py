@@ -1,6 +1,7 @@
 """Settings of a training: the flags of `train`, and the keys of a run.
 
-Imports nothing heavy, so that a command answers `--help` and mistakes at once.
+It imports nothing that is slow to load, so that a command answers `--help` and
+mistakes at once.
 """
 
 import dataclasses
@@ -13,17 +14,17 @@ from koch_siamese.images import CHANNELS
 from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.sampling.effects import EFFECTS
 
-MAX_TRIALS = 10_000_000  # take a gigabyte or two
+MAX_TRIALS = 10_000_000  # these take a gigabyte or two
 
 
 def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
     """Makes a field of settings.
 
     Args:
-        default: its value if it is not given.
-        meaning: its text in `--help`.
-        choices: the values allowed, for each item of a tuple.
-        low, high: the smallest and the largest number allowed.
+        default: the value if none is given.
+        meaning: the text in `--help`.
+        choices: the allowed values, for a tuple those of each item.
+        low, high: the smallest and the largest allowed number.
     """
     return dataclasses.field(
         default=default,
@@ -46,11 +47,11 @@ GIVEN = "given:"
 # Prefix of a `--network` from keras.applications; its name follows.
 APPLICATIONS = "keras.applications:"
 
-MIN_APPLICATION_SIZE = 32  # pixels, of all that there are
+MIN_APPLICATION_SIZE = 32  # pixels, for all of these networks
 
 
 def is_own_network(network: str) -> bool:
-    """Whether `--network` is the user's own, or from keras.applications."""
+    """Whether `--network` is a custom one, or one of keras.applications."""
     return ":" in network
 
 
@@ -411,7 +412,7 @@ class EvaluationSettings:
     protocols: tuple[str, ...] = setting(
         ("within_alphabet",),
         "Protocols by which the best epoch is evaluated at the end.",
-        # Of `evaluation.protocols`, those on the training's own data set.
+        # Those of `evaluation.protocols` on the data set of the training.
         choices=("lake", "within_alphabet", "cross_alphabet", "verification"),
     )
     num_trials: int = setting(
@@ -468,7 +469,7 @@ class RunSettings:
 # Settings of backbones.
 BACKBONE = ("backbone_weights", "trainable_from")
 
-# Settings of initial weights, of networks that have the paper's.
+# Settings of the paper's initial weights.
 INITIAL_VALUES = ("initial_values", "layer_stddevs")
 
 # In the order of `--help` and of a run's flags.
@@ -482,7 +483,7 @@ GROUPS = (
 )
 
 
-# The last base comes first in a dataclass.
+# The fields of the last base class come first in a dataclass.
 @dataclasses.dataclass(frozen=True)
 class Settings(
     RunSettings,
@@ -492,7 +493,7 @@ class Settings(
     NetworkSettings,
     DataSettings,
 ):
-    """The settings of a training, except where its data and results are.
+    """The settings of a training, except the folders of data and results.
 
     The defaults are those of the quickstart.
 
@@ -502,7 +503,7 @@ class Settings(
     """
 
     def __post_init__(self):
-        """Checks each value, and whether they contradict each other."""
+        """Checks each value, and that values do not contradict each other."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
@@ -565,7 +566,7 @@ def _check_value(field, value):
 
 
 def _no_effect_error(settings, name, other):
-    """The error of a flag that has no effect with another one."""
+    """Makes the error for a flag that has no effect with another one."""
     value = format_value(getattr(settings, name))
     given = f"--{name}" if value == "true" else f"--{name}={value}"
     return InputError(f"{given} has no effect with {other}: remove it.")
@@ -613,7 +614,7 @@ def _check_network(settings):
     if settings.batch_norm:
         _require_defaults(settings, INITIAL_VALUES, "--batch_norm")
     elif settings.network in ("paper", "dense"):
-        # Its weights start with either sign.
+        # The weights of its head start with either sign.
         _require_defaults(settings, ("head_weights",), other)
     if settings.objective == "contrastive":
         _require_defaults(
@@ -631,7 +632,7 @@ def _check_network(settings):
 
 
 def _check_application(settings):
-    """Refuses images and layers that keras.applications cannot have."""
+    """Refuses images and layers that do not suit keras.applications."""
     network = f"--network={settings.network}"
     if settings.image_kind != "photo":
         raise InputError(
@@ -651,7 +652,7 @@ def _check_application(settings):
 
 
 def freezes_random_weights(settings: Settings) -> bool:
-    """Whether layers of a backbone stay at initial weights that are random."""
+    """Whether layers of a backbone are frozen at random weights."""
     return (
         is_application(settings.network)
         and settings.trainable_from != "all"
@@ -662,8 +663,8 @@ def freezes_random_weights(settings: Settings) -> bool:
 def keeps_features(settings: Settings) -> bool:
     """Whether the features of a frozen backbone are computed only once.
 
-    They are if nothing before the dense layer changes from step to step, and
-    one device trains, one step at a time.
+    They are if nothing before the dense layer changes between steps, and
+    training runs on one device with one step per call.
     """
     unchanged = ("distortion", "character_distortion")
     unchanged += ("effects", "character_effects")
@@ -739,7 +740,7 @@ def _check_optimizer(settings):
 
 
 def _check_dataset(settings):
-    """Refuses names that are no data set; TFDS checks the others."""
+    """Refuses names that are not data sets; TFDS checks the others."""
     if not settings.dataset.strip() or settings.dataset.startswith("glyphs/"):
         known = ("glyphs", "glyphs/tiny", "omniglot", "folder")
         if settings.dataset not in known:
@@ -781,7 +782,7 @@ def _check_split(settings):
 
 
 def get_photo_size(settings: Settings) -> int:
-    """Returns the side of photos as read, in pixels; 0 for drawings."""
+    """Returns the side in pixels at which photos are read; 0 for drawings."""
     return settings.image_size if settings.image_kind == "photo" else 0
 
 

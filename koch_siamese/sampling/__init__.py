@@ -1,4 +1,4 @@
-"""What is drawn at random: pairs, groups, trials, and distortions.
+"""Random samples of pairs, groups, trials and distortions.
 
-NumPy only: index arrays and matrices, and nothing that touches pixels.
+NumPy only: they are index arrays and matrices; pixels are not used.
 """

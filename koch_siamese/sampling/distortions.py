@@ -1,6 +1,6 @@
-"""Ranges of the affine distortions, and the random matrices within them.
+"""Ranges of distortions, and random matrices within them.
 
-Matrices are drawn in the input pipeline, or once for the views of a model;
+Matrices are sampled in the input pipeline, or once for the views of a model;
 `models.warp` applies them.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class AffineRanges:
-    """How far a drawing may be distorted; each component is drawn uniformly.
+    """Ranges of a random distortion; each component is sampled uniformly.
 
     Attributes:
         rotation_degrees: rotation within plus and minus this angle.
@@ -19,11 +19,11 @@ class AffineRanges:
         scale: lowest and highest horizontal and vertical factor.
         translation: horizontal and vertical shift within plus and minus this
             share of the image's side.
-        probability: that a component is applied, each on its own.
+        probability: of applying a component, for each one separately.
         wave: standard deviation, as a share of the image's side, of the
             longest of the smooth waves that bend the image; see `WAVES`.
-        quarter_turns: whether it is turned by 0, 90, 180 or 270 degrees.
-        mirror: the probability that it is mirrored, left for right.
+        quarter_turns: whether to turn the image by 0, 90, 180 or 270 degrees.
+        mirror: the probability of mirroring the image left to right.
     """
 
     rotation_degrees: float = 0.0
@@ -36,8 +36,8 @@ class AffineRanges:
     mirror: float = 0.0
 
 
-# Half waves across and down the image of each term that bends it: cosines, of
-# which short ones are the weaker.
+# For each cosine that bends the image, its number of half waves across and
+# down. Shorter waves are weaker.
 WAVES = tuple(
     (across, down)
     for across in range(4)
@@ -50,20 +50,20 @@ DISTORTIONS = {
     # Section 4.1: 2 pixels of 105.
     "paper": AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5),
     "strong": AffineRanges(15.0, 0.3, (0.7, 1.2), 0.06, probability=0.8),
-    # Hands differ in more than affine ways.
+    # Handwriting differs in more than affine ways.
     "elastic": AffineRanges(
         10.0, 0.3, (0.8, 1.2), 2 / 105, probability=0.5, wave=0.03
     ),
-    # So far that another character may come of it.
+    # So strong that it may make another character.
     "metamorphic": AffineRanges(
         0.0, 0.3, (0.7, 1.3), probability=0.75, wave=0.04
     ),
-    # The tutorial's listing: rotation alone, always.
+    # As in the tutorial's listing: always a rotation, and nothing else.
     "rotation": AffineRanges(rotation_degrees=15.0),
     "photo": AffineRanges(
         10.0, 0.1, (0.8, 1.25), 0.08, probability=0.5, mirror=0.5
     ),
-    # One of the eight ways in which a square fits onto itself.
+    # One of the eight symmetries of a square.
     "turned": AffineRanges(quarter_turns=True, mirror=0.5),
 }
 
@@ -71,13 +71,13 @@ DISTORTIONS = {
 def sample_affine_matrices(
     ranges: AffineRanges, num: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws the matrices of `num` affine distortions (section 4.1).
+    """Samples the matrices of `num` affine distortions (section 4.1).
 
-    A matrix maps a place of the distorted image to the place of the original
-    whose grey value it takes. Places are measured from the image's center in
-    sides of the image, x to the right and y downwards, so that one matrix fits
-    every image size. Where the ranges have waves, a matrix has a column more
-    for each of `WAVES`: the map is no longer affine, but as smooth as they are.
+    A matrix maps a point of the distorted image to the point of the original
+    whose grey value it takes. Coordinates are relative to the image's center,
+    in sides of the image, x to the right and y downwards, so that a matrix fits
+    every image size. If the ranges have waves, a matrix has another column for
+    each of `WAVES`: the map is no longer affine, but still smooth.
 
     Returns:
         float32 `[num, 2, 3]` or `[num, 2, 3 + len(WAVES)]`; the rows give x
@@ -115,14 +115,14 @@ def sample_affine_matrices(
 
 
 def _sample_waves(ranges, num, rng):
-    """Columns of `WAVES`, `[num, 2, len(WAVES)]`; all of an image, or none."""
+    """Columns of `WAVES`, `[num, 2, len(WAVES)]`; an image has all or none."""
     strength = ranges.wave / np.linalg.norm(WAVES, axis=1)
     applied = rng.random((num, 1, 1)) < ranges.probability
     return applied * strength * rng.normal(size=(num, 2, len(WAVES)))
 
 
 def _sample_symmetries(ranges, num, rng):
-    """Exact matrices of a square onto itself, `[num, 2, 2]`."""
+    """Samples symmetries of a square as exact matrices, `[num, 2, 2]`."""
     turn = np.array([[0.0, -1.0], [1.0, 0.0]])
     turns = np.stack([np.linalg.matrix_power(turn, k) for k in range(4)])
     quarters = rng.integers(4, size=num) if ranges.quarter_turns else 0
@@ -131,18 +131,18 @@ def _sample_symmetries(ranges, num, rng):
 
 
 def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The distortions by `first`, and of what comes of it by `second`.
+    """Composes distortions: first `first`, then `second`.
 
-    Exact for affine ones; waves of `first` bend along the image that `second`
-    leaves, not the one that it is given.
+    This is exact for affine ones; waves of `first` bend along the image after
+    `second`, not along the image before it.
 
     Args:
         first, second: `[num, 2, columns]`, see `sample_affine_matrices`.
 
     Returns:
-        float32 `[num, 2, columns]`, the more columns of the two.
+        float32 `[num, 2, columns]`, with the larger number of columns.
     """
-    # A place goes the other way: from the last image to the original.
+    # Points are mapped in reverse, from the last image to the original.
     composed = np.zeros(max(first.shape, second.shape), np.float32)
     composed[..., : first.shape[-1]] = first
     composed[..., :2] = 0.0

@@ -1,6 +1,6 @@
-"""Random changes of photos: of colors, sharpness, and what covers a part.
+"""Random effects on photos: changes of color, blur, and covered parts.
 
-They are drawn in the input pipeline; `models.photo_effects` applies them.
+They are sampled in the input pipeline; `models.photo_effects` applies them.
 """
 
 import dataclasses
@@ -9,21 +9,22 @@ import numpy as np
 
 # Shares of red, green and blue in the grey value of a color (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
-MIDDLE = 0.5  # of 0..1, which contrast leaves as it is
+MIDDLE = 0.5  # the value of 0..1 that contrast does not change
 
 
 @dataclasses.dataclass(frozen=True)
 class EffectRanges:
-    """How far photos may be changed; each component is drawn uniformly.
+    """Ranges of random effects on photos; each is sampled uniformly.
 
     Attributes:
         brightness: added, within plus and minus this share of the full scale.
-        contrast, saturation: factors, the lowest and the highest; 1 is none.
-        hue_degrees: a turn of the colors about grey, within plus and minus.
+        contrast, saturation: lowest and highest factor; 1 has no effect.
+        hue_degrees: rotation of the colors about grey, within plus and minus
+            this angle.
         blur: the largest standard deviation, as a share of the image's side.
-        erasing: the longest side of a rectangle that is covered, as a share of
-            the image's side.
-        probability: that a component is applied, each on its own.
+        erasing: the longest side of a covered rectangle, as a share of the
+            image's side.
+        probability: of applying an effect, for each one separately.
     """
 
     brightness: float = 0.0
@@ -41,7 +42,7 @@ EFFECTS = {
     "photo": EffectRanges(
         0.2, (0.7, 1.4), (0.5, 1.5), 20.0, 0.015, 0.3, probability=0.5
     ),
-    # So far that another thing comes of it.
+    # So strong that it makes another thing.
     "recolor": EffectRanges(saturation=(0.5, 1.5), hue_degrees=180.0),
 }
 
@@ -49,14 +50,14 @@ EFFECTS = {
 def sample_effects(
     ranges: EffectRanges, num: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Draws the changes of `num` photos.
+    """Samples the effects on `num` photos.
 
     Returns:
         colors: float32 `[num, 3, 4]`; the rows give red, green and blue from
             (red, green, blue, 1), on a scale of 0..1.
         blurs: float32 `[num]`, standard deviations in sides of the image.
-        boxes: float32 `[num, 4]`, the left, upper, right and lower edge of
-            what is covered, in sides of the image; it may be empty.
+        boxes: float32 `[num, 4]`, the left, upper, right and lower edge of the
+            covered rectangle, in sides of the image; it may be empty.
     """
 
     def draw(low, high, neutral):
@@ -100,7 +101,7 @@ def _turn_hue(angle):
 
 
 def compose_colors(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The changes by `first`, and of what comes of it by `second`.
+    """Composes changes of color: first `first`, then `second`.
 
     Args:
         first, second: `[num, 3, 4]`, see `sample_effects`.

@@ -23,11 +23,11 @@ def load_lake_runs() -> list[dict]:
 def list_lake_drawers() -> dict[str, tuple[int, ...]]:
     """Lists the drawers of the official runs: four of each test alphabet.
 
-    "The same ones used in Lake et al." are those of the paper's test, too
-    (section 4.1).
+    The paper tests on them, too: "the same ones used in Lake et al." (section
+    4.1).
 
     Returns:
-        By the alphabet's name, in ascending order.
+        The drawers of each alphabet in ascending order, by its name.
     """
     drawers = {}
     for run in load_lake_runs():
@@ -46,8 +46,8 @@ def make_lake_trials(
     """Finds the drawings of the official trials by their labels.
 
     Args:
-        alphabet: int `[num_drawings]`, an index into `alphabet_names`; all
-            drawings of the ten official test alphabets are there.
+        alphabet: int `[num_drawings]`, an index into `alphabet_names`. All
+            drawings of the ten official test alphabets must be included.
         number: int `[num_drawings]`, the character, from 1 in its alphabet.
         drawer: int `[num_drawings]`, from 1.
         alphabet_names: the names of the alphabets.

@@ -1,7 +1,7 @@
-"""Which drawings go together: the paper's pairs, and groups for all pairs.
+"""Samples the paper's pairs, and groups for all pairs.
 
-Index arrays out of label arrays, in NumPy only; `batches` makes tensors of
-them.
+It makes index arrays from label arrays, in NumPy only; `batches` converts them
+to tensors.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import numpy as np
 
 from koch_siamese.errors import InputError
 
-MANY_ALPHABETS = 1000  # of which a group does not shuffle all
+MANY_ALPHABETS = 1000  # with more, a group does not shuffle all of them
 
 
 class Pairs(NamedTuple):
@@ -30,7 +30,7 @@ class Pairs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CharacterIndex:
-    """Where each character's drawings and each alphabet's characters stand.
+    """Index of each character's drawings and each alphabet's characters.
 
     Built once, so that sampling a batch takes the same time for any number of
     characters. Characters and alphabets are renumbered from 0 without gaps.
@@ -38,7 +38,7 @@ class CharacterIndex:
     Attributes:
         drawings: int `[num_drawings]`, drawings sorted by character.
         first_drawing, num_drawings: int `[num_characters]`, the character's
-            slice of `drawings`. Characters stand in order of their alphabet.
+            slice of `drawings`. Characters are sorted by alphabet.
         first_character, num_characters: int `[num_alphabets]`, the alphabet's
             slice of characters.
     """
@@ -68,7 +68,7 @@ class CharacterIndex:
         )
 
     def require(self, num_characters: int, num_drawings: int):
-        """Checks that a batch can be drawn.
+        """Checks that a batch can be sampled.
 
         Raises:
             InputError: there are fewer characters than `num_characters`, or a
@@ -76,14 +76,13 @@ class CharacterIndex:
         """
         if len(self.num_drawings) < num_characters:
             raise InputError(
-                f"{num_characters} different characters are needed for a "
-                f"batch; the training set has {len(self.num_drawings)}."
+                f"{num_characters} different characters are needed; there are "
+                f"{len(self.num_drawings)}."
             )
         if self.num_drawings.min() < num_drawings:
             raise InputError(
-                f"{num_drawings} drawings of each character are needed for a "
-                "batch; the training set has a character with "
-                f"{self.num_drawings.min()}."
+                f"{num_drawings} drawings of each character are needed; one "
+                f"has {self.num_drawings.min()}."
             )
 
 
@@ -95,7 +94,7 @@ def _runs(values: np.ndarray):
 
 
 def _another(value, count, rng):
-    """Uniform in `[0, count)`, never `value`; `count` is at least 2."""
+    """Samples uniformly in `[0, count)` without `value`; `count` >= 2."""
     offset = rng.integers(count - 1, size=value.shape)
     return (value + 1 + offset) % count
 
@@ -106,18 +105,18 @@ def sample_pairs(
     rng: np.random.Generator,
     within_alphabet: float = 1.0,
 ) -> Pairs:
-    """Draws the paper's pairs (section 4.1).
+    """Samples the paper's pairs (section 4.1).
 
-    Even entries are pairs of the same character, two distinct drawings of it;
-    odd ones of different characters. Alphabets have equal shares of both kinds
-    (within one pair).
+    Even entries are two distinct drawings of the same character; odd ones are
+    drawings of different characters. Alphabets have equal shares of both kinds
+    (up to one pair).
 
     Args:
         index: the drawings; each character has at least two.
-        num_pairs: how many pairs.
-        rng: decides everything.
-        within_alphabet: the probability in 0..1 that a different pair stays
-            within an alphabet; else its second character is any other one.
+        num_pairs: number of pairs.
+        rng: the source of randomness.
+        within_alphabet: the probability in 0..1 that a different pair is within
+            one alphabet; otherwise its second character is any other one.
     """
     pair = np.arange(num_pairs)
     same = pair % 2 == 0
@@ -154,18 +153,19 @@ def sample_verification_pairs(
     seed: int,
     within_alphabet: float = 1.0,
 ) -> Pairs:
-    """Draws pairs to test on, half same and half different (section 4.2).
+    """Samples test pairs, half same and half different (section 4.2).
 
     Every alphabet has an equal share.
 
     Args:
         character, alphabet: int `[num_drawings]`, the labels of drawings.
-        num_pairs: how many pairs.
-        seed: decides everything.
+        num_pairs: number of pairs.
+        seed: random seed.
         within_alphabet: see `sample_pairs`.
 
     Raises:
-        InputError: there is one character, or one drawing of some character.
+        InputError: there are fewer than two characters, or fewer than two
+            drawings of one.
     """
     index = CharacterIndex.from_labels(character, alphabet)
     index.require(2, 2)
@@ -175,16 +175,16 @@ def sample_verification_pairs(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairSet:
-    """A training set of so many pairs and their copies (section 4.1).
+    """A fixed training set of pairs and their copies (section 4.1).
 
-    An epoch goes once through all of it, in an order of its own; what does not
-    fill a batch is skipped in that epoch.
+    Each epoch takes all of it once, in a new order; a rest that does not fill a
+    batch is skipped in that epoch.
 
     Attributes:
         first, second: int64 `[num_pairs]`, indices of drawings.
         same: float32 `[num_pairs]`, 1 = same character, 0 = different.
-        num_copies: distorted copies of each pair, beside the pair as it is.
-        seed: decides the orders.
+        num_copies: distorted copies of each pair, besides the undistorted pair.
+        seed: determines the orders.
     """
 
     first: np.ndarray
@@ -198,10 +198,10 @@ class PairSet:
         return len(self.same) * (1 + self.num_copies)
 
     def require(self, batch_size: int):
-        """Checks that a batch can be drawn.
+        """Checks that a batch can be taken.
 
         Raises:
-            InputError: the set is smaller.
+            InputError: the set is smaller than a batch.
         """
         if len(self) < batch_size:
             raise InputError(
@@ -210,15 +210,16 @@ class PairSet:
             )
 
     def take(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """What a step of training sees.
+        """Returns the pairs of a training step.
 
         Args:
             step: counted from the first epoch on.
-            batch_size: pairs in a step, at most as many as there are.
+            batch_size: pairs in a step, at most the size of the set.
 
         Returns:
             pair: int64 `[batch_size]`, indices of the pairs.
-            copy: int64 `[batch_size]`, from 0, the pair as it is.
+            copy: int64 `[batch_size]`, indices of the copies; 0 is the
+                undistorted pair.
         """
         epoch, step = divmod(step, len(self) // batch_size)
         items = _shuffle(len(self), self.seed, epoch)
@@ -228,7 +229,7 @@ class PairSet:
 
 @functools.lru_cache(maxsize=2)
 def _shuffle(num, seed, epoch):
-    """An order for an epoch; kept, as every step of the epoch asks for it."""
+    """The order of an epoch, cached because each of its steps needs it."""
     return np.random.default_rng([seed, epoch]).permutation(num)
 
 
@@ -239,20 +240,21 @@ def sample_group(
     rng: np.random.Generator,
     within_alphabet: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws a group of characters whose drawings are compared all with all.
+    """Samples a group of characters; all of its drawings will be compared.
 
     Args:
-        index: the drawings, `num_drawings` of each character or more.
-        num_characters: how many different characters.
-        num_drawings: how many distinct drawings of each.
-        rng: decides everything.
-        within_alphabet: the probability in 0..1 that the group is drawn within
-            one alphabet (or as few as have enough characters); else out of all
-            characters.
+        index: the drawings, at least `num_drawings` of each character.
+        num_characters: number of different characters.
+        num_drawings: number of distinct drawings of each.
+        rng: the source of randomness.
+        within_alphabet: the probability in 0..1 that the group is from one
+            alphabet (or more, if it has too few characters); otherwise it is
+            from all characters.
 
     Returns:
-        drawings: int64 `[num_characters * num_drawings]`.
-        character: int32, likewise: equal numbers for equal characters.
+        drawings: int64 `[num_characters * num_drawings]`, indices.
+        character: int32 `[num_characters * num_drawings]`, the character of
+            each drawing.
     """
     if rng.random() < within_alphabet:
         characters = _sample_neighbors(index, num_characters, rng)
@@ -274,7 +276,7 @@ def sample_group(
 
 
 def _sample_neighbors(index, num_characters, rng):
-    """Distinct characters of one alphabet after the other, until enough."""
+    """Samples distinct characters from as many alphabets as necessary."""
     characters = np.empty(0, np.int64)
     for alphabet in _sample_alphabets(index, num_characters, rng):
         start = index.first_character[alphabet]
@@ -286,7 +288,7 @@ def _sample_neighbors(index, num_characters, rng):
 
 
 def _sample_alphabets(index, num, rng):
-    """Distinct alphabets in random order: all, or of many at most `num`."""
+    """Samples distinct alphabets: all, or at most `num` if there are many."""
     num_alphabets = len(index.num_characters)
     if num_alphabets <= MANY_ALPHABETS:
         return rng.permutation(num_alphabets)

@@ -16,7 +16,8 @@ class Trials:
         query: int `[num_trials]`, the drawing to recognize.
         support: int `[num_trials, ways, shots]`, the drawings of each
             candidate character.
-        answer: int `[num_trials]`, the way that is the query's character.
+        answer: int `[num_trials]`, the index of the query's character among the
+            candidates.
     """
 
     query: np.ndarray
@@ -50,7 +51,7 @@ def build_drawing_table(
     Returns:
         characters: sorted, `[num_characters]`.
         drawers: sorted, `[num_drawers]`.
-        table: int `[num_characters, num_drawers]`, -1 where there is none.
+        table: int `[num_characters, num_drawers]`, -1 for missing drawings.
     """
     characters, row = np.unique(character, return_inverse=True)
     drawers, column = np.unique(drawer, return_inverse=True)
@@ -61,14 +62,14 @@ def build_drawing_table(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrialIndex:
-    """Where trials of some ways and shots can be drawn from.
+    """Tables of drawings from which to sample trials of given ways and shots.
 
-    Built once, so that drawing trials takes the same time for any number of
+    Built once, so that sampling takes the same time for any number of
     characters.
 
     Attributes:
         tables: for each alphabet that is large enough, int `[num_characters,
-            num_drawers]`, the drawings by those who drew all of it.
+            num_drawers]`, the drawings by drawers who drew all of it.
         ways: candidate characters in a trial.
         shots: drawings of each candidate.
     """
@@ -89,14 +90,14 @@ class TrialIndex:
         """Indexes drawings by their labels, all int `[num_drawings]`.
 
         Raises:
-            InputError: no alphabet has enough characters, or drawers who drew
-                all of them.
+            InputError: no alphabet has enough characters, or enough drawers who
+                drew all of them.
         """
         tables = _tables_by_alphabet(character, alphabet, drawer)
         return cls(tuple(_suitable_tables(tables, ways, shots)), ways, shots)
 
     def sample(self, num_trials: int, rng: np.random.Generator) -> Trials:
-        """Draws trials, see `sample_trials`."""
+        """Samples trials, see `sample_trials`."""
         ways, shots = self.ways, self.shots
         query = np.empty(num_trials, np.int64)
         support = np.empty((num_trials, ways, shots), np.int64)
@@ -120,24 +121,23 @@ def sample_trials(
     shots: int,
     rng: np.random.Generator,
 ) -> Trials:
-    """Draws trials within alphabets, as in the paper's section 4.3.
+    """Samples trials within alphabets, as in the paper's section 4.3.
 
     The candidates of a trial are distinct characters of one alphabet. All
     supports are by the same `shots` drawers, the query by another one.
-    Alphabets take turns; those with fewer characters than `ways` are skipped,
-    never asked with fewer ways. For trials across alphabets pass one alphabet
-    for all drawings.
+    Alphabets take turns; those with fewer characters than `ways` are skipped.
+    For trials across alphabets, give all drawings the same alphabet.
 
     Args:
         character, alphabet, drawer: int `[num_drawings]` labels.
-        num_trials: how many trials.
+        num_trials: number of trials.
         ways: candidate characters in each, at least 1.
         shots: drawings of each candidate, at least 1.
-        rng: decides everything.
+        rng: the source of randomness.
 
     Raises:
-        InputError: no alphabet has enough characters, or drawers who drew all
-            of them.
+        InputError: no alphabet has enough characters, or enough drawers who
+            drew all of them.
     """
     if min(num_trials, ways, shots) < 1:
         raise InputError(
@@ -155,17 +155,16 @@ def sample_tutorial_trials(
     ways: int,
     rng: np.random.Generator,
 ) -> Trials:
-    """Draws trials as the tutorial's source does, to compare with its log.
+    """Samples trials as the tutorial's source does, to compare with its log.
 
-    Not a test of recognition: both drawings of the query's character are drawn
-    with replacement, so that they may be the same one, and a wrong character
-    may occur twice.
+    This is not a test of recognition: query and right candidate may be the same
+    drawing, and a wrong character may occur twice.
 
     Args:
         character: int `[num_drawings]`, the labels of drawings.
-        num_trials: how many trials.
+        num_trials: number of trials.
         ways: candidates in each, at least 1.
-        rng: decides everything.
+        rng: the source of randomness.
 
     Raises:
         InputError: there are fewer than two characters.
@@ -187,7 +186,7 @@ def sample_tutorial_trials(
 
 
 def _tables_by_alphabet(character, alphabet, drawer):
-    """A drawing table for each alphabet, of those who drew all of it."""
+    """Builds a drawing table for each alphabet, of complete drawers."""
     order = np.argsort(alphabet, kind="stable")
     borders = np.flatnonzero(np.diff(alphabet[order])) + 1
     tables = []
@@ -198,7 +197,7 @@ def _tables_by_alphabet(character, alphabet, drawer):
 
 
 def _suitable_tables(tables, ways, shots):
-    """The tables that are large enough, of which there must be one."""
+    """Selects the tables that are large enough; there must be one."""
     most_ways = max(len(table) for table in tables)
     if most_ways < 2 <= ways:
         raise InputError(

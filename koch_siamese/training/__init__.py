@@ -1,8 +1,8 @@
 r"""How a model learns: batches, losses, optimizers, checkpoints, the loop.
 
 `python -m koch_siamese.train` has a flag for each field of
-`koch_siamese.Settings`; `--help` lists them. Each file in experiments/ that
-ends in .flags is a recipe.
+`koch_siamese.Settings`; `--help` lists them. Each file experiments/*.flags has
+the flags of a training.
 
 # Characters of your own
 
@@ -11,17 +11,17 @@ ends in .flags is a recipe.
         --ways=2 --workdir=runs/mine
 
 fine-tunes the model in the package. It takes ten or more characters with two
-or more images each, better four. `--crop` cuts images to their ink; the model
-stores it, and other commands follow. `--ways` is at most the number of
-characters that an alphabet has to validate on. Compare the result with
+or more images each, better four. `--crop` crops images to their ink; the model
+stores this, and other commands do the same. `--ways` is at most the number of
+validation characters of an alphabet. Compare the result with
 `--model=pretrained` by
 
     python -m koch_siamese.evaluate --dataset=folder --data_dir=images \
         --num_trials=1000 --model=runs/mine/model.keras
 
-If queries may be of unknown characters, keep to `pretrained` unless you have a
-hundred characters: of two models fine-tuned on 12 and 15 characters, one gave
-a name to 8 of 10 unknown characters and the other to 8 of 8.
+If queries may show unknown characters, use `pretrained` unless you have a
+hundred characters: of two models fine-tuned on 12 and 15 characters, one
+accepted 8 of 10 unknown characters and the other 8 of 8.
 
 # Photographs
 
@@ -35,30 +35,30 @@ model of their own, trained on yours, in color:
         --protocol=verification
 
 `photos` holds `group/class/*.jpg`; give `--split_by=class` for `class/*.jpg`.
-experiments/faces.flags has settings for faces. The trained model is used as
+experiments/faces.flags has settings for faces. The trained model is used like
 any other: `Recognizer("runs/photos/model.keras").add("known")`.
 
-- `--image_kind=photo`: in color, upright, aspect kept; never cleaned or
-  cropped
+- `--image_kind=photo`: reads images in color, upright, with their aspect
+  ratio; never cleans or crops them
 - `--effects=light` or `photo`: changes brightness, contrast, saturation and
   hue; `photo` also blurs and covers parts
-- `--distortion=photo --fill=edge`: affine and mirrored; the nearest pixel
-  fills what is beyond an image
-- `--character_distortion=turned`, `--character_effects=recolor`: turns, mirror
-  images and hues that all images of a class in a batch share: each makes a new
-  class. For things that may be turned, not for faces
+- `--distortion=photo --fill=edge`: distorts by affine maps and mirrors; the
+  nearest pixel fills the outside of an image
+- `--character_distortion=turned`, `--character_effects=recolor`: turns,
+  mirrors and recolors all images of a class in a batch alike, which makes a
+  new class. For objects that may be turned, not for faces
 
 # Long trainings
 
 A training that was interrupted or killed resumes after its last complete
 epoch, with the same batches, when the same command is given again.
 `--deterministic` makes the final weights equal to the last bit, on the CPU of
-one machine. If a checkpoint is damaged, the one before it is used, and a line
-says so. A second process in the same `--workdir` is refused.
+one machine. If a checkpoint is damaged, the one before it is used, and a
+message says so. A second process in the same `--workdir` is refused.
 
-`--precision=bfloat16` trains convolutions in bfloat16, for GPUs and for
-processors that have it (AVX512_BF16); others may be slower with it. The model
-that is validated and stored is float32.
+`--precision=bfloat16` trains convolutions in bfloat16, for GPUs and for CPUs
+that support it (AVX512_BF16); other CPUs may be slower with it. The model that
+is evaluated and stored is float32.
 
 `KERAS_BACKEND=jax` before a command computes with JAX (extra `jax`; on a GPU,
 `pip install 'jax[cuda13]'`). A `model.keras` works with both backends.
@@ -66,7 +66,7 @@ that is validated and stored is float32.
 `--distribute=mirrored` shares each batch among the GPUs of a machine.
 `--distribute=multiworker` shares it among machines that run the same command
 with TensorFlow's `TF_CONFIG` and see the same `--workdir`. If one of them
-stops, the others stop with a line that says so, and resume when all are
-started again. With `--sampling=pairs` a training learns as on one device; with
-groups, each device compares only its own part of the batch.
+stops, the others stop with a message, and resume when all are started again.
+With `--sampling=pairs`, training is the same as on one device; with groups,
+each device compares only its own part of the batch.
 """

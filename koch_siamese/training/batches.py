@@ -1,8 +1,8 @@
 """Endless streams of distorted pairs, and of groups.
 
-NumPy decides which drawings and which distortions, in a sampler; tf.data moves
-the pixels. A batch is a pure function of (seed, step): the same on any device,
-in a first or a resumed run.
+A sampler chooses drawings and distortions with NumPy; tf.data moves the pixels.
+A batch is a pure function of (seed, step): it is the same on any device, and in
+a resumed run.
 """
 
 import dataclasses
@@ -36,16 +36,16 @@ from koch_siamese.sampling.pairs import (
 
 
 class Batch(NamedTuple):
-    """What a sampler draws for a step.
+    """The drawings, distortions and labels of a training step.
 
     Attributes:
-        drawings: int64 `[num]`, indices of drawings; of pairs the second half
+        drawings: int64 `[num]`, indices of drawings; for pairs, the second half
             are the partners of the first.
-        distortion: of each drawing, the inputs of the model that distorts:
-            `matrices`, see `sample_affine_matrices`; of photos that are changed
-            also `colors`, `blurs` and `boxes`, see `sample_effects`.
-        labels: float32 `[num / 2]`, 1 = same, 0 = different, of pairs; int32
-            `[num]`, the character, of groups.
+        distortion: the parameters of each drawing's distortion: `matrices`, see
+            `sample_affine_matrices`; for photos with effects, also `colors`,
+            `blurs` and `boxes`, see `sample_effects`.
+        labels: for pairs, float32 `[num / 2]`, 1 = same, 0 = different; for
+            groups, int32 `[num]`, the character of each drawing.
     """
 
     drawings: np.ndarray
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     labels: np.ndarray
 
 
-Sampler = Callable[[int], Batch]  # from the step
+Sampler = Callable[[int], Batch]  # called with the step
 
 
 def build_pair_sampler(
@@ -67,24 +67,24 @@ def build_pair_sampler(
     num_copies: int = 0,
     effects: EffectRanges | None = None,
 ) -> Sampler:
-    """Builds what draws batches of distorted pairs.
+    """Builds a sampler of distorted pairs.
 
     Args:
         characters: drawings to sample from.
         batch_size: pairs in a batch.
-        seed: together with the step it decides a batch.
-        ranges: distortions, drawn for each drawing of a pair on its own.
+        seed: determines a batch, together with the step.
+        ranges: of the distortions, sampled for each drawing separately.
         within_alphabet: see `sample_pairs`.
         num_pairs: size of a fixed set of pairs, which are not distorted; 0 for
-            new pairs without end, which are.
-        num_copies: distorted copies of each pair of a fixed set, always the
-            same ones (section 4.1 has 8); 48 bytes of memory for each, more
-            if `ranges` has waves.
-        effects: changes of photos, drawn as distortions are, unless the set is
-            fixed.
+            an endless stream of new pairs, which are distorted.
+        num_copies: number of distorted copies of each pair of a fixed set,
+            always the same ones (8 in section 4.1); each takes 48 bytes of
+            memory, more if `ranges` has waves.
+        effects: on photos, sampled like distortions; not used with a fixed set.
 
     Raises:
-        InputError: characters do not suffice, or a set not for a batch.
+        InputError: there are too few characters or drawings, or the fixed set
+            is smaller than a batch.
     """
     index = _build_index(characters, 2, 2)
 
@@ -119,18 +119,18 @@ def make_pairs(
     within_alphabet: float = 1.0,
     seed: int = 0,
 ):
-    """Makes pairs for `fit`: an endless tf.data.Dataset.
+    """Makes an endless tf.data.Dataset of pairs for `fit`.
 
-    Half of the pairs of a batch show the same character in two drawings, half
-    two characters.
+    Half of the pairs of a batch show the same character, half of them two
+    different characters.
 
     Args:
         characters: drawings to sample from.
         batch_size: pairs in a batch.
-        distortion: how drawings are distorted, each on its own: `none`,
-            `paper`, `elastic` or another of `sampling.distortions.DISTORTIONS`.
+        distortion: how to distort each drawing: `none`, `paper`, `elastic` or
+            another of `sampling.distortions.DISTORTIONS`.
         within_alphabet: see `sample_pairs`.
-        seed: decides all pairs and distortions.
+        seed: determines all pairs and distortions.
 
     Returns:
         A dataset of `({"first": images, "second": images}, same)`: images are
@@ -163,7 +163,7 @@ def _distort_pairs(images, distortion, same):
 
     from koch_siamese.models.warp import warp
 
-    # As NumPy, since Keras may compute with JAX.
+    # In NumPy, because Keras may compute with JAX.
     warped = tf.numpy_function(
         lambda *arrays: np.asarray(warp(*arrays)),
         [images, distortion["matrices"]],
@@ -175,7 +175,7 @@ def _distort_pairs(images, distortion, same):
 
 
 def name_pairs(images, distortion, same):
-    """Names the parts of a batch of pairs for the model that trains.
+    """Names the parts of a batch of pairs for the training model.
 
     Args:
         images: `[2 * batch, ...]`, images, or indices of drawings.
@@ -184,7 +184,7 @@ def name_pairs(images, distortion, same):
     Returns:
         inputs: `first`, `second`, `first_matrices` and `second_matrices`, and
             so on.
-        same: as it is.
+        same: unchanged.
     """
     half = same.shape[0]
     inputs = {"first": images[:half], "second": images[half:]}
@@ -195,7 +195,7 @@ def name_pairs(images, distortion, same):
 
 
 def _take_pairs(pair_set, step, batch_size, ranges):
-    """A batch of a fixed set; a copy's distortion is a function of the copy."""
+    """A batch of a fixed set; a copy always has the same distortion."""
     pair, copy = pair_set.take(step, batch_size)
     matrices = _sample_copies(
         ranges, len(pair_set.same), pair_set.num_copies, pair_set.seed
@@ -211,8 +211,8 @@ def _take_pairs(pair_set, step, batch_size, ranges):
 def _sample_copies(ranges, num_pairs, num_copies, seed):
     """Matrices `[1 + num_copies, num_pairs, 2, 2, columns]` of a fixed set.
 
-    The first are the pairs as they are. Drawn at once and kept, as every step
-    asks for some: one by one, those of a batch of 128 took 6 ms.
+    The first ones leave pairs undistorted. All are sampled at once and cached,
+    because sampling those of a batch of 128 one by one took 6 ms.
     """
     rng = np.random.default_rng([seed, num_pairs, num_copies])
     copies = [
@@ -235,14 +235,14 @@ def build_group_sampler(
     effects: EffectRanges | None = None,
     character_effects: EffectRanges = EFFECTS["none"],
 ) -> Sampler:
-    """Builds what draws groups of distorted drawings.
+    """Builds a sampler of groups of distorted drawings.
 
-    Arguments are those of `sample_group` and `build_pair_sampler`, but for
+    Arguments are those of `sample_group` and `build_pair_sampler`, and
 
     Args:
-        character_ranges: further distortions, of which all drawings of a
-            character in a group have the same: together another character.
-        character_effects: further changes of colors, likewise.
+        character_ranges: of a further distortion that all drawings of a
+            character in a group share, which makes a new character.
+        character_effects: of a further change of colors, likewise.
     """
     index = _build_index(characters, num_characters, num_drawings)
 
@@ -268,7 +268,7 @@ def build_group_sampler(
 
 
 def name_groups(images, distortion, character):
-    """Names the parts of a group, `images` and so on; see `name_pairs`."""
+    """Names the parts of a group for the training model; see `name_pairs`."""
     return {"images": images, **distortion}, character
 
 
@@ -283,34 +283,34 @@ def _build_index(characters, num_characters, num_drawings):
 def make_dataset(
     images: np.ndarray, sample: Sampler, name: Callable, first_step: int = 0
 ):
-    """An endless tf.data.Dataset of the batches of a sampler.
+    """Makes an endless tf.data.Dataset of the batches of a sampler.
 
     Args:
         images: uint8 `[num_drawings, height, width, channels]`.
-        sample: of `build_pair_sampler` or `build_group_sampler`.
+        sample: from `build_pair_sampler` or `build_group_sampler`.
         name: `name_pairs` or `name_groups`.
-        first_step: the step to begin with, when a training is resumed.
+        first_step: the step to begin with, for a training that is resumed.
 
     Returns:
-        A dataset of what `name` returns, of uint8 images.
+        A dataset of the results of `name`, with uint8 images.
     """
     import tensorflow as tf
 
-    # TensorFlow never lets go of a Python function: this one must not hold
-    # the images, which would stay as long as the process.
+    # TensorFlow never frees a Python function. This one must not hold the
+    # images, which would stay in memory until the process ends.
     holder = _Images(images)
     held = weakref.ref(holder)
     del images
 
     def sample_step(step):
         drawings, distortion, labels = sample(step)
-        # Taken here: as a tensor all drawings would be in memory once more.
+        # Indexed here: a tensor of all drawings would be a second copy.
         return held().images[drawings], distortion, labels
 
     example = sample_step(0)
     dtypes = tf.nest.map_structure(lambda x: tf.as_dtype(x.dtype), example)
 
-    # Without branches or loops to convert, which would take half a second.
+    # There are no branches or loops to convert, which would take half a second.
     plain = tf.autograph.experimental.do_not_convert
 
     @plain
@@ -331,10 +331,10 @@ def make_dataset(
         tf.data.experimental.AutoShardPolicy.DATA
     )
     # There is nothing to tune, and the end of an iterator waits for the tuner,
-    # which sleeps up to as long as it has been at work, or a minute.
+    # which sleeps for up to the time that it has run, at most a minute.
     options.autotune.enabled = False
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    # What is made of a dataset holds it, as does an iterator.
+    # Datasets and iterators that are made from `steps` hold it.
     steps.images = holder
     batches = steps.map(make_batch, num_parallel_calls=2)
     return batches.with_options(options).map(plain(name))
@@ -342,6 +342,6 @@ def make_dataset(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Images:
-    """Images that a weak reference can be made to."""
+    """Images that can be weakly referenced."""
 
     images: np.ndarray

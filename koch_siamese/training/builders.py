@@ -1,4 +1,4 @@
-"""Builds the batches, the models and the trainer that Settings ask for."""
+"""Builds the batches, the models and the trainer from Settings."""
 
 import dataclasses
 import itertools
@@ -57,7 +57,7 @@ from koch_siamese.training.optimizers import (
     broadcast_to_layers,
 )
 
-NUM_MEASURED_PAIRS = 1024  # of which relative updates are measured
+NUM_MEASURED_PAIRS = 1024  # on which gradients are measured
 
 
 def make_batches(
@@ -66,17 +66,17 @@ def make_batches(
     first_step: int = 0,
     kept: np.ndarray | None = None,
 ):
-    """The batches of a training, an endless stream.
+    """Makes the endless batches of a training.
 
-    Groups are smaller than asked for where there are not as many characters,
-    or drawings of each.
+    Groups are smaller than the settings if there are fewer characters, or fewer
+    drawings of each.
 
     Args:
         settings: of the training.
         training: the characters to train on.
         first_step: the step to begin with.
-        kept: the features of their images, if those are kept; see
-            `features.compute_features`.
+        kept: the features of their images, if the model is trained on features;
+            see `features.compute_features`.
 
     Returns:
         A tf.data.Dataset; with several steps per call, a generator of chunks,
@@ -98,7 +98,7 @@ NAMES = {"pairs": batches.name_pairs, "groups": batches.name_groups}
 
 
 def sample_batches(settings: Settings, training: Characters):
-    """The same without end as NumPy arrays, a step at a time."""
+    """Yields the endless batches of a training as NumPy arrays."""
     sampler = build_sampler(settings, training)
     for step in itertools.count():
         drawings, distortion, labels = sampler(step)
@@ -107,7 +107,7 @@ def sample_batches(settings: Settings, training: Characters):
 
 
 def build_sampler(settings: Settings, training: Characters) -> batches.Sampler:
-    """Builds what draws the batches of a training."""
+    """Builds the sampler of a training's batches."""
     arguments = {
         "seed": settings.seed,
         "ranges": DISTORTIONS[settings.distortion],
@@ -134,7 +134,7 @@ def build_sampler(settings: Settings, training: Characters) -> batches.Sampler:
 
 
 def _get_effects(settings):
-    """How photos are changed; None if they are not, or are drawings."""
+    """The effects on photos; None if there are none."""
     if settings.effects == settings.character_effects == "none":
         return None
     return EFFECTS[settings.effects]
@@ -143,16 +143,17 @@ def _get_effects(settings):
 def build_model(
     settings: Settings, network: keras.Model | None = None
 ) -> keras.Model:
-    """The siamese model that the settings ask for: new, or as of `init`.
+    """Builds the siamese model of the settings, new or from `init`.
 
-    It computes as the training does: in its precision, and by spectra.
+    It computes in the precision of the training and, where that is faster, by
+    spectra.
 
     Args:
         settings: of the training.
-        network: a user's own, in place of what `network` names.
+        network: a custom network, in place of `settings.network`.
 
     Raises:
-        InputError: `init` is no siamese model, or one for another image size;
+        InputError: `init` is not a siamese model, or does not fit the settings;
             or a network cannot be used.
     """
     if settings.init:
@@ -170,7 +171,7 @@ def build_model(
 
 
 def _freeze(settings, siamese):
-    """Freezes what is not to be trained of a backbone."""
+    """Freezes the layers of a backbone that are not trained."""
     backbone = backbones.get_backbone(siamese)
     if backbone is not None:
         backbones.set_trainable(backbone, settings.trainable_from)
@@ -191,14 +192,14 @@ def _is_spectral(settings):
 
 
 def _computes_plainly(settings):
-    """Whether the model that trains is one as it is stored."""
+    """Whether the model computes in training as it does when stored."""
     return settings.precision == "float32" and not _is_spectral(settings)
 
 
 def get_layer_sizes(
     settings: Settings,
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Filters, kernel sizes and units: as given, or the network's own."""
+    """Filters, kernel sizes and units; by default those of the network."""
     if settings.network == "fast":
         return settings.filters or embeddings.FAST_FILTERS, (), ()
     if settings.network == "dense":
@@ -211,7 +212,7 @@ def get_layer_sizes(
 
 
 def build_own_network(settings: Settings) -> keras.Model | None:
-    """Builds the network of the user's own that the settings name, if any."""
+    """Builds the custom network that the settings name, if any."""
     if not is_own_network(settings.network) or is_application(settings.network):
         return None
     if settings.network.startswith(GIVEN):
@@ -251,7 +252,7 @@ def _build_embedding(settings, network):
 
 
 def _build_application(settings):
-    """The embedding of a network of keras.applications."""
+    """Builds the embedding of a network of keras.applications."""
     backbone = backbones.build_backbone(
         settings.network.removeprefix(APPLICATIONS),
         settings.image_size,
@@ -265,7 +266,7 @@ def _build_application(settings):
 
 
 def count_layers(settings: Settings) -> int:
-    """Counts the layers that have weights; the head is the last of them."""
+    """Counts the layers that have weights, with the head if it has any."""
     filters, _, units = get_layer_sizes(settings)
     has_weights = settings.objective != "contrastive"
     return len(filters) + len(units) + has_weights
@@ -328,14 +329,14 @@ def build_trainer(
     training: Characters | None = None,
     loss: keras.losses.Loss | None = None,
 ) -> keras.Model:
-    """The compiled model that learns from `make_batches`.
+    """Builds the compiled model that trains on `make_batches`.
 
     Args:
         settings: of the training.
         siamese: the model to train.
-        training: the characters to train on, which a model of several steps
-            per call keeps.
-        loss: in place of the settings' own.
+        training: the characters to train on; only needed for several steps per
+            call.
+        loss: a loss in place of that of the settings.
     """
     if settings.steps_per_call > 1:
         if keras.backend.backend() != "jax":
@@ -358,7 +359,7 @@ def build_trainer(
 
 
 def load_trainer(path: Path, training: Characters) -> keras.Model:
-    """Loads a trainer as of a checkpoint, with its optimizer.
+    """Loads the trainer of a checkpoint, with its optimizer.
 
     Args:
         path: of its `.keras` file.
@@ -393,7 +394,7 @@ def _build_loss(settings):
 
 
 def get_fill_value(settings: Settings) -> Fill:
-    """What a distortion shows beyond an image, see `AffineWarp`."""
+    """The value outside of a distorted image; see `AffineWarp`."""
     return {"paper": float(WHITE), "ink": 0.0, "edge": None}[settings.fill]
 
 
@@ -402,8 +403,8 @@ def convert_relative_updates(
 ) -> Settings:
     """Converts relative updates to learning rates (see `Settings`).
 
-    A gradient is of `NUM_MEASURED_PAIRS` pairs; a layer's is that of its
-    kernel.
+    Gradients are measured on `NUM_MEASURED_PAIRS` pairs, for the kernel of each
+    layer.
 
     Args:
         settings: with `relative_updates`.
@@ -425,15 +426,15 @@ def convert_relative_updates(
 def measure_gradients(
     settings: Settings, siamese: keras.Model, training: Characters
 ) -> list[float]:
-    """Measures each layer's gradient, relative to its weights.
+    """Measures the gradient of each layer relative to its weights.
 
-    Both are root mean squares, of the kernel; arguments are those of
+    Both are root mean squares over the kernel. Arguments are those of
     `convert_relative_updates`.
     """
     num_batches = max(1, NUM_MEASURED_PAIRS // settings.batch_size)
     before = siamese.get_weights()
     trainer = _build_uncompiled_trainer(settings, siamese)
-    # Of a step at a rate of 1, the update is the gradient on all batches.
+    # At a rate of 1, the update is the gradient on all batches.
     accumulation = {"gradient_accumulation_steps": num_batches}
     trainer.compile(
         keras.optimizers.SGD(1.0, **accumulation if num_batches > 1 else {}),
@@ -491,20 +492,20 @@ def build_pair_model(
     drawings: keras.Layer | None = None,
     has_effects: bool = False,
 ) -> keras.Model:
-    """What learns from batches of pairs: the siamese model behind a warp.
+    """Builds the model that trains on pairs: a warp before a siamese model.
 
-    Both twins pass the embedding as one batch: one set of convolutions, and
-    one set of batch statistics.
+    Both images of a pair pass through the embedding in one batch, with one set
+    of convolutions and of batch statistics.
 
     Args:
         siamese: the model to train.
         image_size: side of the images in pixels.
         fill_value: of the warp, see `AffineWarp`.
-        drawings: a layer from indices to images, if inputs are indices.
-        has_effects: whether photos are changed, see `PhotoEffects`.
+        drawings: a layer that maps indices to images, if inputs are indices.
+        has_effects: whether there are effects on photos, see `PhotoEffects`.
 
     Returns:
-        A model from what `batches.name_pairs` returns to logits `[batch]`.
+        A model from the inputs of `batches.name_pairs` to logits `[batch]`.
     """
     inputs = {
         name: _make_input(name, image_size, get_channels(siamese), drawings)
@@ -528,14 +529,14 @@ def build_pair_model(
 
 
 def _make_input(name, image_size, channels, drawings):
-    """Of images, or of indices of drawings."""
+    """Makes an input of images, or of indices of drawings."""
     if drawings:
         return keras.Input((), dtype="int32", name=name)
     return keras.Input((image_size, image_size, channels), name=name)
 
 
 def _make_distortion_inputs(has_effects, prefix=""):
-    """Inputs of a batch's `distortion`, by their names without the prefix."""
+    """Makes inputs for `Batch.distortion`, by their names without prefix."""
     shapes = {"matrices": (2, None)}
     if has_effects:
         shapes |= {"colors": (3, 4), "blurs": (), "boxes": (4,)}
@@ -559,12 +560,12 @@ def build_group_model(
     drawings: keras.Layer | None = None,
     has_effects: bool = False,
 ) -> keras.Model:
-    """What learns from groups: all pairs of warped drawings.
+    """Builds the model that trains on groups: all pairs of warped drawings.
 
     Arguments are those of `build_pair_model`.
 
     Returns:
-        A model from what `batches.name_groups` returns to the logits of all
+        A model from the inputs of `batches.name_groups` to the logits of all
         pairs of the batch, `[batch, batch]`.
     """
     images = _make_input("images", image_size, get_channels(siamese), drawings)
@@ -582,12 +583,11 @@ def build_group_model(
 def build_evaluation_model(
     settings: Settings, siamese: keras.Model
 ) -> keras.Model:
-    """Builds the siamese model that is validated, from the one that trains.
+    """Builds the evaluation model from the model that is trained.
 
-    It is float32, on one device, and without the batch normalization that a
-    paper's network may be trained with. If the given model is all that, it is
-    returned; else a copy, to which `update_evaluation_model` brings the
-    weights.
+    It is float32, on one device, and without the batch normalization with which
+    the paper's network may be trained. If the given model is so already, it is
+    returned; else a copy, whose weights `update_evaluation_model` sets.
     """
     if settings.batch_norm:
         plain = dataclasses.replace(
@@ -605,12 +605,12 @@ def build_evaluation_model(
 def update_evaluation_model(
     settings: Settings, trained: keras.Model, siamese: keras.Model
 ):
-    """Brings the evaluation model up to date with the one that trains.
+    """Copies the trained weights to the evaluation model.
 
     Args:
         settings: of the training.
         trained: its siamese or training model.
-        siamese: as `build_evaluation_model` made it.
+        siamese: the model from `build_evaluation_model`.
     """
     if settings.batch_norm:
         copy_folded_weights(trained, siamese)
@@ -619,15 +619,16 @@ def update_evaluation_model(
 
 
 def build_final_model(settings: Settings, siamese: keras.Model) -> keras.Model:
-    """Builds the model that a training stores, with the views it asks for.
+    """Builds the final model of a training, with the views of the settings.
 
-    It shares its convolutions with the evaluation model; see
-    `views.update_head` for the rest.
+    It shares its convolutions with the evaluation model; `views.update_head`
+    copies the other weights.
     """
     model = siamese
     if settings.views > 1:
         model = _add_views(settings, siamese)
-    # Drawings of Omniglot and its like are as drawings are that are cut.
+    # Drawings of Omniglot and similar data sets need no cropping, but a user's
+    # drawings must be cropped to resemble them.
     if settings.dataset == "folder":
         set_crop(model, settings.crop)
     else:
@@ -651,11 +652,11 @@ def _add_views(settings, siamese):
 def example_pairs(
     inputs: dict, labels, num_pairs: int = 24, fill_value: Fill = float(WHITE)
 ):
-    """Some pairs of a batch as the network sees them, distorted.
+    """Distorts some pairs of a batch, as the network sees them.
 
     Args:
         inputs, labels: a batch of `make_batches`.
-        num_pairs: how many pairs at most.
+        num_pairs: largest number of pairs.
         fill_value: of the distortion, see `AffineWarp`.
 
     Returns:
@@ -672,10 +673,11 @@ def example_pairs(
 
     if "images" in inputs:
         images = distort(inputs["images"], inputs)
-        # Neighbors in a group: drawings of a character, or where it changes.
+        # Neighbors in a group: same pairs within a character, different ones
+        # where it changes.
         first, second = images[:-1], images[1:]
         same = np.equal(labels[:-1], labels[1:])
-        # As many of either kind: a character changes once in a few drawings.
+        # As many of each kind, although different pairs are rarer.
         chosen = np.sort(
             np.r_[
                 np.flatnonzero(~same)[: num_pairs // 2],

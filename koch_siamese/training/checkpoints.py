@@ -1,4 +1,4 @@
-"""Checkpoints: what is validated, kept and stored after each epoch."""
+"""Checkpoints: validates and stores a training after each epoch."""
 
 import json
 import math
@@ -23,18 +23,18 @@ from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
 
-NUM_CHECKPOINTS = 2  # kept of a run
+NUM_CHECKPOINTS = 2  # kept for a run
 
 
 def save_checkpoint(run: Run, epoch: int, state: dict, save_model: Callable):
-    """Writes a checkpoint, in a folder that appears whole or not at all.
+    """Writes a checkpoint into a folder, completely or not at all.
 
-    The one before is kept, in case this one gets damaged.
+    The previous one is kept, in case this one gets damaged.
 
     Args:
         run: where to write.
         epoch: epochs trained so far.
-        state: what JSON can hold.
+        state: values that JSON can hold.
         save_model: called with the path of the `.keras` file to write.
     """
     folder = run.checkpoints / f"epoch_{epoch:04d}"
@@ -50,20 +50,20 @@ def save_checkpoint(run: Run, epoch: int, state: dict, save_model: Callable):
 
 
 def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
-    """Finds the newest sound checkpoint.
+    """Finds the newest checkpoint that is not damaged.
 
     Returns:
-        The path of its `.keras` file and its state; None where there are no
+        The path of its `.keras` file and its state; None if there are no
         checkpoints.
 
     Raises:
-        InputError: there are some, but all are damaged.
+        InputError: all checkpoints are damaged.
     """
     folders = run.list_checkpoints()
     for folder in reversed(folders):
         try:
             return folder / "trainer.keras", _read_state(folder)
-        except Exception as error:  # zipfile has many, for broken files
+        except Exception as error:  # zipfile raises many kinds
             print(f"{folder} is damaged ({error}): not used.")
     if folders:
         raise InputError(
@@ -74,7 +74,7 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
 
 
 def _read_state(folder):
-    """The state of a checkpoint, whose model must be whole, too."""
+    """Reads the state of a checkpoint, and checks its model file."""
     state = json.loads((folder / "state.json").read_text())
     with zipfile.ZipFile(folder / "trainer.keras") as model:
         broken = model.testzip()
@@ -93,7 +93,7 @@ def load_state(
         trained so far; `best_epoch` and `best_accuracy`; `history`.
 
     Raises:
-        InputError: the run is on a folder of images that has changed since.
+        InputError: the run's folder of images has changed since.
     """
     checkpoint = load_checkpoint(run)
     state = {
@@ -106,7 +106,7 @@ def load_state(
         state = checkpoint[1]
     if settings.dataset == "folder":
         found = source.compute_fingerprint()
-        # Split otherwise, it would be tested on what it was trained on.
+        # A different split would test a model on its training images.
         if state.setdefault("images", found) != found:
             raise InputError(
                 f"The images in --data_dir={source.data_dir} are not those "
@@ -117,7 +117,7 @@ def load_state(
 
 
 def is_finished(settings: Settings, state: dict) -> bool:
-    """Tells whether epochs, patience or minutes have run out."""
+    """Whether epochs, patience or minutes have run out."""
     stale = state["epoch"] - state["best_epoch"]
     minutes = sum(state["history"]["seconds"]) / 60
     return (
@@ -128,20 +128,19 @@ def is_finished(settings: Settings, state: dict) -> bool:
 
 
 class CheckpointCallback(keras.callbacks.Callback):
-    """Validates each epoch, keeps the best, and stores what a restart needs.
+    """Validates after each epoch, and stores the best model and a checkpoint.
 
-    Weights, optimizer, best accuracy, patience and history are one state,
-    written after each epoch.
+    A checkpoint has weights, optimizer, best accuracy, patience and history.
 
     Args:
         run: where to write.
-        state: as of the last epoch; changed in place.
+        state: after the last epoch; changed in place.
         settings: of the training.
-        siamese: the model to validate, of `builders.build_evaluation_model`.
-        validation: characters that take no part in training.
+        siamese: the model to validate, from `builders.build_evaluation_model`.
+        validation: drawings that are not used for training.
         trials: one-shot trials over them.
-        kept: the features of their images, if the training is of features; see
-            `features.compute_features`.
+        kept: the features of their images, if the model is trained on features;
+            see `features.compute_features`.
     """
 
     def __init__(
@@ -154,7 +153,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         trials: Trials,
         kept: np.ndarray | None = None,
     ):
-        """Keeps what each epoch's end needs."""
+        """Makes the callback, and the final model to store."""
         super().__init__()
         self._run, self._state, self._settings = run, state, settings
         self._siamese = siamese
@@ -163,11 +162,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._kept = kept
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Starts the epoch's clock."""
+        """Starts to time the epoch."""
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Validates, keeps, stores; stops when patience has run out.
+        """Validates and stores; stops the training when it is finished.
 
         Raises:
             DivergedError: the loss, or a score, is not finite.
@@ -189,7 +188,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _validate(self, epoch):
-        """The one-shot accuracy of the final model as it is now."""
+        """Computes the current one-shot accuracy of the final model."""
         siamese = self._siamese
         builders.update_evaluation_model(self._settings, self.model, siamese)
         if self._final is not siamese:
@@ -200,11 +199,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         drawings = EmbeddedDrawings(SiameseScorer(model), images)
         try:
             return evaluate_trials(drawings, self._trials)["accuracy"]
-        except NanScoreError as error:  # of the epoch's last update
+        except NanScoreError as error:  # from the epoch's last update
             raise self._diverged_error("Scores became NaN", epoch) from error
 
     def _update_state(self, epoch, logs):
-        """Counts the epoch; returns whether it is the best one so far."""
+        """Adds the epoch; returns whether it is the best one so far."""
         state, accuracy = self._state, logs["one_shot_accuracy"]
         state["epoch"] = epoch + 1
         is_best = accuracy > state["best_accuracy"]
@@ -217,7 +216,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         return is_best
 
     def _store(self, is_best):
-        """Writes all files of an epoch; the checkpoint last, as it counts."""
+        """Writes an epoch's files, the checkpoint last: it completes them."""
         run, state = self._run, self._state
         if is_best:
             run.save_model(self._final.save)
@@ -232,7 +231,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
 
 def _format_rates(settings):
-    """The flag that says how fast the training learns, as given."""
+    """Formats the flag of the learning rates."""
     if settings.optimizer == "layerwise_sgd":
         rates = ",".join(map(str, settings.layer_learning_rates))
         return f"--layer_learning_rates={rates}"

@@ -1,9 +1,8 @@
-"""Several training steps in one call of JAX, on drawings that stay there.
+"""Several training steps in one call of JAX, on drawings kept on the device.
 
-On a GPU a step of the paper's network takes about as long as Python and the
-pipeline do beside it. So a call is given a chunk of steps, of which the host
-sends indices and distortions alone; `jax.lax.scan` runs them without coming
-back. No TensorFlow is needed.
+On a GPU, a step of the paper's network takes about as long as Python and the
+pipeline need for it. So a call runs a chunk of steps by `jax.lax.scan`, and the
+host sends only indices and distortions. TensorFlow is not needed.
 """
 
 import concurrent.futures
@@ -18,7 +17,7 @@ from keras import ops
 def make_chunks(
     sample: Callable, name: Callable, first_step: int, num_steps: int
 ) -> Iterator[tuple]:
-    """Endless batches of `num_steps` steps, each made while one trains.
+    """Yields endless chunks of steps, each made while another one trains.
 
     Args:
         sample: a `batches.Sampler`.
@@ -27,8 +26,8 @@ def make_chunks(
         num_steps: steps in a chunk.
 
     Yields:
-        `(inputs, labels)` for a `ChunkedModel`: those of `name`, of indices,
-        with a leading dimension of steps.
+        `(inputs, labels)` for a `ChunkedModel`: results of `name` for indices,
+        stacked along a leading dimension of steps.
     """
 
     def make(first):
@@ -49,9 +48,9 @@ def make_chunks(
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class ResidentDrawings(keras.layers.Layer):
-    """Looks drawings up that are kept where the model runs.
+    """Looks up drawings that are kept on the device of the model.
 
-    They are no part of a stored model: `place` brings them back.
+    They are not stored with the model: `place` restores them.
 
     Args:
         shape: `(num_drawings, height, width, channels)`.
@@ -61,7 +60,7 @@ class ResidentDrawings(keras.layers.Layer):
     """
 
     def __init__(self, shape: tuple[int, int, int, int], **kwargs):
-        """Makes the layer, of white drawings."""
+        """Makes the layer; its drawings are all 0 until they are placed."""
         super().__init__(**kwargs)
         self.shape = tuple(shape)
         self.images = self.add_weight(
@@ -74,13 +73,13 @@ class ResidentDrawings(keras.layers.Layer):
 
     @classmethod
     def of(cls, images: np.ndarray) -> "ResidentDrawings":
-        """The layer with uint8 images, see `Characters`."""
+        """Makes a layer of uint8 images, see `Characters`."""
         layer = cls(images.shape, name="drawings")
         layer.place(images)
         return layer
 
     def place(self, images: np.ndarray):
-        """Gives the layer its drawings, uint8 as `shape` says."""
+        """Sets the drawings, uint8 of the layer's `shape`."""
         self.images.assign(images)
 
     def call(self, indices):
@@ -88,7 +87,7 @@ class ResidentDrawings(keras.layers.Layer):
         return ops.take(self.images, indices, axis=0)
 
     def compute_output_spec(self, indices):
-        """A drawing for each index."""
+        """Returns the spec of a drawing for each index."""
         shape = (*indices.shape, *self.shape[1:])
         return keras.KerasTensor(shape, dtype="uint8")
 
@@ -99,22 +98,22 @@ class ResidentDrawings(keras.layers.Layer):
         """Loads nothing."""
 
     def get_config(self):
-        """What the layer is rebuilt from."""
+        """Returns the config of the layer."""
         return super().get_config() | {"shape": self.shape}
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class ChunkedModel(keras.Model):
-    """A functional model that `fit` trains by chunks of steps, with JAX.
+    """A functional model that `fit` trains in chunks of steps, with JAX.
 
-    Batches have a leading dimension of steps, and a step of `fit` is as many.
+    Batches have a leading dimension of steps; a step of `fit` trains them all.
     """
 
     def _symbolic_build(self, iterator=None, data_batch=None):
-        """Does nothing: a functional model is built, and so is what it uses."""
+        """Does nothing, because a functional model is already built."""
 
     def make_train_function(self, force=False):
-        """Makes what trains a chunk; see Keras."""
+        """Makes the function that trains a chunk; see Keras."""
         if self.train_function is not None and not force:
             return
         import jax
@@ -125,7 +124,7 @@ class ChunkedModel(keras.Model):
                 return state, logs
 
             state, logs = jax.lax.scan(step, state, chunk)
-            # Means since the epoch began, of which the last has all steps.
+            # Logs are means since the epoch began; the last has all steps.
             return jax.tree.map(lambda values: values[-1], logs), state
 
         compiled = jax.jit(train, donate_argnums=0)

@@ -15,19 +15,19 @@ if typing.TYPE_CHECKING:
 
 
 def make_strategy(name: str) -> "tf.distribute.Strategy | None":
-    """The strategy that a training runs under.
+    """Makes the distribution strategy of a training.
 
     Args:
-        name: `none`; `mirrored`, all GPUs of this machine, or all its logical
-            CPU devices; `multiworker`, the machines of `TF_CONFIG`, of which
-            each runs the same command.
+        name: `none`; `mirrored` for all GPUs of this machine, or all its
+            logical CPU devices; `multiworker` for the machines of `TF_CONFIG`,
+            each of which runs the same command.
 
     Returns:
-        None for `none`.
+        The strategy; None for `none`.
 
     Raises:
-        InputError: `multiworker` without a usable `TF_CONFIG`; Keras computes
-            by something else than TensorFlow.
+        InputError: `TF_CONFIG` is not usable for `multiworker`, or the backend
+            of Keras is not TensorFlow.
     """
     if name != "none" and keras.backend.backend() != "tensorflow":
         raise InputError(
@@ -70,17 +70,17 @@ def _check_cluster():
 
 
 def is_chief(strategy: "tf.distribute.Strategy | None") -> bool:
-    """Whether this process is the one that writes files."""
+    """Whether this process is the chief, which writes the files."""
     resolver = strategy and strategy.cluster_resolver
     return resolver is None or not resolver.task_id
 
 
 @contextlib.contextmanager
 def other_workers():
-    """Makes the errors of another worker's end an `InputError`.
+    """Turns the errors that follow another worker's end into `InputError`.
 
     Raises:
-        InputError: it has.
+        InputError: another worker has stopped.
     """
     try:
         yield
@@ -108,15 +108,15 @@ class DistributedModel(keras.Model):
 
     Keras 3 fails there in two places (keras-team/keras#20585): it builds the
     model on a reduced batch, and it reduces the logs, which are scalars, along
-    an axis. Neither is needed for functional models. To be deleted when
-    `fit` of a plain model passes tests/test_distribution.py.
+    an axis. Functional models need neither. Delete this class when `fit` of a
+    plain model passes tests/training/test_distribution.py.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Does nothing: a functional model is built, and so is what it uses."""
+        """Does nothing, because a functional model is already built."""
 
     def _make_function(self, step_function):
-        """One step on every device; the logs are their mean."""
+        """Makes the function that runs a step on all devices; averages logs."""
         import tensorflow as tf
 
         strategy = self.distribute_strategy

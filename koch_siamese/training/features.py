@@ -1,7 +1,7 @@
 """Training on the features of a frozen backbone, which are computed once.
 
-The backbone takes nearly all the time of a step. Where neither it nor the
-images change, a step is of its kept features, and so is validation.
+The backbone takes nearly all the time of a step. If neither it nor the images
+change, training and validation use its stored features.
 """
 
 import keras
@@ -27,7 +27,7 @@ IMAGES_AT_ONCE = 128
 
 
 def compute_features(siamese: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Computes what the backbone of a siamese model makes of images.
+    """Computes the features of images in the backbone of a siamese model.
 
     Args:
         siamese: a model with a backbone.
@@ -48,24 +48,24 @@ def compute_features(siamese: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def without_distortion(sample: Sampler) -> Sampler:
-    """The sampler that draws the same without distortions."""
+    """Returns a sampler of the same batches without distortions."""
     return lambda step: sample(step)._replace(distortion={})
 
 
 def build_feature_model(siamese: keras.Model, sampling: str) -> keras.Model:
-    """What learns from batches of features: all that follows the backbone.
+    """Builds the model that trains on features: all layers after the backbone.
 
-    It has the layers of the siamese model, and an `embedding` from features, so
-    that `SiameseScorer` takes it for a siamese model of them.
+    It shares the layers of the siamese model. Its `embedding` embeds features,
+    so that `SiameseScorer` can use it like a siamese model.
 
     Args:
         siamese: the model to train.
         sampling: `pairs` or `groups`.
 
     Returns:
-        A model from what `batches.name_pairs` or `name_groups` returns, of
-        features without distortions, to logits: see `build_pair_model` and
-        `build_group_model`.
+        A model from the inputs of `batches.name_pairs` or `name_groups`, with
+        features instead of images and without distortions, to logits: see
+        `build_pair_model` and `build_group_model`.
     """
     projection, head = get_projection(siamese), get_head(siamese)
     shape = projection.input.shape[1:]
@@ -82,11 +82,11 @@ def build_feature_model(siamese: keras.Model, sampling: str) -> keras.Model:
 
 
 def join(siamese: keras.Model, trainer: keras.Model) -> keras.Model:
-    """The siamese model of a stored backbone, and of what learns on top of it.
+    """Joins a stored backbone and the layers trained on it to a siamese model.
 
     Args:
-        siamese: a model with the backbone, such as of the best epoch.
-        trainer: of `build_feature_model`, whose layers are shared.
+        siamese: a model with the backbone, such as that of the best epoch.
+        trainer: a model from `build_feature_model`; its layers are shared.
     """
     projection = get_embedding(trainer).get_layer(PROJECTION)
     embedding = build_backbone_embedding(

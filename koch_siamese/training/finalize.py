@@ -1,4 +1,4 @@
-"""The end of a training: the thresholds of its best model, and figures."""
+"""Finishes a training: thresholds of the best model, and figures."""
 
 import keras
 from matplotlib.figure import Figure
@@ -28,14 +28,16 @@ def finalize(
 
     Args:
         run: has the model; results and figures are written to it.
-        validation: drawings that were not trained on.
+        validation: drawings that were not used for training.
         trials: one-shot trials over them, for the figures.
-        ways: the most candidates in a trial without the query's character.
+        ways: largest number of candidates in trials without the query's
+            character.
         seed: random seed of pairs and trials.
-        closed_set: whether other drawings of these characters were trained on.
+        closed_set: whether other drawings of these characters were used for
+            training.
 
     Returns:
-        The model as stored.
+        The stored model.
     """
     model = load_model(run.model)
     drawings = EmbeddedDrawings(SiameseScorer(model), validation.images)

@@ -1,4 +1,4 @@
-"""Training: the one callable behind the command line, notebooks and tests."""
+"""Training: the function that the commands, notebooks and tests call."""
 
 import contextlib
 import dataclasses
@@ -51,8 +51,8 @@ from koch_siamese.training.finalize import finalize
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
-# Section 4.2 validates on four drawers; embedding all 20 after each epoch
-# would cost a CPU more than it tells.
+# As in section 4.2. Embedding all 20 drawers after each epoch would take a CPU
+# too long.
 NUM_VALIDATION_DRAWERS = 4
 
 
@@ -77,25 +77,24 @@ def train_and_evaluate(
         settings: what to train.
         workdir: the run's directory.
         data_dir, manual_dir: see `data.sources.DataSource`.
-        flagfile: the name of the recipe, for the run and its result files.
-        may_prepare: whether a data set that is not there may be written into
-            `data_dir`.
+        flagfile: the name of the flagfile, for the run and its result files.
+        may_prepare: whether a missing data set may be written into `data_dir`.
         embedding: a network of your own, in place of `settings.network`; see
             `own_network.build_own_embedding`. A run is resumed with the same
             architecture.
         loss: a loss of your own, in place of that of `settings.objective`; see
             `own_network.check_loss`. A run is resumed with the same loss.
-        may_lower_ways: whether a data set with fewer classes than
-            `settings.ways` lowers it; by default where it has its default.
+        may_lower_ways: whether to lower `settings.ways` if a data set has fewer
+            classes; by default only if `ways` has its default.
 
     Returns:
         A result for each of `settings.protocols`, see
         `evaluation.protocols.Evaluator`. None in a worker that is not the
-        chief of several.
+        chief.
 
     Raises:
         InputError: settings, data and run directory do not fit together, or
-            the loss is no longer a number.
+            the training diverges.
     """
     settings = _name_objects(settings, embedding, loss)
     if settings.deterministic:
@@ -122,7 +121,7 @@ def train_and_evaluate(
 
 
 def _name_objects(settings, embedding, loss):
-    """The settings with a name for each object, by which a run knows it."""
+    """Names the given objects in the settings, which identifies them."""
     if embedding is not None:
         if settings.distribute != "none":
             raise InputError(
@@ -176,7 +175,7 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
 
     Args:
         settings: of the training.
-        source: of `make_source`.
+        source: from `make_source`.
 
     Raises:
         InputError: data cannot be loaded.
@@ -196,7 +195,7 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
 
 
 def _evaluate(settings, run, source, model):
-    """A result for each protocol, measured unless that has been done."""
+    """A result for each protocol, measured unless a current one exists."""
     evaluator, results = Evaluator(SiameseScorer(model), source), []
     for protocol in settings.protocols:
         path = run.results / f"{protocol}.json"
@@ -215,8 +214,8 @@ def _evaluate(settings, run, source, model):
 
 
 def _is_current(path, settings, run):
-    """Whether a result is of these settings, and of the finished training."""
-    if settings.dataset == "folder":  # which one, and as it was when?
+    """Whether a result has these settings and is of the finished training."""
+    if settings.dataset == "folder":  # it may be another, or have changed
         return False
     result = json.loads(path.read_text())
     asked = run.describe_training()
@@ -228,12 +227,12 @@ def _is_current(path, settings, run):
 
 
 def _train_and_finalize(settings, run, source, strategy, embedding, loss):
-    """The final model, trained and with thresholds unless it has been."""
-    if run.thresholds.exists():  # the last file that is written here
+    """Trains and finalizes the model unless that was done; returns it."""
+    if run.thresholds.exists():  # the last file to be written
         _, state = load_state(settings, run, source)
         if is_finished(settings, state):
             print("This training has finished; these are its results.")
-            return load_model(run.model)  # or it says what is broken
+            return load_model(run.model)  # raises if the file is damaged
     _check_protocols(settings, source)
     is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
     if is_closed["test"]:
@@ -295,16 +294,16 @@ def train(
     embedding: keras.Model | None = None,
     loss: keras.losses.Loss | None = None,
 ) -> dict:
-    """Trains to the end, from the last epoch of the run.
+    """Trains from the last epoch of the run to the end.
 
     Args:
         settings: what to train.
         run: the run's directory, claimed for these settings.
-        source: where the training characters are from.
-        validation: of `make_validation`, if that has been made.
+        source: the source of the training characters.
+        validation: from `make_validation`; made here by default.
         callbacks: called after an epoch is stored; `logs` has
             `one_shot_accuracy`.
-        strategy: of `distribution.make_strategy`.
+        strategy: from `distribution.make_strategy`.
         embedding, loss: see `train_and_evaluate`.
 
     Returns:
@@ -344,7 +343,7 @@ def train(
 
 
 def _fit(settings, run, training, trainer, state, callbacks, kept):
-    """Runs the epochs that are missing; `state` counts them."""
+    """Trains the epochs that remain after those of `state`."""
     batches = builders.make_batches(
         settings, training, state["epoch"] * settings.steps_per_epoch, kept
     )
@@ -367,7 +366,7 @@ def _fit(settings, run, training, trainer, state, callbacks, kept):
             batches,
             epochs=settings.epochs,
             initial_epoch=state["epoch"],
-            shuffle=False,  # the batches are; Keras would warn
+            shuffle=False,  # batches are shuffled; Keras would warn
             steps_per_epoch=settings.steps_per_epoch // settings.steps_per_call,
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[*callbacks, *_make_callbacks(run)],
@@ -375,7 +374,7 @@ def _fit(settings, run, training, trainer, state, callbacks, kept):
 
 
 def _make_callbacks(run):
-    """Keras' own callbacks, of which TensorBoard's needs TensorFlow."""
+    """Yields Keras' own callbacks; TensorBoard's needs TensorFlow."""
     yield keras.callbacks.TerminateOnNaN()
     if has_tensorflow():
         yield keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)
@@ -392,7 +391,7 @@ def load_training(settings: Settings, source: DataSource) -> Characters:
 
 
 def _check_protocols(settings, source):
-    """Raises before the training what would make the evaluation fail."""
+    """Raises errors of the final evaluation already before the training."""
     for name in settings.protocols:
         protocol = PROTOCOLS[name]
         if not protocol.fixed:
@@ -409,7 +408,7 @@ def _check_protocols(settings, source):
 def _build_or_load(
     settings, run, checkpoint, training, strategy, network, loss
 ):
-    """What validates and is stored, and its trainer, as of the last epoch."""
+    """The evaluation model and the trainer, as of the last epoch."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         if network is None:
             network = builders.build_own_network(settings)
@@ -419,9 +418,8 @@ def _build_or_load(
                 f"Resuming after epoch {state['epoch']} of {settings.epochs}."
             )
             trainer = builders.load_trainer(path, training)
-            if keeps_features(
-                settings
-            ):  # which never change: the best has them
+            if keeps_features(settings):
+                # The backbone never changes, so that of the best epoch will do.
                 siamese = features.join(load_model(run.model), trainer)
             else:
                 siamese = build_siamese(
@@ -441,7 +439,7 @@ def _build_or_load(
 
 
 def _require_same_network(settings, siamese, network):
-    """Refuses to resume with another architecture than a run began with."""
+    """Raises an error if a run would resume with another architecture."""
     if network is None:
         return
     own_network.check_network(

@@ -8,8 +8,8 @@ from keras import ops
 class PairLoss(keras.losses.Loss):
     """The paper's cross-entropy (section 3.2) on logits of pairs.
 
-    Not Keras' own, which takes the mean of a vector by itself, and then is not
-    divided among the devices of a distributed training.
+    Keras' own loss takes the mean of a vector itself, and is then not divided
+    by the number of devices of a distributed training.
 
     Call arguments:
         y_true: `[batch]`, 1 = same, 0 = different.
@@ -25,15 +25,15 @@ class PairLoss(keras.losses.Loss):
 class ContrastiveLoss(keras.losses.Loss):
     """The contrastive loss on pairs (Hadsell, Chopra and LeCun 2006).
 
-    Of a pair at distance d it is d^2 if the pair is the same, else
+    For a pair at distance d, it is d^2 if the pair is the same, else
     max(0, margin - d)^2.
 
     Args:
-        margin: the distance from which different pairs cost nothing.
+        margin: the distance beyond which different pairs have no loss.
 
     Call arguments:
         y_true: `[batch]`, 1 = same, 0 = different.
-        y_pred: distances, negative, `[batch]`; see `EuclideanDistance`.
+        y_pred: negative distances `[batch]`; see `EuclideanDistance`.
     """
 
     def __init__(self, margin: float = 1.0, **kwargs):
@@ -47,7 +47,7 @@ class ContrastiveLoss(keras.losses.Loss):
         return y_true * ops.square(y_pred) + (1 - y_true) * ops.square(short)
 
     def get_config(self):
-        """What the loss is rebuilt from."""
+        """Returns the config of the loss."""
         return super().get_config() | {"margin": self.margin}
 
 
@@ -57,12 +57,12 @@ class AllPairsLoss(keras.losses.Loss):
 
     The first term is the paper's cross-entropy (section 3.2), with half of the
     weight on same pairs and half on different ones, as in the paper's batches.
-    The second asks of each row what a trial asks: the negative log of the
-    share that a same pair takes of the softmax over itself and the row's
-    different pairs. A drawing is never compared with itself.
+    The second treats each row as trials: it is the negative log of a same
+    pair's softmax over itself and the row's different pairs. A drawing is never
+    compared with itself.
 
     Args:
-        ranking_weight: how much the second term counts beside the first.
+        ranking_weight: weight of the second term.
 
     Call arguments:
         y_true: int `[batch]`, the character of each drawing; at least two
@@ -96,14 +96,15 @@ class AllPairsLoss(keras.losses.Loss):
         return loss
 
     def get_config(self):
-        """What the loss is rebuilt from."""
+        """Returns the config of the loss."""
         return super().get_config() | {"ranking_weight": self.ranking_weight}
 
 
 def _mean_where(mask, values):
-    """Mean over the masked entries of each row, 0 where there are none.
+    """Mean over the masked entries of each row; 0 if there are none.
 
-    A device's part of a group may end in the middle of a character.
+    A row may have none, because a device's part of a group may end within a
+    character.
     """
     count = ops.maximum(ops.sum(mask, axis=1), 1)
     return ops.sum(mask * values, axis=1) / count

@@ -1,4 +1,4 @@
-"""The paper's SGD, which differs by layer, and Muon for convolutions."""
+"""The paper's layer-wise SGD, and Muon for convolutions."""
 
 import functools
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from keras import ops
 
 from koch_siamese.errors import InputError
 
-# Section 3.2: what is the same in every layer.
+# Section 3.2: the same in every layer.
 INITIAL_MOMENTUM = 0.5
 DECAY_PER_EPOCH = 0.99
 
@@ -22,11 +22,11 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         v <- mu_j(t) v - eta_j 0.99^t (gradient + 2 lambda_j w);  w <- w + v
 
     where `mu_j(t)` rises linearly from 0.5 to `mu_j` within `ramp_epochs` or
-    `ramp_steps`. (As printed, the paper's update lets L2 grow the weights, a
-    typo.) Biases have no L2. The schedule is a pure function of `iterations`,
-    so that a restored optimizer resumes where it stood.
+    `ramp_steps`. (A typo in the paper's update makes L2 grow the weights.)
+    Biases have no L2. The schedule is a pure function of `iterations`, so that
+    a restored optimizer resumes it.
 
-    The values of the layers are variables: one compiled step serves them all.
+    The values of the layers are variables: one compiled step serves all values.
 
     Args:
         learning_rates: eta_j, one for each layer with weights, in the order in
@@ -34,10 +34,11 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         momentums: mu_j within 0..1, likewise.
         l2: lambda_j, likewise.
         steps_per_epoch: updates in an epoch.
-        ramp_epochs: epochs until momentum has its final value, which it
-            takes at the beginning of each epoch.
-        ramp_steps: the same in steps, at each of which it rises; 0: in epochs.
-        learning_rate: scales all of `learning_rates`.
+        ramp_epochs: number of epochs until momentum has its final value; it
+            rises at the beginning of each epoch.
+        ramp_steps: the same in steps, so that it rises at each step; 0 to use
+            `ramp_epochs`.
+        learning_rate: a factor of all `learning_rates`.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         name: str = "layerwise_sgd",
         **kwargs,
     ):
-        """Makes the optimizer; its layers are found by `build`."""
+        """Makes the optimizer; `build` finds its layers."""
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.learning_rates = tuple(learning_rates)
         self.momentums = tuple(momentums)
@@ -65,7 +66,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         """Creates a velocity for each variable, and finds its layer.
 
         Raises:
-            InputError: there are neither one nor as many values as layers.
+            InputError: the number of values is neither one nor that of layers.
         """
         if self.built:
             return
@@ -75,14 +76,14 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         self._layer = [order[layer] for layer in layers]
         self._has_l2 = [x.path.endswith("kernel") for x in variables]
         self.velocities = self.add_optimizer_variables(variables, "velocity")
-        # Last, as files of before they were variables end here.
+        # Last, because older files end before these variables.
         self._eta, self._mu, self._lambda = (
             self._add_values(name, getattr(self, name), len(order))
             for name in ("learning_rates", "momentums", "l2")
         )
 
     def _add_values(self, name, values, num_layers):
-        """A variable `[num_layers]` with the values of the layers."""
+        """Adds a variable `[num_layers]` with the values of the layers."""
         values = broadcast_to_layers(name, values, num_layers)
         return self.add_variable(
             (num_layers,),
@@ -93,7 +94,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         )
 
     def load_own_variables(self, store):
-        """Loads what was saved; older files have no values of the layers."""
+        """Loads variables; older files have no values of the layers."""
         num_values = len((self._eta, self._mu, self._lambda))
         older = self.variables[:-num_values]
         if len(store.keys()) != len(older):
@@ -102,7 +103,7 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
             variable.assign(store[str(index)])
 
     def update_step(self, gradient, variable, learning_rate):
-        """Moves one variable."""
+        """Updates one variable."""
         index = self._get_variable_index(variable)
         layer, velocity = self._layer[index], self.velocities[index]
         epoch = ops.cast(self.iterations // self.steps_per_epoch, "float32")
@@ -120,13 +121,13 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         self.assign_add(variable, step)
 
     def _get_ramp(self, epoch):
-        """How far momentum has risen, 1 for all the way."""
+        """The progress of the momentum's rise: 1 or more at its end."""
         if self.ramp_steps:
             return ops.cast(self.iterations, "float32") / self.ramp_steps
         return epoch / self.ramp_epochs
 
     def get_config(self):
-        """What the optimizer is rebuilt from."""
+        """Returns the config of the optimizer."""
         return super().get_config() | {
             "learning_rates": self.learning_rates,
             "momentums": self.momentums,
@@ -140,15 +141,15 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
 def broadcast_to_layers(
     name: str, values: Sequence[float], num_layers: int
 ) -> Sequence[float]:
-    """A value for each layer, of one for all or one for each.
+    """Broadcasts values to layers: one for all, or one for each.
 
     Args:
-        name: what they are, for the error.
+        name: the name of the values in the error message.
         values: one, or `num_layers`.
-        num_layers: layers that have weights.
+        num_layers: number of layers that have weights.
 
     Raises:
-        InputError: there are neither.
+        InputError: there is another number of values.
     """
     if len(values) not in (1, num_layers):
         raise InputError(
@@ -160,16 +161,16 @@ def broadcast_to_layers(
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class ConvolutionMuon(keras.optimizers.Muon):
-    """Muon (Jordan et al. 2024) on the filters of convolutions.
+    """Muon (Jordan et al. 2024) for the filters of convolutions.
 
-    A momentum is made orthogonal before it is applied, as a matrix of one
-    column for each filter; an entry moves by about 0.2 of the learning rate,
-    as with Adam. Whatever is no convolution's filters moves by Adam. Keras' own
-    Muon leaves convolutions to Adam.
+    Momentum, as a matrix with one column for each filter, is made orthogonal
+    before it is applied; an entry changes by about 0.2 of the learning rate, as
+    with Adam. All other variables are updated by Adam. Keras' own Muon leaves
+    convolutions to Adam.
 
     Args:
         learning_rate: a number or schedule.
-        adam_lr_ratio: that of Adam, as a multiple of it.
+        adam_lr_ratio: the learning rate of Adam, as a multiple of it.
     """
 
     def __init__(
@@ -192,12 +193,12 @@ class ConvolutionMuon(keras.optimizers.Muon):
         return len(variable.shape) != 4
 
     def zeropower_via_newtonschulz5(self, x, steps):
-        """The orthogonal matrix nearest to filters, of the filters' shape.
+        """Computes the orthogonal matrix nearest to filters, in their shape.
 
-        Keras' iterations, each of which multiplies a matrix by a polynomial of
-        its Gram matrix. Here the polynomials are found from one Gram matrix to
-        the next, which is smaller, and multiply the matrix once, at the end:
-        half the time.
+        In each of Keras' iterations, a matrix is multiplied by a polynomial of
+        its Gram matrix. Here, the polynomials are computed from the Gram
+        matrices alone, which are smaller, and the matrix is multiplied once, at
+        the end. This takes half the time.
         """
         matrix = _as_matrix(x)
         matrix = matrix / (ops.norm(matrix) + 1e-7)
@@ -217,7 +218,7 @@ class ConvolutionMuon(keras.optimizers.Muon):
         return ops.reshape(matrix, x.shape)
 
     def lr_adjust(self, x):
-        """Scales an update of filters, as a matrix of their shape."""
+        """Scales an update of filters as that of a matrix, in their shape."""
         return ops.reshape(super().lr_adjust(_as_matrix(x)), x.shape)
 
 

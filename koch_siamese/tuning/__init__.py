@@ -6,9 +6,9 @@ r"""The hyper-parameter search of the paper (section 3.2).
 
 searches with Optuna, within the paper's ranges, for the learning rate,
 momentum and L2 of each layer; with `--search_network`, also for filters,
-kernel sizes and units. A run counts by its best one-shot validation accuracy;
-one that lags behind is stopped. The same command resumes a search; with one
-`--storage` several processes search together. It leaves `best.flags`,
-`search.json` and `search.png`; a search can be resumed from `search.json`
-alone.
+kernel sizes and units. Runs are ranked by their best one-shot validation
+accuracy; a run that lags behind is stopped. The same command resumes a search;
+with a common `--storage`, several processes search together. A search writes
+`best.flags`, `search.json` and `search.png`; it can be resumed from
+`search.json` alone.
 """

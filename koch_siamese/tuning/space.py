@@ -1,7 +1,7 @@
 """The ranges of the paper's hyper-parameter search (section 3.2).
 
-A point of the space is a dict of parameters by name, such as
-`learning_rate_0`, that of the first layer.
+A point of the space is a dict of parameters, such as `learning_rate_0` for the
+learning rate of the first layer.
 """
 
 import dataclasses
@@ -15,30 +15,30 @@ from koch_siamese.training.optimizers import broadcast_to_layers
 
 LEARNING_RATES = (1e-4, 1e-1)
 MOMENTUMS = (0.0, 1.0)
-# From 0 in the paper. Half of a range that is cut evenly would be above 0.05,
-# which lets no weight live; a logarithmic one needs an end.
+# From 0 in the paper. Half of a uniform range would be above 0.05, where all
+# weights decay to 0; a logarithmic range needs a lower end.
 L2 = (1e-6, 1e-1)
 KERNEL_SIZES = (3, 20)
 FILTERS = (16, 256)
 UNITS = (128, 4096)
-STEP = 16  # in which filters and units are counted
+STEP = 16  # of filters and units
 
 
 class Suggestions(Protocol):
-    """What proposes values: an `optuna.Trial`, or a test."""
+    """Suggests values, as an `optuna.Trial` or a test does."""
 
     def suggest_float(self, name, low, high, *, log=False) -> float:
-        """A number within the range, whose ends belong to it."""
+        """Suggests a number within the range, ends included."""
 
     def suggest_int(self, name, low, high, *, step=1) -> int:
-        """A whole number, likewise."""
+        """Suggests an integer, likewise."""
 
 
 def require_searchable(settings: Settings, search_network: bool = False):
-    """Checks that the paper's search is of these settings.
+    """Checks that the paper's search can be run with these settings.
 
     Raises:
-        InputError: they are of another optimizer or network.
+        InputError: it cannot, such as with another optimizer or network.
     """
     if settings.distribute != "none" or settings.init:
         raise InputError(
@@ -65,15 +65,15 @@ def suggest_settings(
     search_network: bool,
     gradients: Sequence[float] = (),
 ) -> Settings:
-    """Settings with what a trial suggests in place of what is searched.
+    """Replaces the searched settings by those that a trial suggests.
 
     Args:
-        trial: proposes the values.
-        settings: all that is not searched, and the number of layers.
+        trial: suggests the values.
+        settings: those that are not searched, and the number of layers.
         search_network: whether filters, kernel sizes and units are searched,
             too.
-        gradients: of each layer, relative to its weights, where rates are
-            relative updates; see `builders.measure_gradients`.
+        gradients: of each layer, relative to its weights, if rates are relative
+            updates; see `builders.measure_gradients`.
     """
     if search_network:
         settings = _suggest_network(trial, settings)
@@ -96,7 +96,7 @@ def suggest_settings(
 
 
 def _get_rates(num_layers, gradients):
-    """Each layer's range: of learning rates, or of relative updates."""
+    """The range of learning rates or relative updates of each layer."""
     return [
         tuple(gradient * rate for rate in LEARNING_RATES)
         for gradient in gradients or [1.0] * num_layers
@@ -106,12 +106,12 @@ def _get_rates(num_layers, gradients):
 def to_point(
     settings: Settings, search_network: bool, gradients: Sequence[float] = ()
 ) -> dict[str, float]:
-    """Where in the space settings stand; the inverse of `suggest_settings`.
+    """Converts settings to a point; the inverse of `suggest_settings`.
 
-    Values outside the ranges are moved to their edge, such as an L2 of 0.
+    Values outside a range, such as an L2 of 0, are moved to its edge.
 
     Raises:
-        InputError: there are neither one value nor as many as layers.
+        InputError: the number of values is neither one nor that of layers.
     """
     num_layers = builders.count_layers(settings)
     rates = _get_rates(num_layers, gradients)
@@ -146,7 +146,7 @@ def to_point(
 
 
 def _to_range(value, low, high, step):
-    """The nearest whole number of a range."""
+    """The nearest integer of a range with a step."""
     return min(max(low, low + round((value - low) / step) * step), high)
 
 
@@ -169,11 +169,11 @@ def _suggest_network(trial, settings):
 
 
 def _suggest_kernel_sizes(trial, image_size, num_layers):
-    """Kernels that leave the layers after them something to see."""
+    """Suggests kernels that leave the layers after them at least a pixel."""
     kernel_sizes, side = [], image_size
     for layer in range(num_layers):
         smallest, largest = KERNEL_SIZES
-        # What the next convolution must get to end at a pixel or more.
+        # The side that is needed after this layer to end at a pixel or more.
         needed = 1
         for _ in range(num_layers - layer - 1):
             needed = 2 * (needed + smallest - 1)

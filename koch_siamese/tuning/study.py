@@ -1,6 +1,6 @@
-"""A search for hyper-parameters: runs in an Optuna study, one by one.
+"""A search for hyper-parameters: the runs of an Optuna study, one by one.
 
-Needs the extra search.
+It needs the extra `search`.
 """
 
 import json
@@ -29,7 +29,7 @@ from koch_siamese.training.loop import load_training, make_validation, train
 from koch_siamese.tuning.space import suggest_settings, to_point
 
 STUDY = "koch_siamese"
-HEARTBEAT_SECONDS = 10  # a process that is silent for twice as long is dead
+HEARTBEAT_SECONDS = 10  # a process silent for twice as long counts as dead
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 ENDINGS = {
     TrialState.COMPLETE: "finished",
@@ -37,23 +37,23 @@ ENDINGS = {
     TrialState.FAIL: "failed",
 }
 REPORT = "search.json"
-RUN = "run"  # the number of the directory in which a trial resumes
+RUN = "run"  # attribute: number of the directory in which a trial resumes
 
 
 class Search:
     """A search in a directory of its own.
 
-    What Optuna calls a trial is a run here; each trains in a directory
-    `run_NNN`. Runs are ranked by their best one-shot validation accuracy; one
-    that is below the median of the others at the same epoch is stopped early. A
-    run that was interrupted resumes after its last epoch.
+    A run is what Optuna calls a trial; each trains in a directory `run_NNN`.
+    Runs are ranked by their best one-shot validation accuracy; a run below the
+    median of the others at the same epoch is stopped early. A run that was
+    interrupted resumes after its last epoch.
 
     Args:
-        settings: all that is not searched; also where the search begins.
+        settings: those that are not searched, and the start of the search.
         workdir: the search's directory.
-        source: where the characters are from.
+        source: the source of the characters.
         search_network: see `space.suggest_settings`.
-        storage: an Optuna storage's address, by default `search.db` in the
+        storage: the address of an Optuna storage; by default `search.db` in the
             directory.
         min_epochs: epochs before a run may be stopped early.
 
@@ -72,7 +72,7 @@ class Search:
         storage: str | None = None,
         min_epochs: int = 1,
     ):
-        """Opens the study, or begins it with the settings as they are."""
+        """Opens the study, or begins it with the given settings."""
         self._settings, self._workdir, self._source = settings, workdir, source
         self._search_network, self._min_epochs = search_network, min_epochs
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -111,10 +111,10 @@ class Search:
         )
 
     def _restore(self):
-        """Takes over the runs of `search.json` if the storage is new.
+        """Restores the runs of `search.json` if the storage is new.
 
-        So a search can go on elsewhere by that file alone. Runs are numbered
-        anew.
+        This resumes a search elsewhere with that file alone. Runs get new
+        numbers.
         """
         path = self._workdir / REPORT
         if self._study.trials or not path.exists():
@@ -168,7 +168,7 @@ class Search:
             )
 
     def _measure_gradients(self):
-        """Each layer's, by which a range of rates is one of updates."""
+        """Measures each layer's gradient, which converts rates to updates."""
         if not self._settings.relative_updates:
             return ()
         known = self._study.user_attrs.get("gradients")
@@ -189,8 +189,7 @@ class Search:
             num_runs: runs that have finished or were stopped early.
 
         Raises:
-            InputError: not one run got through an epoch, or a file cannot be
-                written.
+            InputError: no run finished an epoch, or a file cannot be written.
         """
         if len(self._study.get_trials(states=OVER)) < num_runs:
             self._train(num_runs)
@@ -216,7 +215,8 @@ class Search:
 
     def _measure(self, trial, validation) -> float:
         """Trains a run to its end, or until it is stopped early."""
-        # A seed of its own, or processes side by side would propose the same.
+        # Each trial has its own seed; otherwise parallel processes would
+        # suggest the same values.
         self._study.sampler = optuna.samplers.TPESampler(
             seed=self._settings.seed + trial.number, n_startup_trials=6
         )
@@ -245,7 +245,7 @@ class Search:
         )
 
     def _resume(self, trial, run, settings, validation):
-        """Trains a run from where it stands, and reports each epoch."""
+        """Trains a run from its last epoch on, and reports each epoch."""
         _, state = load_checkpoint(run) or (None, None)
         before = state["history"]["accuracy"] if state else []
         for epoch, accuracy in enumerate(before):
@@ -261,7 +261,7 @@ class Search:
         train(settings, run, self._source, validation, callbacks=[callback])
 
     def _conclude(self, trial):
-        # It is never taken up again, and optimizers are large.
+        # The run will not be resumed, and optimizers are large.
         shutil.rmtree(self._run(trial).checkpoints, ignore_errors=True)
         runs = self.describe_runs()
         if not runs:
@@ -320,7 +320,7 @@ _STATE = ("accuracy", "epochs", "seconds")
 
 
 def _read_state(run: Run) -> dict[str, float]:
-    """How far a run got, if it had an epoch."""
+    """Reads accuracy, epochs and seconds of a run that finished an epoch."""
     _, state = load_checkpoint(run) or (None, None)
     if state is None:
         return {}
@@ -333,7 +333,7 @@ def _read_state(run: Run) -> dict[str, float]:
 
 
 def _enqueue_again(study, trial):
-    """Lets a trial that was cut short resume in its run's directory."""
+    """Lets an interrupted trial resume in the directory of its run."""
     study.enqueue_trial(trial.params, user_attrs={RUN: _number(trial)})
 
 

@@ -1,7 +1,10 @@
+import pytest
+
 import koch_siamese
 from koch_siamese.inference.gallery import Verdict
 from koch_siamese.reporting.result_tables import Row, Table
 from koch_siamese.reporting.text import (
+    format_probability,
     format_results,
     format_table,
     format_thresholds,
