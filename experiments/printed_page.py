@@ -109,12 +109,12 @@ def main():
     print(read.text)
     truth = ["".join(x for x in line if ord(x) in codes) for line in lines]
     num = sum(map(len, truth))
-    named = [x.name for x in strict.symbols if x.name]
+    num_named = sum(x.name is not None for x in strict.symbols)
+    num_errors = count_errors(read.text, "\n".join(truth))
     print(
         f"{len(read.symbols)} of {num} symbols, "
-        f"{len(recognizer.names)} candidates: "
-        f"{count_errors(read.text, '\n'.join(truth))} errors; "
-        f"{len(named)} past the threshold"
+        f"{len(recognizer.names)} candidates: {num_errors} errors; "
+        f"{num_named} past the threshold"
     )
 
 

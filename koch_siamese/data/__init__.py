@@ -10,9 +10,9 @@ and give it as `--manual_dir`.
 
 `--dataset=glyphs`, the default, is drawn by this package itself, offline.
 
-`--dataset=cifar100`, or any other TFDS data set of images and labels: its
-splits are joined, and its classes are split, so that CIFAR-100 has 60 classes
-to train on, 20 to validate and 20 to test on. Give `--image_kind=photo` if the
+`--dataset=cifar100`, or any other TFDS data set of images and labels: all its
+images are pooled, and its classes are divided, for CIFAR-100 into 60 for
+training, 20 for validation and 20 for testing. Give `--image_kind=photo` if the
 images are photographs. A model that was trained on another data set is
 evaluated on all classes of the set's own `test` split.
 
@@ -36,9 +36,9 @@ columns, in any order. Other columns are ignored with a note:
 
 - `path`, relative to the table's folder or absolute, and `label` are required.
 - `group`: as above.
-- `drawer`: who drew it, or the session in which a photograph was taken. If two
-  drawers have all classes of a group, the query of a trial is from another
-  drawer than its supports.
+- `drawer`: who drew it, or the session in which a photograph was taken. If at
+  least two drawers have all classes of a group, the query and the supports of a
+  trial are by different drawers.
 - `split`: `train`, `val` or `test`.
 
 `Recognizer.add("images.csv")` and `classify --support=images.csv` read all
@@ -49,9 +49,9 @@ rows of a table.
 Splits in the data, as folders or as a column, are used as they are. If there
 is no `val`, a fifth of the training classes is used for validation.
 
-Without splits, three classes in five are for training, one is for validation
-and one for testing. The split is the same for every `--seed`. It changes when a
-class is added or removed; a run on the earlier images then cannot be resumed.
+Without splits, of every five classes three are for training, one is for
+validation and one for testing. The split is the same for every `--seed`. It
+changes when a class is added or removed: start a new run then.
 With `--split_by=group`, whole groups are split, so that the test is on kinds
 never trained on; `--training_groups`, `--validation_groups` and `--test_groups`
 name them.
@@ -61,8 +61,8 @@ training images is used for validation. The output, the result file
 (`closed_set`) and the tables say that the accuracy is not for new classes.
 
 With fewer than ten classes, two are for validation and two for testing. With
-four or five, validation uses separate images of the training classes; fewer are
-refused. Trials have as many ways as there are classes, up to 20, unless
+four or five, validation uses other images of the training classes. At least
+four are needed. Trials have as many ways as there are classes, up to 20, unless
 `--ways` is given.
 
 Images that need more than `--max_image_megabytes` of memory (1024) are kept in

@@ -10,7 +10,8 @@ photographs, the ink is found, made black on white, and cut out.
 - `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
   characters
 - `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
-  candidates with scores and probabilities
+  candidates with scores and probabilities; each probability is for a candidate
+  alone, so they do not add up to 1
 - `verify(first, second)`: decides whether two images show the same, with score
   and probability
 - `calibrate(folder)`: fits the thresholds to labelled images, two or more of

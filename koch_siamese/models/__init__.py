@@ -5,23 +5,42 @@ images pass through the same embedding; a head scores the pair.
 
 # A network of your own
 
-    python -m koch_siamese.train --network=experiments.resnet:build
+Write a module, such as mynet.py, with a function that returns a functional
+Keras model. Its input is float32 `[batch, size, size, 1]` (ink = 1, paper = 0),
+its output one vector for each image, `[batch, dim]`:
 
-trains the network that the function `build(settings)` of a module returns: a
-functional Keras model from float32 `[batch, size, size, 1]` (ink = 1, paper =
-0) to `[batch, dim]`. experiments/resnet.py is a residual network in 20 lines.
-In Python, pass a model and a loss as objects:
+    import keras
 
-    koch_siamese.train_and_evaluate(
-        Settings(sampling="pairs"), "runs/mine", embedding=model, loss=loss
+    def build(settings):
+        size = settings.image_size
+        inputs = keras.Input((size, size, 1))
+        x = keras.layers.Conv2D(32, 5, activation="relu")(inputs)
+        x = keras.layers.MaxPooling2D(4)(x)
+        return keras.Model(inputs, keras.layers.Flatten()(x))
+
+Train it, and recognize your own images by it:
+
+    python -m koch_siamese.train --network=mynet:build --workdir=runs/mine
+    python -m koch_siamese.classify --workdir=runs/mine \
+        --support=known --query=new
+
+experiments/resnet.py is a residual network. In Python, pass a model, and a loss
+if you like, as objects. The fields of `Settings` are the flags of `train`:
+
+    from koch_siamese import Settings, train_and_evaluate
+
+    settings = Settings(epochs=5, sampling="pairs")
+    results = train_and_evaluate(
+        settings, "runs/mine", embedding=model, loss=loss
     )
+    print(results[0]["accuracy"])
 
-The loss is a `keras.losses.Loss`. With `sampling="pairs"` it is called with
-labels `[batch]` (1 = same) and logits `[batch]`; with `sampling="groups"`,
-with the character of each drawing, `[batch]`, and the logits of all pairs,
-`[batch, batch]`. Register layers and losses of your own with
-`keras.saving.register_keras_serializable`. To resume a run, give the same
-architecture and loss.
+The loss is a `keras.losses.Loss`. With `sampling="pairs"` it gets labels
+`[batch]` (1 = same) and scores `[batch]`. With `sampling="groups"` it gets the
+class number of each drawing, `[batch]`, and the scores of all pairs of
+drawings, `[batch, batch]`. Scores are logits. Register layers and losses of
+your own with `keras.saving.register_keras_serializable`. To resume a run, give
+the same architecture and loss.
 
 # A backbone from keras.applications, for photographs
 

@@ -2,7 +2,8 @@ r"""How a model learns: batches, losses, optimizers, checkpoints, the loop.
 
 `python -m koch_siamese.train` has a flag for each field of
 `koch_siamese.Settings`; `--help` lists them. Each file experiments/*.flags has
-the flags of a training.
+the flags of a training. In Python, `koch_siamese.train_and_evaluate(settings,
+workdir)` does the same and returns the results.
 
 # Characters of your own
 
@@ -10,11 +11,12 @@ the flags of a training.
         --init=pretrained --image_size=32 --distortion=elastic --views=9 \
         --ways=2 --workdir=runs/mine
 
-fine-tunes the model in the package. It takes ten or more characters with two
-or more images each, better four. `--crop` crops images to their ink; the model
-stores this, and other commands do the same. `--ways` is at most the number of
-validation characters of an alphabet. Compare the result with
-`--model=pretrained` by
+fine-tunes the model in the package. It needs ten or more characters with at
+least two images each; four or more are better. `--crop` crops images to their
+ink; the model stores this setting, and other commands follow it. `--ways`
+cannot exceed the number of validation characters of an alphabet. Compare the
+result with
+`--model=pretrained`:
 
     python -m koch_siamese.evaluate --dataset=folder --data_dir=images \
         --num_trials=1000 --model=runs/mine/model.keras
@@ -35,6 +37,7 @@ model of their own, trained on yours, in color:
         --protocol=verification
 
 `photos` holds `group/class/*.jpg`; give `--split_by=class` for `class/*.jpg`.
+The two empty flags replace the groups of emoji by a random split.
 experiments/faces.flags has settings for faces. The trained model is used like
 any other: `Recognizer("runs/photos/model.keras").add("known")`.
 
