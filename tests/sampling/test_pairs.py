@@ -97,9 +97,9 @@ def test_group_stays_within_an_alphabet_as_often_as_asked():
 
 def test_group_boundaries():
     INDEX.require(12, 3)
-    with pytest.raises(InputError, match=r"13 different .* has 12"):
+    with pytest.raises(InputError, match=r"13 different .* are 12"):
         INDEX.require(13, 3)
-    with pytest.raises(InputError, match=r"4 drawings .* with 3"):
+    with pytest.raises(InputError, match=r"4 drawings .* one has 3"):
         INDEX.require(12, 4)
     drawings, _ = sample_group(INDEX, 12, 3, np.random.default_rng(0))
     assert sorted(drawings) == list(range(36))
