@@ -11,6 +11,10 @@ from drawing import draw, save
 from PIL import Image
 
 README = (REPOSITORY / "README.md").read_text()
+# As one line of words.
+EXPERIMENTS = " ".join(
+    (REPOSITORY / "experiments/README.md").read_text().split()
+)
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"-m koch_siamese\.(\w+)(.*)", README)
 
@@ -62,8 +66,7 @@ def test_its_links_lead_to_files():
 
 
 def test_its_figures_of_own_images_are_those_that_were_measured():
-    path = REPOSITORY / "experiments/results/practical.json"
-    kinds = json.loads(path.read_text())["kinds"]
+    kinds = read_result("practical")["kinds"]
     clean, photograph = kinds["clean"], kinds["photograph"]
     (text,) = [
         x for x in README.split("\n\n") if x.startswith("What to expect")
@@ -79,19 +82,61 @@ def test_its_figures_of_own_images_are_those_that_were_measured():
     ]
 
 
+def read_result(name):
+    return json.loads(
+        (REPOSITORY / "experiments/results" / f"{name}.json").read_text()
+    )
+
+
+def format_share(measured, name):
+    """A share and its interval in percent."""
+    low, high = measured[f"{name}_ci95"]
+    share, low, high = (f"{100 * x:.1f}" for x in (measured[name], low, high))
+    return f"{share} ({low} to {high})"
+
+
+def make_row(name, *cells):
+    """A row of a table; shares without an interval are numbers."""
+    texts = [f"{100 * x:.1f}" if isinstance(x, float) else x for x in cells]
+    return f"| {name} | {' | '.join(texts)} |"
+
+
 def test_experiments_table_own_images_as_they_were_measured():
-    """Its table of practical images has the figures of the result file."""
-    path = REPOSITORY / "experiments/results/practical.json"
-    text = (REPOSITORY / "experiments/README.md").read_text()
-    for kind, measured in json.loads(path.read_text())["kinds"].items():
-        cells = []
-        for name in ("best_is_right", "named_correctly", "strangers_named"):
-            low, high = measured[f"{name}_ci95"]
-            share, low, high = (
-                f"{100 * x:.1f}" for x in (measured[name], low, high)
-            )
-            cells.append(f"{share} ({low} to {high})")
-        assert f"| {kind} | {' | '.join(cells)} |" in text
+    shares = ("best_is_right", "named_correctly", "strangers_named")
+    for kind, measured in read_result("practical")["kinds"].items():
+        cells = [format_share(measured, x) for x in shares]
+        assert make_row(kind, *cells) in EXPERIMENTS
+
+
+def test_experiments_table_pages_as_they_were_measured():
+    report = read_result("pages")
+    shares = ("false_boxes", "error_rate", "error_rate_alone")
+    for kind, measured in report["pages"].items():
+        cells = [
+            f"{measured['num_symbols']:,}",
+            format_share(measured, "found"),
+        ]
+        cells += [measured[x] for x in shares]
+        assert make_row(kind, *cells) in EXPERIMENTS
+    for kind, measured in report["singles"].items():
+        cells = [measured[x] for x in ("plain", "refused")]
+        best = format_share(measured, "best_is_right")
+        assert make_row(kind, best, *cells) in EXPERIMENTS
+    blanks = report["blanks"]
+    assert f"Of {blanks['num']} pictures without a symbol" in EXPERIMENTS
+    assert f"{blanks['refused']} were refused" in EXPERIMENTS
+    assert blanks["named"] == 0 and "none got a name" in EXPERIMENTS
+
+
+def test_experiments_table_groups_as_they_were_measured():
+    for kind, measured in read_result("discovery")["kinds"].items():
+        cells = [
+            f"{measured['right_boxes']:,}",
+            f"{measured['adjusted_rand_index']:.3f}",
+            f"{measured['errors_per_100_by_clearest']:.2f}",
+            f"{measured['groups_per_character']:.2f}",
+        ]
+        assert make_row(kind, *cells) in EXPERIMENTS
 
 
 def test_its_first_python_runs(images, capsys):
