@@ -38,7 +38,6 @@ ABLATED = re.compile("(ablation|proxy_found|emoji(?=_(grey|no_)))_.+")
 # Different kinds of networks, batches, optimizers and images. The others are
 # trained with -m slow.
 TRAINED_QUICKLY = (
-    "best",
     "contrastive_35px",
     "dense_siamese",
     "proxy_found",

@@ -268,8 +268,8 @@ class Search:
             return
         best = max(runs, key=lambda run: run["accuracy"])
         print(
-            f"Run {_number(trial)} {ENDINGS[trial.state]}. Best of {len(runs)} "
-            f"runs: {100 * best['accuracy']:.2f} % (run {best['run']})."
+            f"Run {_number(trial)} {ENDINGS[trial.state]}. Best so far: "
+            f"{100 * best['accuracy']:.2f} % (run {best['run']})."
         )
         self.write()
 
