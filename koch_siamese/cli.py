@@ -262,7 +262,7 @@ def model_path(default: str | None = None) -> str:
 
 
 def import_own_network():
-    """Imports the network of --workdir, if it is the user's own.
+    """Imports the network of a run's directory, if it is the user's own.
 
     Keras then knows its layers when it loads the model.
     """
@@ -270,7 +270,8 @@ def import_own_network():
     from koch_siamese.runs.directory import Run
     from koch_siamese.runs.settings import APPLICATIONS, GIVEN, is_own_network
 
-    run = flags.FLAGS.workdir and Run(flags.FLAGS.workdir)
+    path = flags.FLAGS.model or flags.FLAGS.workdir
+    run = path and Run(path)
     if not run or not run.flags.is_file():
         return
     network = run.read_settings().network

@@ -91,7 +91,7 @@ def make_training(options: Options, settings: Settings):
 
 
 def measure_step(row: str, options: Options):
-    """Measures items a second, the share of the machine's rate, a profile."""
+    """Measures items a second, the part of the machine's rate, a profile."""
     sampling, precision = STEPS[row]
     settings = make_settings(options, sampling, precision=precision)
     trainer, train = make_training(options, settings)

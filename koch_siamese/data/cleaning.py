@@ -11,7 +11,7 @@ from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
 from koch_siamese.pages.ink import is_ink_light
 
 # Medians over Omniglot's 19,280 training drawings: the longer side of the ink's
-# box as a share of the image; and twice the ink's area over its outline.
+# box as a fraction of the image; and twice the ink's area over its outline.
 INK_SHARE, STROKE_WIDTH = 0.65, 5.5
 MAX_THINNING = 2  # pixels of a stroke's width; more would break thin parts
 

@@ -198,7 +198,7 @@ def compute_tar_at_far(
         false_accept_rate: within 0..1.
 
     Returns:
-        A share of the same pairs, within 0..1.
+        A fraction of the same pairs, within 0..1.
     """
     place = np.searchsorted(false_accepts, false_accept_rate, side="right")
     return float(true_accepts[place - 1])

@@ -16,7 +16,7 @@ MIN_DRAWINGS = 100_000  # with fewer, comparing all of them is faster
 NUM_LINKS = 16  # links of a drawing; twice as many in the lowest layer
 BUILD_EFFORT, SEARCH_EFFORT = 100, 100  # least number of drawings to visit
 DRAWINGS_AT_ONCE = 4096
-MAX_REMOVED = 0.5  # share of the drawings above which the index is rebuilt
+MAX_REMOVED = 0.5  # fraction of drawings above which it is rebuilt
 
 
 def is_available() -> bool:

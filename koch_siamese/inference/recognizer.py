@@ -141,7 +141,7 @@ class Evaluation:
 
     Attributes:
         num_images: the number of images of known characters.
-        accuracy: the share of these whose best candidate is right, whether it
+        accuracy: the fraction whose best candidate is right, whether it
             is named or not, within 0..1. None if there are no such images.
         ci95: its Wilson interval.
         num_right, num_wrong, num_withheld: images of known characters that get

@@ -56,10 +56,10 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         check_siamese(model)
     except Exception as error:  # Keras and zipfile raise many kinds
         reason = str(error).strip().partition("\n")[0] or "it has other layers."
-        if "Could not locate" in reason:
-            reason += (
-                " Import the module that defines it first, or name the model "
-                "by the --workdir of its training."
+        if "Could not locate" in str(error):
+            reason = (
+                "it has a layer that is not known. Import the module that "
+                "defines it first, or give the directory of the training."
             )
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"

@@ -19,7 +19,7 @@ MAX_BEND = 0.6  # of a straight line, in pixels
 MIN_PRINTED = 0.6  # length of a thick printed line, of the image's side
 # Parts of a symbol; a texture has more. An image of a program may be all dots.
 MAX_PARTS, MAX_PARTS_IF_CLEAN = 16, 100
-MAX_BORDER = 0.045  # largest share of the image's border that a symbol touches
+MAX_BORDER = 0.045  # largest fraction of the border that a symbol touches
 MIN_INK = 0.002  # of the image; with less, there is no symbol beside the lines
 
 

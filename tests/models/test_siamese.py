@@ -398,6 +398,25 @@ def test_model_with_code_in_it_is_refused(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_layer_that_is_not_known_is_refused(tmp_path, monkeypatch):
+    class Twice(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    known = keras.saving.get_custom_objects()
+    monkeypatch.setitem(known, "test>Twice", Twice)
+    inputs = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(Twice()(inputs))
+    outputs = keras.layers.Dense(4)(flat)
+    build_siamese(keras.Model(inputs, outputs)).save(tmp_path / "model.keras")
+    monkeypatch.delitem(known, "test>Twice")
+    with pytest.raises(InputError, match="the directory of the training"):
+        koch_siamese.load_model(tmp_path)
+
+
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(InputError, match="no model"):
         koch_siamese.load_model(tmp_path / "absent.keras")
