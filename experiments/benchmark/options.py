@@ -20,6 +20,7 @@ LEVERS = (
     "lever_normalisation",
     "lever_whole_step_by_xla",
     "lever_distances_as_product",
+    "lever_distances_in_a_loop",
     "lever_muon",
     "lever_no_tuning",
     "lever_steps_per_execution",

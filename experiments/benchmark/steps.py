@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras import ops
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
+from experiments.benchmark.measuring import time_calls
 from experiments.benchmark.options import STEPS, Options
 from koch_siamese.models import heads
 from koch_siamese.models.siamese import get_embedding
@@ -100,20 +101,67 @@ def measure_step(row: str, options: Options):
     multiply_adds = count_multiply_adds(get_embedding(trainer), training=True)
     operations = 2 * images * multiply_adds
 
+    run_convolutions = make_convolutions(get_embedding(trainer), images)
+
     train()  # compiles the step
+    run_convolutions()
     while True:
         peak = _measure_product(options.matrix, precision)
         seconds = train()
+        alone = time_calls(run_convolutions, 3)
         rate = operations / seconds
         values = {
             row: items / seconds,
             f"{row}_roofline": 100 * rate / peak,
+            f"{row}_convolutions": 100 * alone / seconds,
             "GFLOP in a step": operations / 1e9,
             "GFLOP/s of a step": rate / 1e9,
             "GFLOP/s of a matrix product": peak / 1e9,
         }
         shares = profile(train)
         yield values | {f"{row}: {x}": shares[x] for x in shares}, []
+
+
+def make_convolutions(model: keras.Model, images: int) -> Callable[[], None]:
+    """Makes a function that runs all convolutions of a training step alone.
+
+    They are those of the forward and the backward pass, one layer after the
+    other, on zeros. Nothing else of the step is computed, so no step can take
+    less time with these convolutions.
+    """
+    convolutions = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    # The first one needs no gradient of its input.
+    calls = [
+        _differentiate(layer, images, of_input=layer is not convolutions[0])
+        for layer in convolutions
+    ]
+
+    def run():
+        for call in calls:
+            for result in call():
+                wait(result)
+
+    return run
+
+
+def _differentiate(layer, images, of_input):
+    """Makes a function that computes a layer's outputs and its gradients."""
+    zeros = tf.zeros((images, *layer.input.shape[1:]), layer.compute_dtype)
+
+    @tf.function(autograph=False)
+    def differentiate():
+        with tf.GradientTape() as tape:
+            tape.watch(zeros)
+            outputs = layer(zeros)
+        targets = [layer.kernel.value, *of_input * (zeros,)]
+        # Without the outputs, TensorFlow would skip the forward pass.
+        return outputs, *tape.gradient(outputs, targets)
+
+    return differentiate
 
 
 def _measure_product(side, precision, repeats=3):
@@ -198,6 +246,10 @@ def _orthogonalise_as_keras(optimizer, filters, steps):
     return ops.reshape(orthogonalise(optimizer, matrix, steps), filters.shape)
 
 
+def _weigh_all_pairs(first, second, kernel):
+    return heads._weigh(ops.abs(first[:, None] - second[None]), kernel)
+
+
 def _leave(function):
     return function
 
@@ -228,6 +280,9 @@ LEVERS = {
     "lever_whole_step_by_xla": _compile_with(jit_compile=True),
     "lever_distances_as_product": {
         "models.heads._weighted_l1_of_many": heads._weighted_l1
+    },
+    "lever_distances_in_a_loop": {
+        "models.heads._weighted_l1_of_all_pairs": _weigh_all_pairs
     },
     "lever_muon": {
         "training.optimizers.ConvolutionMuon.zeropower_via_newtonschulz5": (

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from koch_siamese.backend import compile_with_xla
+from koch_siamese.backend import compile_with_xla, has_accelerator
 from koch_siamese.models.layers import (
     KOCH_BIAS_MEAN,
     KOCH_BIAS_STDDEV,
@@ -148,12 +148,58 @@ def _weighted_l1(first, second, kernel):
 
 
 def _weighted_l1_of_many(first, second, kernel):
-    """Computes `_weighted_l1` as a matrix product, compiled in fewer passes.
+    """Computes `_weighted_l1` with fewer passes, to be compiled.
 
     The distances of all pairs of a batch are a tensor of batch x batch x dim.
     Rounding depends on the number of pairs, so this is for training only.
     """
-    distances = ops.abs(first - second)
+    if has_accelerator() or not _are_all_pairs(first, second):
+        return _weigh(ops.abs(first - second), kernel)
+    return _weighted_l1_of_all_pairs(first[:, 0], second[0], kernel)
+
+
+def _are_all_pairs(first, second):
+    """Whether these are `[rows, 1, dim]` and `[1, columns, dim]`."""
+    return (
+        len(first.shape) == len(second.shape) == 3
+        and first.shape[1] == second.shape[0] == 1
+    )
+
+
+def _weigh(distances, kernel):
+    """Weights distances by a matrix product."""
     flat = ops.reshape(distances, (-1, distances.shape[-1]))
     score = ops.matmul(flat, ops.expand_dims(kernel, -1))
     return ops.reshape(score, ops.shape(distances)[:-1])
+
+
+@ops.custom_gradient
+def _weighted_l1_of_all_pairs(first, second, kernel):
+    """Computes `[rows, columns]` of `[rows, dim]` and `[columns, dim]`.
+
+    The gradients need sums of signs. On a CPU a loop adds them in the cache, in
+    a fifth of the time of passes over the signs of all pairs.
+    """
+
+    def differentiate(*arguments, upstream=None):
+        upstream = arguments[0] if upstream is None else upstream
+        of_first = _sum_signs(first, second, ops.transpose(upstream))
+        of_second = _sum_signs(second, first, upstream)
+        # The gradient of the kernel is the sum of upstream x distance, and the
+        # distance is the difference times its sign.
+        of_kernel = ops.sum(first * of_first, axis=0) + ops.sum(
+            second * of_second, axis=0
+        )
+        return of_first * kernel, of_second * kernel, of_kernel
+
+    distances = ops.abs(first[:, None] - second[None])
+    return _weigh(distances, kernel), differentiate
+
+
+def _sum_signs(ours, others, weights):
+    """Computes sum_j weights[j, i] sign(ours[i] - others[j]), `[rows, dim]`."""
+
+    def add(index, sums):
+        return sums + weights[index][:, None] * ops.sign(ours - others[index])
+
+    return ops.fori_loop(0, ops.shape(others)[0], add, ops.zeros_like(ours))
