@@ -1,7 +1,6 @@
 """Recognizes images of characters, given one or more examples of each."""
 
 import copy
-import dataclasses
 import os
 import threading
 import warnings
@@ -10,38 +9,35 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image
 
-from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_files import (
-    ARRAY_CHANNELS,
-    BYTES,
     DataWarning,
     ImageError,
     ImageLike,
     get_shape,
-    list_images,
-    normalize_name,
     raise_complaints,
     read_image,
 )
-from koch_siamese.data.image_folder import load_folder, make_characters
+from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.page_files import (
     Page,
     PageFile,
-    is_pdf,
-    list_pages,
     load_page,
 )
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.calibration import calibrate
-from koch_siamese.evaluation.metrics import wilson_interval
 from koch_siamese.evaluation.scoring import (
     DRAWINGS_AT_ONCE,
     EmbeddedDrawings,
     iterate_chunks,
 )
 from koch_siamese.inference import storage
+from koch_siamese.inference.arguments import (
+    group_by_name,
+    list_given_images,
+    list_given_pages,
+    normalize_names,
+)
 from koch_siamese.inference.gallery import (
     Answer,
     Gallery,
@@ -61,6 +57,7 @@ from koch_siamese.inference.index import (
     GalleryIndex,
     is_available,
 )
+from koch_siamese.inference.reports import CalibrationReport, Evaluation
 from koch_siamese.inference.transcription import (
     FoundPage,
     Transcription,
@@ -83,84 +80,6 @@ from koch_siamese.paths import expand_home
 Labelled = str | os.PathLike | Mapping[str, ImageLike | Sequence[ImageLike]]
 
 CALIBRATION_WAYS = 20
-MIN_CALIBRATION_CHARACTERS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class CalibrationReport:
-    """Calibrated thresholds, and the error rates on the calibration images.
-
-    All rates are within 0..1.
-
-    Attributes:
-        num_images, num_characters: the size of the calibration set. With fewer
-            than 20 characters, do not rely on the thresholds.
-        same: the threshold of `verify`.
-        accuracy: the share of random pairs, half of them same, that it
-            classifies correctly.
-        false_accepts, false_rejects: the share of different pairs that count
-            as the same, and of same pairs that count as different.
-        ways: the number of candidates that the remaining attributes apply to.
-        none_of_these: the threshold of `classify` for this many candidates.
-        strangers_named: the share of queries that get a name although their
-            character is absent. Measured with one example of each candidate,
-            and as many images of each character as the smallest one has.
-        right_where_present: the share of queries that get the right name if
-            their character is present.
-    """
-
-    num_images: int
-    num_characters: int
-    same: float
-    accuracy: float
-    false_accepts: float
-    false_rejects: float
-    ways: int
-    none_of_these: float
-    strangers_named: float
-    right_where_present: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Mistake:
-    """An image that was classified incorrectly.
-
-    Attributes:
-        name: the character that it shows.
-        answer: the answer to it. For an unknown character, any name is a
-            mistake.
-    """
-
-    name: str
-    answer: Answer
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """How well labelled images are recognized.
-
-    Attributes:
-        num_images: the number of images of known characters.
-        accuracy: the fraction whose best candidate is right, whether it
-            is named or not, within 0..1. None if there are no such images.
-        ci95: its Wilson interval.
-        num_right, num_wrong, num_withheld: images of known characters that get
-            the right name, a wrong one, or none.
-        num_strangers, num_strangers_named: images of unknown characters, and
-            how many of them get a name.
-        mistakes: in order, the images that are named incorrectly, or not named
-            although their character is known.
-    """
-
-    num_images: int
-    accuracy: float | None
-    ci95: tuple[float, float] | None
-    num_right: int
-    num_wrong: int
-    num_withheld: int
-    num_strangers: int
-    num_strangers_named: int
-    mistakes: tuple[Mistake, ...]
 
 
 class Recognizer:
@@ -333,7 +252,7 @@ class Recognizer:
         Raises:
             InputError: the numbers of names and drawings differ.
         """
-        names = tuple(_normalize(names))
+        names = tuple(normalize_names(names))
         drawings = self._check_drawings(drawings)
         if len(names) != len(drawings):
             raise InputError(
@@ -351,7 +270,7 @@ class Recognizer:
             InputError: one of them is not known; none is removed then.
         """
         is_one = isinstance(names, str) or not isinstance(names, Iterable)
-        names = set(_normalize([names] if is_one else names))
+        names = set(normalize_names([names] if is_one else names))
         self._gallery.without(names)
         # When `save` repeats this, another process may have removed some.
         self._change(lambda x: x.without(names & set(x.names)))
@@ -368,7 +287,7 @@ class Recognizer:
         Returns:
             float32 `[num_images, dim]`, or `[dim]` for a single image.
         """
-        images, is_single = _list(images)
+        images, is_single = list_given_images(images)
         embeddings = self._embed(self._read_all(images))
         return embeddings[0] if is_single else embeddings
 
@@ -392,7 +311,7 @@ class Recognizer:
         Raises:
             InputError: no character is known, or an image cannot be read.
         """
-        images, is_single = _list(images)
+        images, is_single = list_given_images(images)
         answers = self.classify_drawings(
             self._read_all(images), top_k, threshold
         )
@@ -456,7 +375,7 @@ class Recognizer:
         Raises:
             InputError: a character is not known.
         """
-        gallery, names = self._gallery, _normalize(names)
+        gallery, names = self._gallery, normalize_names(names)
         places = {name: i for i, name in enumerate(gallery.characters)}
         for name in names:
             if name not in places:
@@ -510,7 +429,7 @@ class Recognizer:
                 "The model was trained on photos: expected one of drawings, "
                 "such as pretrained, to read a page."
             )
-        pages, is_single = _list_of_pages(pages)
+        pages, is_single = list_given_pages(pages)
         read = [self._transcribe(x, direction, threshold) for x in pages]
         return read[0] if is_single else read
 
@@ -574,7 +493,10 @@ class Recognizer:
             InputError: an image cannot be read, or `first` and `second` differ
                 in number.
         """
-        (first, is_single), (second, _) = _list(first), _list(second)
+        (first, is_single), (second, _) = (
+            list_given_images(first),
+            list_given_images(second),
+        )
         _require_twins(first, second)
         labels = [
             f"Image {place + 1} of `{name}`"
@@ -630,7 +552,7 @@ class Recognizer:
             InputError: there are too few characters or images.
         """
         names, drawings = self._read_labelled(labelled)
-        characters = _group(names, drawings)
+        characters = group_by_name(names, drawings)
         with self._lock:
             calibration = calibrate(
                 EmbeddedDrawings(self._scorer, characters.images),
@@ -639,19 +561,8 @@ class Recognizer:
                 seed=seed,
             )
             self.thresholds = calibration.thresholds
-        same = calibration.report["same"]
-        absent = calibration.report["none_of_these"]
-        return CalibrationReport(
-            num_images=len(names),
-            num_characters=characters.num_characters,
-            same=same["logit"],
-            accuracy=same["accuracy"],
-            false_accepts=same["false_accepts"],
-            false_rejects=same["false_rejects"],
-            ways=absent["ways"],
-            none_of_these=absent["logit"],
-            strangers_named=absent["false_accepts"],
-            right_where_present=absent["right_where_present"],
+        return CalibrationReport.from_calibration(
+            calibration, len(names), characters.num_characters
         )
 
     def evaluate(
@@ -668,28 +579,7 @@ class Recognizer:
         with self._lock:  # so that no other thread changes the characters
             answers = self.classify_drawings(drawings, 2, threshold)
             known = set(self.names)
-        pairs = list(zip(names, answers, strict=True))
-        of_known = [(x, answer) for x, answer in pairs if x in known]
-        strangers = [answer for x, answer in pairs if x not in known]
-        num_best = sum(answer.best.name == x for x, answer in of_known)
-        num_right = sum(answer.name == x for x, answer in of_known)
-        num_withheld = sum(answer.name is None for _, answer in of_known)
-        num = len(of_known)
-        return Evaluation(
-            num_images=num,
-            accuracy=num_best / num if num else None,
-            ci95=tuple(wilson_interval(num_best, num)) if num else None,
-            num_right=num_right,
-            num_wrong=num - num_right - num_withheld,
-            num_withheld=num_withheld,
-            num_strangers=len(strangers),
-            num_strangers_named=sum(x.name is not None for x in strangers),
-            mistakes=tuple(
-                Mistake(name, answer)
-                for name, answer in pairs
-                if answer.name != (name if name in known else None)
-            ),
-        )
+        return Evaluation.from_answers(names, answers, known)
 
     def save(self, path: str | os.PathLike, *, if_exists: str = "fail"):
         """Saves the recognizer to a self-contained folder.
@@ -864,10 +754,10 @@ class Recognizer:
             )
         names, images, labels = [], [], []
         for name, given in labelled.items():
-            given, _ = _list(given)
+            given, _ = list_given_images(given)
             if not given:
                 raise InputError(f"There is no image of {name!r}: give some.")
-            names += _normalize([name] * len(given))
+            names += normalize_names([name] * len(given))
             images += given
             labels += [f"Image {i + 1} of {name!r}" for i in range(len(given))]
         return names, self._read_all(images, labels)
@@ -900,81 +790,3 @@ def _require_twins(first, second):
             f"`first` has {len(first)} images and `second` has {len(second)}: "
             "they must have the same number."
         )
-
-
-def _normalize(names):
-    return [normalize_name(str(name)) for name in names]
-
-
-def _list(images) -> tuple[list, bool]:
-    """Lists one or more images; also returns whether it is a single one."""
-    if isinstance(images, str | os.PathLike):
-        path = expand_home(images)
-        if _is_folder(path):
-            return list_images(path), False
-        return [path], True
-    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        images = np.asarray(images)  # a tensor of any framework
-        is_single = images.ndim == 2 or (
-            images.ndim == 3 and images.shape[2] in ARRAY_CHANNELS
-        )
-        return ([images], True) if is_single else (list(images), False)
-    is_one = isinstance(images, BYTES) or hasattr(images, "read")
-    if is_one or not isinstance(images, Iterable):
-        return [images], True
-    return [
-        expand_home(x) if isinstance(x, str | os.PathLike) else x
-        for x in images
-    ], False
-
-
-def _list_of_pages(pages) -> tuple[list, bool]:
-    """Lists one or more pages; also returns whether it is a single one."""
-    if isinstance(pages, Page | PageFile | FoundPage):
-        return [pages], True
-    if isinstance(pages, str | os.PathLike):
-        path = expand_home(pages)
-        if _is_folder(path):
-            return list_pages(path), False
-        if _is_file(path):
-            pages = list_pages(path)
-            return pages, len(pages) == 1 and not is_pdf(path)
-    if isinstance(pages, list | tuple):
-        return list(pages), False
-    return _list(pages)
-
-
-def _is_folder(path):
-    try:
-        return path.is_dir()
-    except OSError:  # for example, the name is too long
-        return False
-
-
-def _is_file(path):
-    try:
-        return path.is_file()
-    except OSError:  # for example, the name is too long
-        return False
-
-
-def _group(names, drawings) -> Characters:
-    """Groups drawings by name, as the characters of one alphabet.
-
-    Raises:
-        InputError: there are too few for a calibration.
-    """
-    if not names:
-        raise InputError("There are no labelled images: give some.")
-    order = np.argsort(names, kind="stable")
-    labels = [("", names[i]) for i in order]
-    characters, _ = make_characters(labels, np.asarray(drawings)[order])
-    counts = np.bincount(characters.character)
-    if len(counts) < MIN_CALIBRATION_CHARACTERS or counts.min() < 2:
-        raise InputError(
-            f"There are {len(counts)} characters, with {counts.min()} to "
-            f"{counts.max()} images each: expected at least "
-            f"{MIN_CALIBRATION_CHARACTERS} characters with 2 images or more; "
-            "add some."
-        )
-    return characters
