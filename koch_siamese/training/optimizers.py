@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from koch_siamese.backend import compile_with_xla
 from koch_siamese.errors import InputError
 
 # Section 3.2: the same in every layer.
@@ -61,6 +62,8 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         self.steps_per_epoch = steps_per_epoch
         self.ramp_epochs = ramp_epochs
         self.ramp_steps = ramp_steps
+        # Compiled, it is one pass over the weights instead of six.
+        self._move = compile_with_xla(_move)
 
     def build(self, variables):
         """Creates a velocity for each variable, and finds its layer.
@@ -112,13 +115,15 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
             INITIAL_MOMENTUM + (self._mu[layer] - INITIAL_MOMENTUM) * ramp
         )
         rate = learning_rate * self._eta[layer] * DECAY_PER_EPOCH**epoch
-        if self._has_l2[index]:
-            gradient = gradient + 2 * self._lambda[layer] * variable
-        step = ops.cast(momentum, velocity.dtype) * velocity - (
-            ops.cast(rate, velocity.dtype) * gradient
+        l2 = self._lambda[layer] if self._has_l2[index] else 0.0
+        weights, step = self._move(
+            _get_value(variable),
+            _get_value(velocity),
+            gradient,
+            *(ops.cast(x, velocity.dtype) for x in (momentum, rate, l2)),
         )
         self.assign(velocity, step)
-        self.assign_add(variable, step)
+        self.assign(variable, weights)
 
     def _get_ramp(self, epoch):
         """The progress of the momentum's rise: 1 or more at its end."""
@@ -136,6 +141,18 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
             "ramp_epochs": self.ramp_epochs,
             "ramp_steps": self.ramp_steps,
         }
+
+
+def _get_value(variable):
+    """The tensor of a variable, which with TensorFlow may be its own."""
+    is_keras = isinstance(variable, keras.Variable)
+    return variable.value if is_keras else variable
+
+
+def _move(weights, velocity, gradient, momentum, rate, l2):
+    """Computes new weights and velocity."""
+    step = momentum * velocity - rate * (gradient + 2 * l2 * weights)
+    return weights + step, step
 
 
 def broadcast_to_layers(
