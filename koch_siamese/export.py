@@ -90,8 +90,9 @@ def _make_card(path):
 
     if path == PRETRAINED:
         return read_pretrained_card()
-    run = Run(Path(path).parent)
-    if Path(path) != run.model or not run.flags.is_file():
+    path = Path(path)
+    run = Run(path if path.is_dir() else path.parent)
+    if path not in (run.path, run.model) or not run.flags.is_file():
         return ""
     return format_model_card(run.flags.read_text(), run.read_results())
 

@@ -15,6 +15,7 @@ DIR/confirmed, into the folder of the right name, and run the command again:
 they are examples then, and the page has the names that you gave.
 """
 
+import collections
 import json
 import warnings
 from pathlib import Path
@@ -111,7 +112,7 @@ def _check_discover_flags():
 
 
 def _sheet_path():
-    folder = Path(DISCOVER.value)
+    folder = Path(DISCOVER.value).resolve()
     return folder.with_name(f"{folder.name}.png")
 
 
@@ -282,14 +283,16 @@ class _Writer:
 
 def _name_outputs(files):
     """Makes a unique file stem for the outputs of each page."""
-    stems = {}
+    stems, taken = {}, set()
+    numbers = collections.Counter()
     for file in files:
         stem = file.path.stem + (f"_{file.number}" if file.number else "")
-        used, number = stem, 1
-        while used in stems.values():
-            number += 1
-            used = f"{stem}_{number}"
-        stems[file] = used
+        unique = stem
+        while unique in taken:
+            numbers[stem] += 1
+            unique = f"{stem}_{numbers[stem] + 1}"
+        taken.add(unique)
+        stems[file] = unique
     return stems
 
 

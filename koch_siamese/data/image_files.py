@@ -61,6 +61,9 @@ def limit_pixels(num: int):
     """Sets the largest number of pixels of an image; others are refused."""
     global _max_pixels
     _max_pixels = num
+    # Pillow has a limit of its own, and refuses twice as many pixels.
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, num)
 
 
 class DataWarning(UserWarning):
@@ -517,7 +520,9 @@ def _contrast(image):
     return lightest - darkest
 
 
-def list_images(path: str | Path, others: Sequence[str] = ()) -> list[Path]:
+def list_images(
+    path: str | Path, others: Sequence[str] = (), *, may_be_empty: bool = False
+) -> list[Path]:
     """Lists the image files of a folder and its subfolders, or a single file.
 
     Hidden files and folders are left out. Files without the suffix of an image
@@ -527,6 +532,7 @@ def list_images(path: str | Path, others: Sequence[str] = ()) -> list[Path]:
     Args:
         path: the folder or file.
         others: suffixes of other files to list, in lower case.
+        may_be_empty: whether a folder may have no images.
 
     Returns:
         The paths, sorted by folder and name.
@@ -544,7 +550,7 @@ def list_images(path: str | Path, others: Sequence[str] = ()) -> list[Path]:
             found.append(file)
         else:
             skipped[file.suffix.lower()] += 1
-    if not found:
+    if not found and not may_be_empty:
         there = ""
         if skipped:
             there = f" ({SkippedFilesWarning(root, skipped)})"

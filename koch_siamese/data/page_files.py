@@ -6,6 +6,8 @@ import functools
 import hashlib
 import math
 import os
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image, ImageOps
 from koch_siamese.data.image_files import (
     FORMATS,
     MAX_PAGE_SIDE,
+    DataWarning,
     ImageLike,
     check_size,
     complaint,
@@ -26,6 +29,9 @@ from koch_siamese.errors import InputError
 PDF = ".pdf"
 PDF_SCALE = 300 / 72  # pixels per point, for 300 dpi
 EXTRA = "pip install 'koch-siamese[pages]'"
+
+# PDFium corrupts memory if two threads use it, even for different files.
+_pdfium = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +93,13 @@ def is_pdf(path: Path) -> bool:
 def list_pages(path: str | os.PathLike) -> list[PageFile]:
     """Lists the pages of a file, or of a folder and its subfolders.
 
+    A file that cannot be read counts as one page; `load_page` reports why.
+
     Returns:
         The pages, sorted by folder, name and number.
 
     Raises:
-        InputError: the path does not exist or has no pages, or a PDF cannot be
-            read.
+        InputError: the path does not exist or has no pages.
     """
     root = require_path(path)
     files = list_images(root, others=(PDF,))
@@ -102,15 +109,30 @@ def list_pages(path: str | os.PathLike) -> list[PageFile]:
 def _list_pages_of(file):
     num = 1
     if is_pdf(file):
-        with _open_pdf(file) as document:
+        with contextlib.suppress(InputError), _open_pdf(file) as document:
             num = len(document)
     elif file.suffix.lower() in FORMATS["TIFF"]:
-        # Errors are reported when the file is read.
-        with contextlib.suppress(OSError), Image.open(file) as image:
-            num = getattr(image, "n_frames", 1)
+        num = _count_frames(file)
     if num == 1 and not is_pdf(file):
         return [PageFile(file)]
     return [PageFile(file, i + 1) for i in range(num)]
+
+
+def _count_frames(file):
+    """Counts the pages of a TIFF; one, if it is broken."""
+    try:
+        with Image.open(file) as image:
+            return getattr(image, "n_frames", 1)
+    except Exception as error:  # Pillow raises anything for broken files.
+        text = " ".join(str(error).split())
+        warnings.warn(
+            DataWarning(
+                f"{str(file)!r} is damaged ({text[:120]}): only its first page "
+                "is read, if any."
+            ),
+            stacklevel=2,
+        )
+        return 1
 
 
 def load_page(page: PageFile | ImageLike) -> Page:
@@ -149,19 +171,27 @@ def _render(page):
     """Renders a page of a PDF at 300 dpi, or less if that is too large."""
     with _open_pdf(page.path) as document:
         try:
-            sheet = document[page.number - 1]
-            scale = min(PDF_SCALE, MAX_PAGE_SIDE / max(sheet.get_size()))
-            size = [math.ceil(scale * side) for side in sheet.get_size()]
-            check_size(str(page), size)
-            image = sheet.render(scale=scale).to_pil().convert("RGB")
+            with contextlib.closing(document[page.number - 1]) as sheet:
+                pixels = _render_sheet(page, sheet)
         except InputError:
             raise
         except Exception as error:  # PDFium raises anything for broken files.
             raise _explain(page, error) from error
-    return Page(str(page), np.asarray(image), image.size)
+    height, width, _ = pixels.shape
+    return Page(str(page), pixels, (width, height))
 
 
+def _render_sheet(page, sheet):
+    scale = min(PDF_SCALE, MAX_PAGE_SIDE / max(sheet.get_size()))
+    size = [math.ceil(scale * side) for side in sheet.get_size()]
+    check_size(str(page), size)
+    with contextlib.closing(sheet.render(scale=scale)) as bitmap:
+        return np.array(bitmap.to_pil().convert("RGB"))
+
+
+@contextlib.contextmanager
 def _open_pdf(file):
+    """Yields the document of a PDF, and keeps other threads out of PDFium."""
     try:
         import pypdfium2
     except ImportError as error:
@@ -171,10 +201,13 @@ def _open_pdf(file):
             f"{EXTRA}, or an image",
             "install it, or save the pages as images",
         ) from error
-    try:
-        return contextlib.closing(pypdfium2.PdfDocument(file))
-    except Exception as error:  # for example, it has a password
-        raise _explain(file, error) from error
+    with _pdfium:
+        try:
+            document = pypdfium2.PdfDocument(file)
+        except Exception as error:  # for example, it has a password
+            raise _explain(file, error) from error
+        with contextlib.closing(document):
+            yield document
 
 
 def _explain(file, error):

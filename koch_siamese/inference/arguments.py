@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from koch_siamese.data.characters import Characters
+from koch_siamese.data.image_arrays import take
 from koch_siamese.data.image_files import (
     ARRAY_CHANNELS,
     BYTES,
@@ -68,9 +69,14 @@ def list_given_pages(pages) -> tuple[list, bool]:
         if _is_file(path):
             pages = list_pages(path)
             return pages, len(pages) == 1 and not is_pdf(path)
-    if isinstance(pages, list | tuple):
-        return list(pages), False
-    return list_given_images(pages)
+    pages, is_single = list_given_images(pages)
+    if is_single:
+        return pages, True
+    # A path in a list may have several pages, too.
+    parts = [
+        list_pages(x) if isinstance(x, os.PathLike) else [x] for x in pages
+    ]
+    return [page for part in parts for page in part], False
 
 
 def _is_folder(path):
@@ -101,7 +107,7 @@ def group_by_name(names: list[str], drawings: np.ndarray) -> Characters:
         raise InputError("There are no labelled images: give some.")
     order = np.argsort(names, kind="stable")
     labels = [("", names[i]) for i in order]
-    characters, _ = make_characters(labels, np.asarray(drawings)[order])
+    characters, _ = make_characters(labels, take(drawings, order))
     counts = np.bincount(characters.character)
     if len(counts) < MIN_CALIBRATION_CHARACTERS or counts.min() < 2:
         raise InputError(

@@ -191,14 +191,16 @@ def score_characters(
     # A small gallery scores many queries at once, such as the symbols of a
     # page; a large one scores one, so that memory grows only with the gallery.
     num = max(1, NUMBERS_AT_ONCE // gallery.embeddings.size)
-    chunks = [queries[i : i + num] for i in range(0, len(queries), num)]
-    scores = [
-        row
-        for chunk in chunks
-        for row in _score_table(scorer, chunk, gallery.embeddings)
-    ]
+    tables = (
+        _score_table(scorer, queries[i : i + num], gallery.embeddings)
+        for i in range(0, len(queries), num)
+    )
     return np.array(
-        [np.bincount(column, row, len(shots)) / shots for row in scores]
+        [
+            np.bincount(column, row, len(shots)) / shots
+            for table in tables
+            for row in table
+        ]
     )
 
 

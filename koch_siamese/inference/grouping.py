@@ -31,12 +31,15 @@ def score_all_pairs(
         `numpy.triu_indices(num, 1)`.
     """
     num = len(embeddings)
-    rows = [np.empty(0)]
+    scores, place = np.empty(num * (num - 1) // 2), 0
     for chunk in iterate_chunks(num, ROWS_AT_ONCE, "Comparing symbols"):
         rest = embeddings[chunk.start :]
         table = scorer.score_table(embeddings[chunk], rest)
-        rows += [row[i + 1 :] for i, row in enumerate(table)]
-    return np.concatenate(rows)
+        for i, row in enumerate(table, 1):
+            part = row[i:]
+            scores[place : place + len(part)] = part
+            place += len(part)
+    return scores
 
 
 def group_by_scores(

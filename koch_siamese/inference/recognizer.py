@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_files import (
     DataWarning,
     ImageError,
@@ -80,6 +81,7 @@ from koch_siamese.paths import expand_home
 Labelled = str | os.PathLike | Mapping[str, ImageLike | Sequence[ImageLike]]
 
 CALIBRATION_WAYS = 20
+QUERIES_AT_ONCE = 256
 
 
 class Recognizer:
@@ -279,7 +281,8 @@ class Recognizer:
     def _change(self, change):
         with self._lock:
             self._gallery = change(self._gallery)
-            self._changes.append(change)
+            if self._place:
+                self._changes.append(change)
 
     def embed(self, images: ImageLike | Iterable[ImageLike]) -> np.ndarray:
         """Embeds images.
@@ -353,10 +356,21 @@ class Recognizer:
                     **how,
                 )
             _warn_if_large(gallery)
-            scores = score_characters(self._scorer, gallery, embeddings)
-        return answer_queries(
-            scores, gallery.characters, self.thresholds, **how
-        )
+            # The scores of all queries with all characters may be too many.
+            chunks = (
+                embeddings[i : i + QUERIES_AT_ONCE]
+                for i in range(0, len(embeddings), QUERIES_AT_ONCE)
+            )
+            return [
+                answer
+                for chunk in chunks
+                for answer in answer_queries(
+                    score_characters(self._scorer, gallery, chunk),
+                    gallery.characters,
+                    self.thresholds,
+                    **how,
+                )
+            ]
 
     def score_examples(
         self, drawing: np.ndarray, names: Sequence[str]
@@ -612,16 +626,22 @@ class Recognizer:
                 "own: save to a folder."
             )
         with self._lock, storage.lock(path):
+            is_own = self._place in (None, path)
+            saved = self
             if storage.is_stored(path) and if_exists != "replace":
                 if path != self._place and if_exists == "fail":
                     raise InputError(
                         f"{path} exists already: load it to add to it, or give "
                         "if_exists='merge' or 'replace', or another path."
                     )
-                self._merge(path)
-            index = self._get_index(self._gallery)
-            storage.write(path, self._to_stored(), self._model, index)
-            if self._place in (None, path):
+                # What is saved elsewhere does not change this recognizer.
+                saved = self if is_own else self.copy()
+                saved._merge(path)
+            index = None
+            if not storage.is_gallery(path):
+                index = saved._get_index(saved._gallery)
+            storage.write(path, saved._to_stored(), self._model, index)
+            if is_own:
                 self._place, self._changes = path, []
                 self._has_new_thresholds = False
 
@@ -725,9 +745,7 @@ class Recognizer:
 
     def _read_all(self, images, labels=()):
         """Reads images; errors name them by their labels."""
-        drawings = np.empty(
-            (len(images), *get_shape(self._photo_size)), np.uint8
-        )
+        drawings = make_images((len(images), *get_shape(self._photo_size)))
         errors = []
         for place, image in enumerate(images):
             try:

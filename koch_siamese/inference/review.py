@@ -7,6 +7,8 @@ also counts as confirmed. Each file stores the page, box and guess of its
 symbol, so that it can be moved and renamed.
 """
 
+import collections
+import contextlib
 import dataclasses
 import re
 from pathlib import Path
@@ -77,7 +79,12 @@ class ReviewFolder:
         if self._path.exists() and not self._path.is_dir():
             raise InputError(f"--review={path} is a file: give a folder.")
         confirmed = self._read(CONFIRMED)
-        moved = [x for x in self._read(DOUBTFUL) if x.guess != x.name]
+        moved, self._untouched = [], collections.defaultdict(list)
+        for symbol in self._read(DOUBTFUL):
+            if symbol.guess != symbol.name:
+                moved.append(symbol)
+            else:
+                self._untouched[symbol.page].append(symbol.path)
         self.examples: dict[str, list[Path]] = {}
         self._names = {}  # by page and box
         for symbol in (*confirmed, *moved):
@@ -97,9 +104,10 @@ class ReviewFolder:
     def _read(self, part):
         """Reads the symbols in a part of the folder."""
         root = self._path / part
-        if not root.is_dir() or not any(root.rglob("*.*")):
+        if not root.is_dir():
             return []
-        return [_read_symbol(root, file) for file in list_images(root)]
+        files = list_images(root, may_be_empty=True)
+        return [_read_symbol(root, file) for file in files]
 
     def confirm(
         self, page: Page, transcription: Transcription
@@ -150,11 +158,10 @@ class ReviewFolder:
         return len(doubtful)
 
     def _remove_earlier(self, page):
-        for symbol in self._read(DOUBTFUL):
-            if symbol.page == page.digest and symbol.guess == symbol.name:
-                symbol.path.unlink()
-                if not any(symbol.path.parent.iterdir()):
-                    symbol.path.parent.rmdir()
+        for path in self._untouched.pop(page.digest, ()):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # other files are there, or none
+                path.parent.rmdir()
 
     def _write(self, page, name, symbol):
         guess = symbol.answer.best.name
@@ -166,6 +173,7 @@ class ReviewFolder:
             info.add_itxt(key, value)
         with open_new(folder, name) as file:
             Image.fromarray(symbol.drawing).save(file, "PNG", pnginfo=info)
+        self._untouched[page.digest].append(Path(file.name))
 
 
 def open_new(folder: Path, name: str):
@@ -186,15 +194,17 @@ def to_folder(name: str) -> Path:
     """The folder of a character, nested for `alphabet/character`.
 
     Characters that file names may not have are percent-encoded, `%3A` for a
-    colon.
+    colon; slashes only if a part of the name would be empty.
     """
+    if not all(name.split("/")):
+        return Path(quote(name, safe="") or "_")
     parts = [
         UNSAFE.sub(
             lambda found: quote(found[0], safe="").replace(".", "%2E"), x
         )
         for x in name.split("/")
     ]
-    return Path(*(part or "_" for part in parts))
+    return Path(*parts)
 
 
 def _read_symbol(root, file):

@@ -159,7 +159,8 @@ def write(
         index: the index of a large gallery, stored in the folder.
 
     Raises:
-        InputError: it cannot be written, or the folder has other files.
+        InputError: it cannot be written, the folder has other files, or the
+            file has something else.
     """
     _check(stored.gallery.embeddings, stored.gallery.names)
     try:
@@ -203,6 +204,8 @@ def _normalize(names):
 
 
 def _write_gallery(path, stored):
+    if path.exists():
+        _require_gallery(path)
     with _replacing(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
@@ -210,6 +213,19 @@ def _write_gallery(path, stored):
             embeddings=stored.gallery.embeddings,
             fingerprint=np.array(stored.fingerprint),
             crop=np.array(stored.crop),
+        )
+
+
+def _require_gallery(path):
+    """Refuses to replace a file that is something else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            is_own = "fingerprint" in file
+    except Exception:  # NumPy raises anything for other files
+        is_own = False
+    if not is_own:
+        raise InputError(
+            f"{path} exists already and is not a gallery: give a new path."
         )
 
 
@@ -264,7 +280,7 @@ def _write_folder(path, stored, model, gallery_index):
     gallery = stored.gallery
     content = np.ascontiguousarray(gallery.embeddings)
     digest = hashlib.sha256(repr(content.shape).encode())
-    digest.update(content.tobytes())
+    digest.update(content)
     embeddings = path / f"embeddings_{digest.hexdigest()[:12]}.npy"
     with _replacing(embeddings) as partial, partial.open("wb") as file:
         np.save(file, content)
@@ -275,7 +291,7 @@ def _write_folder(path, stored, model, gallery_index):
             model.save(partial)
     index_files = []
     if gallery_index:
-        digest.update(gallery_index.positions.tobytes())
+        digest.update(np.ascontiguousarray(gallery_index.positions))
         index_files = _write_index(path, gallery_index, digest.hexdigest()[:12])
     thresholds = stored.thresholds
     index = {

@@ -129,7 +129,8 @@ class WeightedL1(Head):
         """The logit of each pair."""
         # Outside of training, each new number of pairs would be compiled again.
         compute = self._compute_many if training else _weighted_l1
-        return compute(first, second, self.kernel.value) + self.bias
+        # A copy, because a compiled function would keep a distributed variable.
+        return compute(first, second, ops.copy(self.kernel)) + self.bias
 
     def get_config(self):
         """Returns the config of the layer."""

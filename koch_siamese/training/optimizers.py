@@ -117,8 +117,9 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
         rate = learning_rate * self._eta[layer] * DECAY_PER_EPOCH**epoch
         l2 = self._lambda[layer] if self._has_l2[index] else 0.0
         weights, step = self._move(
-            _get_value(variable),
-            _get_value(velocity),
+            # Tensors: a function compiled for a distributed variable keeps it.
+            ops.stop_gradient(variable),
+            ops.stop_gradient(velocity),
             gradient,
             *(ops.cast(x, velocity.dtype) for x in (momentum, rate, l2)),
         )
@@ -141,12 +142,6 @@ class LayerwiseSGD(keras.optimizers.Optimizer):
             "ramp_epochs": self.ramp_epochs,
             "ramp_steps": self.ramp_steps,
         }
-
-
-def _get_value(variable):
-    """The tensor of a variable, which with TensorFlow may be its own."""
-    is_keras = isinstance(variable, keras.Variable)
-    return variable.value if is_keras else variable
 
 
 def _move(weights, velocity, gradient, momentum, rate, l2):

@@ -85,15 +85,19 @@ def render_examples(
     """
     if not names:
         return '<p class="note">No examples yet.</p>'
-    figures = [
-        f"<figure>{render_picture(picture, name)}"
-        f"<figcaption>{html.escape(name)}</figcaption></figure>"
+    examples = [
+        (name, picture)
         for name in names
         for picture in pictures.get(name) or (None,)
     ]
-    hidden = len(figures) - MAX_SHOWN
+    figures = "".join(
+        f"<figure>{render_picture(picture, name)}"
+        f"<figcaption>{html.escape(name)}</figcaption></figure>"
+        for name, picture in examples[:MAX_SHOWN]
+    )
+    hidden = len(examples) - MAX_SHOWN
     more = f'<p class="note">And {hidden} more.</p>' if hidden > 0 else ""
-    return f'<div class="symbols">{"".join(figures[:MAX_SHOWN])}</div>{more}'
+    return f'<div class="symbols">{figures}</div>{more}'
 
 
 def render_answer(

@@ -277,6 +277,9 @@ def test_what_is_saved_elsewhere_is_a_copy(model, drawings, tmp_path):
     Recognizer.load(first).save(second, if_exists="merge")
     assert Recognizer.load(second).names == ("a", "b")
     recognizer = Recognizer.load(first).add({"c": drawings["c1"]})
+    recognizer.save(second, if_exists="merge")
+    assert Recognizer.load(second).names == ("a", "b", "c")
+    assert recognizer.names == ("a", "c")
     recognizer.save(tmp_path / "copy")
     recognizer.save(first)
     assert recognizer.names == Recognizer.load(first).names == ("a", "c")
@@ -297,6 +300,12 @@ def test_files_of_others_stay(recognizer, tmp_path):
     with pytest.raises(InputError, match="has other files, such as model_best"):
         recognizer.save(tmp_path)
     assert [x.name for x in tmp_path.iterdir()] == ["model_best.keras"]
+    for name in ("model_best.keras", "mine.npz"):
+        np.savez(tmp_path / "mine.npz", of_mine=np.ones(3))
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(InputError, match="is not a gallery"):
+            recognizer.save(tmp_path / name, if_exists="replace")
+        assert (tmp_path / name).read_bytes() == before
     folder = tmp_path / "known"
     recognizer.save(folder)
     (folder / "embeddings_of_mine.npy").touch()

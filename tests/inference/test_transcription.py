@@ -1,5 +1,7 @@
 """Pages that a recognizer reads, and their groups, without a command."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from conftest import TINY_MODEL
@@ -101,9 +103,37 @@ def test_pages_of_a_pdf(recognizer, page, tmp_path):
     assert np.abs(np.subtract(first.size, 2 * np.array(image.size))).max() <= 1
     assert_near([x.box for x in first.symbols], 2 * np.array(boxes), 5)
     assert [x.number for x in list_pages(tmp_path)] == [1, 2]
+    both = recognizer.transcribe([path, image], threshold=EVERYTHING)
+    assert [x.text for x in both] == ["abca\ncab", "", "abca\ncab"]
     path.write_bytes(path.read_bytes()[:100])
+    # Listing a folder does not end with it.
+    (broken,) = list_pages(tmp_path)
     with pytest.raises(InputError, match=r"two\.pdf' cannot be read"):
-        recognizer.transcribe(path)
+        recognizer.transcribe([image, broken])
+
+
+def test_a_pdf_keeps_other_threads_out_of_pdfium(page, tmp_path):
+    pypdfium2 = pytest.importorskip(
+        "pypdfium2", reason="PDFs need the extra 'pages'."
+    )
+    image, _ = page
+    path = tmp_path / "one.pdf"
+    image.save(path)
+    inside = []
+
+    class Document(pypdfium2.PdfDocument):
+        def __getitem__(self, number):
+            inside.append(page_files._pdfium.locked())
+            return super().__getitem__(number)
+
+        def close(self):
+            inside.append(page_files._pdfium.locked())
+            super().close()
+
+    with mock.patch("pypdfium2.PdfDocument", Document):
+        page_files.load_page(page_files.PageFile(path, 1))
+    assert inside == [True, True]
+    assert not page_files._pdfium.locked()
 
 
 def test_pages_of_a_tiff(recognizer, page, tmp_path):
@@ -114,6 +144,14 @@ def test_pages_of_a_tiff(recognizer, page, tmp_path):
     first, second = recognizer.transcribe(path, threshold=EVERYTHING)
     assert (first.text, second.text) == ("abca\ncab", "ba")
     assert second.page == f"{path}#page=2"
+    assert recognizer.transcribe([path], threshold=EVERYTHING) == [
+        first,
+        second,
+    ]
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.warns(page_files.DataWarning, match="only its first page"):
+        assert list_pages(path) == [page_files.PageFile(path)]
     image.save(path)
     assert recognizer.transcribe(path).page == str(path)
 
@@ -195,6 +233,8 @@ def test_doubtful_is_what_has_no_name_or_a_close_runner_up():
         ("..", "%2E."),
         (".hidden", "%2Ehidden"),
         ("50%:", "50%25%3A"),
+        ("/", "%2F"),
+        ("a//b", "a%2F%2Fb"),
     ],
 )
 def test_names_that_no_folder_can_have_are_escaped(name, folder):
@@ -225,6 +265,8 @@ def test_a_review_folder_replaces_only_what_nobody_has_touched(tmp_path):
     assert ReviewFolder(folder).write_doubtful(*other, None) == 1
     assert len(list((folder / "doubtful/c0").iterdir())) == 3
     # Nothing is confirmed where nothing was moved.
+    assert ReviewFolder(folder).examples == {}
+    (folder / "confirmed/.DS_Store").touch()  # someone has looked into it
     assert ReviewFolder(folder).examples == {}
     confirmed = folder / "confirmed/50%"
     confirmed.mkdir()
