@@ -108,6 +108,12 @@ def _add(path):
                 f"Not added: {source} is a result of {whose}, not of {recipe}."
             )
             continue
+        if "protocol" in result and not run.is_current(result):
+            print(
+                f"Not added: {source} is of an earlier epoch: evaluate the run "
+                "again."
+            )
+            continue
         target = Path(RESULTS.value, f"{prefix}_{source.name}")
         write_whole(target, source.read_text())
         print(f"Added {target}")

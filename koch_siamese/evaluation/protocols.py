@@ -264,7 +264,8 @@ class Evaluator:
         Returns:
             What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
             `protocol`, `dataset`, `background`, `split`, `seed`, `num_classes`,
-            and `nearest_neighbour`, the accuracy of `PixelsCosine`. Pairs of
+            and `nearest_neighbour`, the accuracy of `PixelsCosine`, or None if
+            there is no validation split to choose its threshold on. Pairs of
             Omniglot's test split also have `readings`, see `_measure_readings`.
             Folders and other TFDS data sets have `closed_set`: whether the
             scorer was trained on other images of these classes. Folders have
@@ -295,6 +296,12 @@ class Evaluator:
                 characters.character if scorer is self._scorer else None,
             )
 
+        try:
+            baseline = measure(self._baseline)["accuracy"]
+        except InputError:
+            if isinstance(task, Trials):
+                raise
+            baseline = None
         readings = {}
         if isinstance(task, Pairs) and (source.dataset, split) == (
             "omniglot",
@@ -314,7 +321,7 @@ class Evaluator:
             "seed": seed,
             **measure(self._scorer),
             "num_classes": characters.num_characters,
-            "nearest_neighbour": measure(self._baseline)["accuracy"],
+            "nearest_neighbour": baseline,
             **readings,
         }
 

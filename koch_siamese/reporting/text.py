@@ -63,7 +63,7 @@ def format_percent(share: float) -> str:
 
 
 def _percent(share, decimals=1):
-    return f"{100 * share:.{decimals}f} %"
+    return "-" if share is None else f"{100 * share:.{decimals}f} %"
 
 
 def format_duration(seconds: float | None) -> str:

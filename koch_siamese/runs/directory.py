@@ -170,6 +170,12 @@ class Run:
             "training_commit": made.get("commit"),
         }
 
+    def is_current(self, result: dict) -> bool:
+        """Whether a result is of the model after all epochs so far."""
+        made = self.describe_training()
+        keys = ("training_seed", "training_epochs", "training_seconds")
+        return all(result.get(key) == made[key] for key in keys)
+
     def save_model(self, save: Callable):
         """Stores the best model with `save(path)`, completely or not at all."""
         partial = self.model.with_name("partial." + self.model.name)
@@ -185,14 +191,15 @@ class Run:
     def read_results(self) -> list[dict]:
         """Reads the results of the run's own model, in order of file names.
 
-        Results of `evaluate --model` in the same folder are left out.
+        Left out are results of `evaluate --model` in the same folder, and of
+        the run's model at an earlier epoch.
         """
         files = sorted(self.results.glob("*.json"))
         results = [json.loads(file.read_text()) for file in files]
         return [
             result
             for result in results
-            if "protocol" in result and "training_seed" in result
+            if "protocol" in result and self.is_current(result)
         ]
 
     def list_checkpoints(self) -> list[Path]:

@@ -714,6 +714,8 @@ def _check_optimizer(settings):
             f"--optimizer={settings.optimizer}",
         )
         return
+    if settings.relative_updates:
+        _check_relative_updates(settings)
     if is_own_network(settings.network):
         raise InputError(
             "--optimizer=layerwise_sgd has rates for the paper's layers, but "
@@ -736,6 +738,24 @@ def _check_optimizer(settings):
         raise InputError(
             f"--weight_decay={settings.weight_decay} has no effect with "
             "--optimizer=layerwise_sgd: use --layer_l2."
+        )
+
+
+def _check_relative_updates(settings):
+    """Refuses trainings whose initial gradients cannot be measured."""
+    other = None
+    if settings.init:
+        other = "--init, which has no initial values"
+    elif settings.network not in ("paper", "dense"):
+        other = (
+            f"--network={settings.network}, whose normalization has rates of "
+            "its own"
+        )
+    elif settings.distribute != "none":
+        other = f"--distribute={settings.distribute}"
+    if other:
+        raise InputError(
+            f"--relative_updates cannot be used with {other}: remove it."
         )
 
 

@@ -70,6 +70,6 @@ is evaluated and stored is float32.
 `--distribute=multiworker` shares it among machines that run the same command
 with TensorFlow's `TF_CONFIG` and see the same `--workdir`. If one of them
 stops, the others stop with a message, and resume when all are started again.
-With `--sampling=pairs`, training is the same as on one device; with groups,
-each device compares only its own part of the batch.
+With `--sampling=pairs` and no batch normalization, training is the same as on
+one device; with groups, each device compares only its own part of the batch.
 """

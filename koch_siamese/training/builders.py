@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 
 import keras
@@ -320,6 +321,7 @@ def _load_initial(settings):
             f"--init={settings.init} was trained with --objective={objective}; "
             f"got --objective={settings.objective}: give the same."
         )
+    get_head(model).thresholds = None  # they are of the other training
     return model
 
 
@@ -412,6 +414,12 @@ def convert_relative_updates(
         training: the characters to train on.
     """
     ratios = measure_gradients(settings, siamese, training)
+    if not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):
+        raise InputError(
+            "--relative_updates needs a gradient in each layer at the initial "
+            f"values; relative to the weights they are {ratios}: give rates "
+            "instead."
+        )
     updates = broadcast_to_layers(
         "layer_learning_rates", settings.layer_learning_rates, len(ratios)
     )
@@ -593,10 +601,15 @@ def build_evaluation_model(
         plain = dataclasses.replace(
             settings,
             batch_norm=False,
+            head_weights="any",
             precision="float32",
             convolution="direct",
         )
-        return build_model(plain)
+        head = get_head(siamese)
+        return build_siamese(
+            get_embedding(build_model(plain)),
+            type(head).from_config(head.get_config()),
+        )
     if settings.distribute != "none" or not _computes_plainly(settings):
         return copy_siamese(siamese)
     return siamese

@@ -17,6 +17,7 @@ from koch_siamese.errors import DivergedError, InputError, NanScoreError
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.models import views
 from koch_siamese.models.scorer import SiameseScorer
+from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import write_text
 from koch_siamese.runs.settings import Settings
@@ -24,9 +25,16 @@ from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
 
 NUM_CHECKPOINTS = 2  # kept for a run
+TRAINER, BEST = "trainer.keras", "best.keras"  # files of a checkpoint
 
 
-def save_checkpoint(run: Run, epoch: int, state: dict, save_model: Callable):
+def save_checkpoint(
+    run: Run,
+    epoch: int,
+    state: dict,
+    save_model: Callable,
+    save_best: Callable | None = None,
+):
     """Writes a checkpoint into a folder, completely or not at all.
 
     The previous one is kept, in case this one gets damaged.
@@ -36,17 +44,28 @@ def save_checkpoint(run: Run, epoch: int, state: dict, save_model: Callable):
         epoch: epochs trained so far.
         state: values that JSON can hold.
         save_model: called with the path of the `.keras` file to write.
+        save_best: likewise, for the model of the best epoch if it is this one;
+            it becomes the run's model together with the checkpoint.
     """
     folder = run.checkpoints / f"epoch_{epoch:04d}"
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_model(partial / "trainer.keras")
+    save_model(partial / TRAINER)
+    if save_best:
+        save_best(partial / BEST)
     (partial / "state.json").write_text(json.dumps(state))
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
+    _move_best(run, folder)
     for older in run.list_checkpoints()[:-NUM_CHECKPOINTS]:
         shutil.rmtree(older)
+
+
+def _move_best(run, folder):
+    """Makes the best model of a checkpoint the run's, unless it is already."""
+    if (folder / BEST).exists():
+        (folder / BEST).replace(run.model)
 
 
 def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
@@ -62,9 +81,12 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
     folders = run.list_checkpoints()
     for folder in reversed(folders):
         try:
-            return folder / "trainer.keras", _read_state(folder)
+            state = _read_state(folder)
         except Exception as error:  # zipfile raises many kinds
             print(f"{folder} is damaged ({error}): not used.")
+        else:
+            _move_best(run, folder)  # if a kill has prevented it
+            return folder / TRAINER, state
     if folders:
         raise InputError(
             f"All checkpoints of {run.path} are damaged: delete that "
@@ -76,10 +98,10 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
 def _read_state(folder):
     """Reads the state of a checkpoint, and checks its model file."""
     state = json.loads((folder / "state.json").read_text())
-    with zipfile.ZipFile(folder / "trainer.keras") as model:
+    with zipfile.ZipFile(folder / TRAINER) as model:
         broken = model.testzip()
     if broken:
-        raise ValueError(f"{broken} of trainer.keras has another checksum")
+        raise ValueError(f"{broken} of {TRAINER} has another checksum")
     return state
 
 
@@ -162,7 +184,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._kept = kept
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Starts to time the epoch."""
+        """Starts to time the epoch; makes its Dropout repeatable."""
+        _reseed(self.model, self._settings.seed, epoch)
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -218,16 +241,35 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _store(self, is_best):
         """Writes an epoch's files, the checkpoint last: it completes them."""
         run, state = self._run, self._state
-        if is_best:
-            run.save_model(self._final.save)
         write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
-        save_checkpoint(run, state["epoch"], state, self.model.save)
+        save_checkpoint(
+            run,
+            state["epoch"],
+            state,
+            self.model.save,
+            self._final.save if is_best else None,
+        )
 
     def _diverged_error(self, what, epoch):
         return DivergedError(
             f"{what} in epoch {epoch + 1}: try lower rates than "
             f"{_format_rates(self._settings)} in a new --workdir."
         )
+
+
+def _reseed(model, seed, epoch):
+    """Seeds layers such as Dropout by the epoch, so that a run can be resumed.
+
+    Keras does not save the states of their random generators.
+    """
+    generators = [
+        layer.seed_generator
+        for layer in list_layers(model)
+        if getattr(layer, "seed_generator", None)
+    ]
+    for index, generator in enumerate(generators):
+        words = np.random.SeedSequence([seed, epoch, index]).generate_state(2)
+        generator.state.assign(words)
 
 
 def _format_rates(settings):

@@ -4,17 +4,18 @@ import pytest
 
 from koch_siamese.errors import InputError
 from koch_siamese.runs.directory import Run
+from koch_siamese.training import checkpoints
 from koch_siamese.training.checkpoints import load_checkpoint, save_checkpoint
 
 
-def save(run, epoch, text="weights"):
+def save(run, epoch, text="weights", save_best=None):
     """A checkpoint as Keras writes it: a zip file."""
 
     def save_model(path):
         with zipfile.ZipFile(path, "w") as file:
             file.writestr("model.weights.h5", text)
 
-    save_checkpoint(run, epoch, {"epoch": epoch}, save_model)
+    save_checkpoint(run, epoch, {"epoch": epoch}, save_model, save_best)
 
 
 def test_newest_checkpoint_counts_and_older_ones_go(tmp_path):
@@ -27,6 +28,25 @@ def test_newest_checkpoint_counts_and_older_ones_go(tmp_path):
     assert path == run.checkpoints / "epoch_0010" / "trainer.keras"
     names = sorted(folder.name for folder in run.checkpoints.iterdir())
     assert names == ["epoch_0009", "epoch_0010"]
+
+
+def test_best_model_is_that_of_the_newest_checkpoint(tmp_path, monkeypatch):
+    run = Run(tmp_path)
+
+    def save_best(text):
+        return lambda path: path.write_text(text)
+
+    save_checkpoint(run, 1, {}, save_best(""), save_best("first"))
+    assert run.model.read_text() == "first"
+    with monkeypatch.context() as patch:  # killed just before the move
+        patch.setattr(checkpoints, "_move_best", lambda *_: None)
+        save(run, 2, save_best=save_best("second"))
+    assert run.model.read_text() == "first"
+    assert load_checkpoint(run)[1] == {"epoch": 2}
+    assert run.model.read_text() == "second"
+    save(run, 3)
+    load_checkpoint(run)
+    assert run.model.read_text() == "second"
 
 
 def test_a_save_that_is_cut_off_leaves_the_one_before(tmp_path):
