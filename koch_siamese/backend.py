@@ -76,8 +76,15 @@ def make_deterministic():
     parallel finish in any order.
 
     Raises:
-        InputError: TensorFlow has already computed something in this process.
+        InputError: the backend is JAX, or TensorFlow has already computed
+            something in this process.
     """
+    _check_backend()
+    if os.environ["KERAS_BACKEND"] != "tensorflow":
+        raise InputError(
+            "--deterministic is for TensorFlow, and KERAS_BACKEND is jax: "
+            "remove one of them."
+        )
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()

@@ -16,7 +16,10 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import define_flags, find_flagfiles, read_flags
 from koch_siamese.runs.path_flags import define_path
-from koch_siamese.runs.settings import freezes_random_weights
+from koch_siamese.runs.settings import (
+    find_without_effect,
+    freezes_random_weights,
+)
 
 WORKDIR = define_path("workdir", "runs/quickstart", "The directory of the run.")
 
@@ -36,6 +39,8 @@ def main():
             "backbone at random weights, so that it learns little: give "
             "--backbone_weights=imagenet or a file."
         )
+    for given, other in find_without_effect(settings):
+        cli.note(f"{given} has no effect with {other}.")
     import_tensorflow()
     from koch_siamese.reporting.text import format_results, format_thresholds
     from koch_siamese.runs.directory import Run

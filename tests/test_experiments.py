@@ -10,6 +10,7 @@ from conftest import REPOSITORY, call
 
 from koch_siamese.data.sources import load_characters
 from koch_siamese.runs.flagfiles import read_flagfile
+from koch_siamese.runs.settings import find_without_effect
 from koch_siamese.training import builders
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
@@ -57,7 +58,8 @@ TRAINED = [
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
 def test_flagfile_tells_what_it_is_and_names_its_run(path):
     assert path.read_text().startswith("# ")
-    _, workdir = read_flagfile(path)
+    settings, workdir = read_flagfile(path)
+    assert list(find_without_effect(settings)) == []
     assert workdir == f"runs/{path.stem}"
 
 

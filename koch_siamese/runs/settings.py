@@ -6,6 +6,7 @@ mistakes at once.
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 from koch_siamese.data.characters import is_users_own
 from koch_siamese.data.omniglot import BACKGROUNDS
@@ -17,7 +18,15 @@ from koch_siamese.sampling.effects import EFFECTS
 MAX_TRIALS = 10_000_000  # these take a gigabyte or two
 
 
-def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
+def setting(
+    default,
+    meaning,
+    *,
+    choices=None,
+    low=-math.inf,
+    high=math.inf,
+    only_with=None,
+):
     """Makes a field of settings.
 
     Args:
@@ -25,6 +34,8 @@ def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
         meaning: the text in `--help`.
         choices: the allowed values, for a tuple those of each item.
         low, high: the smallest and the largest allowed number.
+        only_with: the values of other settings, by name, with which this one
+            has an effect; see `find_without_effect`.
     """
     return dataclasses.field(
         default=default,
@@ -33,11 +44,13 @@ def setting(default, meaning, *, choices=None, low=-math.inf, high=math.inf):
             "choices": choices,
             "low": low,
             "high": high,
+            "only_with": only_with or {},
         },
     )
 
 
 NETWORKS = ("fast", "paper", "dense")
+LAYERWISE = {"optimizer": ("layerwise_sgd",)}
 
 
 # Prefix of a setting that was given as a Python object; a hash of it follows.
@@ -76,7 +89,11 @@ class DataSettings:
         "grey; photo: in color, unchanged.",
         choices=tuple(CHANNELS),
     )
-    crop: bool = setting(False, "Crop a folder's images to their ink.")
+    crop: bool = setting(
+        False,
+        "Crop a folder's images to their ink.",
+        only_with={"dataset": ("folder",)},
+    )
     split_by: str = setting(
         "class",
         "What training, validation and test are split by: classes of a folder, "
@@ -106,6 +123,7 @@ class DataSettings:
         "small1, small2: five of them (Lake et al. 2015); koch: all 30, but "
         "only 12 of their 20 drawers.",
         choices=tuple(BACKGROUNDS),
+        only_with={"dataset": ("omniglot",)},
     )
     quarter_turns: bool = setting(
         False,
@@ -238,7 +256,10 @@ class BatchSettings:
         choices=("groups", "pairs"),
     )
     batch_size: int = setting(
-        128, "With --sampling=pairs: pairs in a batch.", low=2
+        128,
+        "With --sampling=pairs: pairs in a batch.",
+        low=2,
+        only_with={"sampling": ("pairs",)},
     )
     num_pairs: int = setting(
         0,
@@ -250,10 +271,16 @@ class BatchSettings:
         0, "Distorted copies of each pair of --num_pairs.", low=0
     )
     group_characters: int = setting(
-        40, "With --sampling=groups: characters in a batch.", low=2
+        40,
+        "With --sampling=groups: characters in a batch.",
+        low=2,
+        only_with={"sampling": ("groups",)},
     )
     group_drawings: int = setting(
-        4, "With --sampling=groups: drawings of each character.", low=2
+        4,
+        "With --sampling=groups: drawings of each character.",
+        low=2,
+        only_with={"sampling": ("groups",)},
     )
     within_alphabet: float = setting(
         0.75,
@@ -312,12 +339,14 @@ class OptimizerSettings:
         1.0,
         "With --sampling=groups: weight of the ranking term in the loss.",
         low=0.0,
+        only_with={"sampling": ("groups",)},
     )
     margin: float = setting(
         1.0,
         "With --objective=contrastive: the distance that different pairs "
         "should at least have.",
         low=0.0,
+        only_with={"objective": ("contrastive",)},
     )
     optimizer: str = setting(
         "adam",
@@ -329,6 +358,7 @@ class OptimizerSettings:
         (0.01,),
         "With layerwise_sgd: learning rate of each layer, or one for all.",
         low=0.0,
+        only_with=LAYERWISE,
     )
     relative_updates: bool = setting(
         False,
@@ -341,16 +371,19 @@ class OptimizerSettings:
         "With layerwise_sgd: final momentum of each layer, or one for all.",
         low=0.0,
         high=1.0,
+        only_with=LAYERWISE,
     )
     layer_l2: tuple[float, ...] = setting(
         (0.0,),
         "With layerwise_sgd: L2 penalty of each layer, or one for all.",
         low=0.0,
+        only_with=LAYERWISE,
     )
     momentum_ramp_epochs: int = setting(
         20,
         "With layerwise_sgd: epochs in which the momentum rises from 0.5.",
         low=1,
+        only_with=LAYERWISE,
     )
     momentum_ramp_steps: int = setting(
         0,
@@ -359,7 +392,10 @@ class OptimizerSettings:
         low=0,
     )
     learning_rate: float = setting(
-        2e-3, "Learning rate of adam and muon.", low=1e-9
+        2e-3,
+        "Learning rate of adam and muon.",
+        low=1e-9,
+        only_with={"optimizer": ("adam", "muon")},
     )
     adam_lr_ratio: float = setting(
         0.5,
@@ -367,6 +403,7 @@ class OptimizerSettings:
         "biases, normalization, distances) as a multiple of --learning_rate; "
         "0: not trained.",
         low=0.0,
+        only_with={"optimizer": ("muon",)},
     )
     weight_decay: float = setting(
         0.0,
@@ -378,6 +415,7 @@ class OptimizerSettings:
         "cosine",
         "Learning rate over the steps. cosine: decays to 0; constant.",
         choices=("cosine", "constant"),
+        only_with={"optimizer": ("adam", "muon")},
     )
     steps_per_epoch: int = setting(200, "Batches in an epoch.", low=1)
     steps_per_call: int = setting(
@@ -445,6 +483,7 @@ class RunSettings:
         "With --network=paper: how convolutions train. auto: on a CPU, large "
         "ones by Fourier transforms, several times faster; direct: without.",
         choices=("auto", "direct"),
+        only_with={"network": ("paper",)},
     )
     distribute: str = setting(
         "none",
@@ -535,6 +574,32 @@ def get_end(settings: Settings) -> tuple[str, ...]:
     return ("patience", "max_minutes")
 
 
+def find_without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Finds settings that are not the default, but have no effect.
+
+    Values that contradict each other are refused instead. These are allowed, so
+    that one flag of a flagfile can be changed without the others.
+
+    Yields:
+        A setting and what makes it ineffective, as flags.
+    """
+    for field in dataclasses.fields(settings):
+        if getattr(settings, field.name) == field.default:
+            continue
+        for other, values in field.metadata["only_with"].items():
+            if getattr(settings, other) not in values:
+                yield (
+                    _format_flag(settings, field.name),
+                    _format_flag(settings, other),
+                )
+                break
+
+
+def _format_flag(settings, name):
+    value = format_value(getattr(settings, name))
+    return f"--{name}" if value == "true" else f"--{name}={value}"
+
+
 def format_value(value) -> str:
     """Formats the value of a setting as in a flag."""
     if isinstance(value, tuple):
@@ -567,8 +632,7 @@ def _check_value(field, value):
 
 def _no_effect_error(settings, name, other):
     """Makes the error for a flag that has no effect with another one."""
-    value = format_value(getattr(settings, name))
-    given = f"--{name}" if value == "true" else f"--{name}={value}"
+    given = _format_flag(settings, name)
     return InputError(f"{given} has no effect with {other}: remove it.")
 
 

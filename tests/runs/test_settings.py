@@ -4,7 +4,7 @@ import pytest
 
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.protocols import PROTOCOLS
-from koch_siamese.runs.settings import Settings
+from koch_siamese.runs.settings import Settings, find_without_effect
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,47 @@ def test_settings_that_do_not_go_together():
     ):
         Settings(num_pairs=100)
     Settings(max_minutes=1.0, distribute="mirrored")
+
+
+def test_settings_without_effect():
+    assert list(find_without_effect(Settings())) == []
+    settings = Settings(
+        batch_size=32, group_characters=9, learning_rate=0.1, adam_lr_ratio=0.1
+    )
+    assert list(find_without_effect(settings)) == [
+        ("--adam_lr_ratio=0.1", "--optimizer=adam"),
+        ("--batch_size=32", "--sampling=groups"),
+    ]
+    settings = dataclasses.replace(
+        settings,
+        network="paper",
+        sampling="pairs",
+        optimizer="layerwise_sgd",
+        layer_l2=(0.1,),
+    )
+    assert [given for given, _ in find_without_effect(settings)] == [
+        "--learning_rate=0.1",
+        "--adam_lr_ratio=0.1",
+        "--group_characters=9",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "other"),
+    [
+        ({"network": "fast"}, "--network=fast"),
+        ({"init": "pretrained", "network": "fast"}, "--init"),
+        ({"distribute": "mirrored"}, "--distribute=mirrored"),
+    ],
+)
+def test_relative_updates_need_initial_values(changes, other):
+    settings = Settings(
+        network="paper", optimizer="layerwise_sgd", relative_updates=True
+    )
+    with pytest.raises(
+        InputError, match=f"--relative_updates cannot be used with {other}"
+    ):
+        dataclasses.replace(settings, **changes)
 
 
 def test_every_setting_says_what_it_means():
