@@ -7,6 +7,7 @@ from koch_siamese.data import downloads, glyphs
 from koch_siamese.errors import InputError
 
 SPLITS = {"train": range(4), "validation": range(4, 6), "test": range(6, 8)}
+ALPHABETS = (0, 1, 2, 3, 30, 31, 40, 41)  # what `draw_glyph` calls them
 NUM_DRAWERS = 6
 
 
@@ -68,7 +69,7 @@ def test_what_another_process_wrote_meanwhile_is_used(tmp_path, monkeypatch):
 def test_prepared_drawings_are_those_of_draw_glyph(prepared):
     example = prepared[1]["test"][-1]
     drawing = glyphs.draw_glyph(
-        int(example["alphabet"]),
+        ALPHABETS[example["alphabet"]],
         int(example["alphabet_char_id"]),
         int(example["drawer"]),
     )
@@ -124,7 +125,14 @@ def test_names_are_distinct_and_shared_by_both_configs(prepared, tmp_path):
     default = glyphs.Glyphs(config="default", data_dir=tmp_path)
     names = default.info.features["alphabet"].names
     assert len(set(names)) == 50
-    assert names[:8] == prepared[0].features["alphabet"].names
+    assert [names[i] for i in ALPHABETS] == (
+        prepared[0].features["alphabet"].names
+    )
+    # No split of one has an alphabet of another split of the other.
+    configs = glyphs.Glyphs.BUILDER_CONFIGS
+    pairs = zip(configs[1].alphabets, configs[0].alphabets, strict=True)
+    for tiny, whole in pairs:
+        assert set(tiny) < set(whole)
     assert all(name.isalpha() and name.istitle() for name in names)
 
 
