@@ -130,8 +130,8 @@ def test_settings_without_effect():
         batch_size=32, group_characters=9, learning_rate=0.1, adam_lr_ratio=0.1
     )
     assert list(find_without_effect(settings)) == [
-        ("--adam_lr_ratio=0.1", "--optimizer=adam"),
         ("--batch_size=32", "--sampling=groups"),
+        ("--adam_lr_ratio=0.1", "--optimizer=adam"),
     ]
     settings = dataclasses.replace(
         settings,
@@ -141,9 +141,9 @@ def test_settings_without_effect():
         layer_l2=(0.1,),
     )
     assert [given for given, _ in find_without_effect(settings)] == [
+        "--group_characters=9",
         "--learning_rate=0.1",
         "--adam_lr_ratio=0.1",
-        "--group_characters=9",
     ]
 
 
