@@ -21,29 +21,6 @@ SPLIT_SEED = 0
 TRAINING, VALIDATION, TEST = range(len(SPLITS))
 
 
-def split_characters(
-    characters: Characters, split: str, names: Sequence[str] = ()
-) -> Characters:
-    """Selects the characters to train, to validate or to test on.
-
-    Args:
-        characters: any drawings.
-        split: `training`, `validation` or `test`.
-        names: the names of the characters, for messages.
-
-    Returns:
-        The characters of the split with their labels; see `assign_splits`.
-
-    Raises:
-        InputError: there are too few, see `assign_splits`.
-        ValueError: `split` is not one of the three.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"Unknown split {split!r}; use one of {SPLITS}.")
-    parts = assign_splits(characters, names)
-    return characters.select(parts == SPLITS.index(split))
-
-
 def assign_splits(
     characters: Characters, names: Sequence[str] = ()
 ) -> np.ndarray:

@@ -88,8 +88,7 @@ def convolve(images, kernel):
     kernel_spectrum = _stack_complex(_transform(planes, side), channels)
     product = ops.matmul(_join(spectrum), kernel_spectrum)
 
-    def differentiate(*arguments, upstream=None):
-        upstream = arguments[0] if upstream is None else upstream
+    def differentiate(upstream):
         gradient = _join(_transform(upstream, side))
         of_images = ops.matmul(gradient, _swap(kernel_spectrum))
         of_kernel = ops.matmul(_swap(_join(spectrum)), gradient)

@@ -182,8 +182,7 @@ def _weighted_l1_of_all_pairs(first, second, kernel):
     a fifth of the time of passes over the signs of all pairs.
     """
 
-    def differentiate(*arguments, upstream=None):
-        upstream = arguments[0] if upstream is None else upstream
+    def differentiate(upstream):
         of_first = _sum_signs(first, second, ops.transpose(upstream))
         of_second = _sum_signs(second, first, upstream)
         # The gradient of the kernel is the sum of upstream x distance, and the

@@ -95,8 +95,7 @@ def _normalize(inputs, gamma, beta, groups, epsilon):
 def _differentiate(inputs, gamma, mean, inverse, gradient, groups):
     """Gradients of inputs, gamma and beta, given that of the outputs."""
     normal = (_raise(inputs) - mean) * inverse
-    of_beta = _sum_places_by_product(gradient)
-    of_gamma = _sum_places_by_product(gradient * normal)
+    of_beta, of_gamma = _sum_places(gradient), _sum_places(gradient * normal)
     of_inputs = inverse * (
         gradient * gamma
         - _mean_of_groups(inputs, of_beta * gamma, groups)
@@ -119,12 +118,10 @@ def _mean_of_groups(inputs, sums, groups):
 
 
 def _sum_places(features):
-    """Sums of `[batch, height, width, filters]` over all places."""
-    return ops.sum(features, axis=(1, 2))
+    """Sums of `[batch, height, width, filters]` over all places.
 
-
-def _sum_places_by_product(features):
-    """The same as a matrix product, which XLA joins with other passes."""
+    XLA joins a matrix product with more passes than it does a sum.
+    """
     _, height, width, filters = features.shape
     flat = ops.reshape(features, (-1, height * width, filters))
     ones = ops.ones((ops.shape(flat)[0], 1, height * width), flat.dtype)

@@ -48,11 +48,6 @@ class Part:
         """The height of its box."""
         return self.box[3] - self.box[1]
 
-    @property
-    def center(self) -> np.ndarray:
-        """The center of its box: x, y."""
-        return (self.box[:2] + self.box[2:]) / 2
-
     def join(self, other: "Part") -> "Part":
         """Joins two parts."""
         box = np.r_[

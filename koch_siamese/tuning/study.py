@@ -34,7 +34,6 @@ OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 ENDINGS = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "stopped early",
-    TrialState.FAIL: "failed",
 }
 REPORT = "search.json"
 RUN = "run"  # attribute: number of the directory in which a trial resumes

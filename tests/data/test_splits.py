@@ -9,7 +9,6 @@ from koch_siamese.data.splits import (
     assign_splits,
     complete_splits,
     is_closed,
-    split_characters,
     split_groups,
 )
 from koch_siamese.errors import InputError
@@ -22,41 +21,33 @@ def split_all(characters):
 
 def test_split_is_complete_disjoint_and_keeps_shares():
     characters = make_characters((10, 20, 5), num_drawers=2)
-    parts = {
-        split: split_characters(characters, split)
-        for split in ("training", "validation", "test")
-    }
-    ids = [set(part.character.tolist()) for part in parts.values()]
+    parts = split_all(characters)
+    ids = [set(part.character.tolist()) for part in parts]
     assert [len(part) for part in ids] == [21, 7, 7]
     assert set.union(*ids) == set(range(35))
-    for part, share in zip(parts.values(), (3, 1, 1), strict=True):
+    for part, share in zip(parts, (3, 1, 1), strict=True):
         counts = np.bincount(part.alphabet) // 2
         assert counts.tolist() == [2 * share, 4 * share, share]
-    again = split_characters(characters, "test")
-    np.testing.assert_array_equal(again.images, parts["test"].images)
+    again = split_all(characters)
+    np.testing.assert_array_equal(again[2].images, parts[2].images)
 
 
 def test_small_alphabets_still_give_all_three_splits():
     characters = make_characters((2,) * 5, num_drawers=2)
-    sizes = [
-        split_characters(characters, split).num_characters
-        for split in ("training", "validation", "test")
-    ]
+    sizes = [part.num_characters for part in split_all(characters)]
     assert sizes == [6, 2, 2]
 
 
 def test_split_needs_characters_and_drawings():
     with pytest.raises(InputError, match="There are 3 characters") as error:
-        split_characters(make_characters((3,), num_drawers=9), "test")
+        assign_splits(make_characters((3,), num_drawers=9))
     assert_names(error, "at least 4", "train/NAME and test/NAME")
     characters = make_characters((10,), num_drawers=2)
     left = characters.select(~np.isin(np.arange(20), [7, 12]))
     with pytest.raises(
         InputError, match=r"2 of 10 characters have only 1 drawing \('d', 'g'\)"
     ):
-        split_characters(left, "test", tuple("abcdefghij"))
-    with pytest.raises(ValueError, match="'train'"):
-        split_characters(characters, "train")
+        assign_splits(left, tuple("abcdefghij"))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +81,7 @@ def test_very_few_classes_validate_on_images_that_do_not_train(num):
         pytest.raises(InputError, match="3 training images"),
         pytest.warns(DataWarning),
     ):
-        split_characters(few, "test")
+        assign_splits(few)
 
 
 def complete(parts, characters):
