@@ -18,6 +18,8 @@ import onnxruntime
 
 from koch_siamese import read_drawing
 
+if len(sys.argv) < 4:
+    sys.exit(__doc__)
 folder, known, *queries = sys.argv[1:]
 embedding, matching = (
     onnxruntime.InferenceSession(Path(folder, f"{name}.onnx"))

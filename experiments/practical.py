@@ -1,6 +1,6 @@
 r"""Measures how well a model recognizes the images that people have.
 
-    pip install -e '.[practical]'
+    pip install -e '.[pages]'
     python -m experiments.practical --output=FILE --data_dir=D [--figure=PNG]
 
 Each query is classified among ten candidates, with one example of each. A
@@ -13,6 +13,7 @@ character is not among the candidates. An image in which no clean symbol is
 found is refused, and counts as one without an answer.
 """
 
+import importlib.util
 import io
 import json
 from collections import Counter
@@ -274,6 +275,8 @@ def draw(shown):
 
 def main():
     """Measures all kinds, and prints and writes the report."""
+    if not importlib.util.find_spec("skimage"):
+        raise InputError("scikit-image is missing: pip install -e '.[pages]'.")
     import_tensorflow()
     model = load_model(MODEL.value)
     characters = load_characters(

@@ -93,6 +93,11 @@ def main():
     page_font, example_font = (
         f"{FOLDER}/{x}" for x in (page_font, example_font)
     )
+    for font in (page_font, example_font):
+        if not Path(font).is_file():
+            raise InputError(
+                f"{font} is missing: install the package fonts-noto-core."
+            )
     lines = print_page(TEXTS[SCRIPT.value], page_font, folder / "page.pdf")
     draw_examples(codes, example_font, folder / "support")
     import_tensorflow()

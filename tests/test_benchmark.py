@@ -322,6 +322,19 @@ def test_what_levers_change(quick, row, expected):
     assert found == expected
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_normalization_of_the_other_side_is_keras_own(quick, precision):
+    settings = steps.make_settings(quick, precision=precision)
+    with steps.choose_otherwise("lever_normalisation"):
+        trainer, _ = steps.make_training(quick, settings)
+    kinds = {
+        type(layer)
+        for layer in trainer.get_layer("embedding").layers
+        if isinstance(layer, keras.layers.GroupNormalization)
+    }
+    assert kinds == {keras.layers.GroupNormalization}
+
+
 def test_every_row_has_a_workload():
     assert {*ours.WORKLOADS, *plain.WORKLOADS} == set(ROWS)
     assert tuple(steps.LEVERS) == LEVERS

@@ -50,6 +50,11 @@ ROUNDS = flags.DEFINE_integer(
     "rounds", 2, "Of each process, after one to warm up.", lower_bound=1
 )
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of whole trainings.")
+flags.register_validator(
+    SEEDS,
+    lambda seeds: all(map(str.isdecimal, seeds)),
+    message="expected whole numbers with commas between them",
+)
 QUICK_MODE = flags.DEFINE_bool(
     "quick", False, "Tiny sizes, to see that all works; keeps no result."
 )

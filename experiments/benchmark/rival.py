@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from experiments.benchmark.measuring import time_calls
 from experiments.benchmark.options import STEPS, Options
 
+TUNING_ROUNDS = 3  # of each loader, in turns
 DRAINED = 12  # skipped batches, made while the other side worked
 TURNS = 3  # of each setting, alternately
 LONG_TURNS = 2  # of settings whose step takes longer than a turn
@@ -252,7 +253,15 @@ def make_input(options: Options):
 
     best, notes = "as written", []
     if options.side == "rival_best":
-        rates = {name: measure_rate(load(name), DRAINED) for name in LOADERS}
+        loaders = {name: load(name) for name in LOADERS}
+        rounds = [
+            {
+                name: measure_rate(loader, options.input_batches)
+                for name, loader in loaders.items()
+            }
+            for _ in range(TUNING_ROUNDS)
+        ]
+        rates = {x: statistics.median(y[x] for y in rounds) for x in LOADERS}
         notes = [f"{name}: {rate:.0f} pairs/s" for name, rate in rates.items()]
         best = max(rates, key=rates.get)
     batches = load(best)

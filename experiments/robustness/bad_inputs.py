@@ -28,6 +28,13 @@ OUTPUT = define_path("output", None, "A file for the result.")
 
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 300
+# What is unusual, but must be read.
+READABLE = (
+    "wrong extension",
+    "CMYK",
+    "animated",
+    "space, newline and unicode in its name",
+)
 CLASSIFY = "classify --support=known"
 
 
@@ -174,7 +181,7 @@ def list_cases(kinds):
     yield "disk", "full", f"{CLASSIFY} --query=known --gallery=full.npz"
 
 
-def ask(arguments, folder):
+def ask(what, arguments, folder):
     """Runs a command; returns its answer and its time."""
     if isinstance(arguments, str):
         arguments = arguments.split()
@@ -199,7 +206,8 @@ def ask(arguments, folder):
         "exit": code,
         "answer": lines[-1],
         "lines": len(lines),
-        "good": code == 0 or (code == 1 and len(lines) == 1),
+        "good": code == (0 if what in READABLE else 1)
+        and (code == 0 or len(lines) == 1),
         "seconds": round(time.monotonic() - start, 1),
     }
 
@@ -212,7 +220,7 @@ def main(_):
         write_folders(folder)
         write_files(folder)
         answers = [
-            {"kind": kind, "what": what} | ask(arguments, folder)
+            {"kind": kind, "what": what} | ask(what, arguments, folder)
             for kind, what, arguments in tqdm([*list_cases(kinds)])
         ]
     rows = [("kind", "what", "exit", "answer")]

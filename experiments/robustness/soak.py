@@ -28,7 +28,7 @@ MINUTES = flags.DEFINE_float("minutes", 120, "How long to train and kill.")
 SEED = flags.DEFINE_integer("seed", 0, "Decides the moments of the kills.")
 WORKDIR = define_path("workdir", "runs/soak", "Where the runs go.")
 DATA_DIR = define_path("data_dir", None, "Where TFDS keeps data sets.")
-OUTPUT = define_path("output", "experiments/results/soak.json", "The summary.")
+OUTPUT = define_path("output", None, "A file for the summary.")
 
 LONGEST_LIFE_SECONDS = 40
 LONGEST_END_SECONDS = 120  # from a signal to the end; more is a hang
@@ -158,7 +158,8 @@ def main(_):
         summary["bit_identical"] += read_weights(place) == expected
         summary["minutes"] = round((time.monotonic() - begin) / 60, 1)
         print(summary, flush=True)
-        write_result(Path(OUTPUT.value), summary)
+        if OUTPUT.value:
+            write_result(Path(OUTPUT.value), summary)
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ def _measured(row, results):
     num_trials = results[0]["num_trials"]
     several = f"{len(results)} × " if len(results) > 1 else ""  # noqa: RUF001
     cells = {
-        "ours": _format_share(shares, num_trials),
+        "ours": _format_share(shares, _count_trials(results)),
         "trials": f"{several}{num_trials}",
         "machine": _list(
             result.get("training_machine") or result["machine"]
@@ -283,14 +283,20 @@ def _read(results):
             and reading["different_pairs"] == different_pairs
         ]
         if len(shares) == len(results):
-            cells[column] = _format_share(shares, results[0]["num_trials"])
+            cells[column] = _format_share(shares, _count_trials(results))
     return cells
 
 
+def _count_trials(results):
+    """Counts different trials; several trainings may have answered the same."""
+    is_fixed = results[0]["protocol"] == "lake"
+    seeds = {None if is_fixed else result["seed"] for result in results}
+    return len(seeds) * results[0]["num_trials"]
+
+
 def _format_share(shares, num_trials):
-    """Formats the mean of shares of equally many trials, and its interval."""
-    total = num_trials * len(shares)
-    low, high = wilson_interval(num_trials * sum(shares), total)
+    """Formats the mean of shares, and the interval for so many trials."""
+    low, high = wilson_interval(num_trials * _mean(shares), num_trials)
     return (
         f"**{format_percent(_mean(shares))}** "
         f"({100 * low:.1f} to {100 * high:.1f})"
