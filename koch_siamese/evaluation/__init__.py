@@ -23,6 +23,9 @@ change the random protocols.
 the name ends in `.csv`. `--predictions=FILE.csv` lists the score of every
 candidate or pair, `--per_class=FILE.csv` the accuracy of every class.
 
+In Python, `koch_siamese.evaluate_protocol(model, "within_alphabet", "glyphs")`
+measures a model and returns the result as a dict.
+
 Intervals of ROC AUC, equal error rate and true accept rates are computed by a
 bootstrap over classes, since pairs of one character are not independent (the
 vertex bootstrap of Fogliato, Patil and Perona 2024, arXiv:2306.01198). They

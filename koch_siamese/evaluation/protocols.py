@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import typing
 import warnings
 from collections.abc import Iterator, Mapping
 
@@ -29,6 +30,9 @@ from koch_siamese.sampling.trials import (
     sample_trials,
     sample_tutorial_trials,
 )
+
+if typing.TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -574,7 +578,50 @@ def _list_pairs(characters, pairs, drawings):
 
 
 def evaluate_protocol(
-    scorer: Scorer, protocol: str, source: DataSource, **options
+    model: "keras.Model | Scorer",
+    protocol: str,
+    source: str | DataSource,
+    *,
+    data_dir: str | None = None,
+    **options,
 ) -> dict[str, object]:
-    """Measures a scorer by one protocol; see `Evaluator.evaluate`."""
-    return Evaluator(scorer, source).evaluate(protocol, **options)
+    """Measures a model by one protocol.
+
+    ```python
+    model = koch_siamese.load_pretrained()
+    result = koch_siamese.evaluate_protocol(
+        model, "within_alphabet", "glyphs", num_trials=1000, ways=20
+    )
+    print(result["accuracy"], result["ci95"])
+    ```
+
+    Args:
+        model: a siamese model, or any object with the methods of a `Scorer`.
+        protocol: such as `lake`, `within_alphabet` or `verification`.
+        source: the name of a data set, as in `Settings.dataset`, or a source.
+        data_dir: where the data set is, or the folder of images.
+        **options: `split`, `num_trials`, `ways`, `shots` and `seed`, see
+            `Evaluator.evaluate`.
+
+    Returns:
+        See `Evaluator.evaluate`.
+
+    Raises:
+        InputError: data cannot be loaded, or there are too few.
+    """
+    # Not above: `evaluate --help` needs no Keras.
+    import keras
+
+    from koch_siamese.models.scorer import SiameseScorer
+    from koch_siamese.models.siamese import get_crop, get_photo_size
+
+    if isinstance(source, str):
+        source = DataSource(source, data_dir=data_dir)
+    if isinstance(model, keras.Model):
+        source = dataclasses.replace(
+            source,
+            crop=source.dataset == "folder" and get_crop(model),
+            photo_size=get_photo_size(model),
+        )
+        model = SiameseScorer(model)
+    return Evaluator(model, source).evaluate(protocol, **options)

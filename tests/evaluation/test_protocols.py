@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import make_characters
+from conftest import TINY_MODEL, make_characters
 
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
@@ -10,6 +10,8 @@ from koch_siamese.evaluation.protocols import (
     Evaluator,
     evaluate_protocol,
 )
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.sampling.trials import Trials
 
 CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
@@ -124,6 +126,34 @@ def test_the_same_seed_measures_the_same(source):
 
     assert measure(0) == measure(0)
     assert measure(0) != measure(1)
+
+
+def test_a_model_is_evaluated_on_a_data_set_by_name(glyphs_dir):
+    model = load_model(TINY_MODEL)
+    options = {"num_trials": 40, "ways": 5, "seed": 3}
+    result = evaluate_protocol(
+        model,
+        "within_alphabet",
+        "glyphs/tiny",
+        data_dir=glyphs_dir,
+        split="validation",
+        **options,
+    )
+    characters = DataSource("glyphs/tiny", data_dir=glyphs_dir).load(
+        "validation"
+    )
+    trials = PROTOCOLS["within_alphabet"].sample(characters, **options)
+    scorer = SiameseScorer(model)
+    embeddings = scorer.embed(characters.images)
+    scores = np.array(
+        [
+            scorer.score(embeddings[query][None], embeddings[support[:, 0]])
+            for query, support in zip(trials.query, trials.support, strict=True)
+        ]
+    )
+    correct = scores.argmax(axis=1) == trials.answer
+    assert result["accuracy"] == pytest.approx(correct.mean())
+    assert (result["dataset"], result["split"]) == ("glyphs/tiny", "validation")
 
 
 def test_candidates_within_and_across_alphabets():
