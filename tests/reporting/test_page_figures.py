@@ -1,0 +1,41 @@
+"""Pictures of pages and of groups of symbols."""
+
+import numpy as np
+from PIL import ImageColor
+
+import koch_siamese
+from koch_siamese.reporting import page_figures
+from koch_siamese.reporting.page_figures import CELL, FAINT, SAME, WRONG
+
+# Pixels of a frame of width 2 around a cell.
+FRAME = (CELL + 1) ** 2 - (CELL - 3) ** 2
+BLANK = np.full((105, 105), 255, np.uint8)
+
+
+def count(picture, color):
+    """Counts the pixels of a color."""
+    color = np.array(ImageColor.getrgb(color))
+    return int((np.asarray(picture) == color).all(axis=-1).sum())
+
+
+def test_groups_are_framed_by_how_clear_their_members_are():
+    num_shown = page_figures.DRAWINGS_OF_GROUP
+    # One with room for all, one with a member too many, one of a single one.
+    groups = {
+        "a": num_shown * [BLANK],
+        "b": (num_shown + 1) * [BLANK],
+        "c": [BLANK],
+    }
+    picture = koch_siamese.draw_groups(groups)
+    assert count(picture, SAME) == 3 * FRAME
+    assert count(picture, WRONG) == FRAME
+    # A few pixels of the text have the same grey.
+    assert count(picture, FAINT) // FRAME == 2 * num_shown - 3
+
+
+def test_no_more_groups_are_drawn_than_can_be_looked_at():
+    most = {str(i): [BLANK] for i in range(page_figures.MAX_GROUPS)}
+    picture = koch_siamese.draw_groups(most)
+    more = koch_siamese.draw_groups(most | {"one more": [BLANK]})
+    assert more.height == picture.height
+    assert count(more, SAME) == count(picture, SAME) == len(most) * FRAME
