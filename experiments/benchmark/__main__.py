@@ -97,7 +97,8 @@ def _make_options(folder):
         dataset="omniglot" if has_omniglot else "glyphs",
         data_dir=cli.DATA_DIR.value,
         target=TARGET.value,
-        workdir=WORKDIR.value,
+        # A second --quick must not find the runs of the first one.
+        workdir=folder if QUICK_MODE.value else WORKDIR.value,
     )
     return dataclasses.replace(options, **QUICK if QUICK_MODE.value else {})
 
@@ -164,6 +165,8 @@ def main():
             if path:  # after each row, in case of an interruption
                 file = json.loads(path.read_text()) if path.exists() else {}
                 lines = file.get("benchmark", {}) | done
+                known = [row.line for table in tables for row in table.rows]
+                lines = {key: lines[key] for key in lines if key in known}
                 text = json.dumps({"benchmark": lines}, indent=2)
                 write_whole(path, text + "\n")
     print(*filter(None, (table.to_text(done) for table in tables)), sep="\n")
