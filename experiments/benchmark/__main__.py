@@ -165,8 +165,6 @@ def main():
             if path:  # after each row, in case of an interruption
                 file = json.loads(path.read_text()) if path.exists() else {}
                 lines = file.get("benchmark", {}) | done
-                known = [row.line for table in tables for row in table.rows]
-                lines = {key: lines[key] for key in lines if key in known}
                 text = json.dumps({"benchmark": lines}, indent=2)
                 write_whole(path, text + "\n")
     print(*filter(None, (table.to_text(done) for table in tables)), sep="\n")

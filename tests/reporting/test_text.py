@@ -159,6 +159,7 @@ def test_tables_of_results_name_closed_sets():
     result = {
         "flagfile": "experiments/mine.flags",
         "model": "model.keras",
+        "protocol": "within_alphabet",
         "accuracy": 0.9,
         "num_trials": 100,
         "seed": 0,
