@@ -161,7 +161,7 @@ def _differentiate(layer, images, of_input):
         # Without the outputs, TensorFlow would skip the forward pass.
         return outputs, *tape.gradient(outputs, targets)
 
-    return differentiate
+    return differentiate.get_concrete_function()
 
 
 def _measure_product(side, precision, repeats=3):
@@ -300,6 +300,7 @@ LEVERS = {
 SETTINGS = {
     "lever_spectral": {"sampling": "pairs"},
     "lever_whole_step_by_xla": {"precision": "float32"},
+    "lever_distances_in_a_loop": {"precision": "float32"},
     "lever_muon": {"precision": "bfloat16", "optimizer": "muon"},
     "lever_first_convolution": {"sampling": "pairs"},
 }
