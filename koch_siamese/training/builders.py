@@ -321,7 +321,7 @@ def _load_initial(settings):
             f"--init={settings.init} was trained with --objective={objective}; "
             f"got --objective={settings.objective}: give the same."
         )
-    get_head(model).thresholds = None  # they are of the other training
+    get_head(model).thresholds = None  # those of the other training
     return model
 
 

@@ -233,7 +233,7 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
         if is_finished(settings, state):
             print("This training has finished; these are its results.")
             return load_model(run.model)  # raises if the file is damaged
-        run.thresholds.unlink()  # they are of the model before these epochs
+        run.thresholds.unlink()  # chosen for an earlier epoch
     _check_protocols(settings, source)
     is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
     if is_closed["test"]:
