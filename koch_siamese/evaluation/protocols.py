@@ -598,7 +598,8 @@ def evaluate_protocol(
     Args:
         model: a siamese model, or any object with the methods of a `Scorer`.
         protocol: such as `lake`, `within_alphabet` or `verification`.
-        source: the name of a data set, as in `Settings.dataset`, or a source.
+        source: the name of a data set, as in `Settings.dataset`, whose images
+            are read as the model needs them; or a source.
         data_dir: where the data set is, or the folder of images.
         **options: `split`, `num_trials`, `ways`, `shots` and `seed`, see
             `Evaluator.evaluate`.
@@ -616,12 +617,11 @@ def evaluate_protocol(
     from koch_siamese.models.siamese import get_crop, get_photo_size
 
     if isinstance(source, str):
-        source = DataSource(source, data_dir=data_dir)
+        how = {}
+        if isinstance(model, keras.Model):
+            how["crop"] = source == "folder" and get_crop(model)
+            how["photo_size"] = get_photo_size(model)
+        source = DataSource(source, data_dir=data_dir, **how)
     if isinstance(model, keras.Model):
-        source = dataclasses.replace(
-            source,
-            crop=source.dataset == "folder" and get_crop(model),
-            photo_size=get_photo_size(model),
-        )
         model = SiameseScorer(model)
     return Evaluator(model, source).evaluate(protocol, **options)

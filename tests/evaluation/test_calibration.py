@@ -78,8 +78,8 @@ def test_threshold_for_more_candidates_than_were_measured():
 
 
 def test_slope_by_hand():
-    # Three of four pairs at a distance of 1 are told rightly: s = ln 3 makes
-    # the probability there 3/4.
+    # Three of four pairs at a distance of 1 are classified correctly: s = ln 3
+    # makes the probability there 3/4.
     scores = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0]) + 5
     same = np.array([1, 1, 1, 1, 0, 0, 0, 0])
     slope = compute_slope(scores, same, 5.0)
