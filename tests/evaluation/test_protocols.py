@@ -156,6 +156,23 @@ def test_a_model_is_evaluated_on_a_data_set_by_name(glyphs_dir):
     assert (result["dataset"], result["split"]) == ("glyphs/tiny", "validation")
 
 
+def test_verification_needs_no_validation_split_of_the_baseline(source):
+    def load(split):
+        if split == "validation":
+            raise InputError("There is no validation split.")
+        return CHARACTERS
+
+    source.load = load
+    scorer = Scorer()
+    options = {"num_trials": 50, "seed": 0}
+    with pytest.raises(InputError, match="no validation split"):
+        Evaluator(scorer, source).evaluate("verification", **options)
+    scorer.same_threshold = -1.0
+    result = Evaluator(scorer, source).evaluate("verification", **options)
+    assert result["nearest_neighbour"] is None
+    assert 0 <= result["accuracy"] <= 1
+
+
 def test_candidates_within_and_across_alphabets():
     options = {"num_trials": 100, "ways": 5, "seed": 0}
     alphabets = {}
