@@ -11,7 +11,7 @@ from conftest import REPOSITORY, call
 from koch_siamese.data.sources import load_characters
 from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.runs.settings import find_without_effect
-from koch_siamese.training import builders
+from koch_siamese.training import batches, builders, relative_updates, trainers
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
 # What an ablation has otherwise than the recipe that it is of.
@@ -82,7 +82,7 @@ def test_ablation_is_without_one_lever(name, levers):
 
 @pytest.mark.parametrize("path", TRAINED)
 def test_flagfile_trains(path, glyphs_dir, monkeypatch):
-    monkeypatch.setattr(builders, "NUM_MEASURED_PAIRS", 8)
+    monkeypatch.setattr(relative_updates, "NUM_MEASURED_PAIRS", 8)
     settings, _ = read_flagfile(path)
     # Small batches and few units: the paper's network takes long for 128 pairs.
     *_, units = builders.get_layer_sizes(settings)
@@ -102,13 +102,13 @@ def test_flagfile_trains(path, glyphs_dir, monkeypatch):
     keras.utils.clear_session()
     siamese = builders.build_model(settings)
     if settings.relative_updates:
-        settings = builders.convert_relative_updates(
+        settings = relative_updates.convert_relative_updates(
             settings, siamese, characters
         )
-    trainer = builders.build_trainer(settings, siamese)
+    trainer = trainers.build_trainer(settings, siamese)
     before = [np.array(weight) for weight in siamese.trainable_weights]
     trainer.fit(
-        builders.make_batches(settings, characters),
+        batches.make_batches(settings, characters),
         steps_per_epoch=2,
         shuffle=False,
         verbose=0,

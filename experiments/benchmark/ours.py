@@ -24,7 +24,7 @@ from koch_siamese.models.warp import AffineWarp
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.provenance import describe_origin
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, loop
+from koch_siamese.training import batches, builders, loop
 
 DRAINED = 8  # skipped batches, made while the other side worked
 
@@ -41,7 +41,7 @@ def make_input(options: Options):
     """Measures the rate of distorted pairs, ready for the first convolution."""
     characters, *_ = options.load()
     settings = steps.make_settings(options, "pairs")
-    batches = iter(builders.make_batches(settings, characters))
+    stream = iter(batches.make_batches(settings, characters))
     warp, preprocessing = AffineWarp(), Preprocessing(settings.image_size)
 
     @tf.function
@@ -54,10 +54,10 @@ def make_input(options: Options):
 
     while True:
         for _ in range(DRAINED):
-            distort(next(batches)[0])
+            distort(next(stream)[0])
         begin = time.perf_counter()
         for _ in range(options.input_batches):
-            images = distort(next(batches)[0])
+            images = distort(next(stream)[0])
         steps.wait(images)
         seconds = time.perf_counter() - begin
         rate = options.input_batches * options.batch_size / seconds

@@ -93,7 +93,7 @@ def hold(num_drawings: int) -> int:
     """Returns the bytes of this process while it makes batches of drawings."""
     import_tensorflow()
     from experiments.benchmark.steps import make_settings
-    from koch_siamese.training.builders import make_batches
+    from koch_siamese.training.batches import make_batches
 
     character, alphabet, drawer = _make_labels(num_drawings // NUM_DRAWERS)
     characters = Characters(

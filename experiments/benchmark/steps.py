@@ -21,7 +21,7 @@ from experiments.benchmark.options import STEPS, Options
 from koch_siamese.models import heads
 from koch_siamese.models.siamese import get_embedding
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, optimizers
+from koch_siamese.training import batches, builders, optimizers, trainers
 
 # The first key that the type of an operation contains gives its kind; the types
 # of oneDNN have more words around it.
@@ -75,12 +75,12 @@ def make_training(options: Options, settings: Settings):
     The function returns the seconds of a step on one batch: warp, forward and
     backward pass, and update.
     """
-    trainer = builders.build_trainer(settings, builders.build_model(settings))
+    trainer = trainers.build_trainer(settings, builders.build_model(settings))
     characters, *_ = options.load()
     characters = characters.resized(settings.image_size)
-    batches = builders.make_batches(settings, characters)
-    batch = tf.data.Dataset.from_tensors(next(iter(batches))).repeat()
-    batch = batch.with_options(batches.options())
+    stream = batches.make_batches(settings, characters)
+    batch = tf.data.Dataset.from_tensors(next(iter(stream))).repeat()
+    batch = batch.with_options(stream.options())
     _, steps = options.get_sizes(settings.sampling)
 
     def train():
@@ -256,10 +256,10 @@ def _leave(function):
 
 def _compile_with(**arguments):
     compile = functools.partialmethod(keras.Model.compile, **arguments)
-    return {"training.builders.keras.Model.compile": compile}
+    return {"training.trainers.keras.Model.compile": compile}
 
 
-def _make_tuned(*arguments, make_batches=builders.make_batches):
+def _make_tuned(*arguments, make_batches=batches.make_batches):
     options = tf.data.Options()
     options.autotune.enabled = True
     return make_batches(*arguments).with_options(options)
@@ -289,7 +289,7 @@ LEVERS = {
             _orthogonalise_as_keras
         )
     },
-    "lever_no_tuning": {"training.builders.make_batches": _make_tuned},
+    "lever_no_tuning": {"training.batches.make_batches": _make_tuned},
     "lever_steps_per_execution": _compile_with(steps_per_execution=10),
     "lever_spectral": {"training.builders._is_spectral": lambda _: False},
     "lever_first_convolution": {

@@ -20,7 +20,7 @@ from koch_siamese.images import IMAGE_SIZE, WHITE
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_result
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders
+from koch_siamese.training import batches, builders, trainers
 
 MEGABYTES = flags.DEFINE_integer("megabytes", 20_000, "Images to train on.")
 STEPS = flags.DEFINE_integer("steps", 100, "Steps of training.")
@@ -61,9 +61,9 @@ def main(_):
     drawn = time.monotonic()
     settings = Settings(image_size=IMAGE_SIZE, filters=(16, 16, 16, 16))
     siamese = builders.build_model(settings)
-    trainer = builders.build_trainer(settings, siamese)
+    trainer = trainers.build_trainer(settings, siamese)
     trainer.fit(
-        builders.make_batches(settings, characters),
+        batches.make_batches(settings, characters),
         steps_per_epoch=STEPS.value,
         shuffle=False,
         verbose=2,

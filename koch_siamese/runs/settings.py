@@ -865,6 +865,11 @@ def _check_split(settings):
         _require_defaults(settings, groups, "--split_by=class")
 
 
+def has_effects(settings: Settings) -> bool:
+    """Whether a training changes its photos, beside distorting them."""
+    return not settings.effects == settings.character_effects == "none"
+
+
 def get_photo_size(settings: Settings) -> int:
     """Returns the side in pixels at which photos are read; 0 for drawings."""
     return settings.image_size if settings.image_kind == "photo" else 0

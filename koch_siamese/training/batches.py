@@ -6,109 +6,141 @@ a resumed run.
 """
 
 import dataclasses
-import functools
+import itertools
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
-from koch_siamese.sampling.distortions import (
-    DISTORTIONS,
-    AffineRanges,
-    compose,
-    sample_affine_matrices,
-)
-from koch_siamese.sampling.effects import (
-    EFFECTS,
-    EffectRanges,
-    compose_colors,
-    sample_effects,
-)
-from koch_siamese.sampling.pairs import (
-    CharacterIndex,
-    PairSet,
-    sample_group,
-    sample_pairs,
+from koch_siamese.images import WHITE
+from koch_siamese.models.photo_effects import change_photos
+from koch_siamese.models.warp import Fill, warp
+from koch_siamese.runs.settings import Settings, has_effects
+from koch_siamese.sampling.distortions import DISTORTIONS
+from koch_siamese.sampling.effects import EFFECTS
+from koch_siamese.training import chunks, features
+from koch_siamese.training.samplers import (
+    Sampler,
+    build_group_sampler,
+    build_pair_sampler,
 )
 
 
-class Batch(NamedTuple):
-    """The drawings, distortions and labels of a training step.
+def make_batches(
+    settings: Settings,
+    training: Characters,
+    first_step: int = 0,
+    kept: np.ndarray | None = None,
+):
+    """Makes the endless batches of a training.
 
-    Attributes:
-        drawings: int64 `[num]`, indices of drawings; for pairs, the second half
-            are the partners of the first.
-        distortion: the parameters of each drawing's distortion: `matrices`, see
-            `sample_affine_matrices`; for photos with effects, also `colors`,
-            `blurs` and `boxes`, see `sample_effects`.
-        labels: for pairs, float32 `[num / 2]`, 1 = same, 0 = different; for
-            groups, int32 `[num]`, the character of each drawing.
-    """
-
-    drawings: np.ndarray
-    distortion: dict[str, np.ndarray]
-    labels: np.ndarray
-
-
-Sampler = Callable[[int], Batch]  # called with the step
-
-
-def build_pair_sampler(
-    characters: Characters,
-    *,
-    batch_size: int,
-    seed: int,
-    ranges: AffineRanges,
-    within_alphabet: float = 1.0,
-    num_pairs: int = 0,
-    num_copies: int = 0,
-    effects: EffectRanges | None = None,
-) -> Sampler:
-    """Builds a sampler of distorted pairs.
+    Groups are smaller than the settings if there are fewer characters, or fewer
+    drawings of each.
 
     Args:
-        characters: drawings to sample from.
-        batch_size: pairs in a batch.
-        seed: determines a batch, together with the step.
-        ranges: of the distortions, sampled for each drawing separately.
-        within_alphabet: see `sample_pairs`.
-        num_pairs: size of a fixed set of pairs, which are not distorted; 0 for
-            an endless stream of new pairs, which are distorted.
-        num_copies: number of distorted copies of each pair of a fixed set,
-            always the same ones (8 in section 4.1); each takes 48 bytes of
-            memory, more if `ranges` has waves.
-        effects: on photos, sampled like distortions; not used with a fixed set.
+        settings: of the training.
+        training: the characters to train on.
+        first_step: the step to begin with.
+        kept: the features of their images, if the model is trained on features;
+            see `features.compute_features`.
 
-    Raises:
-        InputError: there are too few characters or drawings, or the fixed set
-            is smaller than a batch.
+    Returns:
+        A tf.data.Dataset; with several steps per call, a generator of chunks,
+        see `chunks.make_chunks`.
     """
-    index = _build_index(characters, 2, 2)
-
-    if num_pairs:
-        pairs = sample_pairs(
-            index, num_pairs, np.random.default_rng(seed), within_alphabet
+    sampler = build_sampler(settings, training)
+    name = NAMES[settings.sampling]
+    if settings.steps_per_call > 1:
+        return chunks.make_chunks(
+            sampler, name, first_step, settings.steps_per_call
         )
-        pair_set = PairSet(*pairs, num_copies, seed)
-        pair_set.require(batch_size)
+    images = training.images
+    if kept is not None:
+        images, sampler = kept, features.without_distortion(sampler)
+    return make_dataset(images, sampler, name, first_step).prefetch(4)
 
-    def sample(step):
-        if num_pairs:
-            return _take_pairs(pair_set, step, batch_size, ranges)
-        rng = np.random.default_rng([seed, step])
-        first, second, same = sample_pairs(
-            index, batch_size, rng, within_alphabet
+
+def sample_batches(settings: Settings, training: Characters):
+    """Yields the endless batches of a training as NumPy arrays."""
+    sampler = build_sampler(settings, training)
+    for step in itertools.count():
+        drawings, distortion, labels = sampler(step)
+        images = training.images[drawings]
+        yield NAMES[settings.sampling](images, distortion, labels)
+
+
+def build_sampler(settings: Settings, training: Characters) -> Sampler:
+    """Builds the sampler of a training's batches."""
+    arguments = {
+        "seed": settings.seed,
+        "ranges": DISTORTIONS[settings.distortion],
+        "within_alphabet": settings.within_alphabet,
+        "effects": EFFECTS[settings.effects] if has_effects(settings) else None,
+    }
+    if settings.sampling == "pairs":
+        return build_pair_sampler(
+            training,
+            batch_size=settings.batch_size,
+            num_pairs=settings.num_pairs,
+            num_copies=settings.num_copies,
+            **arguments,
         )
-        matrices = sample_affine_matrices(ranges, 2 * batch_size, rng)
-        distortion = {"matrices": matrices}
-        if effects:
-            distortion |= sample_effects(effects, 2 * batch_size, rng)
-        return Batch(np.concatenate([first, second]), distortion, same)
+    counts = np.unique(training.character, return_counts=True)[1]
+    return build_group_sampler(
+        training,
+        num_characters=min(settings.group_characters, len(counts)),
+        num_drawings=min(settings.group_drawings, counts.min()),
+        character_ranges=DISTORTIONS[settings.character_distortion],
+        character_effects=EFFECTS[settings.character_effects],
+        **arguments,
+    )
 
-    return sample
+
+def example_pairs(
+    inputs: dict, labels, num_pairs: int = 24, fill_value: Fill = float(WHITE)
+):
+    """Distorts some pairs of a batch, as the network sees them.
+
+    Args:
+        inputs, labels: a batch of `make_batches`.
+        num_pairs: largest number of pairs.
+        fill_value: of the distortion, see `AffineWarp`.
+
+    Returns:
+        first, second: float32 `[num_pairs, height, width, channels]`.
+        same: `[num_pairs]`, 1 = same character, 0 = different.
+    """
+
+    def distort(images, inputs, prefix=""):
+        images = warp(images, inputs[f"{prefix}matrices"], fill_value)
+        if f"{prefix}colors" not in inputs:
+            return images
+        names = ("colors", "blurs", "boxes")
+        return change_photos(images, *(inputs[f"{prefix}{x}"] for x in names))
+
+    if "images" in inputs:
+        images = distort(inputs["images"], inputs)
+        # Neighbors in a group: same pairs within a character, different ones
+        # where it changes.
+        first, second = images[:-1], images[1:]
+        same = np.equal(labels[:-1], labels[1:])
+        # As many of each kind, although different pairs are rarer.
+        chosen = np.sort(
+            np.r_[
+                np.flatnonzero(~same)[: num_pairs // 2],
+                np.flatnonzero(same)[: num_pairs // 2],
+            ]
+        )
+    else:
+        first, second = (
+            distort(inputs[name], inputs, f"{name}_")
+            for name in ("first", "second")
+        )
+        same = np.array(labels)
+        chosen = np.arange(min(num_pairs, len(same)))
+    return np.array(first)[chosen], np.array(second)[chosen], same[chosen]
 
 
 def make_pairs(
@@ -161,8 +193,6 @@ def _distort_pairs(images, distortion, same):
     """Distorts the pairs of a batch; see `name_pairs`."""
     import tensorflow as tf
 
-    from koch_siamese.models.warp import warp
-
     # In NumPy, because Keras may compute with JAX.
     warped = tf.numpy_function(
         lambda *arrays: np.asarray(warp(*arrays)),
@@ -194,90 +224,12 @@ def name_pairs(images, distortion, same):
     return inputs, same
 
 
-def _take_pairs(pair_set, step, batch_size, ranges):
-    """A batch of a fixed set; a copy always has the same distortion."""
-    pair, copy = pair_set.take(step, batch_size)
-    matrices = _sample_copies(
-        ranges, len(pair_set.same), pair_set.num_copies, pair_set.seed
-    )[copy, pair]
-    return Batch(
-        np.concatenate([pair_set.first[pair], pair_set.second[pair]]),
-        {"matrices": np.concatenate([matrices[:, 0], matrices[:, 1]])},
-        pair_set.same[pair],
-    )
-
-
-@functools.lru_cache(maxsize=2)
-def _sample_copies(ranges, num_pairs, num_copies, seed):
-    """Matrices `[1 + num_copies, num_pairs, 2, 2, columns]` of a fixed set.
-
-    The first ones leave pairs undistorted. All are sampled at once and cached,
-    because sampling those of a batch of 128 one by one took 6 ms.
-    """
-    rng = np.random.default_rng([seed, num_pairs, num_copies])
-    copies = [
-        sample_affine_matrices(ranges, 2 * num_pairs, rng)
-        for _ in range(1 + num_copies)
-    ]
-    copies[0][:] = np.eye(2, copies[0].shape[-1])
-    return np.reshape(copies, (1 + num_copies, num_pairs, 2, 2, -1))
-
-
-def build_group_sampler(
-    characters: Characters,
-    *,
-    num_characters: int,
-    num_drawings: int,
-    seed: int,
-    ranges: AffineRanges,
-    character_ranges: AffineRanges = DISTORTIONS["none"],
-    within_alphabet: float = 1.0,
-    effects: EffectRanges | None = None,
-    character_effects: EffectRanges = EFFECTS["none"],
-) -> Sampler:
-    """Builds a sampler of groups of distorted drawings.
-
-    Arguments are those of `sample_group` and `build_pair_sampler`, and
-
-    Args:
-        character_ranges: of a further distortion that all drawings of a
-            character in a group share, which makes a new character.
-        character_effects: of a further change of colors, likewise.
-    """
-    index = _build_index(characters, num_characters, num_drawings)
-
-    def sample(step):
-        rng = np.random.default_rng([seed, step])
-        drawings, character = sample_group(
-            index, num_characters, num_drawings, rng, within_alphabet
-        )
-        matrices = sample_affine_matrices(ranges, len(drawings), rng)
-        shared = sample_affine_matrices(character_ranges, num_characters, rng)
-        matrices = compose(np.repeat(shared, num_drawings, 0), matrices)
-        distortion = {"matrices": matrices}
-        if effects:
-            distortion |= sample_effects(effects, len(drawings), rng)
-            shared = sample_effects(character_effects, num_characters, rng)
-            distortion["colors"] = compose_colors(
-                np.repeat(shared["colors"], num_drawings, 0),
-                distortion["colors"],
-            )
-        return Batch(drawings, distortion, character)
-
-    return sample
-
-
 def name_groups(images, distortion, character):
     """Names the parts of a group for the training model; see `name_pairs`."""
     return {"images": images, **distortion}, character
 
 
-def _build_index(characters, num_characters, num_drawings):
-    index = CharacterIndex.from_labels(
-        characters.character, characters.alphabet
-    )
-    index.require(num_characters, num_drawings)
-    return index
+NAMES = {"pairs": name_pairs, "groups": name_groups}
 
 
 def make_dataset(

@@ -20,7 +20,7 @@ def make_chunks(
     """Yields endless chunks of steps, each made while another one trains.
 
     Args:
-        sample: a `batches.Sampler`.
+        sample: a `samplers.Sampler`.
         name: `batches.name_pairs` or `name_groups`.
         first_step: the step to begin with.
         num_steps: steps in a chunk.

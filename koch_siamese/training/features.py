@@ -21,7 +21,7 @@ from koch_siamese.models.siamese import (
     get_head,
     get_image_size,
 )
-from koch_siamese.training.batches import Sampler
+from koch_siamese.training.samplers import Sampler
 
 IMAGES_AT_ONCE = 128
 

@@ -40,13 +40,20 @@ from koch_siamese.runs.settings import (
     keeps_features,
 )
 from koch_siamese.sampling.trials import Trials
-from koch_siamese.training import builders, distribution, features
+from koch_siamese.training import (
+    batches,
+    builders,
+    distribution,
+    features,
+    trainers,
+)
 from koch_siamese.training.checkpoints import (
     CheckpointCallback,
     is_finished,
     load_state,
 )
 from koch_siamese.training.finalize import finalize
+from koch_siamese.training.relative_updates import convert_relative_updates
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -345,12 +352,12 @@ def train(
 
 def _fit(settings, run, training, trainer, state, callbacks, kept):
     """Trains the epochs that remain after those of `state`."""
-    batches = builders.make_batches(
+    stream = batches.make_batches(
         settings, training, state["epoch"] * settings.steps_per_epoch, kept
     )
-    examples = builders.example_pairs(
-        *next(builders.sample_batches(settings, training)),
-        fill_value=builders.get_fill_value(settings),
+    examples = batches.example_pairs(
+        *next(batches.sample_batches(settings, training)),
+        fill_value=trainers.get_fill_value(settings),
     )
     figures.save_figure(
         figures.draw_pairs(
@@ -364,7 +371,7 @@ def _fit(settings, run, training, trainer, state, callbacks, kept):
     with writing_events(run.tensorboard):
         write_hyperparameters(run.tensorboard, settings)
         trainer.fit(
-            batches,
+            stream,
             epochs=settings.epochs,
             initial_epoch=state["epoch"],
             shuffle=False,  # batches are shuffled; Keras would warn
@@ -418,7 +425,7 @@ def _build_or_load(
             print(
                 f"Resuming after epoch {state['epoch']} of {settings.epochs}."
             )
-            trainer = builders.load_trainer(path, training)
+            trainer = trainers.load_trainer(path, training)
             if keeps_features(settings):
                 # The backbone never changes, so that of the best epoch will do.
                 siamese = features.join(load_model(run.model), trainer)
@@ -430,12 +437,10 @@ def _build_or_load(
         else:
             siamese = builders.build_model(settings, network)
             if settings.relative_updates:
-                settings = builders.convert_relative_updates(
-                    settings, siamese, training
-                )
+                settings = convert_relative_updates(settings, siamese, training)
                 rates = format_value(settings.layer_learning_rates)
                 print(f"Relative updates set --layer_learning_rates={rates}.")
-            trainer = builders.build_trainer(settings, siamese, training, loss)
+            trainer = trainers.build_trainer(settings, siamese, training, loss)
     return builders.build_evaluation_model(settings, siamese), trainer
 
 

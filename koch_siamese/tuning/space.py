@@ -73,7 +73,7 @@ def suggest_settings(
         search_network: whether filters, kernel sizes and units are searched,
             too.
         gradients: of each layer, relative to its weights, if rates are relative
-            updates; see `builders.measure_gradients`.
+            updates; see `relative_updates.measure_gradients`.
     """
     if search_network:
         settings = _suggest_network(trial, settings)

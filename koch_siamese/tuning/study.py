@@ -26,6 +26,7 @@ from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 from koch_siamese.training.checkpoints import load_checkpoint
 from koch_siamese.training.loop import load_training, make_validation, train
+from koch_siamese.training.relative_updates import measure_gradients
 from koch_siamese.tuning.space import suggest_settings, to_point
 
 STUDY = "koch_siamese"
@@ -173,7 +174,7 @@ class Search:
         known = self._study.user_attrs.get("gradients")
         if known is None:
             keras.utils.set_random_seed(self._settings.seed)
-            known = builders.measure_gradients(
+            known = measure_gradients(
                 self._settings,
                 builders.build_model(self._settings),
                 load_training(self._settings, self._source),

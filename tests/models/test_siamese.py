@@ -25,7 +25,6 @@ from koch_siamese.models.siamese import (
     set_thresholds,
 )
 from koch_siamese.models.thresholds import Thresholds
-from koch_siamese.training import builders
 
 
 @pytest.fixture(scope="module")
@@ -248,28 +247,6 @@ def test_preprocessing_pads_with_paper_and_keeps_proportions():
     ink = np.array(Preprocessing(10)(np.full((1, 20, 10, 1), 5.0)))
     assert ink[0, :, :2].max() < 0.05
     assert ink[0, :, 3:7].min() > 0.95
-
-
-def test_trainers_agree_with_the_siamese_model(fast):
-    images = draw_images(6)
-    matrices = np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1))
-    group = builders.build_group_model(fast, 16)
-    pair = builders.build_pair_model(fast, 16)
-    grid = np.array(group({"images": images, "matrices": matrices}))
-    assert grid.shape == (6, 6)
-    expected = np.array(fast({"first": images, "second": images[::-1]}))
-    np.testing.assert_allclose(
-        grid[np.arange(6), np.arange(6)[::-1]], expected, atol=1e-5
-    )
-    logits = pair(
-        {
-            "first": images,
-            "second": images[::-1],
-            "first_matrices": matrices,
-            "second_matrices": matrices,
-        }
-    )
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 def test_model_is_the_same_after_saving_and_loading(fast, tmp_path):

@@ -20,7 +20,13 @@ from koch_siamese.models.siamese import (
     get_filters,
     get_head,
 )
-from koch_siamese.training import builders, checkpoints, features, loop
+from koch_siamese.training import (
+    builders,
+    checkpoints,
+    features,
+    loop,
+    trainers,
+)
 
 SIZE = 32
 
@@ -227,7 +233,7 @@ def test_only_what_is_trainable_is_trained_also_when_resumed(
         weight_decay=0.1,
     )
     siamese = builders.build_model(settings)
-    trainer = builders.build_trainer(settings, siamese)
+    trainer = trainers.build_trainer(settings, siamese)
     rng = np.random.default_rng(0)
     inputs = {
         "images": rng.integers(0, 256, (6, SIZE, SIZE, 3), dtype="uint8"),
@@ -254,7 +260,7 @@ def test_only_what_is_trainable_is_trained_also_when_resumed(
         assert all(all(moved[name]) for name in trained)
         # Again as it is resumed: `.keras` files keep what is frozen.
         trainer.save(tmp_path / "trainer.keras")
-        trainer = builders.load_trainer(tmp_path / "trainer.keras", None)
+        trainer = trainers.load_trainer(tmp_path / "trainer.keras", None)
         assert int(trainer.optimizer.iterations) == step + 1
 
 
@@ -295,7 +301,7 @@ def test_kept_features_train_as_images_do(
 
     monkeypatch.setattr(checkpoints, "evaluate_trials", evaluate)
     train_and_evaluate(settings, tmp_path / "kept", data_dir=photos_dir)
-    for module in (loop, builders):
+    for module in (loop, trainers):
         monkeypatch.setattr(module, "keeps_features", lambda _: False)
     train_and_evaluate(settings, tmp_path / "images", data_dir=photos_dir)
     assert len(calls) == 2  # of training and validation, and once

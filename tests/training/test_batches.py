@@ -8,7 +8,7 @@ from conftest import make_characters
 from koch_siamese.errors import InputError
 from koch_siamese.models.warp import warp
 from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
-from koch_siamese.training import batches
+from koch_siamese.training import batches, samplers
 from koch_siamese.training.batches import make_pairs
 
 CHARACTERS = make_characters((3, 4, 5), num_drawers=3)
@@ -19,12 +19,12 @@ def make(kind, **changes):
     first_step = arguments.pop("first_step", 0)
     if kind == "pairs":
         name = batches.name_pairs
-        sampler = batches.build_pair_sampler(
+        sampler = samplers.build_pair_sampler(
             CHARACTERS, batch_size=6, **arguments
         )
     else:
         name = batches.name_groups
-        sampler = batches.build_group_sampler(
+        sampler = samplers.build_group_sampler(
             CHARACTERS, num_characters=3, num_drawings=2, **arguments
         )
     return batches.make_dataset(CHARACTERS.images, sampler, name, first_step)
@@ -105,21 +105,21 @@ def test_drawings_of_a_character_share_the_distortion_of_the_character():
 def test_fixed_set_is_gone_through_once_an_epoch():
     """20 pairs and 2 copies of each in batches of 6: ten steps an epoch."""
     fixed = {"num_pairs": 20, "num_copies": 2, "within_alphabet": 0.5}
-    batches = take(make("pairs", **fixed), 20)
+    twice = take(make("pairs", **fixed), 20)
     # A pair with its matrices and label, as one row.
     rows = [
         b"".join(array[row].tobytes() for array in batch)
-        for batch in batches
+        for batch in twice
         for row in range(6)
     ]
     # A pair may have been drawn twice, or a copy not distorted.
     assert len(set(rows[:60])) > 55
     assert sorted(rows[:60]) == sorted(rows[60:])
     assert rows[:60] != rows[60:]
-    same = np.concatenate([batch[-1] for batch in batches[:10]])
+    same = np.concatenate([batch[-1] for batch in twice[:10]])
     assert same.mean() == 0.5
     assert_equal_batches(
-        batches[13:15], take(make("pairs", first_step=13, **fixed), 2)
+        twice[13:15], take(make("pairs", first_step=13, **fixed), 2)
     )
 
 
@@ -127,10 +127,10 @@ def test_fixed_set_is_gone_through_once_an_epoch():
 def test_pairs_of_a_fixed_set_are_plain_and_their_copies_distorted(wave):
     always = AffineRanges(rotation_degrees=10.0, wave=wave)
     fixed = {"num_pairs": 20, "num_copies": 2, "ranges": always}
-    batches = make("pairs", **fixed).take(10).as_numpy_iterator()
+    stream = make("pairs", **fixed).take(10).as_numpy_iterator()
     plain = [
         (matrices == np.eye(2, matrices.shape[-1])).all(axis=(1, 2))
-        for x, _ in batches
+        for x, _ in stream
         for matrices in (x["first_matrices"], x["second_matrices"])
     ]
     # Of 60 pairs 20 are as they are, both twins of them.
@@ -147,12 +147,12 @@ def test_images_are_let_go_with_the_characters_and_batches():
     """What TensorFlow registers of Python, such as closures, it never drops."""
     characters = make_characters((3, 4), seed=1)
     images = weakref.ref(characters.images)
-    batches = make_pairs(characters, batch_size=4)
-    inputs, _ = next(iter(batches))
+    stream = make_pairs(characters, batch_size=4)
+    inputs, _ = next(iter(stream))
     known = {image.tobytes() for image in characters.images}
     first = inputs["first"].numpy().astype(np.uint8)
     assert {image.tobytes() for image in first} <= known
-    del characters, batches
+    del characters, stream
     gc.collect()
     assert images() is None
 

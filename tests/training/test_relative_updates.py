@@ -1,0 +1,61 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from koch_siamese.data.sources import load_characters
+from koch_siamese.runs.settings import Settings
+from koch_siamese.training import batches, builders, losses, trainers
+from koch_siamese.training.relative_updates import convert_relative_updates
+
+SETTINGS = Settings(
+    dataset="glyphs/tiny",
+    network="paper",
+    image_size=16,
+    filters=(8, 16),
+    kernel_sizes=(5, 3),
+    units=(400,),
+    sampling="pairs",
+    batch_size=512,
+    distortion="none",
+    optimizer="layerwise_sgd",
+    relative_updates=True,
+    layer_learning_rates=(1e-3, 2e-3, 1e-5, 1e-4),
+)
+
+
+def test_rates_by_relative_updates(glyphs_dir):
+    training = load_characters(
+        "glyphs/tiny", "training", data_dir=glyphs_dir
+    ).resized(16)
+    keras.utils.set_random_seed(0)
+    siamese = builders.build_model(SETTINGS)
+    before = siamese.get_weights()
+    converted = convert_relative_updates(SETTINGS, siamese, training)
+    for one, other in zip(before, siamese.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not converted.relative_updates
+
+    trainer = trainers.build_pair_model(siamese, 16)
+    measured = list(batches.make_batches(SETTINGS, training).take(2))
+    inputs = {
+        name: np.concatenate([batch[name] for batch, _ in measured])
+        for name in measured[0][0]
+    }
+    same = np.concatenate([labels for _, labels in measured])
+    with tf.GradientTape() as tape:
+        loss = losses.PairLoss()(same, trainer(inputs, training=True))
+    kernels = [
+        weight.value
+        for weight in siamese.trainable_weights
+        if weight.path.endswith("kernel")
+    ]
+    for gradient, kernel, rate, update in zip(
+        tape.gradient(loss, kernels),
+        kernels,
+        converted.layer_learning_rates,
+        SETTINGS.layer_learning_rates,
+        strict=True,
+    ):
+        ratio = np.sqrt(np.mean(gradient**2) / np.mean(kernel**2))
+        assert rate * ratio == pytest.approx(update, rel=2e-3)
