@@ -1,4 +1,4 @@
-"""Builds the batches, the models and the trainer from Settings."""
+"""Builds the models of a training from Settings: new, evaluated and final."""
 
 import dataclasses
 
@@ -15,11 +15,7 @@ from koch_siamese.models import (
     own_network,
     views,
 )
-from koch_siamese.models.heads import (
-    EuclideanDistance,
-    NonPositive,
-    WeightedL1,
-)
+from koch_siamese.models.heads import EuclideanDistance, NonPositive, WeightedL1
 from koch_siamese.models.layers import KOCH_DENSE_STDDEV
 from koch_siamese.models.siamese import (
     build_fast_head,
@@ -42,9 +38,7 @@ from koch_siamese.runs.settings import (
     is_own_network,
 )
 from koch_siamese.sampling.distortions import DISTORTIONS
-from koch_siamese.training.optimizers import (
-    broadcast_to_layers,
-)
+from koch_siamese.training.optimizers import broadcast_to_layers
 
 
 def build_model(

@@ -9,13 +9,9 @@ from keras import ops
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
-from koch_siamese.runs.settings import (
-    Settings,
-)
+from koch_siamese.runs.settings import Settings
 from koch_siamese.training.batches import sample_batches
-from koch_siamese.training.optimizers import (
-    broadcast_to_layers,
-)
+from koch_siamese.training.optimizers import broadcast_to_layers
 from koch_siamese.training.trainers import build_loss, build_training_model
 
 NUM_MEASURED_PAIRS = 1024  # on which gradients are measured

@@ -9,22 +9,11 @@ from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
 from koch_siamese.models.photo_effects import PhotoEffects
-from koch_siamese.models.siamese import (
-    get_channels,
-    get_embedding,
-    get_head,
-)
+from koch_siamese.models.siamese import get_channels, get_embedding, get_head
 from koch_siamese.models.warp import AffineWarp, Fill
-from koch_siamese.runs.settings import (
-    Settings,
-    has_effects,
-    keeps_features,
-)
+from koch_siamese.runs.settings import Settings, has_effects, keeps_features
 from koch_siamese.training import chunks, features, losses
-from koch_siamese.training.optimizers import (
-    ConvolutionMuon,
-    LayerwiseSGD,
-)
+from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
 
 
 def build_trainer(
