@@ -17,7 +17,7 @@ _HOMES = {
     "draw_groups": "koch_siamese.reporting.page_figures",
     "draw_pairs": "koch_siamese.reporting.figures",
     "draw_transcription": "koch_siamese.reporting.page_figures",
-    "evaluate_protocol": "koch_siamese.evaluation.protocols",
+    "evaluate_protocol": "koch_siamese.evaluation.evaluator",
     "get_thresholds": "koch_siamese.models.siamese",
     "load_characters": "koch_siamese.data.sources",
     "load_folder": "koch_siamese.data.image_folder",

@@ -16,7 +16,8 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.protocols import PROTOCOLS, Evaluator
+from koch_siamese.evaluation.evaluator import Evaluator
+from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings

@@ -33,7 +33,7 @@ def test_imports_point_one_way():
         "koch_siamese",
         "koch_siamese.sampling.trials",
         "koch_siamese.runs.flagfiles",
-        "koch_siamese.evaluation.protocols",
+        "koch_siamese.evaluation.evaluator",
         "koch_siamese.inference.gallery",
         "koch_siamese.data.image_files",
     ],

@@ -156,7 +156,7 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
         points: a dict for each row of the table: `pairs`, the number of
             training pairs; `distorted`, whether distorted copies were added;
             `published`, the paper's accuracy in %; and `readings`, ours, as in
-            a result of `protocols.Evaluator`, or empty if it was not run.
+            a result of `evaluator.Evaluator`, or empty if it was not run.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)

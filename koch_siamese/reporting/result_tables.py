@@ -36,7 +36,7 @@ COLUMNS = {
     "command": "command",
 }
 # Columns of other readings of the paper's test: whether they use Lake's
-# drawers, and how different pairs are drawn; see `protocols.Evaluator`.
+# drawers, and how different pairs are drawn; see `evaluator.Evaluator`.
 READINGS = {
     "anywhere": (False, "anywhere"),
     "lake": (True, "within_alphabet"),

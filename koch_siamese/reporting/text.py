@@ -187,7 +187,7 @@ def format_worst_classes(classes: Sequence[Mapping]) -> str:
     """Names the classes with the lowest accuracy in one line.
 
     Args:
-        classes: see `protocols.Evaluator.list_classes`.
+        classes: see `evaluator.Evaluator.list_classes`.
 
     Returns:
         The line; empty if there are more than `MANY_CLASSES` classes, or no

@@ -17,9 +17,9 @@ from koch_siamese.data.characters import Characters, is_users_own
 from koch_siamese.data.image_files import DataWarning
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.evaluator import Evaluator
 from koch_siamese.evaluation.protocols import (
     PROTOCOLS,
-    Evaluator,
     limit_ways,
     naming_split,
     warn_of_few_classes,
@@ -96,7 +96,7 @@ def train_and_evaluate(
 
     Returns:
         A result for each of `settings.protocols`, see
-        `evaluation.protocols.Evaluator`. None in a worker that is not the
+        `evaluation.evaluator.Evaluator`. None in a worker that is not the
         chief.
 
     Raises:

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from conftest import TINY_MODEL, make_characters
+
+from koch_siamese.data.sources import DataSource
+from koch_siamese.errors import InputError
+from koch_siamese.evaluation.baselines import PixelsCosine
+from koch_siamese.evaluation.evaluator import Evaluator, evaluate_protocol
+from koch_siamese.evaluation.protocols import (
+    PROTOCOLS,
+)
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.scorer import SiameseScorer
+
+CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
+
+
+class Source:
+    """Loads the same characters whatever is asked, and counts."""
+
+    photo_size = 0
+
+    def __init__(self):
+        self.loaded = []
+
+    def load(self, split):
+        self.loaded.append(split)
+        return CHARACTERS
+
+
+class Scorer:
+    """Scores by the mean of the pixels; remembers what it has embedded."""
+
+    same_threshold = None
+
+    def __init__(self):
+        self.embedded = []
+
+    def embed(self, images):
+        self.embedded += [image.tobytes() for image in images]
+        return images.reshape(len(images), -1).mean(axis=1, keepdims=True)
+
+    def score(self, first, second):
+        return -np.abs(first - second)[:, 0]
+
+
+@pytest.fixture
+def source(monkeypatch):
+    # The real one is a frozen dataclass, which `dataclasses.replace` copies.
+    source = Source()
+    monkeypatch.setattr(
+        "koch_siamese.evaluation.evaluator.dataclasses.replace",
+        lambda source, **changes: source,
+    )
+    source.dataset, source.background = "glyphs", "original"
+    return source
+
+
+def test_each_split_is_loaded_and_each_drawing_embedded_once(source):
+    scorer = Scorer()
+    evaluator = Evaluator(scorer, source)
+    options = {"num_trials": 50, "ways": 3, "seed": 1}
+    for protocol in ("within_alphabet", "cross_alphabet", "verification"):
+        result = evaluator.evaluate(protocol, **options)
+        assert result["protocol"] == protocol
+        assert result["num_trials"] == 50
+    assert source.loaded == ["test", "validation"]
+    counts = np.unique(scorer.embedded, return_counts=True)[1]
+    # Twice at most: the test split and the validation split are the same here.
+    assert counts.max() == 2
+
+
+def test_readings_of_the_papers_test(packed_omniglot_dir):
+    source = DataSource("omniglot", "koch", packed_omniglot_dir)
+    result = Evaluator(PixelsCosine(), source).evaluate(
+        "verification", num_trials=2000
+    )
+    names = [(x["drawers"], x["different_pairs"]) for x in result["readings"]]
+    assert names == [
+        ("17 to 20", "within_alphabet"),
+        ("lake", "within_alphabet"),
+        ("17 to 20", "anywhere"),
+        ("lake", "anywhere"),
+    ]
+    # The first is what is measured otherwise: here, too, the threshold is
+    # chosen on validation pairs.
+    for key, value in result["readings"][0].items():
+        assert result.get(key, value) == value
+    own, *others = (x["accuracy"] for x in result["readings"])
+    assert own not in others
+    lake = [x["threshold"] for x in result["readings"]]
+    assert lake[0] == lake[1] != lake[2] == lake[3]
+
+    source = DataSource("omniglot", "original", packed_omniglot_dir)
+    result = Evaluator(PixelsCosine(), source).evaluate(
+        "verification", num_trials=50
+    )
+    assert result["readings"][0]["drawers"] == "all"
+    validation = Evaluator(PixelsCosine(), source).evaluate(
+        "verification", num_trials=50, split="validation"
+    )
+    assert "readings" not in validation
+
+
+def test_the_same_seed_measures_the_same(source):
+    def measure(seed):
+        result = evaluate_protocol(
+            Scorer(), "within_alphabet", source, ways=4, seed=seed
+        )
+        return result["accuracy"], result["nearest_neighbour"]
+
+    assert measure(0) == measure(0)
+    assert measure(0) != measure(1)
+
+
+def test_a_model_is_evaluated_on_a_data_set_by_name(glyphs_dir):
+    model = load_model(TINY_MODEL)
+    options = {"num_trials": 40, "ways": 5, "seed": 3}
+    result = evaluate_protocol(
+        model,
+        "within_alphabet",
+        "glyphs/tiny",
+        data_dir=glyphs_dir,
+        split="validation",
+        **options,
+    )
+    characters = DataSource("glyphs/tiny", data_dir=glyphs_dir).load(
+        "validation"
+    )
+    trials = PROTOCOLS["within_alphabet"].sample(characters, **options)
+    scorer = SiameseScorer(model)
+    embeddings = scorer.embed(characters.images)
+    scores = np.array(
+        [
+            scorer.score(embeddings[query][None], embeddings[support[:, 0]])
+            for query, support in zip(trials.query, trials.support, strict=True)
+        ]
+    )
+    correct = scores.argmax(axis=1) == trials.answer
+    assert result["accuracy"] == pytest.approx(correct.mean())
+    assert (result["dataset"], result["split"]) == ("glyphs/tiny", "validation")
+
+
+def test_verification_needs_no_validation_split_of_the_baseline(source):
+    def load(split):
+        if split == "validation":
+            raise InputError("There is no validation split.")
+        return CHARACTERS
+
+    source.load = load
+    scorer = Scorer()
+    options = {"num_trials": 50, "seed": 0}
+    with pytest.raises(InputError, match="no validation split"):
+        Evaluator(scorer, source).evaluate("verification", **options)
+    scorer.same_threshold = -1.0
+    result = Evaluator(scorer, source).evaluate("verification", **options)
+    assert result["nearest_neighbour"] is None
+    assert 0 <= result["accuracy"] <= 1
