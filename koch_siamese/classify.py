@@ -53,7 +53,7 @@ def _check_flags():
 
 def _list_files():
     """Lists the queries, and checks that --support exists."""
-    from koch_siamese.data.image_files import list_images, require_path
+    from koch_siamese.data.image_paths import list_images, require_path
 
     if SUPPORT.value:
         require_path(SUPPORT.value)
@@ -66,7 +66,7 @@ def _read_queries(recognizer, paths):
     Raises:
         InputError: none of them can be read.
     """
-    from koch_siamese.data.image_files import ImageError, raise_complaints
+    from koch_siamese.data.image_errors import ImageError, raise_complaints
 
     queries, complaints = {}, {}
     for path in paths:
@@ -145,7 +145,7 @@ def main():
     if FIGURE.value:
         _draw(recognizer, drawings, answers, [path.name for path in queries])
     if complaints:
-        from koch_siamese.data.image_files import raise_complaints
+        from koch_siamese.data.image_errors import raise_complaints
 
         raise_complaints(list(complaints.values()), len(paths))
 

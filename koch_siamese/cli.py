@@ -219,7 +219,8 @@ def counting_skipped_files():
     Yields:
         A Counter from suffixes to numbers of files, complete at the end.
     """
-    from koch_siamese.data.image_files import DataWarning, SkippedFilesWarning
+    from koch_siamese.data.image_errors import DataWarning
+    from koch_siamese.data.image_paths import SkippedFilesWarning
 
     counts = collections.Counter()
     show = warnings.showwarning

@@ -72,7 +72,7 @@ def main():
     _prepare_environment()
     _require_gradio()
     if SUPPORT.value:
-        from koch_siamese.data.image_files import require_path
+        from koch_siamese.data.image_paths import require_path
 
         require_path(SUPPORT.value)
     import_tensorflow()

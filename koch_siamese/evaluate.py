@@ -302,10 +302,7 @@ def main():
     model = cli.model_path()
     run, settings = _read_run()
     import_tensorflow()
-    from koch_siamese.reporting.text import (
-        format_results,
-        format_worst_classes,
-    )
+    from koch_siamese.reporting.text import format_results, format_worst_classes
     from koch_siamese.runs.provenance import describe_origin
     from koch_siamese.runs.results import flatten, write_csv, write_result
 

@@ -8,12 +8,19 @@ Pillow, Keras, TensorFlow's pipelines and portable exports resize by different
 code.
 """
 
+import os
+from typing import BinaryIO
+
 import numpy as np
 from PIL import Image
 
 WHITE = 255  # grey value of paper
 IMAGE_SIZE = 105  # side of Omniglot's drawings in pixels
 CHANNELS = {"drawing": 1, "photo": 3}  # of each kind of image
+
+# An image as users pass it: a path, a file's bytes, an open file, or pixels.
+ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
+BYTES = bytes | bytearray | memoryview
 
 
 def pad_to_square(image: np.ndarray, side: int) -> np.ndarray:

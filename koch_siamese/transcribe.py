@@ -118,7 +118,7 @@ def _sheet_path():
 
 def _list_pages():
     """Lists the pages, and checks that --support exists."""
-    from koch_siamese.data.image_files import require_path
+    from koch_siamese.data.image_paths import require_path
     from koch_siamese.data.page_files import list_pages
 
     if SUPPORT.value:
@@ -142,7 +142,7 @@ def _find_symbols(files, complaints):
     """
     from tqdm import tqdm
 
-    from koch_siamese.data.image_files import ImageError
+    from koch_siamese.data.image_errors import ImageError
     from koch_siamese.data.page_files import load_page
     from koch_siamese.inference.transcription import find_on_page
 
@@ -354,7 +354,7 @@ def main():
 
     Pages that cannot be read are skipped, and reported at the end.
     """
-    from koch_siamese.data.image_files import raise_complaints
+    from koch_siamese.data.image_errors import raise_complaints
 
     _check_flags()
     files = _list_pages()

@@ -23,7 +23,7 @@ cli.define_recognizer_flags()
 
 
 def _check_flags():
-    from koch_siamese.data.image_files import require_path
+    from koch_siamese.data.image_paths import require_path
 
     if not (FIRST.value and SECOND.value):
         raise InputError(

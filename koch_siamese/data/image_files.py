@@ -1,15 +1,10 @@
 """Reads images as drawings or as photos."""
 
-import collections
-import functools
 import io
 import os
 import threading
-import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -21,36 +16,24 @@ from koch_siamese.data.cleaning import (
     is_black_on_white,
     thicken_hairlines,
 )
+from koch_siamese.data.image_errors import NoSymbolError, complaint
+from koch_siamese.data.image_paths import HEIF_EXTRA, HEIF_SUFFIXES, get_formats
 from koch_siamese.errors import InputError
 from koch_siamese.images import (
+    BYTES,
     CHANNELS,
     IMAGE_SIZE,
     WHITE,
+    ImageLike,
     fit_to_square,
     resize,
 )
 from koch_siamese.pages import sheet, surroundings
 from koch_siamese.paths import expand_home
 
-# An image as users pass it: a path, a file's bytes, an open file, or pixels.
-ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
-
 MAX_SIDE = 1024  # larger images are first reduced to this
 MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
-FORMATS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
-}
-HEIF_SUFFIXES = (".heic", ".heif")
-HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
-MAX_LISTED = 20  # errors in one message
 ARRAY_CHANNELS = (1, 3, 4)
-BYTES = bytes | bytearray | memoryview
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # white in deep images
 
 _max_pixels = 50_000_000
@@ -64,30 +47,6 @@ def limit_pixels(num: int):
     # Pillow has a limit of its own, and refuses twice as many pixels.
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, num)
-
-
-class DataWarning(UserWarning):
-    """A warning about a user's data, in a sentence."""
-
-
-class SkippedFilesWarning(DataWarning):
-    """A warning about files of a folder that are not read.
-
-    Attributes:
-        folder: the folder.
-        counts: the number of files of each suffix, such as `{".txt": 2}`.
-    """
-
-    def __init__(self, folder: Path, counts: Mapping[str, int]):
-        """Makes the warning."""
-        self.folder, self.counts = folder, dict(counts)
-        listed = ", ".join(
-            f"{num} {x or 'others'}" for x, num in counts.items()
-        )
-        text = f"{str(folder)!r} has files that are not read: {listed}."
-        if any(suffix in HEIF_SUFFIXES for suffix in counts):
-            text += f" HEIC images need {HEIF_EXTRA}."
-        super().__init__(text)
 
 
 def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
@@ -234,96 +193,10 @@ def _open(image, convert, draft_side=MAX_SIDE):
             raise _explain(image, error) from error
 
 
-@functools.cache
-def _get_formats() -> dict[str, tuple[str, ...]]:
-    """Suffixes by format, including HEIC if the extra `heic` is installed."""
-    try:
-        import pillow_heif
-    except ImportError:
-        return FORMATS
-    pillow_heif.register_heif_opener()
-    return FORMATS | {"HEIF": HEIF_SUFFIXES}
-
-
-def get_suffixes() -> tuple[str, ...]:
-    """Returns the suffixes of image files that can be read, in lower case."""
-    return tuple(x for suffixes in _get_formats().values() for x in suffixes)
-
-
-def find_images(folder: str | Path) -> Iterator[Path]:
-    """Finds files with an image's suffix in a folder, up to two folders deep.
-
-    This is a quick check, which includes hidden files; `list_images` lists a
-    user's folder.
-    """
-    suffixes = get_suffixes()
-    for pattern in ("*", "*/*", "*/*/*"):
-        for file in Path(folder).glob(pattern):
-            if file.suffix.lower() in suffixes:
-                yield file
-
-
-class ImageError(InputError):
-    """An error about an image or a folder, for a user to fix.
-
-    Attributes:
-        found: the first part of the message: the name and its problem.
-    """
-
-    def __init__(self, found: str, expected: str, mending: str):
-        """Makes the error."""
-        super().__init__(f"{found}: expected {expected}; {mending}.")
-        self.found, self.expected, self.mending = found, expected, mending
-
-    def labelled(self, label: str) -> "ImageError":
-        """Returns the error with a label for one of several images."""
-        found = f"{label}: {self.found}"
-        return ImageError(found, self.expected, self.mending)
-
-
-class NoSymbolError(ImageError):
-    """An error about an image in which no symbol was found.
-
-    Attributes:
-        seen: the ink that was found, uint8 `[height, width]`, 0 = ink.
-    """
-
-    def __init__(self, image: ImageLike, disorder: str, seen: np.ndarray):
-        """Makes the error; `disorder` says what was seen instead."""
-        super().__init__(
-            f"{describe(image)}: no clean symbol found, but {disorder}",
-            "one symbol in ink on paper",
-            "cut it out, or take the picture again",
-        )
-        self.seen = seen
-
-
-def complaint(
-    image: ImageLike, got: str, expected: str, mending: str
-) -> ImageError:
-    """Makes an error from what an image or a folder is, and should be."""
-    return ImageError(f"{describe(image)} {got}", expected, mending)
-
-
-def describe(image: ImageLike) -> str:
-    """Names an image in messages, by its path if it has one."""
-    if isinstance(image, str | os.PathLike):
-        return repr(str(image))
-    if isinstance(image, np.ndarray):
-        return f"An array of shape {image.shape}"
-    if isinstance(image, BYTES):
-        return f"An image of {len(image)} bytes"
-    if isinstance(image, Image.Image):
-        return "A Pillow image"
-    if hasattr(image, "read"):
-        return repr(str(getattr(image, "name", "an open file")))
-    return f"A value of type {type(image).__name__}"
-
-
 def _explain(image, error):
     is_path = isinstance(image, str | os.PathLike)
     suffix = Path(image).suffix.lower() if is_path else ""
-    formats = _get_formats()
+    formats = get_formats()
     if suffix in HEIF_SUFFIXES and "HEIF" not in formats:
         return complaint(
             image,
@@ -378,7 +251,7 @@ def _decode(image, draft_side) -> Image.Image:
             "a path, bytes, an open file, a Pillow image or an array",
             "convert it",
         )
-    with Image.open(file, formats=tuple(_get_formats())) as opened:
+    with Image.open(file, formats=tuple(get_formats())) as opened:
         return _turn_upright(image, opened, draft_side)
 
 
@@ -518,128 +391,3 @@ def _strongest_band(image):
 def _contrast(image):
     darkest, lightest = image.getextrema()
     return lightest - darkest
-
-
-def list_images(
-    path: str | Path, others: Sequence[str] = (), *, may_be_empty: bool = False
-) -> list[Path]:
-    """Lists the image files of a folder and its subfolders, or a single file.
-
-    Hidden files and folders are left out. Files without the suffix of an image
-    are left out, too, and counted by a `SkippedFilesWarning`. A single file may
-    have any suffix. Links are followed.
-
-    Args:
-        path: the folder or file.
-        others: suffixes of other files to list, in lower case.
-        may_be_empty: whether a folder may have no images.
-
-    Returns:
-        The paths, sorted by folder and name.
-
-    Raises:
-        InputError: the path does not exist, or has no images.
-    """
-    root = require_path(path)
-    if root.is_file():
-        return [root]
-    suffixes, found = (*get_suffixes(), *others), []
-    skipped = collections.Counter()
-    for file in _walk(root):
-        if file.suffix.lower() in suffixes and file.is_file():
-            found.append(file)
-        else:
-            skipped[file.suffix.lower()] += 1
-    if not found and not may_be_empty:
-        there = ""
-        if skipped:
-            there = f" ({SkippedFilesWarning(root, skipped)})"
-        raise complaint(
-            path,
-            f"has no images{there}",
-            f"files that end in {', '.join(suffixes)}",
-            "put some there, or give another folder",
-        )
-    if skipped:
-        counts = dict(sorted(skipped.items()))
-        warnings.warn(SkippedFilesWarning(root, counts), stacklevel=2)
-    return sorted(found, key=lambda file: file.parts)
-
-
-def require_path(
-    path: str | Path, expected: str = "an image or a folder"
-) -> Path:
-    """Expands the path of a file or a folder, and checks that it exists.
-
-    Args:
-        path: its path.
-        expected: what the error says it should be.
-
-    Raises:
-        InputError: it does not exist.
-    """
-    found = expand_home(path)
-    try:
-        if found.exists():
-            return found
-    except OSError:  # for example, the name is too long
-        pass
-    raise complaint(path, "does not exist", expected, "check the name")
-
-
-def normalize_name(name: str) -> str:
-    """Converts a name to Unicode's composed form (NFC) for comparison.
-
-    macOS decomposes file names, so that an umlaut is two characters.
-    """
-    return unicodedata.normalize("NFC", name)
-
-
-def raise_complaints(errors: list[ImageError], num: int):
-    """Raises the errors of some of `num` images as one, if there are any.
-
-    Raises:
-        InputError: there are errors; the first `MAX_LISTED` are listed.
-    """
-    if not errors:
-        return
-    if len(errors) == 1:
-        raise errors[0]
-    listed = "; ".join(error.found for error in errors[:MAX_LISTED])
-    more = len(errors) - MAX_LISTED
-    rest = f"; and {more} more" if more > 0 else ""
-    raise InputError(
-        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. Fix "
-        "or remove them."
-    )
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Yields the files below a folder, without hidden files and folders."""
-    for name, folders, files in os.walk(
-        root, onerror=_refuse_folder, followlinks=True
-    ):
-        folder = Path(name)
-        # os.walk descends into these; a link upwards would never end.
-        folders[:] = [
-            below
-            for below in folders
-            if not below.startswith(".") and not _leads_up(folder / below)
-        ]
-        yield from (folder / x for x in files if not x.startswith("."))
-
-
-def _refuse_folder(error):
-    raise complaint(
-        error.filename,
-        f"cannot be read ({error.strerror})",
-        "a folder that you may read",
-        "change its permissions, or move it",
-    )
-
-
-def _leads_up(folder):
-    """Whether a folder is a link to one that contains it."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(
-        folder.resolve()
-    )

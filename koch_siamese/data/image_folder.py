@@ -9,13 +9,9 @@ from tqdm import tqdm
 
 from koch_siamese.data.characters import SPLITS, Characters
 from koch_siamese.data.image_arrays import make_images
-from koch_siamese.data.image_files import (
-    ImageError,
-    get_shape,
-    raise_complaints,
-    read_image,
-    require_path,
-)
+from koch_siamese.data.image_errors import ImageError, raise_complaints
+from koch_siamese.data.image_files import get_shape, read_image
+from koch_siamese.data.image_paths import require_path
 from koch_siamese.data.labelled_files import LabelledFiles, list_folder
 from koch_siamese.data.manifest import is_manifest, read_manifest
 

@@ -4,11 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from koch_siamese.data.image_files import (
-    complaint,
-    list_images,
-    normalize_name,
-)
+from koch_siamese.data.image_errors import complaint
+from koch_siamese.data.image_paths import list_images, normalize_name
 
 # Common names of the parts of a data set, and their splits.
 PARTS = {

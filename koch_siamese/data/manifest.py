@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from koch_siamese.data.image_files import (
+from koch_siamese.data.image_errors import (
     DataWarning,
     ImageError,
     complaint,
     describe,
-    normalize_name,
     raise_complaints,
 )
+from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.data.labelled_files import PARTS, LabelledFiles
 from koch_siamese.paths import expand_home
 

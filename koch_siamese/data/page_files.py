@@ -13,18 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from koch_siamese.data.image_files import (
-    FORMATS,
-    MAX_PAGE_SIDE,
-    DataWarning,
-    ImageLike,
-    check_size,
-    complaint,
-    list_images,
-    read_page,
-    require_path,
-)
+from koch_siamese.data.image_errors import DataWarning, complaint
+from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
+from koch_siamese.data.image_paths import FORMATS, list_images, require_path
 from koch_siamese.errors import InputError
+from koch_siamese.images import ImageLike
 
 PDF = ".pdf"
 PDF_SCALE = 300 / 72  # pixels per point, for 300 dpi

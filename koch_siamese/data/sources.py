@@ -21,7 +21,7 @@ from koch_siamese.data.characters import (
     is_users_own,
     read_examples,
 )
-from koch_siamese.data.image_files import find_images
+from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
 
 

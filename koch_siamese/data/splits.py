@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from koch_siamese.data.characters import SPLITS, Characters
-from koch_siamese.data.image_files import MAX_LISTED, DataWarning
+from koch_siamese.data.image_errors import MAX_LISTED, DataWarning
 from koch_siamese.errors import InputError
 
 MIN_CHARACTERS = 4  # two to train on, two to test on

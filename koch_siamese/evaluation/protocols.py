@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from koch_siamese.data.characters import Characters
-from koch_siamese.data.image_files import DataWarning
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.sampling.lake import make_lake_trials

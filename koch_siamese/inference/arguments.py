@@ -8,15 +8,12 @@ from PIL import Image
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_arrays import take
-from koch_siamese.data.image_files import (
-    ARRAY_CHANNELS,
-    BYTES,
-    list_images,
-    normalize_name,
-)
+from koch_siamese.data.image_files import ARRAY_CHANNELS
 from koch_siamese.data.image_folder import make_characters
+from koch_siamese.data.image_paths import list_images, normalize_name
 from koch_siamese.data.page_files import Page, PageFile, is_pdf, list_pages
 from koch_siamese.errors import InputError
+from koch_siamese.images import BYTES
 from koch_siamese.inference.transcription import FoundPage
 from koch_siamese.paths import expand_home
 

@@ -11,20 +11,14 @@ import keras
 import numpy as np
 
 from koch_siamese.data.image_arrays import make_images
-from koch_siamese.data.image_files import (
+from koch_siamese.data.image_errors import (
     DataWarning,
     ImageError,
-    ImageLike,
-    get_shape,
     raise_complaints,
-    read_image,
 )
+from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_folder import load_folder
-from koch_siamese.data.page_files import (
-    Page,
-    PageFile,
-    load_page,
-)
+from koch_siamese.data.page_files import Page, PageFile, load_page
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.calibration import calibrate
 from koch_siamese.evaluation.scoring import (
@@ -32,6 +26,7 @@ from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     iterate_chunks,
 )
+from koch_siamese.images import ImageLike
 from koch_siamese.inference import storage
 from koch_siamese.inference.arguments import (
     group_by_name,

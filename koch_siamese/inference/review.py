@@ -16,10 +16,7 @@ from urllib.parse import quote, unquote
 
 from PIL import Image, PngImagePlugin
 
-from koch_siamese.data.image_files import (
-    list_images,
-    normalize_name,
-)
+from koch_siamese.data.image_paths import list_images, normalize_name
 from koch_siamese.data.page_files import Page
 from koch_siamese.errors import InputError
 from koch_siamese.inference.transcription import (

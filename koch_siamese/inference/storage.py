@@ -19,7 +19,8 @@ import filelock
 import keras
 import numpy as np
 
-from koch_siamese.data.image_files import DataWarning, normalize_name
+from koch_siamese.data.image_errors import DataWarning
+from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available

@@ -8,11 +8,7 @@ import keras
 
 from koch_siamese.errors import InputError
 from koch_siamese.models.heads import Head
-from koch_siamese.models.siamese import (
-    get_head,
-    get_image_size,
-    set_dataset,
-)
+from koch_siamese.models.siamese import get_head, get_image_size, set_dataset
 from koch_siamese.paths import expand_home
 
 PRETRAINED = "pretrained"  # the name of the package's own model

@@ -4,11 +4,7 @@ import keras
 import numpy as np
 
 from koch_siamese.models.heads import WeightedL1
-from koch_siamese.models.siamese import (
-    get_embedding,
-    get_head,
-    get_thresholds,
-)
+from koch_siamese.models.siamese import get_embedding, get_head, get_thresholds
 from koch_siamese.models.views import count_views
 
 

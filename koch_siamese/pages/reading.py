@@ -5,20 +5,10 @@ from PIL import Image
 
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
-from koch_siamese.pages.ink import (
-    blacken,
-    even_light,
-    is_ink_light,
-    make_grey,
-)
+from koch_siamese.pages.ink import blacken, even_light, is_ink_light, make_grey
 from koch_siamese.pages.lines import assign_lines, measure_tilt
 from koch_siamese.pages.rulings import erase_rulings, find_rulings
-from koch_siamese.pages.sheet import (
-    find_sheet,
-    is_available,
-    map_points,
-    warp,
-)
+from koch_siamese.pages.sheet import find_sheet, is_available, map_points, warp
 from koch_siamese.pages.spacing import USUAL_GAP, choose_gap
 from koch_siamese.pages.symbols import (
     Symbol,

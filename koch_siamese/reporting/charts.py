@@ -11,13 +11,7 @@ from koch_siamese.evaluation.metrics import (
     compute_auc,
     compute_equal_error_rate,
 )
-from koch_siamese.reporting.colors import (
-    ACCENT,
-    DIFFERENT,
-    FAINT,
-    LINE,
-    SAME,
-)
+from koch_siamese.reporting.colors import ACCENT, DIFFERENT, FAINT, LINE, SAME
 
 
 def draw_learning_curves(history: dict[str, list[float]]) -> Figure:

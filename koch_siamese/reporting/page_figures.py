@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib import font_manager, ft2font
 from PIL import Image, ImageDraw, ImageFont
 
-from koch_siamese.data.image_files import ImageLike
 from koch_siamese.data.page_files import Page, load_page
 from koch_siamese.errors import InputError
+from koch_siamese.images import ImageLike
 from koch_siamese.inference.transcription import (
     UNKNOWN,
     RecognizedSymbol,

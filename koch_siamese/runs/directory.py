@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from koch_siamese.data.image_files import find_images
+from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import write_result, write_text

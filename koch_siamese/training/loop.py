@@ -14,7 +14,7 @@ import numpy as np
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters, is_users_own
-from koch_siamese.data.image_files import DataWarning
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.evaluator import Evaluator

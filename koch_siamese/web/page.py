@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from koch_siamese.data.image_files import normalize_name
+from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.pages.reading import DIRECTIONS
 from koch_siamese.web import answers

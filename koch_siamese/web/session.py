@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from koch_siamese.data.image_files import ImageLike, normalize_name
 from koch_siamese.data.image_folder import load_folder
+from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.data.page_files import Page, list_pages, load_page
 from koch_siamese.errors import InputError
+from koch_siamese.images import ImageLike
 from koch_siamese.inference.gallery import Answer, Verdict
 from koch_siamese.inference.recognizer import Recognizer
 from koch_siamese.inference.transcription import Transcription

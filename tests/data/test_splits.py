@@ -4,7 +4,7 @@ from conftest import make_characters
 from drawing import assert_names
 
 from koch_siamese.data.characters import SPLITS
-from koch_siamese.data.image_files import DataWarning
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.splits import (
     assign_splits,
     complete_splits,

@@ -6,7 +6,7 @@ import pytest
 from conftest import TINY_MODEL, assert_one_line, call
 
 from koch_siamese.data import downloads, tfds_images
-from koch_siamese.data.image_files import DataWarning
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.sources import DataSource, load_characters
 from koch_siamese.errors import InputError
 

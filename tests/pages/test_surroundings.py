@@ -7,7 +7,8 @@ pytest.importorskip("skimage")
 
 from PIL import Image, ImageDraw
 
-from koch_siamese.data.image_files import NoSymbolError, read_drawing
+from koch_siamese.data.image_errors import NoSymbolError
+from koch_siamese.data.image_files import read_drawing
 from koch_siamese.errors import InputError
 from koch_siamese.pages import sheet, surroundings
 

@@ -1,0 +1,91 @@
+"""Errors and warnings about a user's images."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from koch_siamese.errors import InputError
+from koch_siamese.images import BYTES, ImageLike
+
+MAX_LISTED = 20  # errors in one message
+
+
+class DataWarning(UserWarning):
+    """A warning about a user's data, in a sentence."""
+
+
+class ImageError(InputError):
+    """An error about an image or a folder, for a user to fix.
+
+    Attributes:
+        found: the first part of the message: the name and its problem.
+    """
+
+    def __init__(self, found: str, expected: str, mending: str):
+        """Makes the error."""
+        super().__init__(f"{found}: expected {expected}; {mending}.")
+        self.found, self.expected, self.mending = found, expected, mending
+
+    def labelled(self, label: str) -> "ImageError":
+        """Returns the error with a label for one of several images."""
+        found = f"{label}: {self.found}"
+        return ImageError(found, self.expected, self.mending)
+
+
+class NoSymbolError(ImageError):
+    """An error about an image in which no symbol was found.
+
+    Attributes:
+        seen: the ink that was found, uint8 `[height, width]`, 0 = ink.
+    """
+
+    def __init__(self, image: ImageLike, disorder: str, seen: np.ndarray):
+        """Makes the error; `disorder` says what was seen instead."""
+        super().__init__(
+            f"{describe(image)}: no clean symbol found, but {disorder}",
+            "one symbol in ink on paper",
+            "cut it out, or take the picture again",
+        )
+        self.seen = seen
+
+
+def complaint(
+    image: ImageLike, got: str, expected: str, mending: str
+) -> ImageError:
+    """Makes an error from what an image or a folder is, and should be."""
+    return ImageError(f"{describe(image)} {got}", expected, mending)
+
+
+def describe(image: ImageLike) -> str:
+    """Names an image in messages, by its path if it has one."""
+    if isinstance(image, str | os.PathLike):
+        return repr(str(image))
+    if isinstance(image, np.ndarray):
+        return f"An array of shape {image.shape}"
+    if isinstance(image, BYTES):
+        return f"An image of {len(image)} bytes"
+    if isinstance(image, Image.Image):
+        return "A Pillow image"
+    if hasattr(image, "read"):
+        return repr(str(getattr(image, "name", "an open file")))
+    return f"A value of type {type(image).__name__}"
+
+
+def raise_complaints(errors: list[ImageError], num: int):
+    """Raises the errors of some of `num` images as one, if there are any.
+
+    Raises:
+        InputError: there are errors; the first `MAX_LISTED` are listed.
+    """
+    if not errors:
+        return
+    if len(errors) == 1:
+        raise errors[0]
+    listed = "; ".join(error.found for error in errors[:MAX_LISTED])
+    more = len(errors) - MAX_LISTED
+    rest = f"; and {more} more" if more > 0 else ""
+    raise InputError(
+        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. Fix "
+        "or remove them."
+    )

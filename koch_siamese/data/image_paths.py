@@ -1,0 +1,179 @@
+"""Finds image files: their formats, and the files of a folder."""
+
+import collections
+import functools
+import os
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from koch_siamese.data.image_errors import DataWarning, complaint
+from koch_siamese.paths import expand_home
+
+FORMATS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
+}
+HEIF_SUFFIXES = (".heic", ".heif")
+HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
+
+
+@functools.cache
+def get_formats() -> dict[str, tuple[str, ...]]:
+    """Suffixes by format, including HEIC if the extra `heic` is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return FORMATS
+    pillow_heif.register_heif_opener()
+    return FORMATS | {"HEIF": HEIF_SUFFIXES}
+
+
+def get_suffixes() -> tuple[str, ...]:
+    """Returns the suffixes of image files that can be read, in lower case."""
+    return tuple(x for suffixes in get_formats().values() for x in suffixes)
+
+
+class SkippedFilesWarning(DataWarning):
+    """A warning about files of a folder that are not read.
+
+    Attributes:
+        folder: the folder.
+        counts: the number of files of each suffix, such as `{".txt": 2}`.
+    """
+
+    def __init__(self, folder: Path, counts: Mapping[str, int]):
+        """Makes the warning."""
+        self.folder, self.counts = folder, dict(counts)
+        listed = ", ".join(
+            f"{num} {x or 'others'}" for x, num in counts.items()
+        )
+        text = f"{str(folder)!r} has files that are not read: {listed}."
+        if any(suffix in HEIF_SUFFIXES for suffix in counts):
+            text += f" HEIC images need {HEIF_EXTRA}."
+        super().__init__(text)
+
+
+def list_images(
+    path: str | Path, others: Sequence[str] = (), *, may_be_empty: bool = False
+) -> list[Path]:
+    """Lists the image files of a folder and its subfolders, or a single file.
+
+    Hidden files and folders are left out. Files without the suffix of an image
+    are left out, too, and counted by a `SkippedFilesWarning`. A single file may
+    have any suffix. Links are followed.
+
+    Args:
+        path: the folder or file.
+        others: suffixes of other files to list, in lower case.
+        may_be_empty: whether a folder may have no images.
+
+    Returns:
+        The paths, sorted by folder and name.
+
+    Raises:
+        InputError: the path does not exist, or has no images.
+    """
+    root = require_path(path)
+    if root.is_file():
+        return [root]
+    suffixes, found = (*get_suffixes(), *others), []
+    skipped = collections.Counter()
+    for file in _walk(root):
+        if file.suffix.lower() in suffixes and file.is_file():
+            found.append(file)
+        else:
+            skipped[file.suffix.lower()] += 1
+    if not found and not may_be_empty:
+        there = ""
+        if skipped:
+            there = f" ({SkippedFilesWarning(root, skipped)})"
+        raise complaint(
+            path,
+            f"has no images{there}",
+            f"files that end in {', '.join(suffixes)}",
+            "put some there, or give another folder",
+        )
+    if skipped:
+        counts = dict(sorted(skipped.items()))
+        warnings.warn(SkippedFilesWarning(root, counts), stacklevel=2)
+    return sorted(found, key=lambda file: file.parts)
+
+
+def find_images(folder: str | Path) -> Iterator[Path]:
+    """Finds files with an image's suffix in a folder, up to two folders deep.
+
+    This is a quick check, which includes hidden files; `list_images` lists a
+    user's folder.
+    """
+    suffixes = get_suffixes()
+    for pattern in ("*", "*/*", "*/*/*"):
+        for file in Path(folder).glob(pattern):
+            if file.suffix.lower() in suffixes:
+                yield file
+
+
+def require_path(
+    path: str | Path, expected: str = "an image or a folder"
+) -> Path:
+    """Expands the path of a file or a folder, and checks that it exists.
+
+    Args:
+        path: its path.
+        expected: what the error says it should be.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    found = expand_home(path)
+    try:
+        if found.exists():
+            return found
+    except OSError:  # for example, the name is too long
+        pass
+    raise complaint(path, "does not exist", expected, "check the name")
+
+
+def normalize_name(name: str) -> str:
+    """Converts a name to Unicode's composed form (NFC) for comparison.
+
+    macOS decomposes file names, so that an umlaut is two characters.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Yields the files below a folder, without hidden files and folders."""
+    for name, folders, files in os.walk(
+        root, onerror=_refuse_folder, followlinks=True
+    ):
+        folder = Path(name)
+        # os.walk descends into these; a link upwards would never end.
+        folders[:] = [
+            below
+            for below in folders
+            if not below.startswith(".") and not _leads_up(folder / below)
+        ]
+        yield from (folder / x for x in files if not x.startswith("."))
+
+
+def _refuse_folder(error):
+    raise complaint(
+        error.filename,
+        f"cannot be read ({error.strerror})",
+        "a folder that you may read",
+        "change its permissions, or move it",
+    )
+
+
+def _leads_up(folder):
+    """Whether a folder is a link to one that contains it."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(
+        folder.resolve()
+    )
