@@ -99,7 +99,7 @@ def test_operations_of_a_profile_by_kind():
         ),
     ],
 )
-def test_profile_sees_the_product_of_matrices(compiled, kind):
+def test_profile_contains_the_matrix_product(compiled, kind):
     matrix = tf.ones((1500, 1500))
     multiply = tf.function(
         lambda: tf.reduce_sum(matrix @ matrix), jit_compile=compiled
@@ -170,7 +170,7 @@ def summary(middle):
     return {"median": middle, "mean": 8, "low": 0.5, "high": 1234.5}
 
 
-def test_table_literally():
+def test_table_is_formatted_literally():
     table = benchmark_table.Comparison.from_json(
         {
             "comparison": "benchmark.json",
@@ -223,7 +223,7 @@ def test_table_of_the_repository_has_all_rows():
     )
 
 
-def test_headings_of_a_table_that_has_other_columns():
+def test_other_table_columns_have_other_headings():
     table = benchmark_table.Comparison.from_json(
         {
             "comparison": "benchmark.json",
@@ -275,13 +275,13 @@ def measure(workloads, row, options, **changes):
         ("serving", {"serving_20", "serving_100000"}),
     ],
 )
-def test_rows_of_ours(quick, row, names):
+def test_our_rows_are_measured(quick, row, names):
     values = measure(ours.WORKLOADS, row, quick)
     assert all(values[name] > 0 for name in names)
 
 
 @pytest.mark.slow
-def test_levers_put_the_other_way(quick, monkeypatch):
+def test_levers_are_switched(quick, monkeypatch):
     # All at once, but for another network and a step that XLA compiles.
     others = ("lever_first_convolution", "lever_whole_step_by_xla")
     patches = {}
@@ -296,7 +296,7 @@ def test_levers_put_the_other_way(quick, monkeypatch):
 
 
 @pytest.mark.parametrize("row", ["lever_first_convolution", "lever_spectral"])
-def test_levers_of_the_papers_network_put_the_other_way(quick, row):
+def test_levers_of_the_papers_network_are_switched(quick, row):
     assert measure(ours.WORKLOADS, row, quick, side="otherwise")[row] > 0
 
 
@@ -308,7 +308,7 @@ def test_levers_of_the_papers_network_put_the_other_way(quick, row):
         ("lever_steps_per_execution", (False, 10, "bfloat16")),
     ],
 )
-def test_what_levers_change(quick, row, expected):
+def test_levers_change_what_they_say(quick, row, expected):
     settings = steps.make_settings(quick, precision="bfloat16")
     with steps.choose_otherwise(row):
         trainer, _ = steps.make_training(quick, settings)
@@ -323,7 +323,7 @@ def test_what_levers_change(quick, row, expected):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_normalization_of_the_other_side_is_keras_own(quick, precision):
+def test_other_side_of_the_normalization_lever_is_keras(quick, precision):
     settings = steps.make_settings(quick, precision=precision)
     with steps.choose_otherwise("lever_normalisation"):
         trainer, _ = steps.make_training(quick, settings)
@@ -350,7 +350,7 @@ def test_convolution_of_patches_is_a_convolution():
     np.testing.assert_allclose(patches(images), expected, atol=1e-6)
 
 
-def test_growth_of_sampling(quick, monkeypatch):
+def test_growth_with_the_number_of_characters(quick, monkeypatch):
     monkeypatch.setattr(plain, "_measure_memory", lambda _: {})
     small = {"num_characters": (60, 600)}
     values = measure(plain.WORKLOADS, "growth", quick, **small)
@@ -387,7 +387,7 @@ def test_mistakes_get_one_line():
 
 
 @needs_torch
-def test_rivals_networks_are_ours():
+def test_networks_of_the_rival_are_ours():
     from experiments.benchmark import rival
 
     def count(network):
@@ -404,7 +404,7 @@ def test_rivals_networks_are_ours():
 @needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("side", ["rival", "rival_best"])
-def test_rows_of_the_rival(quick, side):
+def test_rows_of_the_rival_are_measured(quick, side):
     from experiments.benchmark import rival
 
     changes = {"side": side, "galleries": (20, 100, 1000)}
@@ -415,7 +415,7 @@ def test_rows_of_the_rival(quick, side):
 
 @needs_torch
 @pytest.mark.slow
-def test_a_compiler_that_fails_is_noted_and_left_out(monkeypatch):
+def test_failing_compiler_is_noted_and_skipped(monkeypatch):
     import torch
 
     from experiments.benchmark.rival import find_best
@@ -477,7 +477,7 @@ def test_long_steps_are_timed_twice(monkeypatch):
 
 
 @needs_torch
-def test_settings_that_fail_when_timed_are_noted_and_left_out(monkeypatch):
+def test_failing_settings_are_noted_and_skipped(monkeypatch):
     calls, note = find_best_of_counted(
         monkeypatch, lambda images: not images.is_contiguous()
     )

@@ -158,7 +158,7 @@ def test_a_half_transparent_pixel_is_half_white():
     assert emoji.lay_on_white(image).getpixel((9, 9)) == (255, 204, 204)
 
 
-def test_what_is_not_square_keeps_its_shape():
+def test_non_square_images_keep_their_aspect_ratio():
     pixels = np.asarray(emoji.draw(make_svg(width=16), ".svg"))
     columns = (pixels == BLUE).all(axis=(0, 2))
     assert np.flatnonzero(columns).tolist() == list(range(16, 32))
@@ -177,13 +177,13 @@ def test_grey_has_equal_channels(packages, tmp_path):
         assert pixels[9, 9, 0] == (76 if is_red else 29)
 
 
-def test_missing_npm_is_one_line(tmp_path):
+def test_missing_npm_is_a_one_line_error(tmp_path):
     answer = run(f"--output={tmp_path / 'emoji'}", PATH="")
     assert_one_line(answer, "npm", "--packages=DIR")
     assert not any(tmp_path.iterdir())
 
 
-def test_npm_that_fails_is_one_line(tmp_path, monkeypatch):
+def test_failing_npm_is_a_one_line_error(tmp_path, monkeypatch):
     command = [sys.executable, "-c", "import sys; sys.exit('no network')"]
     call = subprocess.run
     monkeypatch.setattr(emoji.shutil, "which", lambda _: "npm")
@@ -194,7 +194,7 @@ def test_npm_that_fails_is_one_line(tmp_path, monkeypatch):
         emoji.download_packages(tmp_path)
 
 
-def test_missing_package_is_one_line(packages, tmp_path):
+def test_missing_package_is_a_one_line_error(packages, tmp_path):
     name = "lobehub-fluent-emoji-flat-1.1.0.tgz"
     (packages / name).unlink()
     output = tmp_path / "emoji"
@@ -204,7 +204,7 @@ def test_missing_package_is_one_line(packages, tmp_path):
     assert not output.exists()
 
 
-def test_damaged_package_is_one_line(packages, tmp_path):
+def test_damaged_package_is_a_one_line_error(packages, tmp_path):
     path = packages / "openmoji-17.0.0.tgz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"openmoji.*download it again"):
@@ -219,7 +219,7 @@ def test_damaged_image_leaves_nothing_behind(packages, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["full", "full/file.txt"])
-def test_output_that_is_not_empty_is_one_line(packages, tmp_path, name):
+def test_non_empty_output_folder_is_a_one_line_error(packages, tmp_path, name):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file.txt").write_text("mine")
     answer = run(f"--packages={packages}", f"--output={tmp_path / name}")
@@ -227,7 +227,7 @@ def test_output_that_is_not_empty_is_one_line(packages, tmp_path, name):
     assert (tmp_path / "full" / "file.txt").read_text() == "mine"
 
 
-def test_an_empty_output_is_taken(packages, tmp_path):
+def test_empty_output_folder_is_accepted(packages, tmp_path):
     output = tmp_path / "emoji"
     output.mkdir()
     write(packages, emoji.check_output(output))

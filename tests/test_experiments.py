@@ -56,7 +56,7 @@ TRAINED = [
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
-def test_flagfile_tells_what_it_is_and_names_its_run(path):
+def test_flagfile_describes_and_names_its_run(path):
     assert path.read_text().startswith("# ")
     settings, workdir = read_flagfile(path)
     assert list(find_without_effect(settings)) == []

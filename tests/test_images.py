@@ -31,7 +31,7 @@ def test_halving_takes_means_weighted_by_a_triangle():
 # Keras and the products pad both sides alike: where an odd number of pixels is
 # missing, theirs is not quite a square, which Pillow's is.
 @pytest.mark.parametrize("shape", [(40, 40), (30, 60), (60, 18), (10, 12)])
-def test_ways_to_fit_agree(shape):
+def test_implementations_of_fitting_agree(shape):
     rng = np.random.default_rng(0)
     image = rng.integers(256, size=shape, dtype=np.uint8)
     batch = image[np.newaxis, ..., np.newaxis]

@@ -14,7 +14,7 @@ import koch_siamese
 HEAVY = ("tensorflow", "keras", "jax", "tensorflow_datasets", "matplotlib")
 
 
-def test_imports_point_one_way():
+def test_imports_follow_the_layers():
     linter = Path(sys.executable).with_name("lint-imports")
     answer = subprocess.run(
         [linter, "--no-cache"],
@@ -57,7 +57,7 @@ def test_no_public_name_is_a_command():
     assert modules.isdisjoint(koch_siamese.__all__)
 
 
-def test_public_names_are_imported_as_quietly_as_they_can_be():
+def test_public_names_are_imported_without_messages():
     light = [
         name
         for name in koch_siamese.__all__

@@ -207,7 +207,7 @@ def test_imports_are_public(name):
 
 
 @each_notebook
-def test_says_what_is_learned_and_has_three_exercises(name):
+def test_notebook_states_its_goal_and_has_three_exercises(name):
     notebook = read(name)
     (learned,) = re.findall(
         r"\*\*What you will learn\*\*\n\n(.*?)\n\n",
@@ -222,7 +222,9 @@ def test_says_what_is_learned_and_has_three_exercises(name):
 
 @pytest.mark.slow
 @each_notebook
-def test_runs_with_small_settings_and_answers(name, glyphs_dir, tmp_path):
+def test_notebook_runs_with_small_settings_and_solutions(
+    name, glyphs_dir, tmp_path
+):
     notebook = read(name)
     values = dict(SMALL[name])
     if "DATASET" in values:
@@ -239,7 +241,7 @@ def test_runs_with_small_settings_and_answers(name, glyphs_dir, tmp_path):
 
 @pytest.mark.full_notebooks
 @each_notebook
-def test_runs_as_committed(name, tmp_path, monkeypatch):
+def test_notebook_runs_as_committed(name, tmp_path, monkeypatch):
     data = os.environ.get("TFDS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("TFDS_DATA_DIR", data)
     notebook = read(name)
@@ -302,14 +304,14 @@ def test_setup_installs_and_stops_if_that_failed(tmp_path):
     assert lines[-1] == "ModuleNotFoundError"
 
 
-def test_a_bare_folder_is_no_installation(tmp_path):
+def test_bare_folder_is_not_an_installation(tmp_path):
     (tmp_path / "koch_siamese").mkdir()
     lines = run_setup(tmp_path)
     assert PIP in lines
     assert lines[-1] == "ImportError"
 
 
-def test_setup_leaves_an_installation_alone(tmp_path):
+def test_setup_does_not_change_an_installation(tmp_path):
     package = tmp_path / "koch_siamese"
     package.mkdir()
     (package / "__init__.py").write_text("__version__ = '1'")

@@ -78,7 +78,7 @@ def test_different_pairs_stay_within_an_alphabet_that_has_another(
 
 
 @given(st.integers(1, 9), st.integers(0, 3), st.integers(1, 6), seeds)
-def test_an_epoch_of_a_set_takes_every_item_once(pairs, copies, batch, seed):
+def test_an_epoch_of_a_set_uses_every_item_once(pairs, copies, batch, seed):
     nothing = np.zeros(pairs)
     pair_set = PairSet(nothing, nothing, nothing, copies, seed)
     assert len(pair_set) == pairs * (1 + copies)
@@ -147,14 +147,14 @@ def test_trials(data, seed):
 
 
 @given(st.integers(1, 30), st.integers(1, 9), st.floats(-1e9, 1e9), seeds)
-def test_a_constant_scorer_earns_its_share(ways, num_trials, score, seed):
+def test_constant_scorer_has_chance_accuracy(ways, num_trials, score, seed):
     answer = np.random.default_rng(seed).integers(ways, size=num_trials)
     credit = compute_credit(np.full((num_trials, ways), score), answer)
     np.testing.assert_array_equal(credit, 1 / ways)
 
 
 @given(st.integers(1, 10_000), st.data())
-def test_interval_holds_the_share_and_narrows(num_trials, data):
+def test_interval_contains_the_accuracy_and_narrows(num_trials, data):
     num_correct = data.draw(st.floats(0, num_trials))
     low, high = wilson_interval(num_correct, num_trials)
     share = num_correct / num_trials
@@ -188,7 +188,7 @@ fields = st.sampled_from(dataclasses.fields(Settings))
 
 
 @given(st.data(), st.lists(fields, max_size=6, unique_by=lambda f: f.name))
-def test_settings_are_refused_in_a_line_or_come_back(data, chosen):
+def test_settings_are_refused_in_one_line_or_survive_a_round_trip(data, chosen):
     values = {field.name: data.draw(make_setting(field)) for field in chosen}
     try:
         made = Settings(**values)
@@ -215,7 +215,7 @@ json_values = st.recursive(
 
 @settings(max_examples=50)
 @given(st.binary(max_size=40) | json_values.map(json.dumps))
-def test_result_files_by_hand_are_read_or_refused_in_a_line(content):
+def test_edited_result_files_are_read_or_refused_in_one_line(content):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "x.json")
         if isinstance(content, str):
@@ -286,7 +286,7 @@ def fuzz(folder, num_inputs, seed):
 
 
 @pytest.mark.filterwarnings("error")
-def test_mutated_files_are_read_or_refused_in_a_line(tmp_path):
+def test_mutated_files_are_read_or_refused_in_one_line(tmp_path):
     assert 0 < fuzz(tmp_path, 300, seed=0) < 300
 
 

@@ -54,18 +54,18 @@ def images(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_it_is_short():
+def test_readme_is_short():
     assert len(README.split()) <= 1200
 
 
-def test_its_links_lead_to_files():
+def test_readme_links_lead_to_files():
     links = re.findall(r"\]\(([^)#]+)", README)
     local = [link for link in links if not link.startswith("http")]
     assert len(local) > 10
     assert [x for x in local if not (REPOSITORY / x).exists()] == []
 
 
-def test_its_figures_of_own_images_are_those_that_were_measured():
+def test_readme_figures_for_own_images_are_the_measured_ones():
     kinds = read_result("practical")["kinds"]
     clean, photograph = kinds["clean"], kinds["photograph"]
     (text,) = [
@@ -101,14 +101,14 @@ def make_row(name, *cells):
     return f"| {name} | {' | '.join(texts)} |"
 
 
-def test_experiments_table_own_images_as_they_were_measured():
+def test_experiments_tables_of_own_images_are_the_measured_ones():
     shares = ("best_is_right", "named_correctly", "strangers_named")
     for kind, measured in read_result("practical")["kinds"].items():
         cells = [format_share(measured, x) for x in shares]
         assert make_row(kind, *cells) in EXPERIMENTS
 
 
-def test_experiments_table_pages_as_they_were_measured():
+def test_experiments_tables_of_pages_are_the_measured_ones():
     report = read_result("pages")
     shares = ("false_boxes", "error_rate", "error_rate_alone")
     for kind, measured in report["pages"].items():
@@ -128,7 +128,7 @@ def test_experiments_table_pages_as_they_were_measured():
     assert blanks["named"] == 0 and "none got a name" in EXPERIMENTS
 
 
-def test_experiments_table_groups_as_they_were_measured():
+def test_experiments_tables_of_groups_are_the_measured_ones():
     for kind, measured in read_result("discovery")["kinds"].items():
         cells = [
             f"{measured['right_boxes']:,}",
@@ -139,13 +139,13 @@ def test_experiments_table_groups_as_they_were_measured():
         assert make_row(kind, *cells) in EXPERIMENTS
 
 
-def test_its_first_python_runs(images, capsys):
+def test_first_python_example_runs(images, capsys):
     exec(find_python("Recognizer"), {})
     assert capsys.readouterr().out.splitlines()[-1] == "False"
     assert (images / "mine").is_dir()
 
 
-def test_its_classify_and_verify_run(images):
+def test_classify_and_verify_examples_run(images):
     answer = call("classify", *find_command("classify"), cwd=images)
     assert answer.returncode == 0, answer.stderr
     rows = [line.split() for line in answer.stdout.splitlines()]
@@ -155,7 +155,7 @@ def test_its_classify_and_verify_run(images):
     assert answer.stdout.startswith("different")
 
 
-def test_its_transcribe_runs(images):
+def test_transcribe_example_runs(images):
     answer = call("transcribe", *find_command("transcribe"), cwd=images)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == "tall wide tall\n"
@@ -163,7 +163,7 @@ def test_its_transcribe_runs(images):
 
 
 @pytest.mark.slow
-def test_its_export_runs(images, capsys):
+def test_export_example_runs(images, capsys):
     answer = call("export", *find_command("export"), cwd=images)
     assert answer.returncode == 0, answer.stderr
     drawings = np.stack(

@@ -75,7 +75,7 @@ def test_classify_prints_a_table_and_draws_a_figure(images, tmp_path):
     assert Image.open(figure).width > 100
 
 
-def test_broken_query_does_not_keep_others_from_an_answer(images, tmp_path):
+def test_broken_query_does_not_stop_the_others(images, tmp_path):
     for name in ("c0.png", "c1.png"):
         content = (images / "query" / name).read_bytes()
         (tmp_path / name).write_bytes(content)
@@ -128,7 +128,7 @@ def test_gallery_can_be_a_folder_with_its_model(images, tmp_path):
     assert verdict.stdout.startswith("same: ")
 
 
-def test_candidates_and_threshold_are_the_users(images):
+def test_given_candidates_and_threshold_are_used(images):
     support = f"--support={images / 'support'}"
     for line in classify(images, support, "--top_k=3", "--threshold=1e9"):
         assert (line["character"], line["threshold"]) == (None, 1e9)
@@ -234,7 +234,7 @@ def test_home_is_expanded_in_flags_and_flagfiles(images, tmp_path, monkeypatch):
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_verify_draws_what_it_saw(images, tmp_path):
+def test_verify_draws_a_figure(images, tmp_path):
     answer = call(
         "verify",
         MODEL,

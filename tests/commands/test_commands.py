@@ -35,7 +35,7 @@ def run(glyphs_dir, tmp_path_factory):
     return workdir, answer
 
 
-def test_train_prints_a_table_and_where_all_is(run):
+def test_train_prints_a_table_and_paths(run):
     workdir, answer = run
     assert "95 % interval" in answer.stdout
     assert "nearest neighbor" in answer.stdout
@@ -154,7 +154,7 @@ def test_baseline_needs_no_run(glyphs_dir, tmp_path):
     assert "training_seed" not in result
 
 
-def test_what_is_not_the_runs_own_gets_a_name_of_its_own(run, tmp_path):
+def test_results_of_other_data_get_their_own_names(run, tmp_path):
     workdir, _ = run
     for name in ("a/1", "a/2", "b/1", "b/2", "c/1", "c/2"):
         save(draw(side=40 + ord(name[0])), tmp_path / f"{name}.png")

@@ -142,7 +142,7 @@ def test_each_client_has_a_session_of_its_own(client, url, images):
         client.predict(images["tall"], api_name="/classify")
 
 
-def test_calls_at_once_are_all_kept(client, images):
+def test_concurrent_calls_are_all_kept(client, images):
     jobs = [
         client.submit(images["tall"], f"s{i}", api_name="/add")
         for i in range(8)
@@ -172,7 +172,7 @@ def test_mistakes_of_programs_get_one_line(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_endpoints_are_those_that_are_promised(client):
+def test_endpoints_are_the_documented_ones(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     parameters = {
         name: [x["parameter_name"] for x in endpoint["parameters"]]
@@ -187,12 +187,12 @@ def test_endpoints_are_those_that_are_promised(client):
     }
 
 
-def test_no_other_server_is_asked(client, asked):
+def test_no_other_server_is_contacted(client, asked):
     assert "127.0.0.1" in asked
     assert asked <= {*LOCAL, None}
 
 
-def test_what_is_on_a_pad_is_opened():
+def test_drawings_on_the_pad_are_read():
     assert open_drawing(None) is None
     file = open_drawing({"name": "", "data": "data:image/png;base64,aGVsbG8="})
     assert (file.read(), file.name) == (b"hello", "the drawing")
@@ -200,7 +200,7 @@ def test_what_is_on_a_pad_is_opened():
     assert file.name == "ka.png"
 
 
-def test_a_port_that_is_taken_is_refused():
+def test_port_in_use_is_refused():
     page = build_page(Session.start(Recognizer(TINY_MODEL)))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -140,7 +140,7 @@ def test_a_model_is_tested_on_what_it_was_trained_on(glyphs_dir, tmp_path):
     assert "glyphs/tiny test" in answer.stdout
 
 
-def test_nothing_is_prepared_where_no_one_asked_for_it(tmp_path):
+def test_data_is_not_prepared_in_a_given_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     letters = tmp_path / "letters"
     letters.mkdir()
@@ -183,7 +183,7 @@ def test_mistakes_get_one_line(arguments, part, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_many_ways_name_the_split_and_what_it_has(glyphs_dir):
+def test_too_many_ways_are_refused_with_the_numbers_of_the_split(glyphs_dir):
     answer = call(
         "evaluate",
         *(MODEL, "--dataset=glyphs/tiny", f"--data_dir={glyphs_dir}"),

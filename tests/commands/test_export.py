@@ -141,7 +141,7 @@ def test_verify_agrees_with_the_model(model, loaded, num, height, width):
     np.testing.assert_allclose(answer["logit"], logit, atol=1e-5)
 
 
-def test_verify_says_same_from_the_threshold_and_how_probably(model, loaded):
+def test_verify_applies_the_threshold_and_gives_probabilities(model, loaded):
     answer = loaded.verify(draw_images(4), draw_images(4, seed=1))
     assert sorted(answer["same"].numpy()) == [False, False, True, True]
     thresholds = get_thresholds(model)
@@ -154,7 +154,7 @@ def test_verify_says_same_from_the_threshold_and_how_probably(model, loaded):
     )
 
 
-def test_images_that_cannot_be_right_are_refused(loaded):
+def test_invalid_images_are_refused(loaded):
     drawings = draw_images(2)
     scaled = np.stack([drawings[0], drawings[1] // 255])
     refused = tf.errors.InvalidArgumentError
@@ -216,7 +216,7 @@ def test_without_thresholds_the_best_support_is_the_prediction(tmp_path):
     assert loaded.verify(images, images)["same"].numpy().all()  # logits of 0
 
 
-def test_it_loads_without_keras_and_this_package(model, exported):
+def test_saved_model_loads_without_keras_and_this_package(model, exported):
     code = (
         "import sys; sys.modules.update(koch_siamese=None, keras=None)\n"
         "import json, numpy, tensorflow as tf\n"
@@ -240,7 +240,7 @@ def test_it_loads_without_keras_and_this_package(model, exported):
 @pytest.mark.parametrize(
     "shape", [(16, 16), (35, 35), (105, 105), (50, 33), (7, 40), (1, 1)]
 )
-def test_portable_fit_is_that_of_preprocessing(shape):
+def test_portable_resizing_agrees_with_preprocessing(shape):
     images = draw_images(2, *shape)
     preprocessing = Preprocessing(16)
     np.testing.assert_allclose(
@@ -356,7 +356,7 @@ def test_onnx_files_state_their_axes_and_opset(portable):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_ONNX, reason="The extra 'export' is not installed.")
-def test_the_example_answers_as_classify_does_without_tensorflow(tmp_path):
+def test_example_script_answers_as_classify_without_tensorflow(tmp_path):
     known, queries = tmp_path / "known", tmp_path / "queries"
     for folder, drawer in ((known, 1), (queries, 2)):
         folder.mkdir()

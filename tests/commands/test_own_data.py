@@ -44,7 +44,7 @@ def run(closed, tmp_path_factory):
     return workdir, answer
 
 
-def test_closed_set_is_labelled_wherever_its_figure_is(run):
+def test_closed_set_is_labelled_wherever_its_accuracy_is_shown(run):
     workdir, answer = run
     notes = [x for x in answer.stderr.splitlines() if x.startswith("note: ")]
     assert len(notes) == 2, answer.stderr
@@ -60,7 +60,7 @@ def test_closed_set_is_labelled_wherever_its_figure_is(run):
     assert thresholds["closed_set"] is True
 
 
-def test_closed_set_is_new_to_what_was_not_trained_on_it(run, closed, tmp_path):
+def test_closed_set_is_open_for_models_not_trained_on_it(run, closed, tmp_path):
     workdir, _ = run
     output = tmp_path / "result.json"
     arguments = (
@@ -81,7 +81,7 @@ def test_closed_set_is_new_to_what_was_not_trained_on_it(run, closed, tmp_path):
         assert ("(closed set)" in answer.stdout) is is_closed
 
 
-def test_more_ways_than_classes_are_refused_where_asked_for(closed, tmp_path):
+def test_more_ways_than_classes_are_refused_if_given(closed, tmp_path):
     answer = call(
         *("train", *FLAGS, f"--data_dir={closed}", "--ways=4"),
         f"--workdir={tmp_path / 'run'}",
@@ -90,7 +90,7 @@ def test_more_ways_than_classes_are_refused_where_asked_for(closed, tmp_path):
     assert "4 ways are more than the 3" in answer.stderr.splitlines()[-1]
 
 
-def test_a_table_of_a_closed_set_can_be_known_characters(closed, run, tmp_path):
+def test_csv_table_of_a_closed_set_can_be_a_support(closed, run, tmp_path):
     workdir, _ = run
     table = tmp_path / "known.csv"
     lines = [f"{closed}/train/{name}/0.png,{name} one" for name in COLORS]

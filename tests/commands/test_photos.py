@@ -68,7 +68,7 @@ def test_training_leaves_a_model_of_photos_and_its_result(trained):
 
 
 @pytest.mark.slow
-def test_stopped_training_resumes_where_it_was(trained, photos, tmp_path):
+def test_stopped_training_resumes(trained, photos, tmp_path):
     arguments = (f"--workdir={tmp_path / 'run'}", f"--data_dir={photos}")
     for epochs in (1, 2):
         answer = call("train", *FLAGS, f"--epochs={epochs}", *arguments)
@@ -101,7 +101,7 @@ def test_evaluation_of_any_folder_of_photos(trained, photos):
     assert result["accuracy"] > 0.5
 
 
-def test_recognizer_sees_photos_in_color_and_as_they_are(trained, photos):
+def test_recognizer_reads_photos_in_color_without_cleaning(trained, photos):
     recognizer = Recognizer(trained / "model.keras")
     path = photos / "toys/red/0.png"
     read = recognizer.read(path)
@@ -168,7 +168,9 @@ def test_exports_agree_and_say_that_they_take_photos(trained, tmp_path):
     assert loaded.embed(images=black)["embedding"].shape[0] == 2
 
 
-def test_the_other_kind_is_refused_in_a_line(trained, photos, glyphs_dir):
+def test_other_kind_of_image_is_refused_in_one_line(
+    trained, photos, glyphs_dir
+):
     kind = "--image_kind=drawing"
     for command, arguments, parts in (
         (
@@ -224,7 +226,7 @@ def test_the_other_kind_is_refused_in_a_line(trained, photos, glyphs_dir):
         assert_one_line(call(command, *arguments), *parts)
 
 
-def test_groups_that_cannot_be_are_refused_in_a_line(photos, tmp_path):
+def test_impossible_groups_are_refused_in_one_line(photos, tmp_path):
     for changes, parts in (
         (("--test_groups=toy",), ("no group 'toy'", "'toys'")),
         (("--test_groups=signs",), ("'signs' is named twice",)),

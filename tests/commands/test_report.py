@@ -156,7 +156,7 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_tables_literally_and_again_nothing_changes(place):
+def test_tables_are_written_literally_and_only_once(place):
     answer = call("report", cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert (place / "README.md").read_text() == EXPECTED
@@ -171,7 +171,7 @@ def test_tables_literally_and_again_nothing_changes(place):
     assert (place / "README.md").read_text() == EXPECTED
 
 
-def test_check_and_a_number_edited_by_hand(place):
+def test_check_finds_an_edited_number(place):
     document = place / "README.md"
     assert_one_line(call("report", "--check", cwd=place), "Out of date: README")
     assert document.read_text() == DOCUMENT
@@ -202,7 +202,7 @@ def test_documents_of_the_repository_are_what_report_writes():
         ("text\n", "README.md has no place"),
     ],
 )
-def test_mistakes_in_a_document_leave_all_as_they_are(place, document, part):
+def test_mistakes_in_a_document_change_no_file(place, document, part):
     path = place / "experiments/README.md"
     path.write_text(document)
     assert_one_line(call("report", cwd=place), part)
@@ -217,7 +217,7 @@ def test_mistakes_in_a_document_leave_all_as_they_are(place, document, part):
         (RESULT | {"seed": 1, "num_trials": 9}, "--num_trials"),
     ],
 )
-def test_results_that_do_not_go_together(place, result, part):
+def test_results_that_do_not_belong_together(place, result, part):
     path = place / "experiments/results/again.json"
     path.write_text(json.dumps(result))
     assert_one_line(call("report", cwd=place), part)
@@ -280,7 +280,7 @@ def test_add_names_results_by_recipe_and_seed(place, run):
     )
 
 
-def test_add_refuses_what_is_of_no_recipe(place, run):
+def test_add_refuses_runs_without_a_flagfile(place, run):
     def add(path):
         return call("report", f"--add={path}", cwd=place)
 

@@ -47,7 +47,7 @@ def read_boxes(folder):
     return np.array(json.loads((folder / "boxes.json").read_text()))
 
 
-def test_text_and_all_that_is_written_of_a_page(folder, tmp_path):
+def test_transcribe_writes_all_its_files(folder, tmp_path):
     answer = transcribe(
         folder,
         EVERYTHING,
@@ -109,7 +109,7 @@ def test_json_has_boxes_names_and_scores(folder):
     assert "page.png has a name" in answer.stderr
 
 
-def test_a_gallery_is_read_from_and_direction_is_followed(folder, tmp_path):
+def test_gallery_and_direction_are_used(folder, tmp_path):
     gallery = f"--gallery={tmp_path / 'gallery.npz'}"
     transcribe(folder, gallery)
     answer = call(
@@ -120,7 +120,7 @@ def test_a_gallery_is_read_from_and_direction_is_followed(folder, tmp_path):
     assert answer.stdout == "acba\nbac\n"
 
 
-def test_pages_without_symbols_do_not_keep_others_from_it(folder, tmp_path):
+def test_blank_pages_do_not_stop_the_others(folder, tmp_path):
     pages = tmp_path / "pages"
     pages.mkdir()
     for name in ("blank.png", "page.png"):
@@ -158,7 +158,7 @@ def test_pages_without_symbols_do_not_keep_others_from_it(folder, tmp_path):
     assert_one_line(answer, "blank.png': no clean symbol found")
 
 
-def test_what_a_person_confirms_is_learnt(folder, tmp_path):
+def test_confirmed_symbols_are_learned(folder, tmp_path):
     """A symbol that is not known is named, and known on the next page."""
     symbols = SYMBOLS | {"d": glyphs.draw_glyph(41, 7, 1)}
     new, following = tmp_path / "new.png", tmp_path / "next.png"
@@ -196,7 +196,7 @@ def test_what_a_person_confirms_is_learnt(folder, tmp_path):
     assert answer.stdout == "dd\n"
 
 
-def test_discovered_groups_are_a_support(folder, tmp_path):
+def test_discovered_groups_can_be_used_as_support(folder, tmp_path):
     pytest.importorskip("sklearn", reason="Groups need the extra 'pages'.")
     found = tmp_path / "found"
     page = f"--page={folder / 'page.png'}"

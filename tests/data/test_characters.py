@@ -59,7 +59,7 @@ def test_resizing_is_the_networks_preprocessing():
     assert after.resized(35) is after
 
 
-def test_what_is_not_square_is_centered_on_paper():
+def test_non_square_images_are_centered_on_paper():
     image = np.zeros((1, 10, 4, 1), np.uint8)
     one = np.ones(1, int)
     characters = Characters(image, one, one, 0 * one, one, ("a",))

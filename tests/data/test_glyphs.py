@@ -49,7 +49,7 @@ def test_preparing_twice_gives_the_same_pixels(prepared, tmp_path):
             np.testing.assert_equal(first, second)
 
 
-def test_what_another_process_wrote_meanwhile_is_used(tmp_path, monkeypatch):
+def test_files_written_by_another_process_are_used(tmp_path, monkeypatch):
     prepare = glyphs.Glyphs.download_and_prepare
 
     def be_second(builder):
@@ -76,7 +76,7 @@ def test_prepared_drawings_are_those_of_draw_glyph(prepared):
     np.testing.assert_array_equal(example["image"][..., 1], drawing)
 
 
-def test_features_are_those_of_omniglot_and_the_drawer(prepared):
+def test_features_are_those_of_omniglot_with_a_drawer(prepared):
     features = prepared[0].features
     assert set(features) == {
         "image",
@@ -90,7 +90,7 @@ def test_features_are_those_of_omniglot_and_the_drawer(prepared):
     assert features["alphabet"].num_classes == 8
 
 
-def test_splits_hold_their_own_alphabets(prepared):
+def test_splits_have_distinct_alphabets(prepared):
     for split, alphabets in SPLITS.items():
         found = {int(e["alphabet"]) for e in prepared[1][split]}
         assert found == set(alphabets)
@@ -148,7 +148,7 @@ def test_drawings_are_ink_on_paper(prepared, ink):
     assert 0.05 < share.mean() < 0.10
 
 
-def test_no_ink_touches_the_border(ink):
+def test_ink_does_not_touch_the_border(ink):
     assert not ink[0][:, [0, -1]].any()
     assert not ink[0][:, :, [0, -1]].any()
 
@@ -159,7 +159,7 @@ def test_no_two_drawings_are_equal(ink):
     )
 
 
-def test_pixels_alone_recognize_some_but_not_most(ink):
+def test_pixel_baseline_is_better_than_chance_but_weak(ink):
     # Cosine nearest neighbor, 20-way one-shot within an alphabet: chance is
     # 5 %, Omniglot gives about 20 %.
     images, alphabets, labels, drawers = ink

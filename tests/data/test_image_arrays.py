@@ -19,7 +19,7 @@ def files():
     image_arrays.limit_memory(1024)
 
 
-def test_limit_is_exact():
+def test_memory_limit_is_exact():
     image_arrays.limit_memory(1)
     try:
         assert type(make_images((1024, 32, 32))) is np.ndarray
@@ -29,7 +29,7 @@ def test_limit_is_exact():
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4096])
-def test_files_hold_what_memory_would(files, chunk, monkeypatch):
+def test_files_hold_the_same_values_as_memory(files, chunk, monkeypatch):
     monkeypatch.setattr(image_arrays, "CHUNK", chunk)
     which = np.array([7, 0, 7, 9])
     for chosen in (which, IMAGES[:, 0, 0] > 20, np.zeros(10, bool)):
@@ -47,7 +47,7 @@ def test_features_of_images_keep_their_values(files):
     np.testing.assert_array_equal(join([features, features])[2:], features)
 
 
-def test_no_room_is_told(files, monkeypatch):
+def test_full_disk_is_reported(files, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 

@@ -49,7 +49,7 @@ def variants():
 
 
 @pytest.mark.parametrize("name", variants())
-def test_every_kind_of_clean_image_comes_through_unchanged(name, tmp_path):
+def test_clean_images_of_every_kind_are_unchanged(name, tmp_path):
     options = {"lossless": True} if name.endswith("webp") else {}
     path = save(variants()[name], tmp_path / name, **options)
     drawing = read_drawing(path)
@@ -58,7 +58,7 @@ def test_every_kind_of_clean_image_comes_through_unchanged(name, tmp_path):
 
 
 @pytest.mark.parametrize("crop", [False, True])
-def test_path_bytes_file_pillow_image_and_array_are_the_same(crop, tmp_path):
+def test_path_bytes_file_pillow_image_and_array_read_the_same(crop, tmp_path):
     image = photograph(draw(420, (80, 100, 280, 340)))
     path = save(image, tmp_path / "a.png")
     expected = read_drawing(path, crop)
@@ -77,7 +77,7 @@ def test_path_bytes_file_pillow_image_and_array_are_the_same(crop, tmp_path):
     np.testing.assert_array_equal(read_drawing(grey[..., np.newaxis]), grey)
 
 
-def test_pillow_image_is_left_as_it_is(tmp_path):
+def test_pillow_image_is_not_changed(tmp_path):
     path = save(draw(4000, (80, 100, 2800, 3400)), tmp_path / "a.jpg")
     with Image.open(path) as image:
         read_drawing(image)
@@ -98,7 +98,7 @@ def test_pillow_image_is_left_as_it_is(tmp_path):
         (b"", "An image of 0 bytes cannot be read"),
     ],
 )
-def test_what_is_no_image_is_refused(array, part):
+def test_values_that_are_not_images_are_refused(array, part):
     with pytest.raises(InputError, match=part):
         read_drawing(array)
 
@@ -112,7 +112,7 @@ def test_number_of_pixels_is_limited(tmp_path, monkeypatch):
         read_drawing(path)
 
 
-def test_clean_drawings_are_not_searched_for_light(monkeypatch):
+def test_light_is_not_estimated_on_clean_drawings(monkeypatch):
     grey = np.asarray(draw(), np.float32)
     monkeypatch.setattr(cleaning, "_fit_lighting", None)
     drawing, was_clean = cleaning.clean(255 - grey)
@@ -152,14 +152,14 @@ def test_very_bold_strokes_are_ink(tmp_path):
     assert read_drawing(path)[20, 20] == 0
 
 
-def test_jpeg_of_four_inks_is_near_the_drawing(tmp_path):
+def test_cmyk_jpeg_is_close_to_the_drawing(tmp_path):
     image = draw(420, (80, 100, 280, 340)).convert("CMYK")
     path = save(image, tmp_path / "cmyk.jpg", quality=90)
     expected = np.asarray(draw(420, (80, 100, 280, 340)).reduce(4), float)
     assert np.abs(read_drawing(path) - expected).mean() < 3
 
 
-def test_orientation_is_honoured(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     turned = Image.fromarray(np.rot90(np.asarray(draw())))
@@ -167,7 +167,7 @@ def test_orientation_is_honoured(tmp_path):
     np.testing.assert_array_equal(read_drawing(path), np.asarray(draw()))
 
 
-def test_animation_is_its_first_frame(tmp_path):
+def test_first_frame_of_an_animation_is_read(tmp_path):
     others = [Image.new("L", (105, 105), 255)]
     path = tmp_path / "a.gif"
     draw().save(path, save_all=True, append_images=others)
@@ -175,7 +175,7 @@ def test_animation_is_its_first_frame(tmp_path):
 
 
 @pytest.mark.parametrize("crop", [False, True])
-def test_circle_stays_a_circle(crop, tmp_path):
+def test_aspect_ratio_is_kept(crop, tmp_path):
     image = Image.new("L", (630, 210), 255)
     ImageDraw.Draw(image).ellipse((300, 20, 460, 180), outline=0, width=24)
     drawing = read_drawing(save(image, tmp_path / "a.png"), crop)
@@ -187,7 +187,7 @@ def test_circle_stays_a_circle(crop, tmp_path):
         )
 
 
-def test_crop_does_not_see_position_nor_specks(tmp_path):
+def test_crop_ignores_position_and_specks(tmp_path):
     first = draw(300, (20, 30, 100, 130))
     second = draw(300, (180, 150, 260, 250))
     second.putpixel((3, 3), 0)
@@ -208,7 +208,7 @@ def test_crop_gives_the_usual_width_of_stroke(width, tmp_path):
 
 
 @pytest.mark.parametrize("side", range(130, 150))
-def test_crop_keeps_a_hairline_black_wherever_it_falls(side, tmp_path):
+def test_crop_keeps_hairlines_black_at_any_position(side, tmp_path):
     image = Image.new("L", (210, 210), 255)
     ImageDraw.Draw(image).rectangle(
         (30, 40, 30 + side, 40 + side // 2), None, 0
@@ -272,7 +272,7 @@ def bad_files(tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-def test_bad_files_are_told_in_one_line(tmp_path):
+def test_bad_files_get_one_line(tmp_path):
     for name, data in bad_files(tmp_path).items():
         path = tmp_path / f"{name}\n.png"
         path.write_bytes(data)
@@ -285,7 +285,7 @@ def test_bad_files_are_told_in_one_line(tmp_path):
         assert_names(error, str(path), "expected")
 
 
-def test_too_many_pixels_are_told_before_decoding(tmp_path):
+def test_too_many_pixels_are_refused_before_decoding(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(png_header(5001, 10_000))
     with pytest.raises(InputError, match="5001 x 10000 pixels"):
@@ -308,7 +308,7 @@ def test_blank_paper_is_an_error(level, noise, crop, tmp_path):
 @pytest.mark.parametrize(
     "suffix", ["png", "jpg", "gif", "bmp", "webp", "tif", "pgm"]
 )
-def test_changed_bytes_raise_nothing_else(suffix, tmp_path):
+def test_damaged_files_raise_only_input_errors(suffix, tmp_path):
     path = save(draw(40, (5, 5, 30, 35)), tmp_path / f"a.{suffix}")
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     rng = np.random.default_rng(0)
@@ -326,7 +326,7 @@ def test_changed_bytes_raise_nothing_else(suffix, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 1), (2, 3)])
-def test_smallest_images_are_drawings_or_blank(size, tmp_path):
+def test_tiny_images_are_read_or_reported_as_blank(size, tmp_path):
     image = Image.new("L", size, 255)
     image.putpixel((0, 0), 0)
     path = save(image, tmp_path / "a.png")

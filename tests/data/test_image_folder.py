@@ -56,7 +56,7 @@ def test_mixed_layouts_are_an_error(found, tmp_path):
     assert_names(error, *found, "alphabet/character/*.png")
 
 
-def test_names_are_composed_and_compared_so(tmp_path):
+def test_names_are_compared_in_composed_form(tmp_path):
     decomposed, composed = "e\u0301", "\u00e9"
     save(draw(), tmp_path / decomposed / "1.png")
     save(draw(), tmp_path / composed / "2.png")
@@ -65,7 +65,7 @@ def test_names_are_composed_and_compared_so(tmp_path):
     assert characters.drawer.tolist() == [1, 2]
 
 
-def test_all_bad_files_are_told_at_once(tmp_path):
+def test_all_bad_files_are_reported_together(tmp_path):
     for number in range(24):
         save(draw(), tmp_path / "good" / f"{number}.png")
         if number < 22:
@@ -80,7 +80,7 @@ def test_all_bad_files_are_told_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("parts", [("train", "test"), ("Training", "val")])
-def test_parts_of_one_data_set_are_no_alphabets(parts, tmp_path):
+def test_split_folders_are_not_alphabets(parts, tmp_path):
     for part in parts:
         for name in ("ka", "ma"):
             save(draw(), tmp_path / part / name / "1.png")
@@ -144,7 +144,7 @@ def test_photos_in_folders_of_classes_and_of_groups(tmp_path):
     assert groups.alphabet_names == ("a", "b")
 
 
-def test_one_image_of_each_class_is_no_training(tmp_path):
+def test_one_image_of_each_class_cannot_be_trained_on(tmp_path):
     for number in range(10):
         save(draw(), tmp_path / f"c{number}.png")
     with pytest.raises(InputError) as error:
@@ -173,7 +173,7 @@ def test_closed_set_is_trained_and_tested_on_the_same_classes(tmp_path):
         load(tmp_path, "test", split_by="group")
 
 
-def test_splits_of_other_classes_stay_as_they_are(tmp_path):
+def test_given_splits_of_distinct_classes_are_kept(tmp_path):
     save_photos(tmp_path / "train", [f"c{number}" for number in range(15)])
     save_photos(tmp_path / "test", ["x", "y"])
     source = DataSource("folder", data_dir=str(tmp_path), photo_size=8)

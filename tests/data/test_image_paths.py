@@ -40,7 +40,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert found == ["ka/1.png", "ma/1.png"]
 
 
-def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+def test_unreadable_folder_is_reported(tmp_path, monkeypatch):
     save(draw(), tmp_path / "a" / "1.png")
 
     def walk(root, onerror, followlinks):

@@ -70,7 +70,7 @@ def test_names_are_composed_and_any_separator_is_read(
     assert characters.drawer.tolist() == [1, 2]
 
 
-def test_splits_as_people_write_them(folder):
+def test_usual_names_of_splits_are_understood(folder):
     splits = ("train", "Training", "val", "VALIDATION", "test", "dev")
     rows = [f"photos/{i}.png,c{i},{x}" for i, x in enumerate(splits)]
     table = write(folder, "path,label,split\n" + "\n".join(rows))
@@ -83,7 +83,7 @@ def test_splits_as_people_write_them(folder):
     assert len(load_folder(table, photo_size=8)[0]) == 6
 
 
-def test_a_split_without_images_is_told(folder):
+def test_split_without_images_is_refused(folder):
     table = write(folder, "path,label,split\nphotos/0.png,ka,test")
     source = DataSource("folder", data_dir=str(table), photo_size=8)
     assert len(source.load("test")) == 1
@@ -91,7 +91,7 @@ def test_a_split_without_images_is_told(folder):
         source.load("training")
 
 
-def test_other_columns_are_ignored_and_told(folder):
+def test_other_columns_are_ignored_with_a_warning(folder):
     table = write(folder, "path,label,width,Split\nphotos/0.png,ka,8,\n")
     with pytest.warns(
         DataWarning, match=r"columns that are ignored: 'width'\."
@@ -134,14 +134,14 @@ ROW = "photos/0.png,ka"
         (f'path,label\n"{ROW}\n', ["cannot be read as a table"]),
     ],
 )
-def test_mistakes_are_one_line(folder, text, parts):
+def test_mistakes_get_one_line(folder, text, parts):
     table = write(folder, text)
     with pytest.raises(InputError) as error:
         load_images(table, photo_size=8)
     assert_names(error, *parts)
 
 
-def test_other_encodings_are_told(folder):
+def test_other_encodings_are_refused(folder):
     for encoding in ("utf-16", "latin-1"):
         table = write(folder, "path,label\nä.png,ka", encoding=encoding)
         with pytest.raises(InputError) as error:
@@ -149,7 +149,7 @@ def test_other_encodings_are_told(folder):
         assert_names(error, "cannot be read as a table", "save it as CSV UTF-8")
 
 
-def test_photos_beyond_the_limit_are_in_a_file(folder):
+def test_photos_beyond_the_memory_limit_are_kept_in_a_file(folder):
     rows = "\n".join(f"photos/{i}.png,c{i % 2}" for i in range(6))
     image_arrays.limit_memory(0)
     try:
@@ -168,7 +168,7 @@ def test_drawings_are_read_as_drawings(tmp_path):
     assert (names, characters.images.shape) == (("ka",), (1, 105, 105, 1))
 
 
-def test_a_table_is_no_folder_of_tfds(folder):
+def test_table_is_not_a_tfds_folder(folder):
     table = write(folder, f"path,label\n{ROW}")
     with pytest.raises(InputError, match=r"is a file: .*--dataset=folder"):
         DataSource("glyphs", data_dir=str(table)).load("test")

@@ -139,7 +139,7 @@ def test_first_use_downloads_and_prepares(tmp_path):
 
 
 @pytest.mark.usefixtures("official")
-def test_zips_given_by_hand_are_used(zips, tmp_path):
+def test_manually_downloaded_zips_are_used(zips, tmp_path):
     characters = load_characters(
         "omniglot",
         "training",
@@ -172,7 +172,7 @@ def test_missing_zips_are_named(tmp_path):
         )
 
 
-def test_no_network_is_told_at_once(official, tmp_path, monkeypatch):
+def test_missing_network_is_reported_at_once(official, tmp_path, monkeypatch):
     # Port 9 of this machine: nobody listens.
     url = {"train": "http://127.0.0.1:9/images_background.zip"}
     monkeypatch.setattr(official, "_DL_URLS", url)

@@ -19,7 +19,7 @@ def split_all(characters):
     return [characters.select(parts == place) for place in range(len(SPLITS))]
 
 
-def test_split_is_complete_disjoint_and_keeps_shares():
+def test_split_is_complete_and_disjoint_with_fixed_proportions():
     characters = make_characters((10, 20, 5), num_drawers=2)
     parts = split_all(characters)
     ids = [set(part.character.tolist()) for part in parts]
@@ -54,21 +54,21 @@ def test_split_needs_characters_and_drawings():
     ("alphabets", "sizes"),
     [((6,), [2, 2, 2]), ((9,), [5, 2, 2]), ((3, 3, 3), [5, 2, 2])],
 )
-def test_of_few_classes_two_validate_and_two_test(alphabets, sizes):
+def test_few_classes_give_two_for_validation_and_two_for_test(alphabets, sizes):
     parts = split_all(make_characters(alphabets, num_drawers=2))
     assert [part.num_characters for part in parts] == sizes
     for part in parts[1:]:
         assert len(set(part.alphabet)) == 1
 
 
-def test_small_groups_validate_by_two_of_one():
+def test_small_groups_are_validated_on_two_classes_of_one():
     parts = split_all(make_characters((6, 6), num_drawers=2))
     assert [part.num_characters for part in parts] == [8, 2, 2]
     assert len(set(parts[1].alphabet)) == 1
 
 
 @pytest.mark.parametrize("num", [4, 5])
-def test_very_few_classes_validate_on_images_that_do_not_train(num):
+def test_very_few_classes_are_validated_on_other_images(num):
     characters = make_characters((num,), num_drawers=5)
     with pytest.warns(DataWarning, match=f"only {num} classes"):
         training, validation, test = split_all(characters)
@@ -89,7 +89,7 @@ def complete(parts, characters):
     return complete_splits(np.array(parts, np.int8), characters, names)
 
 
-def test_given_splits_validate_on_a_fifth_of_training_classes():
+def test_given_splits_use_a_fifth_of_training_classes_for_validation():
     characters = make_characters((15, 2), num_drawers=2)
     given = [0] * 30 + [2] * 4
     parts = complete(given, characters)
@@ -98,7 +98,7 @@ def test_given_splits_validate_on_a_fifth_of_training_classes():
     assert not is_closed(parts, characters.character, "validation")
 
 
-def test_given_splits_must_not_share_what_is_tested():
+def test_given_splits_must_not_share_test_classes():
     characters = make_characters((4,), num_drawers=4)
     shared = [0] * 8 + [1, 1, 2, 2] * 2
     with pytest.raises(InputError, match="2 classes are in the validation and"):
@@ -110,7 +110,7 @@ def test_given_splits_must_not_share_what_is_tested():
     assert not is_closed(only_test, characters.character, "test")
 
 
-def test_whole_groups_train_validate_and_test():
+def test_whole_groups_are_split():
     characters = make_characters((3, 2, 4, 2, 2, 3))
     no_names = {"training": (), "validation": (), "test": ()}
 
@@ -152,7 +152,7 @@ def test_whole_groups_train_validate_and_test():
         ({"validation": ("a0",)}, "No group is left for the test split"),
     ],
 )
-def test_groups_that_do_not_suffice_are_told(characters, names, message):
+def test_too_few_groups_are_refused(characters, names, message):
     parts = {"training": (), "validation": (), "test": ()} | names
     with pytest.raises(InputError, match=message):
         split_groups(characters, "test", parts)

@@ -46,7 +46,7 @@ def test_color_and_sizes_are_fitted_to_a_square(data_dir):
     assert (pictures.images[0] < 110).sum() == pytest.approx(26**2, rel=0.1)
 
 
-def test_paper_is_what_most_of_the_edge_is():
+def test_paper_is_the_most_frequent_edge_color():
     image = np.full((1, 4, 4, 1), 10, np.uint8)
     image[0, 1:3, 1:3] = 240
     inverted = tfds_images.invert_if_dark(image.copy())
@@ -65,12 +65,12 @@ def test_paper_is_what_most_of_the_edge_is():
         ("glyphs/small", "test", "no glyphs/small: use one of default, tiny"),
     ],
 )
-def test_what_is_no_labelled_set_is_told(data_dir, name, split, message):
+def test_unlabelled_data_sets_are_refused(data_dir, name, split, message):
     with pytest.raises(InputError, match=message):
         load_characters(name, split, data_dir=data_dir)
 
 
-def test_offline_is_told_at_once(tmp_path, monkeypatch):
+def test_offline_is_reported_at_once(tmp_path, monkeypatch):
     def fail(url):
         raise OSError("no network")
 
@@ -79,7 +79,7 @@ def test_offline_is_told_at_once(tmp_path, monkeypatch):
         load_characters("mnist", "test", data_dir=str(tmp_path))
 
 
-def test_one_server_that_is_gone_is_not_the_network(monkeypatch):
+def test_one_unreachable_server_is_not_a_missing_network(monkeypatch):
     asked = []
 
     def ask(url):

@@ -47,7 +47,7 @@ def test_modified_hausdorff_by_hand():
     assert modified_hausdorff_distance(second, first) == 1.5
 
 
-def test_modified_hausdorff_of_whole_numbers_and_of_nothing():
+def test_modified_hausdorff_of_integers_and_of_blank_images():
     first, second = np.array([[0, 0], [0, 1], [5, 5]]), np.array([[0, 0]])
     expected = (0 + 1 + 50**0.5) / 3
     for a, b in ((first, second), (second, first)):
@@ -65,7 +65,7 @@ def test_modified_hausdorff_of_many_points():
         assert modified_hausdorff_distance(a, b) == pytest.approx(expected)
 
 
-def test_modified_hausdorff_ignores_where_on_the_page():
+def test_modified_hausdorff_ignores_translation():
     first = draw("#....", "##...", ".....")
     second = draw(".....", "...#.", "...##")
     distance = -score(ModifiedHausdorff(), first, second)
@@ -85,7 +85,7 @@ def test_modified_hausdorff_refuses_blank_drawings():
         pytest.param(ModifiedHausdorff(), 0.6125, marks=pytest.mark.slow),
     ],
 )
-def test_official_trials_give_the_known_figures(
+def test_official_trials_give_the_published_figures(
     official_characters, scorer, accuracy
 ):
     trials = PROTOCOLS["lake"].sample(official_characters)

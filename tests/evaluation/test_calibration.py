@@ -19,7 +19,7 @@ def test_same_threshold_by_hand():
     assert compute_same_threshold(scores, scores > 1) == 1.5
 
 
-def test_same_threshold_does_not_part_equal_scores():
+def test_same_threshold_does_not_separate_ties():
     scores, same = np.array([0.0, 0.0, 0.0, 4.0]), np.array([0, 0, 1, 1])
     assert compute_same_threshold(scores, same) == 2.0
     constant = np.zeros(4)
@@ -35,7 +35,7 @@ def test_same_threshold_of_a_useless_scorer_is_beyond_its_scores():
 
 
 @pytest.mark.parametrize("num_trials", [20, 99, 1000])
-def test_absence_thresholds_keep_their_promise(num_trials):
+def test_absence_thresholds_accept_the_promised_rate(num_trials):
     scores = np.random.default_rng(0).normal(size=(num_trials, 7))
     thresholds = compute_absence_thresholds(scores, 0.05)
     assert len(thresholds) == 7
@@ -52,7 +52,7 @@ def test_absence_threshold_by_hand():
     assert compute_absence_thresholds(scores, 0.0) == (20.5,)
 
 
-def test_absence_thresholds_beyond_what_was_measured():
+def test_absence_thresholds_for_more_candidates_than_measured():
     scores = np.arange(1.0, 101.0)[:, np.newaxis]
     # Refused by each of n: the n-th root of 0.95, or 95, 97.5, 98.3, 98.7 %.
     expected = (95.5, 98.5, 99.5, 99.5)
@@ -93,14 +93,14 @@ def test_slope_by_hand():
 
 
 @pytest.mark.parametrize("turned", [1, -1])
-def test_slope_stays_a_number_where_pairs_part(turned):
+def test_slope_is_finite_for_separable_pairs(turned):
     scores = turned * np.array([-2.0, -1.0, 1.0, 2.0])
     slope = compute_slope(scores, np.array([0, 0, 1, 1]), 0.0)
     assert (slope > 100) if turned == 1 else (0 < slope < 0.01)
     assert compute_slope(np.zeros(2), np.array([0, 1]), 0.0) > 0
 
 
-def test_probability_is_right_as_often_as_it_says():
+def test_probabilities_are_calibrated():
     rng = np.random.default_rng(0)
     scores = rng.normal(size=20_000)
     same = rng.random(20_000) < 1 / (1 + np.exp(-3 * (scores - 0.5)))

@@ -27,7 +27,7 @@ def test_roc_by_hand():
     assert rate == pytest.approx(0.5)
 
 
-def test_constant_scorer_is_worth_nothing():
+def test_constant_scorer_has_an_auc_of_one_half():
     roc = compute_roc(np.zeros(6), np.array([0, 1, 0, 1, 1, 1]))
     assert compute_auc(*roc) == 0.5
     assert compute_equal_error_rate(*roc) == 0.5
@@ -114,7 +114,7 @@ def test_weights_count_pairs_as_often(seed):
             )
 
 
-def test_thresholds_at_which_no_roc_turns_are_dropped():
+def test_intermediate_thresholds_are_dropped():
     # same, same | same and different | different, different | same
     scores = np.array([5.0, 4.0, 3.0, 3.0, 2.0, 1.0, 0.0])
     pairs = rank_pairs(scores, np.array([1, 1, 1, 0, 0, 0, 1]))

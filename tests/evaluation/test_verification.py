@@ -39,7 +39,7 @@ def read_intervals(result):
         yield rate["tar"], rate["ci95"]
 
 
-def test_bootstrap_agrees_with_pairs_that_are_repeated():
+def test_bootstrap_agrees_with_repeated_pairs():
     scores, same, classes = make_pairs(60, 12)
     scores = scores.round()  # some tie
 
@@ -71,7 +71,7 @@ def test_bootstrap_agrees_with_pairs_that_are_repeated():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_intervals_repeat_hold_the_value_and_narrow_with_more_classes():
+def test_intervals_are_repeatable_and_narrow_with_more_classes():
     few, many = (make_pairs(4000, num) for num in (20, 500))
     result = measure_verification(*few, num_resamples=200)
     assert result == measure_verification(*few, num_resamples=200)
@@ -109,9 +109,7 @@ def test_perfect_scores():
     ("num_different", "measured"),
     [(99, []), (100, ["0.01"]), (999, ["0.01"]), (1000, ["0.01", "0.001"])],
 )
-def test_a_rate_below_one_different_pair_is_not_measured(
-    num_different, measured
-):
+def test_rate_below_one_different_pair_is_not_measured(num_different, measured):
     scores, same, classes = make_pairs(2 * num_different, 40)
     result = measure_verification(scores, same, classes, num_resamples=20)
     rates = result["tar_at_far"]
@@ -121,7 +119,7 @@ def test_a_rate_below_one_different_pair_is_not_measured(
         assert (value["ci95"] is not None) == (rate in measured)
 
 
-def test_few_classes_and_none_have_no_intervals():
+def test_few_or_no_classes_give_no_intervals():
     scores, same, classes = make_pairs(400, 9)
     for result in (
         measure_verification(scores, same, classes),
@@ -132,7 +130,7 @@ def test_few_classes_and_none_have_no_intervals():
     assert measure_verification(scores, same)["num_classes"] is None
 
 
-def test_resamples_without_same_pairs_are_left_out():
+def test_resamples_without_same_pairs_are_skipped():
     classes = np.array([[0, *range(1, 20)], [0, *range(2, 21)]])
     same = np.r_[1, np.zeros(19)]
     scores = np.r_[0.5, np.linspace(0, 1, 19)]
@@ -141,7 +139,7 @@ def test_resamples_without_same_pairs_are_left_out():
     assert 0 <= low < result["roc_auc"] < high <= 1
 
 
-def test_ten_thousand_pairs_take_no_long():
+def test_ten_thousand_pairs_are_fast():
     pairs = make_pairs(10_000, 300)
     start = time.process_time()
     measure_verification(*pairs)

@@ -65,7 +65,7 @@ def test_nearest_by_euclidean_distance(embeddings):
     assert measure_recall(index, queries, nearest) > 0.99
 
 
-def test_it_grows_and_is_not_built_anew(head, embeddings):
+def test_index_grows_without_being_rebuilt(head, embeddings):
     index = make_index(head, embeddings[:400])
     graph = index._graph
     index.update(embeddings.copy())
@@ -76,7 +76,7 @@ def test_it_grows_and_is_not_built_anew(head, embeddings):
     ]
 
 
-def test_what_is_removed_is_not_proposed(head, embeddings):
+def test_removed_examples_are_not_proposed(head, embeddings):
     index = make_index(head, embeddings)
     kept = np.r_[embeddings[100:], embeddings[:10] + 1]
     index.update(kept)
@@ -129,7 +129,7 @@ def test_all_drawings_of_few_characters_are_scored(head, embeddings):
     assert scorer.num_scored <= 3 * gallery_module.NUM_PROPOSED
 
 
-def test_there_are_as_many_candidates_as_asked_for(head, embeddings):
+def test_index_proposes_as_many_candidates_as_asked_for(head, embeddings):
     # All of the nearest drawings are of one character.
     near = embeddings[:1] + np.linspace(0, 1e-3, 200, dtype=np.float32)[:, None]
     gallery = Gallery(
@@ -167,7 +167,9 @@ def list_index(folder):
     return sorted(path.name for path in folder.glob("index_*"))
 
 
-def test_recognizer_answers_by_index_as_without(drawings, tmp_path, large):
+def test_recognizer_answers_the_same_with_and_without_an_index(
+    drawings, tmp_path, large
+):
     names = [f"c{i % 20}" for i in range(60)]
     recognizer = Recognizer(TINY_MODEL).add_drawings(names[:50], drawings[:50])
     plain = Recognizer(TINY_MODEL).add_drawings(names[:50], drawings[:50])
@@ -210,9 +212,7 @@ def test_recognizer_answers_by_index_as_without(drawings, tmp_path, large):
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "other"])
-def test_an_index_that_cannot_be_read_is_made_anew(
-    drawings, tmp_path, large, damage
-):
+def test_unreadable_index_is_rebuilt(drawings, tmp_path, large, damage):
     recognizer = Recognizer(TINY_MODEL)
     recognizer.add_drawings([f"c{i}" for i in range(30)], drawings[:30])
     recognizer.save(tmp_path / "known")
@@ -238,7 +238,7 @@ def test_an_index_that_cannot_be_read_is_made_anew(
     assert Recognizer.load(tmp_path / "known")._index
 
 
-def test_without_faiss_all_are_compared_and_a_warning_says_so(
+def test_without_faiss_all_examples_are_compared_with_a_warning(
     drawings, tmp_path, large, monkeypatch
 ):
     monkeypatch.setattr(recognizer_module, "is_available", lambda: False)

@@ -88,7 +88,7 @@ def test_every_kind_of_image_gets_the_same_answer(
         assert recognizer.classify(many) == [expected]
 
 
-def test_one_or_many_are_told_apart(recognizer, drawings):
+def test_one_image_and_a_list_are_distinguished(recognizer, drawings):
     first, second = drawings["c0"][1], drawings["c1"][1]
     one, other = recognizer.classify([first, second])
     # A batch of two rounds otherwise than one of one.
@@ -147,7 +147,7 @@ def test_model_says_how_images_are_read(drawings, tmp_path):
     assert Recognizer(model, crop=True).crop is True
 
 
-def test_thresholds_of_the_caller_and_of_no_one(drawings):
+def test_given_and_missing_thresholds(drawings):
     model = load_model(TINY_MODEL)
     get_head(model).thresholds = None
     recognizer = Recognizer(model).add({"a": drawings["c0"][0]})
@@ -162,7 +162,7 @@ def test_thresholds_of_the_caller_and_of_no_one(drawings):
     assert recognizer.classify(drawings["c5"][0], threshold=above).name is None
 
 
-def test_calibration_says_what_it_promises(recognizer, drawings, tmp_path):
+def test_calibration_reports_its_expected_rates(recognizer, drawings, tmp_path):
     report = recognizer.calibrate(drawings)
     assert (report.num_images, report.num_characters) == (32, 8)
     assert report.ways == 7
@@ -224,7 +224,7 @@ def test_saved_recognizer_gives_the_same_answers_elsewhere(
         Recognizer.load(tmp_path / "known", crop=False)
 
 
-def test_nothing_is_lost_where_several_save(model, drawings, tmp_path):
+def test_concurrent_saves_lose_nothing(model, drawings, tmp_path):
     path = tmp_path / "known"
     Recognizer(model).add({"a": drawings["c0"]}).save(path)
     first, second = Recognizer.load(path), Recognizer.load(path)
@@ -241,7 +241,7 @@ def test_nothing_is_lost_where_several_save(model, drawings, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["known", "known.npz"])
-def test_many_may_add_at_once(model, drawings, tmp_path, name):
+def test_examples_can_be_added_concurrently(model, drawings, tmp_path, name):
     path = tmp_path / name
 
     def add(number):
@@ -254,7 +254,7 @@ def test_many_may_add_at_once(model, drawings, tmp_path, name):
     assert len(Recognizer.load(path, model).names) == 40
 
 
-def test_nothing_is_overwritten_unasked(model, drawings, tmp_path):
+def test_nothing_is_overwritten_without_asking(model, drawings, tmp_path):
     path = tmp_path / "known"
     Recognizer(model).add({"a": drawings["c0"]}).save(path)
     other = Recognizer(model).add({"b": drawings["c1"]})
@@ -270,7 +270,7 @@ def test_nothing_is_overwritten_unasked(model, drawings, tmp_path):
         other.save(path, if_exists="maybe")
 
 
-def test_what_is_saved_elsewhere_is_a_copy(model, drawings, tmp_path):
+def test_saving_elsewhere_makes_a_copy(model, drawings, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for path, name in ((first, "a"), (second, "b")):
         Recognizer(model).add({name: drawings["c0"]}).save(path)
@@ -295,7 +295,7 @@ def test_what_is_saved_elsewhere_is_a_copy(model, drawings, tmp_path):
     assert Recognizer.load(first).names == ("a", "c", "d")
 
 
-def test_files_of_others_stay(recognizer, tmp_path):
+def test_files_of_others_are_kept(recognizer, tmp_path):
     (tmp_path / "model_best.keras").touch()
     with pytest.raises(InputError, match="has other files, such as model_best"):
         recognizer.save(tmp_path)
@@ -326,15 +326,13 @@ def test_thresholds_that_are_set_are_stored(recognizer, tmp_path):
         loaded.save(tmp_path / "known.npz")
 
 
-def test_names_that_are_no_unicode_are_stored(model, drawings, tmp_path):
+def test_names_that_are_not_valid_unicode_are_stored(model, drawings, tmp_path):
     name = "\udcff"  # of a file name in another encoding
     Recognizer(model).add({name: drawings["c0"]}).save(tmp_path / "known")
     assert Recognizer.load(tmp_path / "known").names == (name,)
 
 
-def test_reader_sees_whole_states_while_another_writes(
-    model, drawings, tmp_path
-):
+def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
     path = tmp_path / "known"
     writer = Recognizer(model).add({"a": drawings["c0"]})
     writer.save(path)
@@ -378,7 +376,7 @@ def test_mistakes_get_one_line(recognizer, mistake, part):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_of_a_recognizer_is_no_model(recognizer, tmp_path):
+def test_folder_of_a_recognizer_is_not_a_model(recognizer, tmp_path):
     recognizer.save(tmp_path / "known")
     with pytest.raises(InputError, match=r"with Recognizer\.load"):
         Recognizer(tmp_path / "known")
@@ -410,7 +408,7 @@ def test_answers_are_plain_data(recognizer):
     assert isinstance(recognizer.model, keras.Model)
 
 
-def test_a_copy_learns_on_its_own(recognizer, drawings, tmp_path):
+def test_copies_are_independent(recognizer, drawings, tmp_path):
     recognizer.save(tmp_path / "known")
     twin = recognizer.copy()
     twin.add({"new": drawings["c1"][2]}).remove("c0")

@@ -69,7 +69,7 @@ def test_folder_is_the_same_after_writing_and_reading(tmp_path, model):
     [b"", b"no zip", b"\x80\x04N.", b"PK\x03\x04" + b"\0" * 50],
     ids=["empty", "text", "pickle", "torn zip"],
 )
-def test_what_is_no_gallery_is_refused(tmp_path, content):
+def test_files_that_are_not_galleries_are_refused(tmp_path, content):
     path = tmp_path / "gallery.npz"
     path.write_bytes(content)
     with pytest.raises(InputError, match="not a stored recognizer"):
@@ -114,7 +114,7 @@ def test_folder_with_an_odd_index_is_refused(tmp_path, model, change):
         storage.read(tmp_path)
 
 
-def test_a_newer_format_is_told(tmp_path, model):
+def test_newer_format_is_refused(tmp_path, model):
     storage.write(tmp_path, STORED, model)
     index = tmp_path / "recognizer.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"format": 2}))
@@ -122,7 +122,7 @@ def test_a_newer_format_is_told(tmp_path, model):
         storage.read(tmp_path)
 
 
-def test_missing_files_are_told(tmp_path, model):
+def test_missing_files_are_reported(tmp_path, model):
     with pytest.raises(InputError, match="cannot be read: No such file"):
         storage.read(tmp_path / "none")
     storage.write(tmp_path, STORED, model)
@@ -132,7 +132,7 @@ def test_missing_files_are_told(tmp_path, model):
 
 
 @pytest.mark.parametrize("name", ["a.npz", "folder"])
-def test_a_place_that_is_no_folder_is_told(tmp_path, model, name):
+def test_path_that_is_not_a_folder_is_refused(tmp_path, model, name):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / name
     with pytest.raises(InputError, match=rf"{name} cannot be written: "):

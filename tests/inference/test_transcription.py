@@ -112,7 +112,7 @@ def test_pages_of_a_pdf(recognizer, page, tmp_path):
         recognizer.transcribe([image, broken])
 
 
-def test_a_pdf_keeps_other_threads_out_of_pdfium(page, tmp_path):
+def test_pdfium_is_used_by_one_thread_at_a_time(page, tmp_path):
     pypdfium2 = pytest.importorskip(
         "pypdfium2", reason="PDFs need the extra 'pages'."
     )
@@ -174,7 +174,7 @@ def test_boxes_are_in_pixels_of_the_upright_page(
     assert_near([x.box for x in read.symbols], boxes, 4)
 
 
-def test_white_ink_on_nothing_is_seen(recognizer, page):
+def test_white_ink_on_transparent_paper_is_read(recognizer, page):
     image, _ = page
     white = Image.new("LA", image.size, (255, 0))
     white.putalpha(image.point(lambda x: 255 - x))
@@ -203,19 +203,19 @@ def symbol(name, *scores, box=(0, 0, 9, 9)):
         (["a", "ka"], "a ?"),
     ],
 )
-def test_names_are_apart_where_one_is_longer(names, text):
+def test_longer_names_are_separated_by_spaces(names, text):
     page = page_files.Page("", np.zeros((9, 9, 3), np.uint8), (9, 9))
     found = FoundPage(page, ((FoundSymbol((0, 0, 1, 1), None),) * 2,))
     answers = [answer("a", 3.0), answer(None, 0.0)]
     assert make_transcription(found, answers, names).text == text
 
 
-def test_no_symbols_have_no_drawings():
+def test_pages_without_symbols_have_no_drawings():
     page = page_files.Page("", np.zeros((9, 9, 3), np.uint8), (9, 9))
     assert FoundPage(page, ()).drawings.shape == (0, 105, 105)
 
 
-def test_doubtful_is_what_has_no_name_or_a_close_runner_up():
+def test_symbols_without_a_clear_name_are_doubtful():
     thresholds = Thresholds(0.0, (1.0,), slope=0.5)
     assert is_doubtful(symbol(None, 0.5, -9.0), thresholds)
     # Less than 1.5 in log odds, of which a score has half.
@@ -237,7 +237,7 @@ def test_doubtful_is_what_has_no_name_or_a_close_runner_up():
         ("a//b", "a%2F%2Fb"),
     ],
 )
-def test_names_that_no_folder_can_have_are_escaped(name, folder):
+def test_names_that_are_not_valid_folder_names_are_escaped(name, folder):
     assert to_folder(name).as_posix() == folder
 
 
@@ -250,7 +250,7 @@ def review_page(symbols, seed=0):
     return page, make_transcription(found, answers, ["c0", "c1"])
 
 
-def test_a_review_folder_replaces_only_what_nobody_has_touched(tmp_path):
+def test_review_folder_keeps_what_a_person_changed(tmp_path):
     page, read = review_page(
         [symbol(None, 0.5, 0.1), symbol(None, 0.4, 0.1, box=(9, 0, 19, 9))]
     )
@@ -304,7 +304,7 @@ def pair_scores(groups, same=10.0, different=-5.0):
     return np.where(groups[rows] == groups[columns], same, different)
 
 
-def test_groups_are_those_alike_the_largest_first():
+def test_groups_join_similar_symbols_largest_first():
     pytest.importorskip("sklearn", reason="Groups need the extra 'pages'.")
     scores = pair_scores([0, 1, 0, 1, 0, 2])
     noise = np.random.default_rng(0).normal(size=len(scores))
@@ -321,7 +321,7 @@ def test_groups_are_those_alike_the_largest_first():
     assert len(alike) == 1
 
 
-def test_a_table_of_scores_is_what_the_head_says(recognizer):
+def test_score_table_agrees_with_the_head(recognizer):
     rng = np.random.default_rng(0)
     scorer = recognizer._scorer
     embeddings = rng.random((5, scorer.dim), np.float32)

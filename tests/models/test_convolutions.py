@@ -56,7 +56,7 @@ def test_a_kernel_by_hand():
     "sizes",
     [(2, 5, 1, 1, 2), (1, 6, 6, 2, 3), (3, 7, 2, 3, 1), (2, 8, 3, 2, 2)],
 )
-def test_result_and_gradients_are_those_of_a_convolution(sizes):
+def test_result_and_gradients_equal_those_of_a_convolution(sizes):
     arrays = [x.astype(np.float32) for x in make_arrays(*sizes)]
     for ours, theirs in zip(
         differentiate(convolve, *arrays),
@@ -85,7 +85,7 @@ def test_errors_are_below_those_of_the_direct_convolution():
     assert np.all(np.array(errors[convolve]) < errors[direct])
 
 
-def test_layers_that_are_faster_by_spectra():
+def test_layers_for_which_spectra_are_faster():
     # 42^2 places of 7^2 weights for each of 64 x 128 kernels; 48 x 25 products
     # of complex numbers for each, and transforms of 64 and of 128 planes.
     assert compute_saving(48, 7, 64, 128) == pytest.approx(
@@ -110,14 +110,14 @@ def test_layers_that_are_faster_by_spectra():
 @pytest.mark.parametrize(
     "changes", [{"padding": "same"}, {"strides": 2}, {"dilation_rate": 2}]
 )
-def test_layers_that_spectra_are_not_of(changes):
+def test_layers_that_spectra_do_not_support(changes):
     for arguments, expected in (({}, True), (changes, False)):
         layer = keras.layers.Conv2D(64, 7, **arguments)
         layer(keras.Input((48, 48, 64)))
         assert is_faster_by_spectra(layer) == expected
 
 
-def test_a_copy_has_the_same_weights_and_results_and_back(tmp_path):
+def test_copies_in_both_directions_have_the_same_weights_and_results(tmp_path):
     keras.utils.set_random_seed(0)
     embedding = build_paper_embedding(24, (32, 64), (4, 5), (16,))
     siamese = build_siamese(embedding)

@@ -21,7 +21,7 @@ def make_layers(groups, shape):
     return layers, (30 + 3 * rng.normal(size=shape)).astype("float32")
 
 
-def test_by_hand():
+def test_normalization_by_hand():
     layer = GroupNormalization(2, epsilon=0.0)
     images = tf.constant([0.0, 4, 1, 3, 2, 2, 1, 3], shape=(1, 2, 1, 4))
     # Groups {0, 4, 2, 2} and {1, 3, 1, 3}: means 2, variances 2 and 1.
@@ -35,7 +35,7 @@ def test_by_hand():
     ("groups", "shape"),
     [(8, (3, 5, 4, 16)), (1, (2, 3, 3, 6)), (6, (2, 3, 3, 6))],
 )
-def test_it_is_keras_own_with_the_same_gradients(groups, shape):
+def test_normalization_and_gradients_equal_those_of_keras(groups, shape):
     layers, images = make_layers(groups, shape)
     direction = np.random.default_rng(1).normal(size=shape).astype("float32")
     found = []
@@ -57,14 +57,14 @@ def test_it_is_keras_own_with_the_same_gradients(groups, shape):
         np.testing.assert_allclose(ours / scale, expected / scale, atol=1e-5)
 
 
-def test_outside_of_training_it_is_bit_for_bit_keras_own():
+def test_inference_is_bit_for_bit_that_of_keras():
     (ours, expected), images = make_layers(4, (2, 4, 4, 8))
     np.testing.assert_array_equal(ours(images), expected(images))
 
 
 @pytest.mark.parametrize("policy", ["float32", "bfloat16", "mixed_bfloat16"])
 @pytest.mark.parametrize("training", [True, False])
-def test_sums_are_of_float32(policy, training):
+def test_sums_are_computed_in_float32(policy, training):
     images = np.random.default_rng(0).normal(size=(2, 4, 4, 8))
     images = tf.cast(images, "bfloat16")
     layer = GroupNormalization(4, dtype=policy)
@@ -89,7 +89,7 @@ def test_sums_are_of_float32(policy, training):
         ((2, 5, 8), {}),
     ],
 )
-def test_what_the_formulas_are_not_of_is_keras_own(shape, arguments):
+def test_unsupported_cases_use_the_layer_of_keras(shape, arguments):
     images = np.random.default_rng(0).normal(size=shape).astype("float32")
     ours = GroupNormalization(4, **arguments)
     expected = keras.layers.GroupNormalization(4, **arguments)
@@ -109,12 +109,12 @@ def test_gradients_that_would_be_wrong_are_refused():
         outer.gradient(gradient, images)
 
 
-def test_layers_share_what_is_compiled():
+def test_layers_share_compiled_functions():
     one, other = GroupNormalization(2), GroupNormalization(4)
     assert one._normalize is other._normalize
 
 
-def test_it_is_saved_and_loaded(tmp_path):
+def test_normalization_is_saved_and_loaded(tmp_path):
     images = keras.Input((4, 4, 8))
     model = keras.Model(images, GroupNormalization(4)(images))
     model.save(tmp_path / "model.keras")

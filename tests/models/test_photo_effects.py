@@ -22,7 +22,7 @@ def photo():
     return np.random.default_rng(0).integers(0, 256, (20, 16, 3))
 
 
-def test_no_change_is_the_photo_itself(photo):
+def test_identity_effects_change_nothing(photo):
     np.testing.assert_allclose(change(photo), photo, atol=1e-3)
 
 
@@ -48,14 +48,14 @@ def test_blur_is_gaussian(photo):
     np.testing.assert_allclose(blurred, expected, atol=1e-2)
 
 
-def test_box_covers_its_pixels_alone(photo):
+def test_box_covers_only_its_pixels(photo):
     changed = change(photo, boxes=[[0.25, 0.5, 0.75, 0.6]])
     expected = photo.astype(float)
     expected[10:12, 4:12] = 127.5
     np.testing.assert_allclose(changed, expected, atol=1e-3)
 
 
-def test_layer_is_saved_and_changes_each_photo_by_its_own_numbers(tmp_path):
+def test_layer_is_saved_and_changes_each_photo_separately(tmp_path):
     rng = np.random.default_rng(0)
     photos = rng.integers(0, 256, (5, 16, 16, 3)).astype(np.float32)
     effects = sample_effects(EFFECTS["photo"], 5, rng)

@@ -81,7 +81,7 @@ def test_pretrained_model_keeps_its_stated_accuracy(drawings, lake):
 
 
 @pytest.mark.slow
-def test_probabilities_are_as_often_right_as_they_say(model, drawings, lake):
+def test_probabilities_of_pretrained_are_calibrated(model, drawings, lake):
     characters, trials = lake
     # By the four drawers of each alphabet that the official trials have: all
     # 20 take a minute to embed.
@@ -108,9 +108,7 @@ def test_probabilities_are_as_often_right_as_they_say(model, drawings, lake):
 
 
 @pytest.mark.slow
-def test_saved_model_of_a_client_is_as_right_as_evaluate(
-    drawings, lake, tmp_path
-):
+def test_saved_model_has_the_accuracy_of_evaluate(drawings, lake, tmp_path):
     characters, trials = lake
     expected = evaluate_trials(drawings, trials)
 

@@ -159,7 +159,7 @@ def test_each_convolution_needs_a_kernel_size():
         embeddings.build_paper_embedding(35, (8, 8), (3,), (10,))
 
 
-def test_deeper_blocks_add_to_what_their_first_convolution_sees():
+def test_deeper_blocks_are_residual():
     deep = embeddings.build_fast_embedding(16, (4, 8), depth=2)
     # Convolutions of 36, 144 and 288 weights, two for each filter of a group
     # normalization, four for each of the batch normalization.
@@ -174,7 +174,7 @@ def test_deeper_blocks_add_to_what_their_first_convolution_sees():
     np.testing.assert_allclose(deep(images), plain(images), atol=1e-6)
 
 
-def test_fast_network_refuses_to_halve_an_image_to_nothing():
+def test_fast_network_refuses_images_that_are_too_small():
     assert embeddings.build_fast_embedding(8, (2, 2, 5)).output.shape[1] == 5
     with pytest.raises(InputError, match="at least 8 pixels"):
         embeddings.build_fast_embedding(7, (2, 2, 5))
@@ -305,7 +305,7 @@ def test_older_model_trains_with_our_normalization(monkeypatch):
     np.testing.assert_array_equal(copy(inputs), model(inputs))
 
 
-def test_pooling_in_bfloat16_loses_nothing():
+def test_pooling_in_bfloat16_is_exact():
     embedding = get_embedding(
         copy_siamese(build_fast_siamese(16, (4, 6)), "bfloat16")
     )
@@ -363,7 +363,7 @@ def test_model_file_with_a_flipped_byte_is_refused(member, tmp_path):
         koch_siamese.load_model(flipped)
 
 
-def test_model_with_code_in_it_is_refused(tmp_path):
+def test_model_with_code_is_refused(tmp_path):
     images = keras.Input((None, None, 1))
     embedding = keras.Model(
         images, keras.layers.Lambda(lambda x: x)(images), name="embedding"
@@ -375,7 +375,7 @@ def test_model_with_code_in_it_is_refused(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_layer_that_is_not_known_is_refused(tmp_path, monkeypatch):
+def test_unknown_layer_is_refused(tmp_path, monkeypatch):
     class Twice(keras.layers.Layer):
         def call(self, x):
             return 2 * x
@@ -394,7 +394,7 @@ def test_a_layer_that_is_not_known_is_refused(tmp_path, monkeypatch):
         koch_siamese.load_model(tmp_path)
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_files_that_are_not_models_are_refused(tmp_path):
     with pytest.raises(InputError, match="no model"):
         koch_siamese.load_model(tmp_path / "absent.keras")
     other = tmp_path / "other.keras"
@@ -407,7 +407,7 @@ def test_what_is_no_model_is_refused(tmp_path):
         koch_siamese.load_model(tmp_path / "strange.keras")
 
 
-def test_images_that_cannot_be_right_are_refused():
+def test_invalid_images_are_refused():
     model = build_fast_siamese(16, (4, 8))
     grey = np.full((2, 20, 20, 1), 255, np.uint8)
     grey[:, 5:10] = 0

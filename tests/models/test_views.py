@@ -41,7 +41,7 @@ def siamese():
     return siamese
 
 
-def test_the_first_view_is_the_drawing_as_it_is(matrices):
+def test_first_view_is_the_unchanged_drawing(matrices):
     assert matrices.shape[0] == 3
     images = draw(1)
     warped = warp_in_all_ways(images, matrices)
@@ -54,7 +54,7 @@ def as_set(images):
 
 
 @pytest.mark.parametrize(("turned", "mirrored"), [(1, 0), (0, 1), (1, 1)])
-def test_views_take_turns_among_the_symmetries(turned, mirrored):
+def test_views_alternate_among_the_symmetries(turned, mirrored):
     image = draw(1)
     expected = [image[0]]
     if mirrored:
@@ -86,7 +86,7 @@ def test_views_are_turned_and_then_distorted():
     )
 
 
-def test_all_ways_are_the_warps_of_each_drawing(matrices):
+def test_views_are_the_warps_of_each_drawing(matrices):
     images = draw(2)
     together = warp_in_all_ways(images, matrices, 0.0)
     for place, (image, matrix) in enumerate(
@@ -136,13 +136,13 @@ def test_views_are_saved_and_can_be_removed(siamese, matrices, tmp_path):
     np.testing.assert_allclose(again(pair), model(pair), rtol=1e-5)
 
 
-def test_other_views_make_another_fingerprint(siamese, matrices):
+def test_fingerprint_depends_on_the_views(siamese, matrices):
     model = views.add_views(siamese, matrices)
     other = views.add_views(siamese, matrices[[0, 2, 1]])
     assert compute_fingerprint(model) != (compute_fingerprint(other))
 
 
-def test_the_head_follows_the_model_that_learns(siamese, matrices):
+def test_head_of_views_follows_the_trained_model(siamese, matrices):
     siamese = copy_siamese(siamese)
     model = views.add_views(siamese, matrices)
     get_head(siamese).set_weights([np.full(128, 3.0), np.array(-1.0)])

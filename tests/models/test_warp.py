@@ -94,7 +94,7 @@ def test_identity_changes_nothing():
     np.testing.assert_array_equal(none, np.repeat(IDENTITY, 3, axis=0))
 
 
-def test_translation_by_whole_pixels_moves_and_fills_with_paper():
+def test_translation_by_whole_pixels_fills_with_paper():
     image = np.zeros((1, 5, 5, 1), np.uint8)
     # Each pixel takes the grey of the one two to its left.
     right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
@@ -128,7 +128,7 @@ def test_channels_are_warped_alike(examples):
         )
 
 
-def test_edge_is_seen_beyond_an_image():
+def test_fill_edge_repeats_the_nearest_pixel():
     image = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
     right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
     layer = AffineWarp.from_config(AffineWarp(fill_value=None).get_config())

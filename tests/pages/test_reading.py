@@ -86,7 +86,7 @@ def test_drawing_is_black_on_white():
         assert grey.sum() < (symbol.drawing <= 32).sum()
 
 
-def test_ruled_line_through_strokes_is_no_ink():
+def test_ruled_line_through_strokes_is_not_ink():
     page = make_page(GRID).copy()
     page[120:122] = 0
     assert get_boxes(find_symbols(page)) == [GRID[:5], GRID[5:]]
@@ -135,7 +135,7 @@ def test_without_the_extra_a_page_is_refused(monkeypatch):
         find_symbols(make_page(GRID))
 
 
-def test_ink_is_seen_without_printed_lines():
+def test_ink_is_found_without_printed_lines():
     page = make_page([(40, 50, 80, 90)]).copy()
     page[120:123] = 0
     ink = see_ink(page) == 0

@@ -32,25 +32,25 @@ def compare(image):
     return (found & letter).sum() / (found | letter).sum()
 
 
-def test_clean_drawing_is_left_as_it_is():
+def test_clean_drawing_is_not_changed():
     drawing = np.asarray(draw_letter())
     assert surroundings.erase_lines(drawing) is drawing
 
 
-def test_form_cell_is_no_ink():
+def test_form_cell_is_not_ink():
     image = draw_letter()
     ImageDraw.Draw(image).rectangle((70, 70, 230, 230), outline=0, width=3)
     assert compare(image) > 0.95
 
 
-def test_underline_is_no_ink():
+def test_underline_is_not_ink():
     image = draw_letter()
     ImageDraw.Draw(image).line((60, 205, 240, 205), 0, 3)
     assert compare(image) > 0.95
 
 
 @pytest.mark.parametrize("is_squared", [False, True])
-def test_ruled_and_squared_lines_are_no_ink(is_squared):
+def test_ruled_and_squared_lines_are_not_ink(is_squared):
     image = draw_letter()
     pen = ImageDraw.Draw(image)
     for place in range(20, 300, 60):
@@ -61,14 +61,14 @@ def test_ruled_and_squared_lines_are_no_ink(is_squared):
 
 
 @pytest.mark.parametrize("step", [(1, 0), (0, 1), (1, 1), (-1, 2)])
-def test_hard_edge_of_a_shadow_is_no_ink(step):
+def test_hard_edge_of_a_shadow_is_not_ink(step):
     y, x = np.mgrid[-150:150, -150:150]
     light = np.where(step[0] * x + step[1] * y > 20, 1, 0.4)
     grey = 60 + 180 / 255 * np.asarray(draw_letter())
     assert compare((grey * light).astype(np.uint8)) > 0.75
 
 
-def test_desk_around_the_paper_is_no_ink():
+def test_desk_around_the_paper_is_not_ink():
     desk = Image.new("L", (500, 480), 70)
     desk.paste(draw_letter(), (90, 110))
     assert compare(desk) > 0.75
@@ -83,14 +83,14 @@ def test_line_through_a_letter_leaves_its_strokes_whole():
     assert (erased[letter] < 128).mean() > 0.99
 
 
-def test_stroke_as_wide_as_the_others_is_no_underline():
+def test_wide_stroke_is_not_an_underline():
     image = draw_letter()
     ImageDraw.Draw(image).line((60, 205, 240, 205), 0, 12)
     drawing = np.asarray(image)
     assert surroundings.erase_lines(drawing) is drawing
 
 
-def test_noise_is_no_symbol():
+def test_noise_is_not_a_symbol():
     is_ink = np.random.default_rng(0).random((200, 200)) < 0.03
     noise = np.kron(np.where(is_ink, 0, 255), np.ones((4, 4)))
     with pytest.raises(NoSymbolError, match="no clean symbol found, but") as e:
@@ -106,7 +106,7 @@ def test_ruled_paper_is_blank():
         read(image)
 
 
-def test_without_the_extra_lines_are_ink_as_before(monkeypatch):
+def test_without_the_extra_lines_are_ink(monkeypatch):
     image = draw_letter()
     ImageDraw.Draw(image).line((60, 205, 240, 205), 0, 3)
     monkeypatch.setattr(sheet, "is_available", lambda: False)
@@ -122,7 +122,7 @@ def draw_dots(num, color=0):
     return image
 
 
-def test_what_a_program_drew_may_be_many_dots():
+def test_drawings_by_a_program_may_have_many_dots():
     assert read(draw_dots(40)).min() == 0
     with pytest.raises(InputError, match="101 separate spots"):
         read(draw_dots(101))

@@ -52,7 +52,7 @@ def test_few_pairs_make_a_narrow_figure():
     assert wide / narrow == pytest.approx(4, rel=0.05)
 
 
-def test_images_are_where_the_grid_has_them():
+def test_images_are_drawn_at_their_grid_position():
     figure = figures.draw_pairs(IMAGES[:5], IMAGES[5:10], [1, 0, 1, 0, 1], 3)
     places = [image.get_extent() for image in figure.axes[0].get_images()]
     left = [place[0] for place in places]
@@ -90,7 +90,7 @@ def test_trials_of_one_kind_fill_the_figure(is_right):
     assert read_sheet(figure)[2].count("query") == 3
 
 
-def test_hardest_trials_come_by_how_much_they_are_lost():
+def test_hardest_trials_are_sorted_by_margin():
     support = np.arange(4, 16).reshape(3, 4, 1)
     trials = Trials(np.array([0, 1, 2]), support, np.array([0, 1, 3]))
     scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [5, 1, 2, 3]])
@@ -101,7 +101,7 @@ def test_hardest_trials_come_by_how_much_they_are_lost():
         np.testing.assert_array_equal(shown, IMAGES[drawing])
 
 
-def test_an_answer_beyond_the_columns_is_shown_last():
+def test_answer_that_does_not_fit_is_shown_last():
     support = np.arange(4, 28).reshape(2, 12, 1)
     trials = Trials(np.array([0, 0]), support, np.array([11, 2]))
     scores = -np.tile(np.arange(12.0), (2, 1))
@@ -226,7 +226,7 @@ def test_curves_name_the_best_epoch(tmp_path):
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_scores_say_how_many_pairs_are_right():
+def test_score_histogram_shows_accuracy():
     scores = np.array([-2.0, -1.0, 3.0, 1.0])
     same = np.array([0.0, 1.0, 1.0, 1.0])
     figure = charts.draw_score_histogram(scores, same, 0.5)
@@ -260,7 +260,7 @@ def test_a_roc_has_its_points_in_a_legend():
 
 
 @pytest.mark.parametrize("num", [1, 3])
-def test_a_search_names_its_best(num):
+def test_search_chart_names_its_best_run(num):
     runs = [
         {
             "run": i,
@@ -285,7 +285,7 @@ def test_a_search_names_its_best(num):
     ]
 
 
-def test_verification_stands_beside_the_papers():
+def test_verification_chart_shows_the_papers_values():
     reading = {"accuracy": 0.9, "ci95": [0.89, 0.92]}
     readings = [
         reading | {"drawers": "lake", "different_pairs": "anywhere"},

@@ -18,7 +18,7 @@ def count(picture, color):
     return int((np.asarray(picture) == color).all(axis=-1).sum())
 
 
-def test_groups_are_framed_by_how_clear_their_members_are():
+def test_frames_of_groups_show_how_certain_members_are():
     num_shown = page_figures.DRAWINGS_OF_GROUP
     # One with room for all, one with a member too many, one of a single one.
     groups = {
@@ -33,7 +33,7 @@ def test_groups_are_framed_by_how_clear_their_members_are():
     assert count(picture, FAINT) // FRAME == 2 * num_shown - 3
 
 
-def test_no_more_groups_are_drawn_than_can_be_looked_at():
+def test_number_of_drawn_groups_is_limited():
     most = {str(i): [BLANK] for i in range(page_figures.MAX_GROUPS)}
     picture = koch_siamese.draw_groups(most)
     more = koch_siamese.draw_groups(most | {"one more": [BLANK]})

@@ -23,7 +23,7 @@ def test_columns_are_aligned_as_a_terminal_shows_them():
     ]
 
 
-def test_what_is_imported_on_first_use_is_listed():
+def test_lazy_names_are_listed():
     assert "load_pretrained" in dir(koch_siamese)
 
 
@@ -62,7 +62,7 @@ def test_verification_prints_rates_with_intervals():
     ]
 
 
-def test_results_of_before_print_what_they_have():
+def test_results_of_earlier_versions_are_printed():
     assert format_results([RESULT]).split("\n")[2:] == [
         "verification: ROC AUC 0.9877, equal error rate 4.12 %"
     ]
@@ -145,7 +145,7 @@ def test_thresholds_name_their_pairs_and_candidates():
     ]
 
 
-def test_verdicts_say_as_much_as_is_known():
+def test_verdicts_say_what_is_known():
     assert format_verdict(Verdict(True, 4.0, 0.976, 2.5)) == (
         "same: score 4.00 (threshold 2.50), probability of the same class 98 %"
     )

@@ -21,7 +21,7 @@ def test_directory_belongs_to_one_training(tmp_path):
         run.claim(Settings(seed=2))
 
 
-def test_a_training_may_be_given_another_end_that_changes_no_step(tmp_path):
+def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
     run = Run(tmp_path)
     settings = Settings(schedule="constant", epochs=3)
     run.claim(settings, "experiments/some.flags")
@@ -42,7 +42,7 @@ def test_a_training_may_be_given_another_end_that_changes_no_step(tmp_path):
         run.claim(Settings(epochs=4, max_minutes=2.0))
 
 
-def test_flags_that_came_later_have_their_defaults(tmp_path):
+def test_flags_of_later_versions_have_their_defaults(tmp_path):
     run = Run(tmp_path)
     run.claim(Settings())
     save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
@@ -54,7 +54,7 @@ def test_flags_that_came_later_have_their_defaults(tmp_path):
         run.claim(Settings(depth=2))
 
 
-def test_a_run_tells_its_recipe(tmp_path):
+def test_a_run_knows_its_flagfile(tmp_path):
     run = Run(tmp_path / "run")
     assert run.read_recipe() is None
     run.claim(Settings(seed=1), "experiments/one.flags")
@@ -85,7 +85,7 @@ def test_a_run_tells_its_recipe(tmp_path):
         run.claim(Settings(seed=2), "experiments/three.flags")
 
 
-def test_a_recipe_is_told_of_a_run_that_had_none(tmp_path):
+def test_flagfile_is_added_to_a_run_without_one(tmp_path):
     run = Run(tmp_path / "run")
     run.claim(Settings())
     save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
@@ -120,7 +120,7 @@ def test_one_process_trains_in_a_directory_at_a_time(tmp_path):
         pass
 
 
-def test_results_say_where_they_are_from(tmp_path):
+def test_results_have_their_provenance(tmp_path):
     path = Run(tmp_path).write_result("lake", {"accuracy": 0.5})
     result = json.loads(path.read_text())
     assert path == tmp_path / "results" / "lake.json"
@@ -128,7 +128,7 @@ def test_results_say_where_they_are_from(tmp_path):
     assert {"version", "commit", "machine", "tensorflow"} < set(result)
 
 
-def test_results_of_another_model_are_not_those_of_the_run(tmp_path):
+def test_results_of_another_model_do_not_belong_to_the_run(tmp_path):
     run = Run(tmp_path)
     run.claim(Settings())
     own = {"protocol": "lake", "training_seed": 0}

@@ -10,7 +10,7 @@ from koch_siamese.runs.flagfiles import (
 from koch_siamese.runs.settings import Settings
 
 
-def test_flags_text_and_back():
+def test_flags_survive_a_round_trip_through_text():
     settings = Settings(
         filters=(8, 16), quarter_turns=True, learning_rate=1e-4, protocols=()
     )

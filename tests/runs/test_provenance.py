@@ -15,7 +15,7 @@ from koch_siamese.runs import provenance
         ("experiments/README.md", ""),
     ],
 )
-def test_commits_are_marked_where_a_number_could_differ(
+def test_commits_of_changed_work_trees_are_marked(
     path, mark, tmp_path, monkeypatch
 ):
     def git(*arguments):
@@ -38,7 +38,7 @@ def test_commits_are_marked_where_a_number_could_differ(
     assert provenance.describe_origin()["commit"] == commit + mark
 
 
-def test_machine_names_what_keras_computes_on(monkeypatch):
+def test_machine_names_the_device_of_keras(monkeypatch):
     assert keras.backend.backend() == "tensorflow"
     processors = provenance.describe_origin()["machine"]
     monkeypatch.setattr(

@@ -37,7 +37,7 @@ def test_lake_needs_omniglot():
         Settings(dataset="glyphs", protocols=("lake",))
 
 
-def test_contrastive_loss_is_of_pairs():
+def test_contrastive_loss_needs_pairs():
     Settings(objective="contrastive", sampling="pairs")
     with pytest.raises(InputError, match="--sampling=pairs"):
         Settings(objective="contrastive", sampling="groups")
@@ -55,7 +55,7 @@ def test_contrastive_loss_is_of_pairs():
         ({"init": "pretrained"}, "--init"),
     ],
 )
-def test_weights_of_a_head_that_cannot_be_limited(changes, other):
+def test_head_weights_that_cannot_be_limited(changes, other):
     Settings(head_weights="nonpositive")
     Settings(head_weights="nonpositive", network="paper", batch_norm=True)
     with pytest.raises(InputError, match=f"nonpositive has no effect.*{other}"):
@@ -66,7 +66,7 @@ def test_weights_of_a_head_that_cannot_be_limited(changes, other):
     ("network", "name"),
     [("fast", "units"), ("fast", "kernel_sizes"), ("dense", "filters")],
 )
-def test_sizes_of_layers_that_are_not_there(network, name):
+def test_sizes_of_missing_layers_are_refused(network, name):
     Settings(network="paper", **{name: (3, 4)})
     with pytest.raises(
         InputError, match=rf"--{name}=3,4 has no effect with --network"
@@ -78,7 +78,7 @@ def test_sizes_of_layers_that_are_not_there(network, name):
         Settings(init="pretrained", **{name: (3, 4)})
 
 
-def test_settings_that_do_not_go_together():
+def test_contradictory_settings_are_refused():
     with pytest.raises(InputError, match="give --epochs instead"):
         Settings(max_minutes=1.0, distribute="multiworker")
     with pytest.raises(InputError, match="--num_pairs"):
@@ -165,18 +165,18 @@ def test_relative_updates_need_initial_values(changes, other):
         dataclasses.replace(settings, **changes)
 
 
-def test_every_setting_says_what_it_means():
+def test_every_setting_has_a_help_text():
     for field in dataclasses.fields(Settings):
         assert len(field.metadata["help"]) > 10
 
 
-def test_weight_decay_is_not_of_the_papers_sgd():
+def test_weight_decay_is_refused_with_layerwise_sgd():
     Settings(weight_decay=0.1, optimizer="muon")
     with pytest.raises(InputError, match="layerwise_sgd: use --layer_l2"):
         Settings(weight_decay=0.1, optimizer="layerwise_sgd")
 
 
-def test_distortions_of_characters_are_of_groups():
+def test_character_distortions_need_groups():
     Settings(character_distortion="metamorphic")
     with pytest.raises(
         InputError, match="has no effect with --sampling=pairs: remove"

@@ -33,7 +33,7 @@ def test_matrices_stay_within_the_papers_ranges():
     assert 1.95 < 105 * np.abs(matrices[:, :, 2]).max() <= 2 + 1e-5
 
 
-def test_waves_bend_all_of_an_image_or_none():
+def test_waves_bend_as_many_images_as_asked():
     ranges = AffineRanges(probability=0.5, wave=0.03)
     matrices = sample_affine_matrices(ranges, 4000, np.random.default_rng(0))
     assert matrices.shape == (4000, 2, 3 + len(WAVES))
@@ -49,7 +49,7 @@ def test_waves_bend_all_of_an_image_or_none():
     assert longest.std() == pytest.approx(0.03, rel=0.05)
 
 
-def test_composed_distortion_is_one_after_the_other():
+def test_composed_distortions_are_applied_in_order():
     # Turned by a right angle, then moved two pixels of eight to the right.
     turn = np.array([[[0, 1, 0], [-1, 0, 0]]], np.float32)
     move = np.array([[[1, 0, -2 / 8], [0, 1, 0]]], np.float32)

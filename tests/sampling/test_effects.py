@@ -65,7 +65,7 @@ def test_hue_of_a_third_moves_red_to_green():
     assert moved[:, 2].max() == pytest.approx(1.0, abs=1e-3)
 
 
-def test_contrast_leaves_the_middle_and_brightness_moves_it():
+def test_contrast_keeps_middle_grey_and_brightness_shifts_it():
     colors = sample(EffectRanges(contrast=(0.5, 0.5)), 1)["colors"]
     np.testing.assert_allclose(recolor(colors, WHITE)[0], 3 * [0.75])
     np.testing.assert_allclose(recolor(colors, GREY)[0], GREY)
@@ -92,7 +92,7 @@ def test_components_are_applied_as_often_as_asked():
     )
 
 
-def test_composition_is_one_change_after_the_other():
+def test_composed_effects_are_applied_in_order():
     first, second = (
         sample_effects(EFFECTS["photo"], 50, np.random.default_rng(seed))
         for seed in (1, 2)

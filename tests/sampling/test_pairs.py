@@ -22,13 +22,13 @@ def draw_pairs(num_pairs=600, within_alphabet=1.0, seed=0):
     return CHARACTERS.select(first), CHARACTERS.select(second), same
 
 
-def test_half_of_the_pairs_are_same_and_labels_are_true():
+def test_half_of_the_pairs_are_same_and_labels_are_correct():
     first, second, same = draw_pairs()
     assert same.mean() == 0.5
     np.testing.assert_array_equal(first.character == second.character, same)
 
 
-def test_same_pairs_are_of_two_distinct_drawings():
+def test_same_pairs_have_two_distinct_drawings():
     first, second, same = draw_pairs()
     assert (first.drawer != second.drawer)[same == 1].all()
 
@@ -45,7 +45,7 @@ def test_every_ordered_pair_of_distinct_drawings_occurs_equally_often():
 
 
 @pytest.mark.parametrize("num_pairs", [6, 128, 601])
-def test_alphabets_have_equal_shares_of_both_kinds(num_pairs):
+def test_alphabets_are_equally_frequent_in_both_kinds_of_pairs(num_pairs):
     first, _, same = draw_pairs(num_pairs)
     for label in (0, 1):
         counts = np.bincount(first.alphabet[same == label], minlength=3)
@@ -62,7 +62,7 @@ def test_different_pairs_stay_within_alphabets_as_often_as_asked():
     assert 0.22 < share(0.0) < 0.32
 
 
-def test_pairs_need_no_equal_numbers_of_drawings():
+def test_numbers_of_drawings_may_differ():
     kept = np.r_[0, 1, 3:36]  # the first character lost a drawing
     few = CHARACTERS.select(kept)
     index = CharacterIndex.from_labels(few.character, few.alphabet)
@@ -105,7 +105,7 @@ def test_group_boundaries():
     assert sorted(drawings) == list(range(36))
 
 
-def test_group_out_of_many_alphabets_is_as_one_out_of_few(monkeypatch):
+def test_groups_from_many_alphabets_agree_with_those_from_few(monkeypatch):
     few = make_characters((2, 3, 1, 4), num_drawers=2)
     index = CharacterIndex.from_labels(few.character, few.alphabet)
 
@@ -127,7 +127,7 @@ def test_group_out_of_many_alphabets_is_as_one_out_of_few(monkeypatch):
     assert sorted(drawings) == list(range(20))
 
 
-def test_groups_out_of_few_alphabets_are_those_of_before():
+def test_groups_from_few_alphabets_are_unchanged():
     drawings, character = sample_group(INDEX, 4, 2, np.random.default_rng(5))
     rng = np.random.default_rng(5)
     rng.random()

@@ -52,12 +52,12 @@ def test_invariants_of_trials(ways, shots):
         assert len(set(row)) == shots
 
 
-def test_answers_stand_anywhere():
+def test_answers_are_at_random_positions():
     counts = np.bincount(draw(num_trials=1000).answer, minlength=5)
     assert counts.min() > 150
 
 
-def test_small_alphabets_are_left_out_and_others_take_turns():
+def test_small_alphabets_are_skipped_and_others_alternate():
     trials = draw(ways=5)
     used = CHARACTERS.alphabet[trials.query]
     assert used[:4].tolist() == [1, 2, 1, 2]
@@ -77,7 +77,7 @@ def test_boundaries_of_ways_and_shots():
             draw(**bad)
 
 
-def test_drawers_who_missed_a_character_are_left_out():
+def test_drawers_who_missed_a_character_are_skipped():
     whole = make_characters((3,), num_drawers=3)
     holes = whole.select(np.arange(9) != 1)  # drawer 2 lacks character 0
     trials = draw(holes, ways=3)
@@ -99,7 +99,7 @@ def test_drawing_table():
     assert table.tolist() == [[-1, 2], [0, 1]]
 
 
-def test_constant_scores_earn_exactly_one_in_ways():
+def test_constant_scores_get_exactly_one_in_ways():
     answer = np.random.default_rng(0).integers(20, size=400)
     credit = compute_credit(np.zeros((400, 20)), answer)
     assert credit.mean() == 0.05
@@ -137,7 +137,7 @@ def test_margins_by_hand():
     np.testing.assert_array_equal(margins, [0.5, -2.0, 0.0])
 
 
-def test_an_index_draws_what_searching_each_alphabet_did():
+def test_index_draws_the_same_as_a_search_of_each_alphabet():
     # Alphabets out of order; drawer 4 did not draw all of the second one.
     shuffled = CHARACTERS.select(np.random.default_rng(0).permutation(60)[:55])
     labels = (shuffled.character, shuffled.alphabet, shuffled.drawer)

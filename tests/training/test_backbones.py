@@ -141,7 +141,7 @@ def test_weights_of_a_file_with_a_classifier(weights):
     assert_equal_weights(read_backbone(siamese), expected.get_weights()[:-2])
 
 
-def test_weights_that_cannot_be_had(weights, tmp_path):
+def test_missing_weights_are_refused(weights, tmp_path):
     text = tmp_path / "text.weights.h5"
     text.write_text("weights")
     other = tmp_path / "other.weights.h5"
@@ -186,7 +186,7 @@ def test_weights_that_cannot_be_had(weights, tmp_path):
         ),
     ],
 )
-def test_settings_that_do_not_go_together(changes, part):
+def test_contradictory_settings_are_refused(changes, part):
     with pytest.raises(InputError, match=part):
         make_settings(**changes)
 
@@ -198,7 +198,7 @@ def test_networks_that_do_not_scale_colors_are_refused():
         )
 
 
-def test_layers_that_a_backbone_does_not_have(weights):
+def test_unknown_layers_of_a_backbone_are_refused(weights):
     with pytest.raises(
         InputError, match=r"no such layer.*one of its 5, such as stem, stem_bn"
     ):
@@ -222,7 +222,7 @@ def test_init_without_a_backbone_has_nothing_to_freeze(tmp_path):
         ("adam", "top_conv", {"top_conv", "top_bn"}),
     ],
 )
-def test_only_what_is_trainable_is_trained_also_when_resumed(
+def test_only_trainable_layers_are_trained_also_when_resumed(
     optimizer, start, trained, weights, tmp_path
 ):
     settings = make_settings(
@@ -274,7 +274,7 @@ def test_features_of_any_scale_are_normalized():
         np.testing.assert_allclose(scaled, expected, atol=1e-5)
 
 
-def test_nothing_is_dropped_at_random(weights):
+def test_dropout_is_disabled_in_backbones(weights):
     backbone = backbones.build_backbone("Tiny", SIZE, weights)
     backbone.trainable = False
     x = np.float32(np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)))
@@ -282,7 +282,7 @@ def test_nothing_is_dropped_at_random(weights):
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_kept_features_train_as_images_do(
+def test_training_on_features_equals_training_on_images(
     weights, photos_dir, tmp_path, monkeypatch
 ):
     settings = make_settings(weights, trainable_from="none")
@@ -322,7 +322,7 @@ def test_kept_features_train_as_images_do(
     np.testing.assert_allclose(*scores, atol=1e-3)
 
 
-def test_pairs_of_features_score_as_pairs_of_images(weights):
+def test_pairs_of_features_have_the_scores_of_images(weights):
     siamese = builders.build_model(make_settings(weights))
     photos = np.random.default_rng(0).integers(
         0, 256, (2, 3, SIZE, SIZE, 3), dtype="uint8"

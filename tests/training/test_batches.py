@@ -66,7 +66,7 @@ def test_batches_have_the_promised_shapes():
 
 
 @pytest.mark.parametrize("kind", ["pairs", "groups"])
-def test_an_end_waits_for_no_tuner(kind):
+def test_iterators_end_without_waiting_for_a_tuner(kind):
     assert make(kind).prefetch(4).options().autotune.enabled is False
 
 
@@ -84,7 +84,7 @@ def test_pixels_are_those_of_the_drawings():
         assert pixels[image.tobytes()] == label
 
 
-def test_twins_are_distorted_on_their_own():
+def test_twins_are_distorted_independently():
     inputs, _ = next(iter(make("pairs")))
     first, second = inputs["first_matrices"], inputs["second_matrices"]
     assert not np.array_equal(first, second)
@@ -102,7 +102,7 @@ def test_drawings_of_a_character_share_the_distortion_of_the_character():
     assert len(np.unique(inputs["matrices"], axis=0)) == 6
 
 
-def test_fixed_set_is_gone_through_once_an_epoch():
+def test_fixed_set_is_used_once_per_epoch():
     """20 pairs and 2 copies of each in batches of 6: ten steps an epoch."""
     fixed = {"num_pairs": 20, "num_copies": 2, "within_alphabet": 0.5}
     twice = take(make("pairs", **fixed), 20)
@@ -124,7 +124,7 @@ def test_fixed_set_is_gone_through_once_an_epoch():
 
 
 @pytest.mark.parametrize("wave", [0.0, 0.03])
-def test_pairs_of_a_fixed_set_are_plain_and_their_copies_distorted(wave):
+def test_only_copies_of_a_fixed_set_are_distorted(wave):
     always = AffineRanges(rotation_degrees=10.0, wave=wave)
     fixed = {"num_pairs": 20, "num_copies": 2, "ranges": always}
     stream = make("pairs", **fixed).take(10).as_numpy_iterator()
@@ -137,13 +137,13 @@ def test_pairs_of_a_fixed_set_are_plain_and_their_copies_distorted(wave):
     assert np.sum(plain) == 40
 
 
-def test_set_smaller_than_a_batch_is_told():
+def test_set_smaller_than_a_batch_is_refused():
     assert take(make("pairs", num_pairs=6), 1)
     with pytest.raises(InputError, match="less than a batch of 6"):
         make("pairs", num_pairs=5)
 
 
-def test_images_are_let_go_with_the_characters_and_batches():
+def test_images_are_freed_with_characters_and_batches():
     """What TensorFlow registers of Python, such as closures, it never drops."""
     characters = make_characters((3, 4), seed=1)
     images = weakref.ref(characters.images)
@@ -168,7 +168,7 @@ def test_pairs_are_ready_for_fit():
         np.testing.assert_array_equal(images, plain[name])
 
 
-def test_pairs_are_distorted_as_those_of_a_training():
+def test_make_pairs_distorts_as_a_training_does():
     inputs, _ = next(
         iter(make_pairs(CHARACTERS, batch_size=6, seed=3, distortion="elastic"))
     )
@@ -179,6 +179,6 @@ def test_pairs_are_distorted_as_those_of_a_training():
         assert np.ptp(images - np.float32(elastic[name])) > 50
 
 
-def test_pairs_name_the_distortions_that_there_are():
+def test_make_pairs_refuses_unknown_distortions():
     with pytest.raises(InputError, match="is 'bent': expected one of none, pa"):
         make_pairs(CHARACTERS, distortion="bent")

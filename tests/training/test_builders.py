@@ -42,7 +42,7 @@ def list_layers(siamese):
         ({"layer_stddevs": (0.1, 0.2, 0.3, 0.4)}, (0.1, 0.2, 0.3, 0.4)),
     ],
 )
-def test_weights_are_normal_and_biases_half(changes, expected):
+def test_initial_weights_are_normal_and_biases_one_half(changes, expected):
     for layer, stddev in zip(
         list_layers(build(**changes)), expected, strict=True
     ):
@@ -51,7 +51,7 @@ def test_weights_are_normal_and_biases_half(changes, expected):
         assert np.mean(layer.bias) == pytest.approx(0.5, abs=0.02)
 
 
-def test_uniform_values_are_within_one_by_the_root_of_the_fan_in():
+def test_uniform_values_are_within_one_over_the_root_of_the_fan_in():
     # 5 x 5 pixels; 3 x 3 of 8 channels; 16 x 4 x 4 features; 400 distances.
     siamese = build(initial_values="uniform")
     for layer, fan_in in zip(
@@ -63,7 +63,7 @@ def test_uniform_values_are_within_one_by_the_root_of_the_fan_in():
         assert np.abs(layer.bias).max() * np.sqrt(fan_in) <= 1
 
 
-def test_ink_may_be_nothing_on_paper_of_one():
+def test_ink_value_may_be_zero():
     images = np.full((1, 16, 16, 1), 255, np.uint8)
     images[0, 0, 0] = 0
     for ink_value in (0, 1):
@@ -86,7 +86,7 @@ def test_wrong_numbers_of_deviations_are_refused():
         ({"init": "pretrained"}, "--init"),
     ],
 )
-def test_initial_values_where_there_are_none(changes, part):
+def test_initial_values_without_effect_are_refused(changes, part):
     with pytest.raises(
         InputError, match=f"--initial_values=uniform has no effect with {part}"
     ):

@@ -18,7 +18,7 @@ def save(run, epoch, text="weights", save_best=None):
     save_checkpoint(run, epoch, {"epoch": epoch}, save_model, save_best)
 
 
-def test_newest_checkpoint_counts_and_older_ones_go(tmp_path):
+def test_newest_checkpoint_is_used_and_old_ones_are_deleted(tmp_path):
     run = Run(tmp_path)
     assert load_checkpoint(run) is None
     for epoch in (8, 9, 10):
@@ -49,7 +49,7 @@ def test_best_model_is_that_of_the_newest_checkpoint(tmp_path, monkeypatch):
     assert run.model.read_text() == "second"
 
 
-def test_a_save_that_is_cut_off_leaves_the_one_before(tmp_path):
+def test_interrupted_save_keeps_the_previous_checkpoint(tmp_path):
     run = Run(tmp_path)
     save(run, 1)
 
@@ -89,7 +89,7 @@ def name_another_compression(folder):
         lambda folder: (folder / "state.json").write_text(""),
     ],
 )
-def test_damaged_checkpoint_is_told_and_the_one_before_used(
+def test_damaged_checkpoint_is_reported_and_the_previous_one_used(
     tmp_path, damage, capsys
 ):
     run = Run(tmp_path)

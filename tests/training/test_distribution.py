@@ -54,7 +54,7 @@ def alone(glyphs_dir, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_devices_learn_as_one(alone, glyphs_dir, tmp_path):
+def test_two_devices_train_like_one(alone, glyphs_dir, tmp_path):
     with training("mirrored", tmp_path, glyphs_dir) as (process,):
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -80,7 +80,7 @@ def test_two_devices_train_the_fast_network(glyphs_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_learn_as_one_and_survive_a_killed_one(
+def test_workers_train_like_one_and_survive_a_killed_one(
     alone, glyphs_dir, tmp_path
 ):
     arguments = ("multiworker", tmp_path, glyphs_dir, "--epochs=6")
@@ -119,7 +119,7 @@ def test_workers_learn_as_one_and_survive_a_killed_one(
         ),
     ],
 )
-def test_cluster_that_is_none_is_told(config, part, monkeypatch):
+def test_invalid_cluster_is_refused(config, part, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(InputError, match=part):
         distribution.make_strategy("multiworker")

@@ -44,7 +44,7 @@ def compile_quickly(monkeypatch):
 
 
 @pytest.mark.slow
-def test_training_is_that_of_tensorflow_and_is_exported(
+def test_training_with_jax_agrees_with_tensorflow_and_is_exported(
     glyphs_dir, tmp_path, monkeypatch
 ):
     histories, results = [], []
@@ -71,7 +71,7 @@ def test_training_is_that_of_tensorflow_and_is_exported(
 
 
 @pytest.mark.slow
-def test_backends_that_do_not_fit(tmp_path, monkeypatch):
+def test_unsuitable_backends_are_refused(tmp_path, monkeypatch):
     where = f"--workdir={tmp_path}"
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     answer = call_afresh("train", "--distribute=mirrored", where)
@@ -82,7 +82,7 @@ def test_backends_that_do_not_fit(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_keras_is_told_elsewhere_has_no_say(tmp_path, monkeypatch):
+def test_keras_configuration_files_are_ignored(tmp_path, monkeypatch):
     (tmp_path / "keras.json").write_text('{"backend": "torch"}')
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
@@ -204,9 +204,7 @@ def test_training_without_tensorflow(train_pairs, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_steps_in_a_call_are_the_steps_of_several_calls(
-    train_pairs, tmp_path
-):
+def test_several_steps_per_call_equal_several_calls(train_pairs, tmp_path):
     # Two trainings in one process; the second ends after an epoch, and is
     # resumed where there is no TensorFlow.
     train_pairs(ONE_AND_SEVERAL)
@@ -230,7 +228,7 @@ def test_several_steps_in_a_call_are_the_steps_of_several_calls(
     assert several.stat().st_size < one.stat().st_size + 20_000
 
 
-def test_several_steps_in_a_call_are_of_jax(glyphs_dir, tmp_path):
+def test_several_steps_per_call_need_jax(glyphs_dir, tmp_path):
     where = (f"--data_dir={glyphs_dir}", f"--workdir={tmp_path}")
     answer = call(
         "train", "--dataset=glyphs/tiny", "--steps_per_call=5", *where

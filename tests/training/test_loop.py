@@ -56,7 +56,7 @@ def finished(glyphs_dir, tmp_path_factory):
     return workdir, train(TINY, workdir, glyphs_dir)
 
 
-def test_training_leaves_all_files_of_a_run(finished):
+def test_training_writes_all_files_of_a_run(finished):
     workdir, (result,) = finished
     assert result["protocol"] == "within_alphabet"
     assert (result["num_trials"], result["ways"]) == (60, 20)
@@ -142,7 +142,7 @@ def test_finished_run_is_not_trained_again(finished, glyphs_dir):
         {"flagfile": "experiments/other.flags"},
     ],
 )
-def test_result_of_a_later_evaluation_is_not_the_runs_own(
+def test_result_of_a_later_evaluation_is_not_that_of_the_run(
     finished, glyphs_dir, change
 ):
     workdir, results = finished
@@ -153,7 +153,7 @@ def test_result_of_a_later_evaluation_is_not_the_runs_own(
         assert again[key] == results[0][key]
 
 
-def test_evaluation_that_cannot_be_is_told_before_the_training(
+def test_impossible_evaluation_is_refused_before_the_training(
     glyphs_dir, tmp_path
 ):
     settings = dataclasses.replace(TINY, shots=50)
@@ -164,7 +164,7 @@ def test_evaluation_that_cannot_be_is_told_before_the_training(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_figures")
-def test_killed_training_goes_on_from_its_last_epoch(
+def test_killed_training_resumes_after_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
     # Without batch normalization two runs on a CPU agree to the last bit.
@@ -237,7 +237,7 @@ def _patch_accuracies(monkeypatch, accuracies):
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_minutes_end_training(glyphs_dir, tmp_path):
+def test_max_minutes_end_training(glyphs_dir, tmp_path):
     settings = dataclasses.replace(TINY, max_minutes=1e-6, protocols=())
     assert train(settings, tmp_path, glyphs_dir) == []
     _, state = load_checkpoint(directory.Run(tmp_path))
@@ -258,7 +258,9 @@ def test_contrastive_model_is_trained_saved_and_used(glyphs_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_views_are_kept_and_bfloat16_is_not(glyphs_dir, tmp_path, monkeypatch):
+def test_final_model_has_views_and_is_float32(
+    glyphs_dir, tmp_path, monkeypatch
+):
     _patch_accuracies(monkeypatch, [0.4, 0.6])
     settings = dataclasses.replace(
         TINY, views=3, precision="bfloat16", epochs=1, patience=9
@@ -296,7 +298,7 @@ PAPER = dataclasses.replace(
         {"objective": "contrastive", "sampling": "pairs"},
     ],
 )
-def test_batch_normalization_is_not_kept(
+def test_final_model_has_no_batch_normalization(
     glyphs_dir, tmp_path, monkeypatch, changes
 ):
     _patch_accuracies(monkeypatch, [0.4, 0.6])
@@ -328,7 +330,7 @@ def _list_dtypes(model):
     ]
 
 
-def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
+def test_nan_loss_ends_training(glyphs_dir, tmp_path):
     settings = dataclasses.replace(
         TINY, sampling="pairs", learning_rate=1e30, schedule="constant"
     )
@@ -337,9 +339,7 @@ def test_loss_that_is_no_number_ends_training(glyphs_dir, tmp_path):
     assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
-def test_scores_that_are_no_numbers_end_training(
-    glyphs_dir, tmp_path, monkeypatch
-):
+def test_nan_scores_end_training(glyphs_dir, tmp_path, monkeypatch):
     class Broken(checkpoints.SiameseScorer):
         def score(self, first, second):
             return np.full(len(second), np.nan)
@@ -350,7 +350,7 @@ def test_scores_that_are_no_numbers_end_training(
     assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
-def test_wrong_number_of_layers_is_told(glyphs_dir, tmp_path):
+def test_wrong_number_of_layers_is_refused(glyphs_dir, tmp_path):
     settings = dataclasses.replace(
         TINY, optimizer="layerwise_sgd", layer_l2=(0.0, 0.1)
     )
@@ -358,7 +358,7 @@ def test_wrong_number_of_layers_is_told(glyphs_dir, tmp_path):
         train(settings, tmp_path, glyphs_dir)
 
 
-def test_a_run_in_use_stays_what_it_is(glyphs_dir, tmp_path):
+def test_run_in_use_is_not_changed(glyphs_dir, tmp_path):
     run = directory.Run(tmp_path)
     run.claim(TINY)
     before = run.flags.read_bytes()
@@ -368,7 +368,7 @@ def test_a_run_in_use_stays_what_it_is(glyphs_dir, tmp_path):
 
 
 @pytest.mark.parametrize("objective", ["contrastive", "cross_entropy"])
-def test_initial_model_must_be_of_the_objective(objective, tmp_path):
+def test_initial_model_must_have_the_same_objective(objective, tmp_path):
     settings = dataclasses.replace(TINY, objective=objective, sampling="pairs")
     path = tmp_path / "model.keras"
     builders.build_model(settings).save(path)

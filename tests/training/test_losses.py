@@ -39,7 +39,7 @@ def test_euclidean_distance_by_hand_and_its_slope_at_zero():
     )
 
 
-def test_all_pairs_loss_weighs_both_kinds_alike():
+def test_all_pairs_loss_weighs_both_kinds_equally():
     character = np.array([7, 7, 9, 9, 9])
     zeros = np.zeros((5, 5), np.float32)
     assert float(AllPairsLoss()(character, zeros)) == pytest.approx(LN2)
@@ -77,7 +77,7 @@ def test_extreme_logits_stay_finite():
     assert np.isfinite(float(AllPairsLoss(1.0)(character, logits)))
 
 
-def test_a_drawing_without_its_like_costs_what_different_pairs_cost():
+def test_drawing_without_a_partner_has_the_loss_of_different_pairs():
     character = np.array([0, 0, 1])
     logits = np.zeros((3, 3), np.float32)
     loss = AllPairsLoss(1.0, reduction="none")(character, logits)

@@ -86,13 +86,13 @@ def test_next_step_is_the_same_after_saving_and_loading(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_wrong_number_of_values_is_told():
+def test_wrong_number_of_values_is_refused():
     model, optimizer = build_two_layers(), build_optimizer(l2=(0, 0, 0))
     with pytest.raises(InputError, match="2 layers with weights; got 3 l2"):
         optimizer.build(model.trainable_variables)
 
 
-def test_muon_moves_filters_alike_whatever_the_size_of_their_gradients():
+def test_muon_updates_do_not_depend_on_gradient_scale():
     layer = keras.layers.Conv2D(2, (3, 1), kernel_initializer="zeros")
     layer.build((None, 8, 8, 1))
     optimizer = ConvolutionMuon(0.5)
@@ -119,7 +119,7 @@ def test_muon_moves_filters_alike_whatever_the_size_of_their_gradients():
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 1, 16), (3, 3, 8, 16)])
-def test_muon_makes_orthogonal_what_keras_does(shape):
+def test_muon_orthogonalizes_as_keras_does(shape):
     rng = np.random.default_rng(0)
     rows, columns = np.prod(shape[:3]), shape[3]
     # Some of a momentum's directions are a thousandth of its largest.
@@ -138,7 +138,7 @@ def test_muon_makes_orthogonal_what_keras_does(shape):
     )
 
 
-def test_ratio_of_what_adam_trains_beside_muon():
+def test_adam_learning_rate_ratio_of_muon():
     layer = keras.layers.Conv2D(2, 3)
     layer.build((None, 8, 8, 1))
     optimizer = ConvolutionMuon(0.5, adam_lr_ratio=0.01)
@@ -219,7 +219,7 @@ def test_values_of_layers_are_variables_that_a_compiled_step_follows():
         np.testing.assert_array_equal(one, other)
 
 
-def test_optimizers_of_before_the_values_were_variables_are_loaded():
+def test_optimizers_of_earlier_versions_are_loaded():
     model, optimizer = build_two_layers(), build_optimizer()
     apply(optimizer, model, [1, 2, 3, 4])
     store = {}

@@ -119,9 +119,7 @@ def test_network_and_loss_by_object(glyphs_dir, tmp_path):
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_a_function_that_builds_something_else_now_is_refused(
-    glyphs_dir, tmp_path, monkeypatch
-):
+def test_changed_builder_function_is_refused(glyphs_dir, tmp_path, monkeypatch):
     def train(epochs):
         settings = dataclasses.replace(
             SETTINGS, network="experiments.resnet:build", epochs=epochs
@@ -154,7 +152,7 @@ def test_a_function_that_builds_something_else_now_is_refused(
         (build(middle=Unregistered()), "register its own layers with @keras"),
     ],
 )
-def test_networks_that_cannot_be_used(network, part):
+def test_unsuitable_networks_are_refused(network, part):
     with pytest.raises(InputError, match=part) as error:
         own_network.build_own_embedding(network, 16)
     assert "\n" not in str(error.value)
@@ -172,7 +170,7 @@ def test_networks_that_cannot_be_used(network, part):
         (type("Own", (Squares,), {})(), "pairs", "register it with @keras"),
     ],
 )
-def test_losses_that_cannot_be_used(loss, sampling, part):
+def test_unsuitable_losses_are_refused(loss, sampling, part):
     with pytest.raises(InputError, match=part):
         own_network.check_loss(loss, sampling)
     own_network.check_loss(Squares(), "pairs")

@@ -59,7 +59,9 @@ def whole(glyphs_dir, tmp_path_factory):
     return workdir
 
 
-def test_killed_it_ends_with_the_same_bits(whole, glyphs_dir, tmp_path):
+def test_killed_and_resumed_training_ends_with_the_same_bits(
+    whole, glyphs_dir, tmp_path
+):
     process = start(tmp_path, glyphs_dir)
     wait_for_epoch(tmp_path, 1, process)
     process.send_signal(signal.SIGSTOP)
@@ -73,7 +75,7 @@ def test_killed_it_ends_with_the_same_bits(whole, glyphs_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_interrupted_it_says_so_and_resumes(whole, glyphs_dir, tmp_path):
+def test_interrupted_training_says_so_and_resumes(whole, glyphs_dir, tmp_path):
     process = start(tmp_path, glyphs_dir)
     wait_for_epoch(tmp_path, 2, process)
     process.send_signal(signal.SIGTERM)

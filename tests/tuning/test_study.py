@@ -45,7 +45,7 @@ class Edge:
         return high if self._is_high else low
 
 
-def test_point_and_settings_are_inverse_but_for_the_edges():
+def test_point_and_settings_are_inverse_within_the_ranges():
     point = to_point(PAPER, search_network=True)
     assert point["learning_rate_2"] == 0.03
     assert point["momentum_4"] == 0.9
@@ -61,7 +61,7 @@ def test_point_and_settings_are_inverse_but_for_the_edges():
     )
 
 
-def test_ranges_are_the_papers():
+def test_ranges_are_those_of_the_paper():
     low = suggest_settings(Edge(False), PAPER, True)
     assert low.layer_learning_rates == (1e-4,) * 5
     assert low.layer_momentums == (0.0,) * 5
@@ -94,7 +94,7 @@ def test_ranges_of_relative_updates_are_those_of_the_rates():
         require_searchable(settings, search_network=True)
 
 
-def test_images_that_are_too_small_are_told():
+def test_images_that_are_too_small_are_refused():
     settings = dataclasses.replace(PAPER, image_size=17)
     with pytest.raises(InputError, match="nothing of an image of 17"):
         suggest_settings(Edge(False), settings, True)
@@ -110,7 +110,7 @@ def test_only_the_papers_optimizer_and_networks_are_searched():
         require_searchable(dataclasses.replace(PAPER, optimizer="adam"))
 
 
-def test_what_a_search_cannot_do_is_told():
+def test_impossible_searches_are_refused():
     initial = dict.fromkeys(("filters", "kernel_sizes", "units"), ())
     initial |= {"init": "pretrained", "network": "fast"}
     for changes in ({"distribute": "mirrored"}, initial):
@@ -173,7 +173,7 @@ def trained(monkeypatch, request):
     ids=["interrupted", "failed"],
     indirect=True,
 )
-def test_search_goes_on_where_it_was_interrupted(trained, tmp_path):
+def test_interrupted_search_resumes(trained, tmp_path):
     with pytest.raises((KeyboardInterrupt, InputError)):
         study.Search(PAPER, tmp_path, None).run(4)
     study.Search(PAPER, tmp_path, None).run(4)
@@ -206,7 +206,7 @@ def test_search_goes_on_where_it_was_interrupted(trained, tmp_path):
     assert not list(tmp_path.glob("run_*/checkpoints"))
 
 
-def test_search_goes_on_from_its_report_alone(trained, tmp_path):
+def test_search_resumes_from_its_report_alone(trained, tmp_path):
     with pytest.raises((KeyboardInterrupt, InputError)):
         study.Search(PAPER, tmp_path, None).run(2)
     study.Search(PAPER, tmp_path, None).run(2)
@@ -230,13 +230,13 @@ def test_search_goes_on_from_its_report_alone(trained, tmp_path):
         study.Search(PAPER, tmp_path / "other", None)
 
 
-def test_other_flags_are_no_part_of_a_search(trained, tmp_path):
+def test_other_flags_are_not_part_of_a_search(trained, tmp_path):
     study.Search(PAPER, tmp_path, None).run(1)
     with pytest.raises(InputError, match=r"search with --seed=0: repeat"):
         study.Search(dataclasses.replace(PAPER, seed=1), tmp_path, None)
 
 
-def test_storage_that_is_none_is_told(tmp_path):
+def test_invalid_storage_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be opened"):
         study.Search(PAPER, tmp_path, None, storage="nothing")
 

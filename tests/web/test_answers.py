@@ -33,7 +33,7 @@ def make_answer(name, probabilities=(0.97, 0.004)):
     return Answer(name, candidates, 1.5)
 
 
-def test_an_answer_has_names_pictures_and_probabilities():
+def test_an_answer_has_names_images_and_probabilities():
     other = 255 - DRAWING
     text = answers.render_answer(make_answer("ka"), DRAWING, [other, None])
     assert ">ka</p>" in text
@@ -59,7 +59,7 @@ def test_without_thresholds_there_are_scores_alone():
     assert "%" not in text
 
 
-def test_names_cannot_bring_html():
+def test_names_are_escaped_in_html():
     answer = Answer(EVIL, (Candidate(EVIL, 1.0, 0.9),), 0.0)
     for text in (
         answers.render_answer(answer, DRAWING, [DRAWING]),

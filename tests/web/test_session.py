@@ -66,7 +66,7 @@ def test_the_best_of_several_examples_is_found(session):
         )
 
 
-def test_examples_of_a_stored_recognizer_have_no_picture(model, tmp_path):
+def test_examples_of_a_stored_recognizer_have_no_image(model, tmp_path):
     Recognizer(model).add({"shape": draw(box=TALL)}).save(tmp_path / "known")
     session = Session.start(Recognizer.load(tmp_path / "known"))
     assert (session.names, session.pictures) == (("shape",), {})
@@ -77,7 +77,7 @@ def test_examples_of_a_stored_recognizer_have_no_picture(model, tmp_path):
     np.testing.assert_array_equal(found, wide)
 
 
-def test_support_has_pictures(model, tmp_path):
+def test_support_examples_have_images(model, tmp_path):
     for name, box in (("tall", TALL), ("wide", WIDE)):
         save(draw(box=box), tmp_path / f"{name}.png")
     session = Session.start(Recognizer(model), str(tmp_path))
@@ -97,7 +97,7 @@ def test_examples_added_at_once_are_all_kept(session):
     assert len(session.names) == len(session.pictures) == 20
 
 
-def test_a_visitor_adds_only_so_many(session, monkeypatch):
+def test_number_of_examples_of_a_visitor_is_limited(session, monkeypatch):
     monkeypatch.setattr(session_module, "MAX_ADDED", 2)
     for name in "ab":
         session.add(draw(), name)
@@ -108,7 +108,7 @@ def test_a_visitor_adds_only_so_many(session, monkeypatch):
     assert session.names == ("b", "c")
 
 
-def test_mistakes_are_said_in_a_line(session, tmp_path):
+def test_mistakes_get_one_line(session, tmp_path):
     blank, broken = io.BytesIO(b""), io.BytesIO(b"\x89PNG and no more")
     draw(box=(0, 0, 0, 0)).point(lambda _: 255).save(blank, "PNG")
     blank.name, broken.name = "blank.png", "broken.png"
