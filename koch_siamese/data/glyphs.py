@@ -155,8 +155,8 @@ def trace(strokes, rng, noise=0.0, rounding=0.05) -> list[np.ndarray]:
     """Traces the strokes of a program with random noise.
 
     `noise` is 0 for the exact program and about 1 for handwriting; `rounding`
-    is the share of a move that is spent on turning a corner. Returns the path
-    of each stroke, float `[num_points, 2]`, x and y.
+    is the fraction of a move that is spent on turning a corner. Returns the
+    path of each stroke, float `[num_points, 2]`, x and y.
     """
     paths = []
     for stroke in strokes:

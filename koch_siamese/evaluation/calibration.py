@@ -199,8 +199,8 @@ def compute_absence_thresholds(
     Args:
         scores: float `[num_trials, ways]`, all of wrong candidates: the
             query's character is absent.
-        false_accepts: the share of such queries, from 0 to below 1, whose best
-            candidate may reach the threshold.
+        false_accepts: the fraction of such queries, from 0 to below 1, whose
+            best candidate may reach the threshold.
         min_ways: compute thresholds for at least this many candidates. Beyond
             `ways` they are extrapolated, as if each further batch of `ways`
             candidates had an independent best score.

@@ -51,7 +51,7 @@ def compute_margins(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
 def wilson_interval(
     num_correct: float, num_trials: int, z: float = 1.959964
 ) -> tuple[float, float]:
-    """Computes Wilson's score interval for a share of correct answers.
+    """Computes Wilson's score interval for a fraction of correct answers.
 
     Args:
         num_correct: the number of correct answers, shared credits included.

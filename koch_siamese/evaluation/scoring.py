@@ -158,7 +158,7 @@ def evaluate_pairs(
     threshold: float,
     character: np.ndarray | None = None,
 ) -> dict[str, object]:
-    """Measures verification: the share of pairs classified correctly.
+    """Measures verification: the fraction of pairs classified correctly.
 
     Section 4.2, table 1.
 
@@ -221,7 +221,7 @@ def evaluate_pair_classes(
     threshold: float,
     character: np.ndarray,
 ) -> list[dict[str, object]]:
-    """Measures the share of each class's pairs that is classified correctly.
+    """Measures the fraction of each class's pairs that is classified correctly.
 
     See `evaluate_pairs` for the arguments.
 

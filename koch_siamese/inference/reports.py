@@ -18,16 +18,16 @@ class CalibrationReport:
         num_images, num_characters: the size of the calibration set. With fewer
             than 20 characters, do not rely on the thresholds.
         same: the threshold of `verify`.
-        accuracy: the share of random pairs, half of them same, that it
+        accuracy: the fraction of random pairs, half of them same, that it
             classifies correctly.
-        false_accepts, false_rejects: the share of different pairs that count
+        false_accepts, false_rejects: the fraction of different pairs that count
             as the same, and of same pairs that count as different.
         ways: the number of candidates that the remaining attributes apply to.
         none_of_these: the threshold of `classify` for this many candidates.
-        strangers_named: the share of queries that get a name although their
+        strangers_named: the fraction of queries that get a name although their
             character is absent. Measured with one example of each candidate,
             and as many images of each character as the smallest one has.
-        right_where_present: the share of queries that get the right name if
+        right_where_present: the fraction of queries that get the right name if
             their character is present.
     """
 

@@ -8,7 +8,7 @@ USUAL_GAP = 0.12  # largest gap within a symbol, in sizes of a symbol
 GAPS = np.arange(-0.1, 0.46, 0.02)  # those tried, in sizes
 MIN_GAPS = 12  # with fewer, regularity cannot be measured
 # Prior knowledge from many scripts, of gaps within symbols: their mean, in
-# sizes, and their share of all gaps.
+# sizes, and their fraction of all gaps.
 MEAN_INNER_GAP, INNER_SHARE = 0.08, 0.1
 PRIOR = 20  # the weight of that share, in gaps
 MAX_WIDTH, WIDTH_COST = 1.3, 8.0  # in sizes; cost of twice that width

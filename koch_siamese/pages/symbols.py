@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 # Two symbols that touch: their least width, in usual widths; the greatest
-# thickness of the bridge, in strokes; the least share of the width of each.
+# thickness of the bridge, in strokes; the least fraction of the width of each.
 MAX_WIDTH, MAX_BRIDGE, MIN_HALF = 1.55, 1.5, 0.3
 
 

@@ -284,8 +284,8 @@ class BatchSettings:
     )
     within_alphabet: float = setting(
         0.75,
-        "Share of groups, or of different pairs, that are sampled within one "
-        "alphabet.",
+        "Fraction of groups, or of different pairs, that are sampled within "
+        "one alphabet.",
         low=0.0,
         high=1.0,
     )

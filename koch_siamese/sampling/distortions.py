@@ -18,9 +18,9 @@ class AffineRanges:
         shear: horizontal and vertical shear within plus and minus this slope.
         scale: lowest and highest horizontal and vertical factor.
         translation: horizontal and vertical shift within plus and minus this
-            share of the image's side.
+            fraction of the image's side.
         probability: of applying a component, for each one separately.
-        wave: standard deviation, as a share of the image's side, of the
+        wave: standard deviation, as a fraction of the image's side, of the
             longest of the smooth waves that bend the image; see `WAVES`.
         quarter_turns: whether to turn the image by 0, 90, 180 or 270 degrees.
         mirror: the probability of mirroring the image left to right.

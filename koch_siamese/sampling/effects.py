@@ -17,12 +17,12 @@ class EffectRanges:
     """Ranges of random effects on photos; each is sampled uniformly.
 
     Attributes:
-        brightness: added, within plus and minus this share of the full scale.
+        brightness: added, within plus and minus this part of the full scale.
         contrast, saturation: lowest and highest factor; 1 has no effect.
         hue_degrees: rotation of the colors about grey, within plus and minus
             this angle.
-        blur: the largest standard deviation, as a share of the image's side.
-        erasing: the longest side of a covered rectangle, as a share of the
+        blur: the largest standard deviation, as a fraction of the image's side.
+        erasing: the longest side of a covered rectangle, as a fraction of the
             image's side.
         probability: of applying an effect, for each one separately.
     """
