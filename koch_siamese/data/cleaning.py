@@ -17,10 +17,8 @@ MAX_THINNING = 2  # pixels of a stroke's width; more would break thin parts
 
 LIGHTING_SIDE, LIGHTING_REACH = 64, 9  # strokes are narrower than the reach
 SPECK_SIDE, SPECK_AREA = 128, 0.2  # area in squared stroke widths
-EVEN, MAX_OFF = (
-    0.08,
-    0.3,
-)  # deviation from the lighting; fraction of pixels off it
+EVEN = 0.08  # deviation from the lighting
+MAX_OFF = 0.3  # fraction of pixels that deviate more
 MIN_INK = 0.3 * WHITE  # least darkness of ink
 # Least contrast of ink: of the paper's brightness; of the noise's deviation.
 MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0
