@@ -32,10 +32,12 @@ _HOMES = {
 # Modules that work without Keras and TensorFlow. Before others are imported,
 # TensorFlow is imported without its messages about drivers.
 _WITHOUT_KERAS = {
+    "koch_siamese.data.glyphs",
     "koch_siamese.data.image_files",
     "koch_siamese.data.image_folder",
     "koch_siamese.errors",
     "koch_siamese.reporting.figures",
+    "koch_siamese.reporting.page_figures",
     "koch_siamese.runs.directory",
     "koch_siamese.runs.settings",
 }
@@ -50,9 +52,11 @@ def __getattr__(name):
     home = _HOMES[name]
     if home not in _WITHOUT_KERAS:
         import_tensorflow()
-    return getattr(importlib.import_module(home), name)
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value  # this function is not called again
+    return value
 
 
 def __dir__():
     """Also lists the names that are imported on first use."""
-    return [*globals(), *_HOMES]
+    return sorted({*globals(), *_HOMES})

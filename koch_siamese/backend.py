@@ -19,8 +19,8 @@ def import_tensorflow():
     Raises:
         InputError: `KERAS_BACKEND` is unknown or not installed.
     """
-    _check_backend()
-    if not has_tensorflow():
+    _choose_backend()
+    if not has_tensorflow() or "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -39,19 +39,24 @@ def has_tensorflow() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
-def _check_backend():
+def _choose_backend() -> str:
+    """Sets and returns the backend of Keras."""
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in ("tensorflow", "jax"):
         raise InputError(
             f"KERAS_BACKEND is {backend!r}: expected tensorflow or jax."
         )
     if not importlib.util.find_spec(backend):
-        raise InputError(
-            f"KERAS_BACKEND is {backend}, which is not installed: install the "
-            "extra 'jax', or unset KERAS_BACKEND."
-        )
+        advice = {
+            "tensorflow": "TensorFlow is not installed: install it, or set "
+            "KERAS_BACKEND=jax.",
+            "jax": "KERAS_BACKEND is jax, which is not installed: install the "
+            "extra 'jax', or unset KERAS_BACKEND.",
+        }
+        raise InputError(advice[backend])
     # Overrides keras.json, which may be that of another project.
     os.environ["KERAS_BACKEND"] = backend
+    return backend
 
 
 def has_accelerator() -> bool:
@@ -79,8 +84,7 @@ def make_deterministic():
         InputError: the backend is JAX, or TensorFlow has already computed
             something in this process.
     """
-    _check_backend()
-    if os.environ["KERAS_BACKEND"] != "tensorflow":
+    if _choose_backend() != "tensorflow":
         raise InputError(
             "--deterministic is for TensorFlow, and KERAS_BACKEND is jax: "
             "remove one of them."

@@ -15,3 +15,8 @@ class NanScoreError(InputError):
 
 class DivergedError(InputError):
     """The loss of a training is no longer a number."""
+
+
+def shorten(error: Exception) -> str:
+    """Shortens a library's message to one line of at most 160 characters."""
+    return " ".join(str(error).split())[:160].rstrip(" .:")

@@ -18,7 +18,7 @@ from koch_siamese.data.cleaning import (
 )
 from koch_siamese.data.image_errors import NoSymbolError, complaint
 from koch_siamese.data.image_paths import HEIF_EXTRA, HEIF_SUFFIXES, get_formats
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import (
     BYTES,
     CHANNELS,
@@ -215,8 +215,7 @@ def _explain(image, error):
 def _one_line(error):
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or broken"
-    text = " ".join(str(error).split())
-    return repr(text[:120])[1:-1] or type(error).__name__
+    return repr(shorten(error))[1:-1] or type(error).__name__
 
 
 def _decode(image, draft_side) -> Image.Image:

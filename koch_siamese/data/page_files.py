@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from koch_siamese.data.image_errors import DataWarning, complaint
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
 from koch_siamese.data.image_paths import FORMATS, list_images, require_path
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import ImageLike
 
 PDF = ".pdf"
@@ -117,11 +117,10 @@ def _count_frames(file):
         with Image.open(file) as image:
             return getattr(image, "n_frames", 1)
     except Exception as error:  # Pillow raises anything for broken files.
-        text = " ".join(str(error).split())
         warnings.warn(
             DataWarning(
-                f"{str(file)!r} is damaged ({text[:120]}): only its first page "
-                "is read, if any."
+                f"{str(file)!r} is damaged ({shorten(error)}): only its "
+                "first page is read, if any."
             ),
             stacklevel=2,
         )
@@ -204,10 +203,9 @@ def _open_pdf(file):
 
 
 def _explain(file, error):
-    text = " ".join(str(error).split())
     return complaint(
         str(file),
-        f"cannot be read ({text[:120]})",
+        f"cannot be read ({shorten(error)})",
         "a PDF without a password, or a TIFF",
         "save it again, or as images",
     )

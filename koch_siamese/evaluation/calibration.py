@@ -26,18 +26,16 @@ class Calibration:
 
     Attributes:
         thresholds: the thresholds to store with the model.
-        scores: float64 `[NUM_PAIRS]`, the scores of random pairs.
-        same: float32 `[NUM_PAIRS]`, 1 = same character, 0 = different.
+        pairs: random pairs.
+        scores: float64 `[NUM_PAIRS]`, their scores.
         report: the error rates at the thresholds, as in
             `results/thresholds.json`.
-        pairs: the pairs.
     """
 
     thresholds: Thresholds
-    scores: np.ndarray
-    same: np.ndarray
-    report: dict[str, dict]
     pairs: Pairs
+    scores: np.ndarray
+    report: dict[str, object]
 
 
 def calibrate(
@@ -73,7 +71,7 @@ def calibrate(
         "none_of_these": measure_absence(absent, present, thresholds),
         "num_characters": characters.num_characters,
     }
-    return Calibration(thresholds, scores, pairs.same, report, pairs)
+    return Calibration(thresholds, pairs, scores, report)
 
 
 def _score_absent_and_present(drawings, characters, ways, seed):

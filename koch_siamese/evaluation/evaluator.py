@@ -56,9 +56,10 @@ def evaluate_protocol(
     Args:
         model: a siamese model, or any object with the methods of a `Scorer`.
         protocol: such as `lake`, `within_alphabet` or `verification`.
-        source: the name of a data set, as in `Settings.dataset`, whose images
-            are read as the model needs them; or a source.
-        data_dir: where the data set is, or the folder of images.
+        source: the name of a data set, as in `Settings.dataset`, which is read
+            and split as for the training of the model; or a source, such as
+            one of a folder that was split by groups.
+        data_dir: where the data set of that name is, or the folder of images.
         **options: `split`, `num_trials`, `ways`, `shots` and `seed`, see
             `Evaluator.evaluate`.
 
@@ -66,23 +67,40 @@ def evaluate_protocol(
         See `Evaluator.evaluate`.
 
     Raises:
-        InputError: data cannot be loaded, or there are too few.
+        InputError: the model is not a siamese model, or data cannot be loaded,
+            or there are too few.
     """
     # Not above: `evaluate --help` needs no Keras.
     import keras
 
     from koch_siamese.models.scorer import SiameseScorer
-    from koch_siamese.models.siamese import get_crop, get_photo_size
+    from koch_siamese.models.siamese import (
+        get_crop,
+        get_dataset,
+        get_photo_size,
+        require_siamese,
+    )
 
+    if data_dir and not isinstance(source, str):
+        raise InputError(
+            f"data_dir={data_dir} was given with a source, which has its own: "
+            "remove it, or give the name of the data set."
+        )
+    how, is_trained = {}, isinstance(model, keras.Model)
+    if is_trained:
+        require_siamese(model)
+        how["crop"] = source == "folder" and get_crop(model)
+        how["photo_size"] = get_photo_size(model)
+        how["split_labels"] = source == get_dataset(model)
     if isinstance(source, str):
-        how = {}
-        if isinstance(model, keras.Model):
-            how["crop"] = source == "folder" and get_crop(model)
-            how["photo_size"] = get_photo_size(model)
         source = DataSource(source, data_dir=data_dir, **how)
-    if isinstance(model, keras.Model):
-        model = SiameseScorer(model)
-    return Evaluator(model, source).evaluate(protocol, **options)
+    evaluator = Evaluator(
+        SiameseScorer(model) if is_trained else model,
+        source,
+        may_know_classes=is_trained
+        and get_dataset(model) in (None, source.dataset),
+    )
+    return evaluator.evaluate(protocol, **options)
 
 
 # The keys of a result that each of its readings has.
@@ -147,7 +165,10 @@ class Evaluator:
             `protocol`, `dataset`, `background`, `split`, `seed`, `num_classes`,
             and `nearest_neighbour`, the accuracy of `PixelsCosine`, or None if
             there is no validation split to choose its threshold on. Pairs of
-            Omniglot's test split also have `readings`, see `_measure_readings`.
+            Omniglot's test split also have `readings` of the paper's test, a
+            dict for each: `drawers` (Lake's, or those of the background),
+            `different_pairs` (within an alphabet, or from anywhere), metrics,
+            and a threshold from validation pairs that are drawn the same way.
             Folders and other TFDS data sets have `closed_set`: whether the
             scorer was trained on other images of these classes. Folders have
             `crop`, and photos have `image_kind`.

@@ -179,8 +179,8 @@ def compute_equal_error_rate(
     gap = false_accepts - (1 - true_accepts)  # rises from -1 to 1
     after = int(np.argmax(gap >= 0))
     share = -gap[after - 1] / (gap[after] - gap[after - 1])
-    before, step = false_accepts[after - 1], np.diff(false_accepts)[after - 1]
-    return float(before + share * step)
+    before = false_accepts[after - 1]
+    return float(before + share * (false_accepts[after] - before))
 
 
 def compute_tar_at_far(

@@ -103,8 +103,6 @@ class EmbeddedDrawings:
         if not len(missing):
             return
         parts = [] if self._embeddings is None else [self._embeddings]
-        num_before = sum(map(len, parts))
-        self._row[missing] = num_before + np.arange(len(missing))
         parts += [
             self.scorer.embed(take(self._images, missing[chunk]))
             for chunk in iterate_chunks(
@@ -112,6 +110,9 @@ class EmbeddedDrawings:
             )
         ]
         self._embeddings = np.concatenate(parts)
+        # Last, in case that embedding is interrupted.
+        num_before = len(self._embeddings) - len(missing)
+        self._row[missing] = num_before + np.arange(len(missing))
 
 
 def iterate_chunks(num: int, size: int, description: str) -> Iterator[slice]:

@@ -39,9 +39,9 @@ def measure_verification(
         `roc_auc` and `equal_error_rate`, within 0..1, and their 95 % intervals
         `roc_auc_ci95` and `equal_error_rate_ci95`; `tar_at_far`, a dict of
         `tar` and `ci95` by false accept rate, `"0.01"` and `"0.001"`;
-        `num_different_pairs`; and `num_classes`, None without `classes`. `tar`
-        and `ci95` are None if the rate is below one different pair; with fewer
-        than `MIN_CLASSES` classes, all intervals are None.
+        and `num_different_pairs`. `tar` and `ci95` are None if the rate is
+        below one different pair; with fewer than `MIN_CLASSES` classes, all
+        intervals are None.
 
     Raises:
         NanScoreError: a score is NaN.
@@ -59,36 +59,27 @@ def measure_verification(
         ]
 
     values = measure(*compute_roc(scores, same))
-    num_classes, intervals = None, [None] * len(values)
-    if classes is not None:
-        num_classes = len(np.unique(classes))
-        if num_classes >= MIN_CLASSES:
-            intervals = bootstrap_classes(
-                rank_pairs(scores, same),
-                classes,
-                measure,
-                num_resamples=num_resamples,
-                seed=seed,
-            )
-    tars = dict.fromkeys(map(str, FALSE_ACCEPT_RATES), (None, None))
-    tars |= dict(
-        zip(
-            map(str, rates),
-            zip(values[2:], intervals[2:], strict=True),
-            strict=True,
+    intervals = [None] * len(values)
+    if classes is not None and len(np.unique(classes)) >= MIN_CLASSES:
+        intervals = bootstrap_classes(
+            rank_pairs(scores, same),
+            classes,
+            measure,
+            num_resamples=num_resamples,
+            seed=seed,
         )
-    )
+    tars = {
+        str(rate): {"tar": None, "ci95": None} for rate in FALSE_ACCEPT_RATES
+    }
+    for rate, tar, ci95 in zip(rates, values[2:], intervals[2:], strict=True):
+        tars[str(rate)] = {"tar": tar, "ci95": ci95}
     return {
         "roc_auc": values[0],
         "roc_auc_ci95": intervals[0],
         "equal_error_rate": values[1],
         "equal_error_rate_ci95": intervals[1],
-        "tar_at_far": {
-            rate: {"tar": tar, "ci95": ci95}
-            for rate, (tar, ci95) in tars.items()
-        },
+        "tar_at_far": tars,
         "num_different_pairs": num_different,
-        "num_classes": num_classes,
     }
 
 

@@ -60,7 +60,7 @@ from koch_siamese.inference.transcription import (
     find_on_page,
     make_transcription,
 )
-from koch_siamese.models.loading import PRETRAINED, check_siamese, load_model
+from koch_siamese.models.loading import PRETRAINED, load_model
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     compute_fingerprint,
@@ -68,6 +68,7 @@ from koch_siamese.models.siamese import (
     get_head,
     get_photo_size,
     get_thresholds,
+    require_siamese,
 )
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.paths import expand_home
@@ -124,7 +125,7 @@ class Recognizer:
         """
         self._model_name = None
         if isinstance(model, keras.Model):
-            _require_siamese(model)
+            require_siamese(model)
         else:
             self._model_name = PRETRAINED if str(model) == PRETRAINED else None
             model = load_model(model)
@@ -785,16 +786,6 @@ def _warn_if_large(gallery):
             ),
             stacklevel=3,
         )
-
-
-def _require_siamese(model):
-    try:
-        check_siamese(model)
-    except (ValueError, StopIteration) as error:
-        raise InputError(
-            f"The model {model.name!r} is not a siamese model of this package: "
-            "expected one of load_model, build_siamese or a training."
-        ) from error
 
 
 def _require_twins(first, second):

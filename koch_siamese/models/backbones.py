@@ -6,7 +6,7 @@ import warnings
 import keras
 from keras import layers
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import CHANNELS, WHITE
 from koch_siamese.models.embeddings import begin
 from koch_siamese.models.siamese import get_embedding, list_layers
@@ -87,7 +87,7 @@ def _build(name, image_size, weights):
             raise
         raise InputError(
             f"--backbone_weights=imagenet: Keras cannot download those of "
-            f"{name} ({_shorten(error)}): download them elsewhere and give "
+            f"{name} ({shorten(error)}): download them elsewhere and give "
             "--backbone_weights=FILE, or none."
         ) from error
 
@@ -105,14 +105,9 @@ def _load_weights(backbone, name, file):
     except Exception as error:  # Keras and h5py raise many kinds
         raise InputError(
             f"--backbone_weights={file} has no weights of {name} "
-            f"({_shorten(error)}): expected a Keras weights file of it, "
+            f"({shorten(error)}): expected a Keras weights file of it, "
             ".weights.h5 or .h5."
         ) from error
-
-
-def _shorten(error):
-    """Shortens an error message to one line of at most 120 characters."""
-    return " ".join(str(error).split())[:120].rstrip(" .:")
 
 
 def build_projection(dim: int, units: int = PROJECTION_UNITS) -> keras.Model:

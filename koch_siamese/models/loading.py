@@ -7,8 +7,7 @@ from pathlib import Path
 import keras
 
 from koch_siamese.errors import InputError
-from koch_siamese.models.heads import Head
-from koch_siamese.models.siamese import get_head, get_image_size, set_dataset
+from koch_siamese.models.siamese import is_siamese, set_dataset
 from koch_siamese.paths import expand_home
 
 PRETRAINED = "pretrained"  # the name of the package's own model
@@ -49,9 +48,10 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is broken, or another kind of file.")
         model = keras.models.load_model(path, safe_mode=True)
-        check_siamese(model)
+        if not is_siamese(model):
+            raise ValueError("it has other layers.")
     except Exception as error:  # Keras and zipfile raise many kinds
-        reason = str(error).strip().partition("\n")[0] or "it has other layers."
+        reason = str(error).strip().partition("\n")[0]
         if "Could not locate" in str(error):
             reason = (
                 "it has a layer that is not known. Import the module that "
@@ -63,14 +63,3 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     if is_own:  # its file is too old to name its data set
         set_dataset(model, "omniglot")
     return model
-
-
-def check_siamese(model: keras.Model):
-    """Checks that a model is a siamese model of this package.
-
-    Raises:
-        ValueError: it is not.
-    """
-    get_image_size(model)
-    if not isinstance(get_head(model), Head):
-        raise ValueError("it has another head.")

@@ -1,4 +1,4 @@
-"""Imports and checks networks of users, and builds embeddings from them."""
+"""Checks the networks and losses of users, and builds embeddings."""
 
 import hashlib
 import importlib
@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 from keras import ops
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.models.embeddings import begin
 from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.siamese import list_layers
@@ -198,10 +198,10 @@ def check_loss(loss: keras.losses.Loss, sampling: str):
         if ops.shape(value) != () or not bool(ops.isfinite(value)):
             raise ValueError(f"it returns {value}")
     except Exception as error:  # whatever its code raises
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"The loss {name} fails with --sampling={sampling} ({reason}): it "
-            f"is called with {arguments} logits, and must return numbers."
+            f"The loss {name} fails with --sampling={sampling} "
+            f"({shorten(error)}): it is called with {arguments} logits, and "
+            "must return numbers."
         ) from error
     try:
         keras.saving.deserialize_keras_object(

@@ -58,7 +58,7 @@ class SiameseScorer:
             first, second: float32 `[num_first, dim]` and `[num_second, dim]`.
 
         Returns:
-            Logits, float64 `[num_first, num_second]`.
+            Logits, float32 or float64 `[num_first, num_second]`.
         """
         if not isinstance(self._head, WeightedL1):
             return np.array([self.score(row[None], second) for row in first])

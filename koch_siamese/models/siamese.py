@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from koch_siamese.errors import InputError
 from koch_siamese.images import CHANNELS
 from koch_siamese.models.convolutions import (
     SpectralConv2D,
@@ -128,6 +129,28 @@ def get_embedding(model: keras.Model) -> keras.Model:
 def get_head(model: keras.Model) -> Head:
     """The layer of a siamese or training model that scores embeddings."""
     return model.get_layer("logit")
+
+
+def is_siamese(model: keras.Model) -> bool:
+    """Tells whether a model is a siamese model of this package."""
+    try:
+        get_image_size(model)
+        return isinstance(get_head(model), Head)
+    except (AttributeError, StopIteration, ValueError):
+        return False
+
+
+def require_siamese(model: keras.Model):
+    """Checks that a user's model is a siamese model.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not is_siamese(model):
+        raise InputError(
+            f"The model {model.name!r} is not a siamese model of this package: "
+            "expected one of load_model, build_siamese or a training."
+        )
 
 
 def get_image_size(model: keras.Model) -> int:

@@ -14,7 +14,7 @@ from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
 from koch_siamese.reporting.colors import DIFFERENT, FAINT, RIGHT, SAME, WRONG
 from koch_siamese.reporting.sheets import Sheet, find_families
-from koch_siamese.runs.results import writing_events
+from koch_siamese.runs.tensorboard import writing_events
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 

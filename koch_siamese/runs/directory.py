@@ -19,7 +19,7 @@ from koch_siamese.runs.settings import Settings, get_end
 
 
 class Run:
-    """A training's directory, `--workdir`; the README describes its files.
+    """A training's directory, `--workdir`; see `koch_siamese.runs`.
 
     Attributes:
         path: the directory.

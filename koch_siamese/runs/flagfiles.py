@@ -22,8 +22,11 @@ _DEFINE = {
 
 # Flags that a flagfile of train may have besides settings.
 OTHER_FLAGS = (
-    *("workdir", "data_dir", "manual_dir"),
-    *("max_image_megabytes", "max_pixels"),
+    "workdir",
+    "data_dir",
+    "manual_dir",
+    "max_image_megabytes",
+    "max_pixels",
 )
 
 

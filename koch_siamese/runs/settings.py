@@ -506,10 +506,20 @@ class RunSettings:
 
 
 # Settings of backbones.
-BACKBONE = ("backbone_weights", "trainable_from")
+BACKBONE = {"backbone_weights", "trainable_from"}
 
 # Settings of the paper's initial weights.
-INITIAL_VALUES = ("initial_values", "layer_stddevs")
+INITIAL_VALUES = {"initial_values", "layer_stddevs"}
+
+# Settings of layers, and those that each network has.
+LAYERS = {"filters", "kernel_sizes", "units", "depth", "batch_norm"}
+LAYERS |= INITIAL_VALUES | BACKBONE
+LAYERS_OF = {
+    "fast": {"filters", "depth"},
+    "paper": {"filters", "kernel_sizes", "units", "batch_norm"}
+    | INITIAL_VALUES,
+    "dense": {"units", "batch_norm"} | INITIAL_VALUES,
+}
 
 # In the order of `--help` and of a run's flags.
 GROUPS = (
@@ -647,25 +657,14 @@ def _require_defaults(settings, names, other):
 def _check_network(settings):
     """Refuses settings of layers that the network does not have."""
     other = f"--network={settings.network}"
-    unused = {
-        "fast": ("kernel_sizes", "units", "batch_norm"),
-        "paper": (),
-        "dense": ("filters", "kernel_sizes"),
-    }.get(settings.network, ("filters", "kernel_sizes", "units", "batch_norm"))
-    if settings.network != "fast":
-        unused += ("depth",)
-    if settings.network not in ("paper", "dense"):
-        unused += INITIAL_VALUES
-    if is_application(settings.network):
-        unused = ("filters", "kernel_sizes", "batch_norm", "depth")
-        unused += ("ink_value", *INITIAL_VALUES)
-    else:
-        unused += BACKBONE
     if settings.init:
         other = "--init"
-        unused = ("network", "filters", "kernel_sizes", "units", "depth")
-        unused += ("batch_norm", "ink_value", *INITIAL_VALUES)
-        unused += ("backbone_weights", "head_weights")
+        unused = LAYERS - {"trainable_from"}
+        unused |= {"network", "ink_value", "head_weights"}
+    elif is_application(settings.network):
+        unused = LAYERS - BACKBONE - {"units"} | {"ink_value"}
+    else:
+        unused = LAYERS - LAYERS_OF.get(settings.network, set())
     _require_defaults(settings, unused, other)
     if is_application(settings.network):
         _check_application(settings)

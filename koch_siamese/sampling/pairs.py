@@ -1,7 +1,6 @@
 """Samples the paper's pairs, and groups for all pairs.
 
-It makes index arrays from label arrays, in NumPy only; `batches` converts them
-to tensors.
+It makes index arrays from label arrays, in NumPy only.
 """
 
 import dataclasses

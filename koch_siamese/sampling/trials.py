@@ -41,7 +41,7 @@ class Trials:
 
 def build_drawing_table(
     character: np.ndarray, drawer: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Finds drawings by character and drawer.
 
     Args:
@@ -49,15 +49,14 @@ def build_drawing_table(
         drawer: int `[num_drawings]`; one drawing per character and drawer.
 
     Returns:
-        characters: sorted, `[num_characters]`.
-        drawers: sorted, `[num_drawers]`.
-        table: int `[num_characters, num_drawers]`, -1 for missing drawings.
+        Indices of drawings, int `[num_characters, num_drawers]`, -1 for missing
+        ones; characters and drawers are sorted.
     """
     characters, row = np.unique(character, return_inverse=True)
     drawers, column = np.unique(drawer, return_inverse=True)
     table = np.full((len(characters), len(drawers)), -1)
     table[row, column] = np.arange(len(character))
-    return characters, drawers, table
+    return table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -191,7 +190,7 @@ def _tables_by_alphabet(character, alphabet, drawer):
     borders = np.flatnonzero(np.diff(alphabet[order])) + 1
     tables = []
     for drawings in np.split(order, borders):
-        _, _, table = build_drawing_table(character[drawings], drawer[drawings])
+        table = build_drawing_table(character[drawings], drawer[drawings])
         tables.append(drawings[table[:, (table >= 0).all(axis=0)]])
     return tables
 

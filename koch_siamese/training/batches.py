@@ -27,12 +27,14 @@ from koch_siamese.training.samplers import (
     build_pair_sampler,
 )
 
+NUM_EXAMPLES = 24  # pairs in a figure
+
 
 def make_batches(
     settings: Settings,
     training: Characters,
     first_step: int = 0,
-    kept: np.ndarray | None = None,
+    stored: np.ndarray | None = None,
 ):
     """Makes the endless batches of a training.
 
@@ -43,23 +45,24 @@ def make_batches(
         settings: of the training.
         training: the characters to train on.
         first_step: the step to begin with.
-        kept: the features of their images, if the model is trained on features;
-            see `features.compute_features`.
+        stored: the features of their images, if the model is trained on
+            features; see `features.compute_features`.
 
     Returns:
         A tf.data.Dataset; with several steps per call, a generator of chunks,
         see `chunks.make_chunks`.
     """
     sampler = build_sampler(settings, training)
-    name = NAMES[settings.sampling]
+    to_inputs = TO_INPUTS[settings.sampling]
     if settings.steps_per_call > 1:
         return chunks.make_chunks(
-            sampler, name, first_step, settings.steps_per_call
+            sampler, to_inputs, first_step, settings.steps_per_call
         )
     images = training.images
-    if kept is not None:
-        images, sampler = kept, features.without_distortion(sampler)
-    return make_dataset(images, sampler, name, first_step).prefetch(4)
+    if stored is not None:
+        images, sampler = stored, features.without_distortion(sampler)
+    stream = make_dataset(images, sampler, to_inputs, first_step)
+    return stream.prefetch(4)
 
 
 def sample_batches(settings: Settings, training: Characters):
@@ -68,7 +71,7 @@ def sample_batches(settings: Settings, training: Characters):
     for step in itertools.count():
         drawings, distortion, labels = sampler(step)
         images = training.images[drawings]
-        yield NAMES[settings.sampling](images, distortion, labels)
+        yield TO_INPUTS[settings.sampling](images, distortion, labels)
 
 
 def build_sampler(settings: Settings, training: Characters) -> Sampler:
@@ -98,19 +101,17 @@ def build_sampler(settings: Settings, training: Characters) -> Sampler:
     )
 
 
-def example_pairs(
-    inputs: dict, labels, num_pairs: int = 24, fill_value: Fill = float(WHITE)
-):
+def example_pairs(inputs: dict, labels, fill_value: Fill = float(WHITE)):
     """Distorts some pairs of a batch, as the network sees them.
 
     Args:
-        inputs, labels: a batch of `make_batches`.
-        num_pairs: largest number of pairs.
+        inputs, labels: a batch of `sample_batches`.
         fill_value: of the distortion, see `AffineWarp`.
 
     Returns:
-        first, second: float32 `[num_pairs, height, width, channels]`.
-        same: `[num_pairs]`, 1 = same character, 0 = different.
+        first, second: float32 `[num_pairs, height, width, channels]`, at most
+            `NUM_EXAMPLES` of them.
+        same: `[num_pairs]`, 1 or true = same character, 0 = different.
     """
 
     def distort(images, inputs, prefix=""):
@@ -129,8 +130,8 @@ def example_pairs(
         # As many of each kind, although different pairs are rarer.
         chosen = np.sort(
             np.r_[
-                np.flatnonzero(~same)[: num_pairs // 2],
-                np.flatnonzero(same)[: num_pairs // 2],
+                np.flatnonzero(~same)[: NUM_EXAMPLES // 2],
+                np.flatnonzero(same)[: NUM_EXAMPLES // 2],
             ]
         )
     else:
@@ -139,7 +140,7 @@ def example_pairs(
             for name in ("first", "second")
         )
         same = np.array(labels)
-        chosen = np.arange(min(num_pairs, len(same)))
+        chosen = np.arange(min(NUM_EXAMPLES, len(same)))
     return np.array(first)[chosen], np.array(second)[chosen], same[chosen]
 
 
@@ -190,7 +191,7 @@ def make_pairs(
 
 
 def _distort_pairs(images, distortion, same):
-    """Distorts the pairs of a batch; see `name_pairs`."""
+    """Distorts the pairs of a batch; see `to_pair_inputs`."""
     import tensorflow as tf
 
     # In NumPy, because Keras may compute with JAX.
@@ -204,16 +205,16 @@ def _distort_pairs(images, distortion, same):
     return {"first": first, "second": second}, same
 
 
-def name_pairs(images, distortion, same):
-    """Names the parts of a batch of pairs for the training model.
+def to_pair_inputs(images, distortion, same):
+    """Makes the inputs of the training model from a batch of pairs.
 
     Args:
         images: `[2 * batch, ...]`, images, or indices of drawings.
-        distortion, same: as in `Batch`.
+        distortion, same: as in `samplers.Batch`.
 
     Returns:
-        inputs: `first`, `second`, `first_matrices` and `second_matrices`, and
-            so on.
+        inputs: a dict of `first`, `second`, `first_matrices`,
+            `second_matrices`, and so on.
         same: unchanged.
     """
     half = same.shape[0]
@@ -224,27 +225,31 @@ def name_pairs(images, distortion, same):
     return inputs, same
 
 
-def name_groups(images, distortion, character):
-    """Names the parts of a group for the training model; see `name_pairs`."""
+def to_group_inputs(images, distortion, character):
+    """Makes the inputs of the training model from a group of drawings."""
     return {"images": images, **distortion}, character
 
 
-NAMES = {"pairs": name_pairs, "groups": name_groups}
+TO_INPUTS = {"pairs": to_pair_inputs, "groups": to_group_inputs}
 
 
 def make_dataset(
-    images: np.ndarray, sample: Sampler, name: Callable, first_step: int = 0
+    images: np.ndarray,
+    sample: Sampler,
+    to_inputs: Callable,
+    first_step: int = 0,
 ):
     """Makes an endless tf.data.Dataset of the batches of a sampler.
 
     Args:
-        images: uint8 `[num_drawings, height, width, channels]`.
+        images: `[num_drawings, ...]`, uint8 images or float32 features.
         sample: from `build_pair_sampler` or `build_group_sampler`.
-        name: `name_pairs` or `name_groups`.
+        to_inputs: makes the inputs and labels of the training model, such as
+            `to_pair_inputs` or `to_group_inputs`.
         first_step: the step to begin with, for a training that is resumed.
 
     Returns:
-        A dataset of the results of `name`, with uint8 images.
+        A dataset of the results of `to_inputs`.
     """
     import tensorflow as tf
 
@@ -289,7 +294,7 @@ def make_dataset(
     # Datasets and iterators that are made from `steps` hold it.
     steps.images = holder
     batches = steps.map(make_batch, num_parallel_calls=2)
-    return batches.with_options(options).map(plain(name))
+    return batches.with_options(options).map(plain(to_inputs))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -24,7 +24,6 @@ from koch_siamese.models.siamese import (
     copy_siamese,
     copy_weights,
     get_channels,
-    get_embedding,
     get_head,
     get_image_size,
     set_crop,
@@ -236,15 +235,11 @@ def build_evaluation_model(
     """
     if settings.batch_norm:
         plain = dataclasses.replace(
-            settings,
-            batch_norm=False,
-            head_weights="any",
-            precision="float32",
-            convolution="direct",
+            settings, batch_norm=False, head_weights="any"
         )
         head = get_head(siamese)
         return build_siamese(
-            get_embedding(build_model(plain)),
+            _build_embedding(plain, network=None),
             type(head).from_config(head.get_config()),
         )
     if settings.distribute != "none" or not _computes_plainly(settings):

@@ -107,25 +107,24 @@ def _read_state(folder):
 
 def load_state(
     settings: Settings, run: Run, source: DataSource
-) -> tuple[tuple[Path, dict] | None, dict]:
+) -> tuple[Path | None, dict]:
     """Loads the state to resume from.
 
     Returns:
-        What `load_checkpoint` returns, and the state: `epoch`, the epochs
-        trained so far; `best_epoch` and `best_accuracy`; `history`.
+        The path of the newest checkpoint's `.keras` file, if there is one; and
+        the state: `epoch`, the epochs trained so far; `best_epoch` and
+        `best_accuracy`; `history`.
 
     Raises:
         InputError: the run's folder of images has changed since.
     """
-    checkpoint = load_checkpoint(run)
-    state = {
+    initial = {
         "epoch": 0,
         "best_epoch": 0,
         "best_accuracy": -1.0,
         "history": {"loss": [], "accuracy": [], "seconds": []},
     }
-    if checkpoint:
-        state = checkpoint[1]
+    path, state = load_checkpoint(run) or (None, initial)
     if settings.dataset == "folder":
         found = source.compute_fingerprint()
         # A different split would test a model on its training images.
@@ -135,7 +134,7 @@ def load_state(
                 f"that --workdir={run.path} was trained on: restore them, or "
                 "give another --workdir."
             )
-    return checkpoint, state
+    return path, state
 
 
 def is_finished(settings: Settings, state: dict) -> bool:
@@ -161,8 +160,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         siamese: the model to validate, from `builders.build_evaluation_model`.
         validation: drawings that are not used for training.
         trials: one-shot trials over them.
-        kept: the features of their images, if the model is trained on features;
-            see `features.compute_features`.
+        stored: the features of their images, if the model is trained on
+            features; see `features.compute_features`.
     """
 
     def __init__(
@@ -173,7 +172,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         siamese: keras.Model,
         validation: Characters,
         trials: Trials,
-        kept: np.ndarray | None = None,
+        stored: np.ndarray | None = None,
     ):
         """Makes the callback, and the final model to store."""
         super().__init__()
@@ -181,7 +180,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._siamese = siamese
         self._final = builders.build_final_model(settings, siamese)
         self._validation, self._trials = validation, trials
-        self._kept = kept
+        self._stored = stored
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts to time the epoch; makes its Dropout repeatable."""
@@ -217,8 +216,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         if self._final is not siamese:
             views.update_head(self._final, siamese)
         model, images = self._final, self._validation.images
-        if self._kept is not None:
-            model, images = self.model, self._kept
+        if self._stored is not None:
+            model, images = self.model, self._stored
         drawings = EmbeddedDrawings(SiameseScorer(model), images)
         try:
             return evaluate_trials(drawings, self._trials)["accuracy"]

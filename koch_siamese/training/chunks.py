@@ -13,30 +13,32 @@ import keras
 import numpy as np
 from keras import ops
 
+from koch_siamese.training.samplers import Sampler
+
 
 def make_chunks(
-    sample: Callable, name: Callable, first_step: int, num_steps: int
+    sample: Sampler, to_inputs: Callable, first_step: int, num_steps: int
 ) -> Iterator[tuple]:
     """Yields endless chunks of steps, each made while another one trains.
 
     Args:
         sample: a `samplers.Sampler`.
-        name: `batches.name_pairs` or `name_groups`.
+        to_inputs: `batches.to_pair_inputs` or `to_group_inputs`.
         first_step: the step to begin with.
         num_steps: steps in a chunk.
 
     Yields:
-        `(inputs, labels)` for a `ChunkedModel`: results of `name` for indices,
-        stacked along a leading dimension of steps.
+        `(inputs, labels)` for a `ChunkedModel`: results of `to_inputs` for
+        indices, stacked along a leading dimension of steps.
     """
 
     def make(first):
         steps = map(sample, range(first, first + num_steps))
-        named = [
-            name(drawings.astype(np.int32), distortion, labels)
+        batches = [
+            to_inputs(drawings.astype(np.int32), distortion, labels)
             for drawings, distortion, labels in steps
         ]
-        return keras.tree.map_structure(lambda *x: np.stack(x), *named)
+        return keras.tree.map_structure(lambda *x: np.stack(x), *batches)
 
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         chunk = executor.submit(make, first_step)

@@ -29,13 +29,13 @@ def make_strategy(name: str) -> "tf.distribute.Strategy | None":
         InputError: `TF_CONFIG` is not usable for `multiworker`, or the backend
             of Keras is not TensorFlow.
     """
-    if name != "none" and keras.backend.backend() != "tensorflow":
+    if name == "none":
+        return None
+    if keras.backend.backend() != "tensorflow":
         raise InputError(
             f"--distribute={name} needs TensorFlow, but KERAS_BACKEND is "
             f"{keras.backend.backend()}: remove one of them."
         )
-    if name == "none":
-        return None
     import tensorflow as tf
 
     if name == "mirrored":

@@ -63,9 +63,10 @@ def build_feature_model(siamese: keras.Model, sampling: str) -> keras.Model:
         sampling: `pairs` or `groups`.
 
     Returns:
-        A model from the inputs of `batches.name_pairs` or `name_groups`, with
-        features instead of images and without distortions, to logits: see
-        `build_pair_model` and `build_group_model`.
+        A model from the inputs of `batches.to_pair_inputs` or
+        `to_group_inputs`, with features instead of images and without
+        distortions, to logits: see `trainers.build_pair_model` and
+        `build_group_model`.
     """
     projection, head = get_projection(siamese), get_head(siamese)
     shape = projection.input.shape[1:]

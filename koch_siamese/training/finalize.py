@@ -44,17 +44,18 @@ def finalize(
     calibration = calibrate(drawings, validation, ways=ways, seed=seed)
     set_thresholds(model, calibration.thresholds)
     run.save_model(model.save)
+    pairs, scores = calibration.pairs, calibration.scores
     same = calibration.report["same"]
     pictures = {
         "scores": charts.draw_score_histogram(
-            calibration.scores, calibration.same, calibration.thresholds.same
+            scores, pairs.same, calibration.thresholds.same
         ),
         "roc": charts.draw_roc(
-            *compute_roc(calibration.scores, calibration.same),
+            *compute_roc(scores, pairs.same),
             at_threshold=(same["false_accepts"], 1 - same["false_rejects"]),
         ),
         "worst_pairs": figures.draw_worst_pairs(
-            validation.images, calibration.pairs, calibration.scores
+            validation.images, pairs, scores
         ),
         **draw_figures(model, drawings, validation, trials),
     }

@@ -31,13 +31,16 @@ from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.results import write_hyperparameters, writing_events
 from koch_siamese.runs.settings import (
     GIVEN,
     Settings,
     format_value,
     get_photo_size,
     keeps_features,
+)
+from koch_siamese.runs.tensorboard import (
+    write_hyperparameters,
+    writing_events,
 )
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import (
@@ -161,16 +164,16 @@ def make_source(
     """Returns the data source of a training."""
     return DataSource(
         settings.dataset,
-        settings.background,
-        data_dir,
-        manual_dir,
-        settings.crop,
-        get_photo_size(settings),
-        settings.split_by,
-        settings.training_groups,
-        settings.validation_groups,
-        settings.test_groups,
-        may_prepare,
+        background=settings.background,
+        data_dir=data_dir,
+        manual_dir=manual_dir,
+        crop=settings.crop,
+        photo_size=get_photo_size(settings),
+        split_by=settings.split_by,
+        training_groups=settings.training_groups,
+        validation_groups=settings.validation_groups,
+        test_groups=settings.test_groups,
+        may_prepare=may_prepare,
         split_labels=True,
     )
 
@@ -321,28 +324,33 @@ def train(
     Raises:
         InputError: see `train_and_evaluate`.
     """
+    _require_backend(settings)
     checkpoint, state = load_state(settings, run, source)
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
         training = load_training(settings, source)
         siamese, trainer = _build_or_load(
-            settings, run, checkpoint, training, strategy, embedding, loss
+            settings,
+            run,
+            checkpoint,
+            state["epoch"],
+            training,
+            strategy,
+            embedding,
+            loss,
         )
         validation = validation or make_validation(settings, source)
-        kept = [None, None]
+        stored, validated = None, None
         if keeps_features(settings):
-            kept = [
+            stored, validated = (
                 features.compute_features(siamese, characters.images)
                 for characters in (training, validation[0])
-            ]
+            )
         callback = CheckpointCallback(
-            run, state, settings, siamese, *validation, kept=kept[1]
+            run, state, settings, siamese, *validation, validated
         )
-        _fit(
-            *(settings, run, training, trainer, state),
-            [callback, *callbacks],
-            kept=kept[0],
-        )
+        callbacks = [callback, *callbacks]
+        _fit(settings, run, training, trainer, state, callbacks, stored)
     figures.save_figure(
         charts.draw_learning_curves(state["history"]),
         run.figures / "learning_curves.png",
@@ -350,10 +358,20 @@ def train(
     return state
 
 
-def _fit(settings, run, training, trainer, state, callbacks, kept):
+def _require_backend(settings):
+    """Refuses settings that the backend of Keras does not have."""
+    backend = keras.backend.backend()
+    if settings.steps_per_call > 1 and backend != "jax":
+        raise InputError(
+            f"--steps_per_call={settings.steps_per_call} needs "
+            f"KERAS_BACKEND=jax; it is {backend}."
+        )
+
+
+def _fit(settings, run, training, trainer, state, callbacks, stored):
     """Trains the epochs that remain after those of `state`."""
     stream = batches.make_batches(
-        settings, training, state["epoch"] * settings.steps_per_epoch, kept
+        settings, training, state["epoch"] * settings.steps_per_epoch, stored
     )
     examples = batches.example_pairs(
         *next(batches.sample_batches(settings, training)),
@@ -414,18 +432,15 @@ def _check_protocols(settings, source):
 
 
 def _build_or_load(
-    settings, run, checkpoint, training, strategy, network, loss
+    settings, run, checkpoint, epoch, training, strategy, network, loss
 ):
     """The evaluation model and the trainer, as of the last epoch."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         if network is None:
             network = builders.build_own_network(settings)
         if checkpoint:
-            path, state = checkpoint
-            print(
-                f"Resuming after epoch {state['epoch']} of {settings.epochs}."
-            )
-            trainer = trainers.load_trainer(path, training)
+            print(f"Resuming after epoch {epoch} of {settings.epochs}.")
+            trainer = trainers.load_trainer(checkpoint, training)
             if keeps_features(settings):
                 # The backbone never changes, so that of the best epoch will do.
                 siamese = features.join(load_model(run.model), trainer)

@@ -22,13 +22,17 @@ def convert_relative_updates(
 ) -> Settings:
     """Converts relative updates to learning rates (see `Settings`).
 
-    Gradients are measured on `NUM_MEASURED_PAIRS` pairs, for the kernel of each
-    layer.
+    Gradients are measured on `NUM_MEASURED_PAIRS` pairs, or as many batches of
+    groups, for the kernel of each layer.
 
     Args:
         settings: with `relative_updates`.
         siamese: the model, with its initial values.
         training: the characters to train on.
+
+    Raises:
+        InputError: a layer has no gradient at its initial values, or the number
+            of rates is neither one nor that of the layers.
     """
     ratios = measure_gradients(settings, siamese, training)
     if not all(math.isfinite(ratio) and ratio > 0 for ratio in ratios):

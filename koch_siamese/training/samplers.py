@@ -146,7 +146,7 @@ def build_group_sampler(
 ) -> Sampler:
     """Builds a sampler of groups of distorted drawings.
 
-    Arguments are those of `sample_group` and `build_pair_sampler`, and
+    Args not listed here are those of `sample_group` and `build_pair_sampler`.
 
     Args:
         character_ranges: of a further distortion that all drawings of a

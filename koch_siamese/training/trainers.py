@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 from koch_siamese.data.characters import Characters
-from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
 from koch_siamese.models.photo_effects import PhotoEffects
 from koch_siamese.models.siamese import get_channels, get_embedding, get_head
@@ -30,22 +29,21 @@ def build_trainer(
         training: the characters to train on; only needed for several steps per
             call.
         loss: a loss in place of that of the settings.
+
+    Returns:
+        The model of `build_training_model`, with its optimizer and loss.
     """
+    drawings = kind = None
     if settings.steps_per_call > 1:
-        if keras.backend.backend() != "jax":
-            raise InputError(
-                f"--steps_per_call={settings.steps_per_call} needs "
-                f"KERAS_BACKEND=jax; it is {keras.backend.backend()}."
-            )
         drawings = chunks.ResidentDrawings.of(training.images)
-        trainer = build_training_model(settings, siamese, drawings)
-        trainer = chunks.ChunkedModel(trainer.input, trainer.output)
-    else:
-        trainer = build_training_model(settings, siamese)
-    if settings.distribute == "multiworker":
+        kind = chunks.ChunkedModel
+    elif settings.distribute == "multiworker":
         from koch_siamese.training.distribution import DistributedModel
 
-        trainer = DistributedModel(trainer.input, trainer.output)
+        kind = DistributedModel
+    trainer = build_training_model(settings, siamese, drawings)
+    if kind:
+        trainer = kind(trainer.input, trainer.output)
     trainer.compile(_build_optimizer(settings), loss or build_loss(settings))
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
@@ -70,9 +68,16 @@ def build_training_model(
     siamese: keras.Model,
     drawings: keras.Layer | None = None,
 ) -> keras.Model:
-    """Builds the model that trains on `make_batches`, not compiled.
+    """Builds the model that trains on `make_batches`, without an optimizer.
 
-    Arguments are those of `build_pair_model`.
+    Args:
+        settings: of the training.
+        siamese: the model to train.
+        drawings: a layer that maps indices to images, if inputs are indices.
+
+    Returns:
+        A model from the inputs of a batch to logits: see `build_pair_model`,
+        `build_group_model` and `features.build_feature_model`.
     """
     if keeps_features(settings):
         return features.build_feature_model(siamese, settings.sampling)
@@ -82,7 +87,7 @@ def build_training_model(
         settings.image_size,
         get_fill_value(settings),
         drawings,
-        has_effects=has_effects(settings),
+        with_effects=has_effects(settings),
     )
 
 
@@ -91,7 +96,7 @@ def build_pair_model(
     image_size: int,
     fill_value: Fill = float(WHITE),
     drawings: keras.Layer | None = None,
-    has_effects: bool = False,
+    with_effects: bool = False,
 ) -> keras.Model:
     """Builds the model that trains on pairs: a warp before a siamese model.
 
@@ -103,17 +108,17 @@ def build_pair_model(
         image_size: side of the images in pixels.
         fill_value: of the warp, see `AffineWarp`.
         drawings: a layer that maps indices to images, if inputs are indices.
-        has_effects: whether there are effects on photos, see `PhotoEffects`.
+        with_effects: whether there are effects on photos, see `PhotoEffects`.
 
     Returns:
-        A model from the inputs of `batches.name_pairs` to logits `[batch]`.
+        A model from the inputs of `batches.to_pair_inputs` to logits `[batch]`.
     """
     inputs = {
         name: _make_input(name, image_size, get_channels(siamese), drawings)
         for name in ("first", "second")
     }
     twins = [
-        _make_distortion_inputs(has_effects, f"{name}_") for name in inputs
+        _make_distortion_inputs(with_effects, f"{name}_") for name in inputs
     ]
     images = ops.concatenate(list(inputs.values()))
     if drawings:
@@ -124,8 +129,8 @@ def build_pair_model(
     }
     for name, twin in zip(("first", "second"), twins, strict=True):
         inputs |= {f"{name}_{key}": value for key, value in twin.items()}
-    features = get_embedding(siamese)(_distort(images, distortion, fill_value))
-    first, second = ops.split(features, 2)
+    embedded = get_embedding(siamese)(_distort(images, distortion, fill_value))
+    first, second = ops.split(embedded, 2)
     return keras.Model(inputs, get_head(siamese)(first, second))
 
 
@@ -134,24 +139,24 @@ def build_group_model(
     image_size: int,
     fill_value: Fill = float(WHITE),
     drawings: keras.Layer | None = None,
-    has_effects: bool = False,
+    with_effects: bool = False,
 ) -> keras.Model:
     """Builds the model that trains on groups: all pairs of warped drawings.
 
     Arguments are those of `build_pair_model`.
 
     Returns:
-        A model from the inputs of `batches.name_groups` to the logits of all
-        pairs of the batch, `[batch, batch]`.
+        A model from the inputs of `batches.to_group_inputs` to the logits of
+        all pairs of the batch, `[batch, batch]`.
     """
     images = _make_input("images", image_size, get_channels(siamese), drawings)
-    distortion = _make_distortion_inputs(has_effects)
+    distortion = _make_distortion_inputs(with_effects)
     distorted = _distort(
         drawings(images) if drawings else images, distortion, fill_value
     )
-    features = get_embedding(siamese)(distorted)
+    embedded = get_embedding(siamese)(distorted)
     logits = get_head(siamese)(
-        ops.expand_dims(features, 1), ops.expand_dims(features, 0)
+        ops.expand_dims(embedded, 1), ops.expand_dims(embedded, 0)
     )
     return keras.Model({"images": images, **distortion}, logits)
 
@@ -163,10 +168,10 @@ def _make_input(name, image_size, channels, drawings):
     return keras.Input((image_size, image_size, channels), name=name)
 
 
-def _make_distortion_inputs(has_effects, prefix=""):
-    """Makes inputs for `Batch.distortion`, by their names without prefix."""
+def _make_distortion_inputs(with_effects, prefix=""):
+    """Makes inputs for the distortion of a batch, by names without prefix."""
     shapes = {"matrices": (2, None)}
-    if has_effects:
+    if with_effects:
         shapes |= {"colors": (3, 4), "blurs": (), "boxes": (4,)}
     return {
         name: keras.Input(shape, name=f"{prefix}{name}")
@@ -175,7 +180,7 @@ def _make_distortion_inputs(has_effects, prefix=""):
 
 
 def _distort(images, distortion, fill_value):
-    """Distorts symbolic images; see `Batch`."""
+    """Distorts symbolic images; see `samplers.Batch`."""
     warped = AffineWarp(fill_value)(images, distortion["matrices"])
     effects = {x: v for x, v in distortion.items() if x != "matrices"}
     return PhotoEffects()(warped, **effects) if effects else warped

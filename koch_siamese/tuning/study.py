@@ -133,10 +133,11 @@ class Search:
                     report.get("search_network", False),
                     report.get("gradients", ()),
                 )
-                is_finished = run["finished"]
                 self._study.add_trial(
                     optuna.trial.create_trial(
-                        state=OVER[0 if is_finished else 1],
+                        state=TrialState.COMPLETE
+                        if run["finished"]
+                        else TrialState.PRUNED,
                         value=run["accuracy"],
                         params=trial.params,
                         distributions=trial.distributions,

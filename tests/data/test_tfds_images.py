@@ -9,6 +9,8 @@ from koch_siamese.data import downloads, tfds_images
 from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.sources import DataSource, load_characters
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.evaluator import evaluate_protocol
+from koch_siamese.models.loading import load_model
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,15 @@ def test_training_on_labels_splits_them(data_dir, tmp_path):
     # The model is tested on the classes that it was not trained on.
     answer = call("evaluate", workdir, *arguments, "--num_trials=20")
     assert "tiny_digits test  2     1      20" in answer.stdout, answer.stderr
+    options = {"data_dir": data_dir, "num_trials": 20, "ways": 2}
+    with pytest.warns(DataWarning, match="only 5 classes"):
+        result = evaluate_protocol(
+            load_model(tmp_path / "run"),
+            "within_alphabet",
+            "tiny_digits",
+            **options,
+        )
+    assert (result["num_classes"], result["closed_set"]) == (2, False)
     answer = call(
         "train", *arguments, "--ways=3", f"--workdir={tmp_path / 'x'}"
     )

@@ -1,16 +1,17 @@
+import keras
 import numpy as np
 import pytest
 from conftest import TINY_MODEL, make_characters
+from drawing import draw, save
 
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.evaluator import Evaluator, evaluate_protocol
-from koch_siamese.evaluation.protocols import (
-    PROTOCOLS,
-)
+from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.scorer import SiameseScorer
+from koch_siamese.models.siamese import set_dataset
 
 CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
 
@@ -139,6 +140,34 @@ def test_a_model_is_evaluated_on_a_data_set_by_name(glyphs_dir):
     correct = scores.argmax(axis=1) == trials.answer
     assert result["accuracy"] == pytest.approx(correct.mean())
     assert (result["dataset"], result["split"]) == ("glyphs/tiny", "validation")
+
+
+def test_a_closed_set_is_closed_only_for_models_trained_on_it(tmp_path):
+    for split, sides in (("train", (60, 65, 70, 75)), ("test", (80, 90))):
+        for name in ("ka", "ki"):
+            for side in sides:
+                save(draw(side=side), tmp_path / split / name / f"{side}.png")
+    model = load_model(TINY_MODEL)
+    for trained, expected in (("folder", True), ("omniglot", False)):
+        set_dataset(model, trained)
+        result = evaluate_protocol(
+            model,
+            "within_alphabet",
+            "folder",
+            data_dir=str(tmp_path),
+            num_trials=4,
+            ways=2,
+        )
+        assert result["closed_set"] is expected
+
+
+def test_models_and_sources_that_cannot_be_evaluated(glyphs_dir):
+    other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(InputError, match="is not a siamese model"):
+        evaluate_protocol(other, "within_alphabet", "glyphs/tiny")
+    source = DataSource("glyphs/tiny", data_dir=glyphs_dir)
+    with pytest.raises(InputError, match="data_dir=x was given with a source"):
+        evaluate_protocol(Scorer(), "within_alphabet", source, data_dir="x")
 
 
 def test_verification_needs_no_validation_split_of_the_baseline(source):

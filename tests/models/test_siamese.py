@@ -22,6 +22,7 @@ from koch_siamese.models.siamese import (
     get_head,
     get_image_size,
     get_thresholds,
+    is_siamese,
     set_thresholds,
 )
 from koch_siamese.models.thresholds import Thresholds
@@ -405,6 +406,25 @@ def test_files_that_are_not_models_are_refused(tmp_path):
     strange.save(tmp_path / "strange.keras")
     with pytest.raises(InputError, match="not a siamese model"):
         koch_siamese.load_model(tmp_path / "strange.keras")
+
+
+def test_only_siamese_models_are_siamese(fast):
+    assert is_siamese(fast)
+    words = [
+        keras.Input((2,)),
+        keras.layers.Embedding(3, 4, name="embedding"),
+    ]
+    images = keras.Input((8, 8, 1))
+    plain = keras.Model(
+        images,
+        keras.layers.GlobalAveragePooling2D()(images),
+        name="embedding",
+    )
+    without_preprocessing = build_siamese(plain)
+    for model in (keras.Sequential(words), without_preprocessing, plain):
+        assert not is_siamese(model)
+        with pytest.raises(InputError, match="is not a siamese model"):
+            koch_siamese.Recognizer(model)
 
 
 def test_invalid_images_are_refused():

@@ -78,7 +78,7 @@ def test_few_classes_print_why_there_are_no_intervals():
     assert format_results([RESULT | MEASURED | few]).split("\n")[2:] == [
         "verification: ROC AUC 0.9877, equal error rate 4.12 %",
         "true accept rate at 1 % false accepts: 50.00 %",
-        "no 95 % intervals: they need at least 10 classes, and there are 3",
+        "no 95 % intervals: they need pairs of at least 10 classes",
     ]
 
 

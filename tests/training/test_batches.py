@@ -18,12 +18,12 @@ def make(kind, **changes):
     arguments = {"seed": 3, "ranges": DISTORTIONS["paper"]} | changes
     first_step = arguments.pop("first_step", 0)
     if kind == "pairs":
-        name = batches.name_pairs
+        name = batches.to_pair_inputs
         sampler = samplers.build_pair_sampler(
             CHARACTERS, batch_size=6, **arguments
         )
     else:
-        name = batches.name_groups
+        name = batches.to_group_inputs
         sampler = samplers.build_group_sampler(
             CHARACTERS, num_characters=3, num_drawings=2, **arguments
         )
