@@ -1,4 +1,14 @@
-"""Siamese neural networks for one-shot image recognition (Koch et al. 2015)."""
+"""Siamese neural networks for one-shot image recognition (Koch et al. 2015).
+
+Where to begin:
+
+- `Recognizer`: show it one example of each thing, and it recognizes new images
+- `train_and_evaluate`, with `Settings`: trains a model and measures it
+- `load_characters`, `load_folder`, `make_pairs`: data for your own experiments
+- `python -m koch_siamese`: the commands
+
+Each sub-package has a guide, such as `help("koch_siamese.training")`.
+"""
 
 import importlib
 
@@ -44,9 +54,15 @@ _WITHOUT_KERAS = {
 
 __all__ = ["__version__", *sorted(_HOMES)]
 
+# Sub-packages with a guide, which can be used as attributes.
+_GUIDES = {"data", "evaluation", "inference", "models", "runs", "training"}
+_GUIDES |= {"tuning", "web"}
+
 
 def __getattr__(name):
-    """Imports a public name on first use."""
+    """Imports a public name, or a sub-package, on first use."""
+    if name in _GUIDES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES[name]

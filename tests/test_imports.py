@@ -50,6 +50,19 @@ def test_public_names_are_there():
         koch_siamese.absent  # noqa: B018
 
 
+def test_guides_are_attributes():
+    code = "import koch_siamese; print(koch_siamese.training.__doc__)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert answer.stdout.startswith("How a model learns"), answer.stderr
+    for name in koch_siamese._GUIDES:
+        assert len(getattr(koch_siamese, name).__doc__.splitlines()) > 3
+
+
 def test_no_public_name_is_a_command():
     """A command that is imported would take the name's place."""
     package = Path(koch_siamese.__file__).parent

@@ -49,6 +49,14 @@ class Characters:
                     f"{getattr(self, name).shape}."
                 )
 
+    def __repr__(self) -> str:
+        """Describes the drawings in a line, without their pixels."""
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        return (
+            f"Characters({len(self)} drawings of {self.num_characters} "
+            f"characters in {len(np.unique(self.alphabet))} alphabets, {shape})"
+        )
+
     def __len__(self) -> int:
         """Number of drawings."""
         return len(self.images)

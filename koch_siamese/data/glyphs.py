@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFilter
 
+from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE
 
 MARGIN, PEN_WIDTH = 3, 5  # Omniglot's pen is a 5 x 5 square
@@ -207,7 +208,16 @@ def draw_glyph(alphabet: int, character: int, drawer: int) -> Image.Image:
 
     Returns:
         An image in mode L, 105 x 105, 0 = ink, 255 = white.
+
+    Raises:
+        InputError: a number is out of its range.
     """
+    if alphabet < 0 or drawer < 1 or not 0 <= character < MAX_CHARACTERS:
+        raise InputError(
+            f"There is no glyph of alphabet={alphabet}, character={character}, "
+            f"drawer={drawer}: expected alphabet >= 0, character within "
+            f"0..{MAX_CHARACTERS - 1}, and drawer >= 1."
+        )
     frame, center, sloppiness, rounding = _sample_hand(alphabet, drawer)
     rng = np.random.default_rng([DRAWING, alphabet, character, drawer])
     strokes, scale = sample_alphabet(alphabet)[character]

@@ -257,7 +257,34 @@ class DataSource:
 
 
 def load_characters(dataset: str, split: str, **options) -> Characters:
-    """Loads a split of a data set; options are the fields of `DataSource`."""
+    """Loads a split of a data set.
+
+    ```python
+    characters = koch_siamese.load_characters("glyphs", "test")
+    print(characters.images.shape, characters.num_characters)
+    ```
+
+    Args:
+        dataset: `omniglot`, `glyphs`, `glyphs/tiny`, `folder` for your own
+            images, or any TFDS data set of images and labels, such as `mnist`.
+        split: `training`, `validation` or `test`; also `evaluation` (validation
+            and test) for Omniglot, and `all` for a folder.
+        **options: `data_dir`, where TFDS keeps its data sets, or the folder of
+            images; `crop=True` to crop a folder's images to their ink;
+            `photo_size`, the side in pixels at which to read photos; and the
+            other attributes of `koch_siamese.data.sources.DataSource`.
+
+    Raises:
+        InputError: the data are missing and cannot be prepared, or an option is
+            unknown.
+    """
+    known = [field.name for field in dataclasses.fields(DataSource)][1:]
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"load_characters has no option {name!r}: expected one of "
+                f"{', '.join(known)}."
+            )
     return DataSource(dataset, **options).load(split)
 
 

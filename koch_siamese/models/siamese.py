@@ -133,6 +133,8 @@ def get_head(model: keras.Model) -> Head:
 
 def is_siamese(model: keras.Model) -> bool:
     """Tells whether a model is a siamese model of this package."""
+    if not isinstance(model, keras.Model):
+        return False
     try:
         get_image_size(model)
         return isinstance(get_head(model), Head)
@@ -147,8 +149,9 @@ def require_siamese(model: keras.Model):
         InputError: it is not.
     """
     if not is_siamese(model):
+        name = getattr(model, "name", model)
         raise InputError(
-            f"The model {model.name!r} is not a siamese model of this package: "
+            f"The model {name!r} is not a siamese model of this package: "
             "expected one of load_model, build_siamese or a training."
         )
 
@@ -222,7 +225,12 @@ def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 def get_thresholds(model: keras.Model) -> Thresholds | None:
-    """The thresholds stored with a siamese model, if it has any."""
+    """The thresholds stored with a siamese model, if it has any.
+
+    Raises:
+        InputError: it is not a siamese model.
+    """
+    require_siamese(model)
     fields = get_head(model).thresholds
     if fields is None:
         return None

@@ -544,7 +544,8 @@ class Settings(
 ):
     """The settings of a training, except the folders of data and results.
 
-    The defaults are those of the quickstart.
+    The defaults are those of the quickstart. `python -m koch_siamese.train
+    --help` explains each field.
 
     Raises:
         InputError: a value is out of its range, or two values contradict each

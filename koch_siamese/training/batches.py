@@ -157,12 +157,21 @@ def make_pairs(
     Half of the pairs of a batch show the same character, half of them two
     different characters.
 
+    ```python
+    characters = koch_siamese.load_characters("glyphs", "training")
+    pairs = koch_siamese.make_pairs(characters, distortion="paper")
+    model.fit(pairs, steps_per_epoch=300, shuffle=False)
+    ```
+
     Args:
-        characters: drawings to sample from.
-        batch_size: pairs in a batch.
-        distortion: how to distort each drawing: `none`, `paper`, `elastic` or
-            another of `sampling.distortions.DISTORTIONS`.
-        within_alphabet: see `sample_pairs`.
+        characters: drawings to sample from, of `load_characters` or
+            `load_folder`.
+        batch_size: pairs in a batch, two or more.
+        distortion: how to distort each drawing: `none`, `paper`, `strong`,
+            `elastic`, `metamorphic`, `rotation`, `photo` or `turned`, as
+            `--distortion` in `python -m koch_siamese.train --help`.
+        within_alphabet: the fraction, within 0..1, of different pairs that are
+            of one alphabet; the others are of any two characters.
         seed: determines all pairs and distortions.
 
     Returns:
@@ -171,9 +180,23 @@ def make_pairs(
         `same` is float32 `[batch]`, 1 = same character, 0 = different.
 
     Raises:
-        InputError: the distortion is unknown, or there are fewer than two
-            characters, or fewer than two drawings of one.
+        InputError: an argument is out of its range, or there are fewer than
+            two characters, or fewer than two drawings of one.
     """
+    if not isinstance(characters, Characters):
+        raise InputError(
+            f"characters is {characters!r}: expected Characters, as "
+            "load_characters and load_folder return them."
+        )
+    if batch_size < 2:
+        raise InputError(
+            f"batch_size is {batch_size}: expected at least 2, a same pair and "
+            "a different one."
+        )
+    if not 0 <= within_alphabet <= 1:
+        raise InputError(
+            f"within_alphabet is {within_alphabet}: expected 0 to 1."
+        )
     if distortion not in DISTORTIONS:
         raise InputError(
             f"distortion is {distortion!r}: expected one of "

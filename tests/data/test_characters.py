@@ -3,6 +3,8 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.data.characters import Characters
+from koch_siamese.data.sources import load_characters
+from koch_siamese.errors import InputError
 
 
 def test_selections_keep_labels_with_their_images(characters):
@@ -81,3 +83,15 @@ def test_labels_must_fit_the_images(characters):
         )
     with pytest.raises(ValueError, match="uint8"):
         Characters(characters.images / 255.0, *[characters.drawer] * 4, ())
+
+
+def test_characters_are_described_in_a_line():
+    characters = make_characters((3, 4), num_drawers=2)
+    assert repr(characters) == (
+        "Characters(14 drawings of 7 characters in 2 alphabets, 8 x 8 x 1)"
+    )
+
+
+def test_unknown_options_of_load_characters_are_refused():
+    with pytest.raises(InputError, match="no option 'dir': expected one of"):
+        load_characters("glyphs", "test", dir="x")

@@ -183,3 +183,10 @@ def test_pixel_baseline_is_better_than_chance_but_weak(ink):
             hits.extend(best == np.arange(20))
     assert len(hits) == 640
     assert 0.15 < np.mean(hits) < 0.45
+
+
+@pytest.mark.parametrize("numbers", [(-1, 0, 1), (0, 26, 1), (0, 0, 0)])
+def test_glyphs_out_of_range_are_refused(numbers):
+    assert glyphs.draw_glyph(0, 25, 1).size == (105, 105)
+    with pytest.raises(InputError, match=r"expected alphabet >= 0, .* 0\.\.25"):
+        glyphs.draw_glyph(*numbers)

@@ -425,6 +425,8 @@ def test_only_siamese_models_are_siamese(fast):
         assert not is_siamese(model)
         with pytest.raises(InputError, match="is not a siamese model"):
             koch_siamese.Recognizer(model)
+    with pytest.raises(InputError, match="model 'pretrained' is not a siamese"):
+        koch_siamese.get_thresholds("pretrained")
 
 
 def test_invalid_images_are_refused():

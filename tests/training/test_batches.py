@@ -179,6 +179,19 @@ def test_make_pairs_distorts_as_a_training_does():
         assert np.ptp(images - np.float32(elastic[name])) > 50
 
 
+@pytest.mark.parametrize(
+    ("characters", "changes", "message"),
+    [
+        ("glyphs", {}, "'glyphs': expected Characters, as load_characters"),
+        (CHARACTERS, {"batch_size": 1}, "is 1: expected at least 2"),
+        (CHARACTERS, {"within_alphabet": 1.5}, "is 1.5: expected 0 to 1"),
+    ],
+)
+def test_make_pairs_refuses_wrong_arguments(characters, changes, message):
+    with pytest.raises(InputError, match=message):
+        make_pairs(characters, **changes)
+
+
 def test_make_pairs_refuses_unknown_distortions():
     with pytest.raises(InputError, match="is 'bent': expected one of none, pa"):
         make_pairs(CHARACTERS, distortion="bent")
