@@ -275,7 +275,7 @@ LEVERS = {
     },
     "lever_normalisation": {
         "models.embeddings.GroupNormalization": keras.layers.GroupNormalization,
-        "models.siamese.PLAIN": {},  # else a copy has ours again
+        "models.siamese.REPLACEMENTS": {},  # else a copy has ours again
     },
     "lever_whole_step_by_xla": _compile_with(jit_compile=True),
     "lever_distances_as_product": {

@@ -8,7 +8,7 @@ from keras import layers
 
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import CHANNELS, WHITE
-from koch_siamese.models.embeddings import begin
+from koch_siamese.models.embeddings import build_input
 from koch_siamese.models.siamese import get_embedding, list_layers
 from koch_siamese.paths import expand_home
 
@@ -146,7 +146,7 @@ def build_backbone_embedding(
     Returns:
         `[batch, height, width, 3] -> [batch, units]`, images in RGB, 0..255.
     """
-    images, ink = begin(image_size, channels=CHANNELS["photo"])
+    images, ink = build_input(image_size, channels=CHANNELS["photo"])
     # Undoes the inversion and scaling of Preprocessing.
     rgb = layers.Rescaling(-float(WHITE), float(WHITE), name=RGB)(ink)
     return keras.Model(images, projection(backbone(rgb)), name="embedding")

@@ -82,7 +82,7 @@ def build_paper_embedding(
             **make_initializers(initial_values, fan_in, stddevs[layer]),
         }
 
-    images, x = begin(image_size, ink_value, channels)
+    images, x = build_input(image_size, ink_value, channels)
     for layer, (num_filters, kernel_size) in enumerate(
         zip(filters, kernel_sizes, strict=True), start=1
     ):
@@ -215,7 +215,7 @@ def build_fast_embedding(
             f"{len(filters)} blocks halve an image of {image_size} pixels to "
             f"nothing: use at least {1 << len(filters)} pixels or fewer blocks."
         )
-    images, x = begin(image_size, ink_value, channels)
+    images, x = build_input(image_size, ink_value, channels)
     for block, num_filters in enumerate(filters, start=1):
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
         # Pooling first leaves the rest a quarter of the work, and saves a
@@ -241,8 +241,8 @@ def _normalize(x):
     return GroupNormalization(groups)(x)
 
 
-def begin(image_size: int, ink_value: int = 1, channels: int = 1):
-    """Makes the input of an embedding, images of any size, and its ink.
+def build_input(image_size: int, ink_value: int = 1, channels: int = 1):
+    """Builds the input of an embedding, images of any size, and its ink.
 
     Arguments are those of `layers.Preprocessing`.
 

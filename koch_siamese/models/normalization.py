@@ -32,9 +32,11 @@ class GroupNormalization(keras.layers.GroupNormalization):
         if not (training and self._is_written_out(inputs)):
             # Keras casts its result to the inputs' type, then to its own: with
             # bfloat16 inputs, that would lose digits.
-            return super().call(_raise(inputs))
+            return super().call(_to_float32_or_wider(inputs))
         outputs = self._train(
-            inputs, _raise(self.gamma.value), _raise(self.beta.value)
+            inputs,
+            _to_float32_or_wider(self.gamma.value),
+            _to_float32_or_wider(self.beta.value),
         )
         return ops.cast(outputs, self.compute_dtype)
 
@@ -70,7 +72,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         return normalize(inputs, gamma, beta)
 
 
-def _raise(values):
+def _to_float32_or_wider(values):
     """Casts values to at least float32 for sums, as Keras does."""
     dtype = keras.backend.result_type(values.dtype, "float32")
     return ops.cast(values, dtype)
@@ -85,7 +87,7 @@ def _refuse(*_):
 
 def _normalize(inputs, gamma, beta, groups, epsilon):
     """Outputs; means and inverse deviations, `[batch, 1, 1, filters]`."""
-    inputs = _raise(inputs)
+    inputs = _to_float32_or_wider(inputs)
     mean = _mean_of_groups(inputs, _sum_places(inputs), groups)
     squares = _sum_places(ops.square(inputs - mean))
     inverse = ops.rsqrt(_mean_of_groups(inputs, squares, groups) + epsilon)
@@ -94,7 +96,7 @@ def _normalize(inputs, gamma, beta, groups, epsilon):
 
 def _differentiate(inputs, gamma, mean, inverse, gradient, groups):
     """Gradients of inputs, gamma and beta, given that of the outputs."""
-    normal = (_raise(inputs) - mean) * inverse
+    normal = (_to_float32_or_wider(inputs) - mean) * inverse
     of_beta, of_gamma = _sum_places(gradient), _sum_places(gradient * normal)
     of_inputs = inverse * (
         gradient * gamma

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from koch_siamese.errors import InputError, shorten
-from koch_siamese.models.embeddings import begin
+from koch_siamese.models.embeddings import build_input
 from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.siamese import list_layers
 
@@ -73,7 +73,7 @@ def build_own_embedding(
         InputError: the network is not such a model.
     """
     check_network(network, image_size, channels)
-    images, ink = begin(image_size, ink_value, channels)
+    images, ink = build_input(image_size, ink_value, channels)
     return keras.Model(images, network(ink), name="embedding")
 
 

@@ -22,7 +22,7 @@ from koch_siamese.models.thresholds import Thresholds
 
 # Layers that a copy replaces. Older files have Keras' normalization, which
 # trains more slowly than ours.
-PLAIN = {
+REPLACEMENTS = {
     SpectralConv2D: layers.Conv2D,
     layers.GroupNormalization: GroupNormalization,
 }
@@ -94,7 +94,7 @@ def copy_siamese(
             return SpectralConv2D.from_config(config | {"dtype": "float32"})
         if isinstance(layer, layers.Conv2D | layers.MaxPooling2D):
             config["dtype"] = POLICIES[precision]
-        kind = PLAIN.get(type(layer), type(layer))
+        kind = REPLACEMENTS.get(type(layer), type(layer))
         return kind.from_config(config)
 
     head = get_head(siamese)

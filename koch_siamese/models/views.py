@@ -99,7 +99,7 @@ def add_views(
         embedding.output,
         name="features",
     )
-    images, ink = _begin(siamese)
+    images, ink = _build_input(siamese)
     num, _, num_columns = matrices.shape
     views = Views(num, num_columns, fill_value, name="views")
     output = features(views(ink))
@@ -124,7 +124,7 @@ def remove_views(siamese: keras.Model) -> keras.Model:
     views = _find(embedding, Views)
     if views is None:
         return siamese
-    images, ink = _begin(siamese)
+    images, ink = _build_input(siamese)
     head = get_head(siamese)
     features = embedding.get_layer("features")
     model = _build_siamese(images, features(ink), head)
@@ -140,8 +140,8 @@ def count_views(siamese: keras.Model) -> int:
     return 1 if views is None else views.num
 
 
-def _begin(siamese):
-    return embeddings.begin(
+def _build_input(siamese):
+    return embeddings.build_input(
         get_image_size(siamese), channels=get_channels(siamese)
     )
 

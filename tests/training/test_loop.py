@@ -169,7 +169,7 @@ def test_killed_training_resumes_after_its_last_epoch(
 ):
     # Without batch normalization two runs on a CPU agree to the last bit.
     def build_plain(image_size, filters, depth, ink_value, channels):
-        images, x = embeddings.begin(image_size, ink_value, channels)
+        images, x = embeddings.build_input(image_size, ink_value, channels)
         x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
         x = keras.layers.Dropout(0.2)(x)  # Keras does not save its masks
         x = keras.layers.Dense(8, activation="sigmoid")(x)
