@@ -16,12 +16,17 @@ from PIL import Image, ImageOps
 
 from koch_siamese.data.image_errors import DataWarning, complaint
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
-from koch_siamese.data.image_paths import FORMATS, list_images, require_path
+from koch_siamese.data.image_paths import (
+    FORMATS,
+    PDF,
+    is_pdf,
+    list_images,
+    require_path,
+)
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import ImageLike
 from koch_siamese.paths import expand_home
 
-PDF = ".pdf"
 NUMBERED = re.compile(r"(.+)#page=([1-9]\d{0,8})")
 PDF_SCALE = 300 / 72  # pixels per point, for 300 dpi
 EXTRA = "pip install 'koch-siamese[pages]'"
@@ -79,11 +84,6 @@ class Page:
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         digest.update(np.ascontiguousarray(self.pixels))
         return digest.hexdigest()[:16]
-
-
-def is_pdf(path: Path) -> bool:
-    """Tells whether a file is a PDF, by its suffix."""
-    return path.suffix.lower() == PDF
 
 
 def list_pages(path: str | os.PathLike) -> list[PageFile]:
