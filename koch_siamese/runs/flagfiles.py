@@ -35,7 +35,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS):
     for field in dataclasses.fields(Settings):
         meaning = field.metadata["help"]
         if field.metadata["choices"]:
-            meaning += f" One of: {', '.join(field.metadata['choices'])}."
+            number = "Some" if isinstance(field.default, tuple) else "One"
+            choices = ", ".join(field.metadata["choices"])
+            meaning += f" {number} of: {choices}."
         default = field.default
         if isinstance(default, tuple):
             default = [str(item) for item in default]
