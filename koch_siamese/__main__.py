@@ -1,6 +1,8 @@
-"""Lists the commands."""
+"""Lists the commands, or runs one."""
 
 import ast
+import runpy
+import sys
 from pathlib import Path
 
 COMMANDS = (
@@ -17,6 +19,22 @@ COMMANDS = (
 
 
 def main():
+    """Runs the command that is named; without one, prints a list of them."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in COMMANDS:
+        del sys.argv[1]
+        module = f"koch_siamese.{name}"
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    elif name in ("--help", "-help", "-h"):
+        _print_commands()
+    else:
+        sys.exit(
+            f"error: there is no command {name!r}: expected one of "
+            f"{', '.join(COMMANDS)}."
+        )
+
+
+def _print_commands():
     """Prints each command and its purpose."""
     print("One-shot image recognition. Commands (each has --help):\n")
     for name in COMMANDS:

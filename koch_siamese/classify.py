@@ -52,11 +52,12 @@ def _check_flags():
 
 
 def _list_files():
-    """Lists the queries, and checks that --support exists."""
-    from koch_siamese.data.image_paths import list_images, require_path
+    """Lists the queries, and checks the files of --support."""
+    from koch_siamese.data.image_folder import check_files
+    from koch_siamese.data.image_paths import list_images
 
     if SUPPORT.value:
-        require_path(SUPPORT.value)
+        check_files(SUPPORT.value)
     return list_images(QUERY.value) if QUERY.value else []
 
 
@@ -151,4 +152,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, reads_data=False)

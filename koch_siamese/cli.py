@@ -15,7 +15,7 @@ from absl import app, flags, logging
 
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import expand_flagfiles
-from koch_siamese.runs.path_flags import define_path
+from koch_siamese.runs.path_flags import PathParser, define_path
 from koch_siamese.runs.settings import GROUPS
 
 DATA_DIR = define_path(
@@ -43,6 +43,8 @@ MAX_PIXELS = flags.DEFINE_integer(
     "The largest number of pixels allowed in one of your images.",
     lower_bound=1,
 )
+# What --model may be in commands that recognize images.
+SAVED_MODEL = "A model file, the folder of Recognizer.save"
 
 
 def define_model_flags(
@@ -51,27 +53,33 @@ def define_model_flags(
     """Defines --workdir and --model, for commands that use a trained model.
 
     Args:
-        what: what --model may be, besides pretrained.
+        what: what --model may be, besides a run's directory and pretrained.
         without: the default if there is no --workdir either.
     """
     define_path("workdir", None, "The directory of a training run.")
     define_path(
         "model",
         None,
-        f"{what}, or pretrained, the model that comes with the package. "
-        f"Default: model.keras in --workdir{without}.",
+        f"{what}, the directory of a training run, or pretrained, the model "
+        "that comes with the package. Default: model.keras in "
+        f"--workdir{without}.",
     )
 
 
-def define_recognizer_flags():
-    """Defines flags of commands that recognize a user's images."""
-    define_model_flags()
+def define_crop_flag():
+    """Defines --crop, for commands that read a user's drawings."""
     flags.DEFINE_bool(
         "crop",
         None,
         "Crop images to their ink, with the margin of Omniglot's drawings. "
         "Default: as in the training of the model.",
     )
+
+
+def define_recognizer_flags():
+    """Defines flags of commands that recognize a user's images."""
+    define_model_flags(SAVED_MODEL)
+    define_crop_flag()
     flags.DEFINE_float(
         "threshold",
         None,
@@ -102,8 +110,9 @@ def define_example_flags():
 
 def require_examples():
     """Refuses flags that give no characters to choose among."""
+    # The index of `inference.storage`, which takes seconds to import.
     model = flags.FLAGS.model
-    has_own = model and Path(model).is_dir()  # a saved recognizer
+    has_own = model and Path(model, "recognizer.json").is_file()
     if not (flags.FLAGS.support or flags.FLAGS.gallery or has_own):
         raise InputError(
             "There are no known characters: give --support, a folder of "
@@ -201,7 +210,7 @@ def note_missing_threshold(threshold: float | None):
 
 def check_figure(path: str | None):
     """Raises an `InputError` unless the figure's name ends in .png."""
-    if path and not path.endswith(".png"):
+    if path and not path.lower().endswith(".png"):
         raise InputError(
             f"--figure={path} must be a file name that ends in .png."
         )
@@ -281,12 +290,23 @@ def import_own_network():
         import_builder(network)
 
 
-def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
+def run(
+    main: Callable[[], None],
+    if_interrupted: str = "interrupted.",
+    reads_data: bool = True,
+):
     """Parses the flags and runs a command.
 
     Exits with 0 on success. A user's mistake (an unknown or malformed flag, or
     an `InputError`) prints one line and exits with 1; any other exception is a
     bug and keeps its traceback.
+
+    Args:
+        main: the command.
+        if_interrupted: what is printed if it is interrupted.
+        reads_data: whether it reads data sets. If not, --data_dir and
+            --manual_dir, which scripts and shared flagfiles may give to any
+            command, get a note that they have no effect.
     """
 
     def guarded_main(_):
@@ -296,6 +316,8 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         from koch_siamese.data import image_arrays, image_files
 
+        if not reads_data:
+            _note_data_flags()
         image_arrays.limit_memory(MAX_IMAGE_MEGABYTES.value)
         image_files.limit_pixels(MAX_PIXELS.value)
         try:
@@ -309,26 +331,39 @@ def run(main: Callable[[], None], if_interrupted: str = "interrupted."):
     # A name that the terminal cannot show must not prevent an answer.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app.run(guarded_main, flags_parser=_parse)
+        app.run(
+            guarded_main, flags_parser=lambda argv: _parse(argv, reads_data)
+        )
     except BrokenPipeError:
         # The reader of the output, such as `head`, has stopped reading.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _print_help():
+def _note_data_flags():
+    for flag in (DATA_DIR, MANUAL_DIR):
+        if flag.value is not None:
+            command = Path(sys.argv[0]).stem
+            note(f"--{flag.name} has no effect with {command}: remove it.")
+
+
+def _print_help(reads_data):
     """Prints the command's docstring, and its flags in groups."""
     print(sys.modules["__main__"].__doc__.strip())
-    for title, names in _group_flags().items():
+    for title, names in _group_flags(reads_data).items():
         print(f"\n{title}:")
         for name in names:
             print(_format_flag(flags.FLAGS[name]))
 
 
-def _group_flags():
-    """Groups the names of the command's flags by title."""
+def _group_flags(reads_data):
+    """Groups the names of the command's flags by title, limits last."""
     by_module = flags.FLAGS.flags_by_module_dict()
     own = [flag.name for flag in by_module.get(sys.argv[0], ())]
     shared = [flag.name for flag in by_module[__name__]]
+    data = [DATA_DIR.name, MANUAL_DIR.name]
+    limits = [MAX_IMAGE_MEGABYTES.name, MAX_PIXELS.name]
+    others = [name for name in shared if name not in data + limits]
+    shared = others + (data if reads_data else []) + limits
     if "steps_per_epoch" not in flags.FLAGS:  # a command without settings
         return {"Flags": own + shared}
     groups = {
@@ -343,6 +378,12 @@ def _group_flags():
 def _format_flag(flag):
     name = f"[no]{flag.name}" if flag.boolean else flag.name
     text = f"--{name}: {flag.help}"
+    if isinstance(flag, flags.EnumFlag):  # absl puts <a|b> before its help
+        meaning = flag.help.partition(">: ")[2]
+        choices = ", ".join(flag.parser.enum_values)
+        text = f"--{name}: {meaning} One of: {choices}."
+    if isinstance(flag.parser, flags.ListParser):
+        text += " Separated by commas."
     if flag.default not in (None, "", []):
         default = flag.default_as_str.strip("'")
         text += f" (default: {default})"
@@ -354,12 +395,13 @@ def _format_flag(flag):
     )
 
 
-def _parse(argv):
+def _parse(argv, reads_data):
     if {"--help", "-help", "-?", "--helpshort"}.intersection(argv[1:]):
-        _print_help()
+        _print_help(reads_data)
         sys.exit(0)
     try:
-        rest = flags.FLAGS(expand_flagfiles(argv))
+        given = expand_flagfiles(argv)
+        rest = flags.FLAGS(given)
     except InputError as error:
         _fail(error)
     except flags.Error as error:
@@ -368,11 +410,20 @@ def _parse(argv):
     except SystemExit:
         sys.exit(0)  # after --helpfull, which absl counts as a failure
     if rest[1:]:
-        _fail(
-            f"{rest[1]!r} is not a flag: expected --name=value, on the command "
-            "line and in a flagfile (see --help)."
-        )
+        _fail(_explain_argument(rest[1], given))
     return rest
+
+
+def _explain_argument(argument, given):
+    """Explains an argument that is no flag, such as the second of `*.png`."""
+    before = [x for x in given[: given.index(argument)] if x.startswith("-")]
+    name = before[-1].lstrip("-") if before else ""
+    if name in flags.FLAGS and isinstance(flags.FLAGS[name].parser, PathParser):
+        return f"{argument!r} is not a flag: --{name} takes one file or folder."
+    return (
+        f"{argument!r} is not a flag: expected --name=value, on the command "
+        "line and in a flagfile (see --help)."
+    )
 
 
 def _fail(message):

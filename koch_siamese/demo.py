@@ -37,13 +37,8 @@ HOST = flags.DEFINE_string(
     "The address to listen on: by default of this machine alone; 0.0.0.0 for "
     "everyone who can reach it. There is no password.",
 )
-CROP = flags.DEFINE_bool(
-    "crop",
-    None,
-    "Cut images to their ink, with the margin of Omniglot's drawings. Default: "
-    "as the model was trained.",
-)
-cli.define_model_flags()
+cli.define_model_flags(cli.SAVED_MODEL)
+cli.define_crop_flag()
 
 
 def _prepare_environment():
@@ -72,9 +67,9 @@ def main():
     _prepare_environment()
     _require_gradio()
     if SUPPORT.value:
-        from koch_siamese.data.image_paths import require_path
+        from koch_siamese.data.image_folder import check_files
 
-        require_path(SUPPORT.value)
+        check_files(SUPPORT.value)
     import_tensorflow()
     from koch_siamese.web.page import build_page, serve
     from koch_siamese.web.session import Session
@@ -93,4 +88,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, reads_data=False)

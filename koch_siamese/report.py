@@ -22,7 +22,7 @@ from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import write_whole
 from koch_siamese.runs.settings import get_end
 
-ADD = flags.DEFINE_multi_string("add", [], "A run whose results are added.")
+ADD = flags.DEFINE_multi_string("add", [], "A run whose results are added")
 CHECK = flags.DEFINE_bool(
     "check", False, "Write nothing, and fail if a document is out of date."
 )
@@ -209,4 +209,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, reads_data=False)

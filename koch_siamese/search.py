@@ -17,6 +17,7 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
+from koch_siamese.data.sources import check_folder
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import define_flags, read_flags
 from koch_siamese.runs.path_flags import define_path
@@ -63,6 +64,7 @@ def main():
     """Searches, and prints the runs and where the best settings are."""
     settings = read_flags()
     _require_optuna()
+    check_folder(settings.dataset, cli.DATA_DIR.value)
     import_tensorflow()
     from koch_siamese.backend import make_deterministic
     from koch_siamese.reporting.text import format_runs

@@ -13,6 +13,7 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
+from koch_siamese.data.sources import check_folder
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import define_flags, find_flagfiles, read_flags
 from koch_siamese.runs.path_flags import define_path
@@ -41,6 +42,7 @@ def main():
         )
     for given, other in find_without_effect(settings):
         cli.note(f"{given} has no effect with {other}.")
+    check_folder(settings.dataset, cli.DATA_DIR.value)
     import_tensorflow()
     from koch_siamese.reporting.text import format_results, format_thresholds
     from koch_siamese.runs.directory import Run

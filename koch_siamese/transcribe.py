@@ -31,7 +31,8 @@ from koch_siamese.runs.path_flags import define_path
 PAGE = define_path(
     "page",
     None,
-    "The page to read: an image or a PDF; or a folder of them.",
+    "The page to read: an image or a PDF, or one of its pages "
+    "(book.pdf#page=2); or a folder of them.",
 )
 SUPPORT, GALLERY = cli.define_example_flags()
 DIRECTION = flags.DEFINE_enum(
@@ -44,15 +45,16 @@ DIRECTION = flags.DEFINE_enum(
 FIGURE = define_path(
     "figure",
     None,
-    "Draw the page with boxes and names into this PNG file; of several pages, "
-    "one file each into this folder.",
+    "Draw the page with boxes and names into this .png file; or, of any number "
+    "of pages, one file each into this folder.",
 )
 XML = define_path(
     "xml",
     None,
-    "Write PAGE XML for transcription tools to this file; of several pages, "
-    "one file each into this folder.",
+    "Write PAGE XML for transcription tools to this .xml file; or, of any "
+    "number of pages, one file each into this folder.",
 )
+SUFFIXES = ((FIGURE, ".png"), (XML, ".xml"))
 REVIEW = define_path(
     "review",
     None,
@@ -77,6 +79,12 @@ def _check_flags():
     """Checks the flags before TensorFlow is imported."""
     if not PAGE.value:
         raise InputError("Nothing to read: give --page=FILE or a folder.")
+    for flag, suffix in SUFFIXES:
+        if flag.value and _is_other_file(flag.value, suffix):
+            raise InputError(
+                f"--{flag.name}={flag.value}: expected a file that ends in "
+                f"{suffix}, or a folder."
+            )
     if DISCOVER.value:
         _check_discover_flags()
     else:
@@ -85,6 +93,22 @@ def _check_flags():
                 "--cut has no effect without --discover: remove it."
             )
         cli.require_examples()
+
+
+def _is_file(path, suffix):
+    """Whether a path that may not exist is a file's, not a folder's."""
+    return path.lower().endswith(suffix) and not Path(path).is_dir()
+
+
+def _is_other_file(path, suffix):
+    """Whether a path seems to be that of a file of another format."""
+    own = Path(path).suffix
+    return (
+        own[1:].isalpha()  # a folder may be named v1.2
+        and own.lower() != suffix
+        and not path.endswith("/")
+        and not Path(path).is_dir()
+    )
 
 
 def _check_discover_flags():
@@ -117,15 +141,15 @@ def _sheet_path():
 
 
 def _list_pages():
-    """Lists the pages, and checks that --support exists."""
-    from koch_siamese.data.image_paths import require_path
+    """Lists the pages, and checks the files of --support."""
+    from koch_siamese.data.image_folder import check_files
     from koch_siamese.data.page_files import list_pages
 
     if SUPPORT.value:
-        require_path(SUPPORT.value)
+        check_files(SUPPORT.value)
     pages = list_pages(PAGE.value)
-    for flag, suffix in ((FIGURE, ".png"), (XML, ".xml")):
-        if len(pages) > 1 and flag.value and flag.value.endswith(suffix):
+    for flag, suffix in SUFFIXES:
+        if len(pages) > 1 and flag.value and _is_file(flag.value, suffix):
             raise InputError(
                 f"--{flag.name}={flag.value} is one file, and there are "
                 f"{len(pages)} pages: give a folder."
@@ -158,7 +182,9 @@ def _find_symbols(files, complaints):
             complaints[file] = ImageError(
                 f"{str(file)!r}: no clean symbol found",
                 "ink on paper that differs from it in brightness",
-                "--figure shows what was seen",
+                "take the picture again"
+                if DISCOVER.value
+                else "--figure shows what was seen",
             )
         yield file, found
 
@@ -170,6 +196,7 @@ def _transcribe(files):
         The errors, by page.
     """
     recognizer = cli.open_recognizer()
+    recognizer.transcribe([])  # refuses a model of photos
     review = _open_review(recognizer)
     writer = _Writer(recognizer, files)
     complaints, num_doubtful = {}, 0
@@ -229,7 +256,7 @@ class _Writer:
         self._names = recognizer.names
         self._files = files
         self._stems = _name_outputs(files)
-        self._examples = _load_examples(self._names) if FIGURE.value else {}
+        self._examples = _load_examples(recognizer) if FIGURE.value else {}
 
     def write(self, file, page, read):
         """Prints a page, and writes its picture and its PAGE XML."""
@@ -276,7 +303,7 @@ class _Writer:
         page_xml.save_page_xml(content, path)
 
     def _choose_path(self, given, file, suffix):
-        if given.endswith(suffix):
+        if _is_file(given, suffix):
             return Path(given)
         return Path(given) / f"{self._stems[file]}{suffix}"
 
@@ -296,16 +323,16 @@ def _name_outputs(files):
     return stems
 
 
-def _load_examples(names):
+def _load_examples(recognizer):
     """Loads a drawing of each character, if no font has some name."""
     from koch_siamese.data.image_folder import load_folder
     from koch_siamese.reporting.page_figures import find_font
 
-    if not SUPPORT.value or all(map(find_font, names)):
+    if not SUPPORT.value or all(map(find_font, recognizer.names)):
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they have been shown already
-        characters, names = load_folder(SUPPORT.value, crop=True)
+        characters, names = load_folder(SUPPORT.value, recognizer.crop)
     owners = [names[i] for i in characters.character]
     return dict(zip(owners, characters.images[..., 0], strict=True))
 
@@ -323,6 +350,7 @@ def _discover(files):
     from koch_siamese.reporting import page_figures
 
     recognizer = cli.load_recognizer()
+    recognizer.transcribe([])  # refuses a model of photos
     complaints, places, drawings = {}, [], []
     for _, found in _find_symbols(files, complaints):
         places += [
@@ -364,4 +392,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, reads_data=False)

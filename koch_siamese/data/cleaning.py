@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
-from koch_siamese.pages.ink import is_ink_light
+from koch_siamese.pages.ink import is_ink_light, measure_stroke_width
 
 # Medians over Omniglot's 19,280 training drawings: the longer side of the ink's
 # box as a fraction of the image; and twice the ink's area over its outline.
@@ -164,7 +164,7 @@ def _stretch(flat) -> np.ndarray:
 def thicken_hairlines(drawing: np.ndarray) -> np.ndarray:
     """Thickens strokes, uint8, that would fade away at `IMAGE_SIZE`."""
     wanted = max(drawing.shape) / IMAGE_SIZE
-    width = _stroke_width(drawing <= WHITE // 2)
+    width = measure_stroke_width(drawing <= WHITE // 2)
     if 2 * width >= wanted:
         return drawing
     return _thicken(drawing, wanted - width)
@@ -184,7 +184,7 @@ def erase_specks(drawing: np.ndarray) -> np.ndarray:
 
     ink = WHITE - drawing.astype(np.float32)
     is_ink = _reduce(ink) > MIN_INK
-    min_area = max(4, SPECK_AREA * _stroke_width(is_ink) ** 2)
+    min_area = max(4, SPECK_AREA * measure_stroke_width(is_ink) ** 2)
     # Averaged over strokes only, because paper would make thin ones pale.
     is_stroke = ink > MIN_INK
     blackness = _reduce(ink * is_stroke) / _reduce(is_stroke).clip(1e-6)
@@ -209,12 +209,6 @@ def _reduce(values):
     return np.pad(np.asarray(image.resize(size, Image.Resampling.BOX)), 1)
 
 
-def _stroke_width(is_ink):
-    edges = sum(np.count_nonzero(np.diff(is_ink, axis=a)) for a in (0, 1))
-    # Pixel steps along a slope are 4 / pi times longer than it, on average.
-    return 2 * is_ink.sum() / max(1, edges * np.pi / 4)
-
-
 def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     """Crops to the ink, in the usual size and stroke width of Omniglot.
 
@@ -229,7 +223,7 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     ink = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     length = max(ink.shape)
     ink = np.pad(ink, 1, constant_values=WHITE)  # gives all strokes two edges
-    width = _stroke_width(ink <= WHITE // 2)
+    width = measure_stroke_width(ink <= WHITE // 2)
     wanted = INK_SHARE * IMAGE_SIZE
     # Growing and thinning change the length as well.
     scale = (wanted - STROKE_WIDTH) / max(1, length - width)
@@ -242,7 +236,7 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     # Twice the size, so that a stroke can grow half a pixel on each side.
     large = fit_to_square(ink, 2 * IMAGE_SIZE, round(IMAGE_SIZE / scale))
     large = (3.0 * large - WHITE).clip(0, WHITE).astype(np.uint8)  # sharper
-    growth = round(STROKE_WIDTH - _stroke_width(large <= WHITE // 2) / 2)
+    growth = round(STROKE_WIDTH - measure_stroke_width(large <= WHITE // 2) / 2)
     growth = max(growth, -MAX_THINNING)
     large = Image.fromarray(large)
     if growth:

@@ -1,16 +1,31 @@
 """Downloads and prepares TFDS data sets; fails at once without a network."""
 
 import concurrent.futures
+import contextlib
 import threading
 import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
+
+from absl import logging
 
 from koch_siamese.errors import InputError
 
 CONNECTION_SECONDS = 20  # TFDS itself would retry for minutes
 
 
+@contextlib.contextmanager
+def _silencing_warnings():
+    """Silences what TFDS logs, such as of each folder it finds no data in."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+@_silencing_warnings()
 def prepare_omniglot(
     data_dir: str | None,
     manual_dir: str | None = None,
@@ -108,6 +123,7 @@ def _check_folder(dataset, data_dir, may_prepare):
         )
 
 
+@_silencing_warnings()
 def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
     """Draws and prepares the alphabets of this package.
 
@@ -140,6 +156,7 @@ def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
     return builder
 
 
+@_silencing_warnings()
 def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
     """Downloads and prepares a TFDS data set of images and labels.
 

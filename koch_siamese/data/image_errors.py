@@ -9,6 +9,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.images import BYTES, ImageLike
 
 MAX_LISTED = 20  # errors in one message
+PAGE_READER = "koch_siamese.transcribe (Recognizer.transcribe)"
 
 
 class DataWarning(UserWarning):
@@ -45,7 +46,8 @@ class NoSymbolError(ImageError):
         super().__init__(
             f"{describe(image)}: no clean symbol found, but {disorder}",
             "one symbol in ink on paper",
-            "cut it out, or take the picture again",
+            "cut it out, or take the picture again; to read a page, use "
+            f"{PAGE_READER}",
         )
         self.seen = seen
 

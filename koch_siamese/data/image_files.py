@@ -17,7 +17,13 @@ from koch_siamese.data.cleaning import (
     thicken_hairlines,
 )
 from koch_siamese.data.image_errors import NoSymbolError, complaint
-from koch_siamese.data.image_paths import HEIF_EXTRA, HEIF_SUFFIXES, get_formats
+from koch_siamese.data.image_paths import (
+    HEIF_EXTRA,
+    HEIF_SUFFIXES,
+    get_formats,
+    is_pdf,
+    refuse_pdf,
+)
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import (
     BYTES,
@@ -204,6 +210,8 @@ def _explain(image, error):
             f"{HEIF_EXTRA}, or another format",
             "install it, or save the image as JPEG",
         )
+    if is_path and is_pdf(Path(image)):
+        return refuse_pdf(image)
     return complaint(
         image,
         f"cannot be read ({_one_line(error)})",

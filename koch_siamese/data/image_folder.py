@@ -1,6 +1,7 @@
 """Loads a user's images from a folder or a table (CSV)."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from tqdm import tqdm
 
 from koch_siamese.data.characters import SPLITS, Characters
 from koch_siamese.data.image_arrays import make_images
-from koch_siamese.data.image_errors import ImageError, raise_complaints
+from koch_siamese.data.image_errors import (
+    DataWarning,
+    ImageError,
+    raise_complaints,
+)
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_paths import require_path
 from koch_siamese.data.labelled_files import LabelledFiles, list_folder
@@ -81,6 +86,21 @@ def load_images(
         InputError: see `load_folder`.
     """
     return _load(_list_files(path, may_split=True), crop, photo_size)
+
+
+def check_files(path: str | Path, may_split: bool = False):
+    """Checks the files of a folder or a table of images, but reads no image.
+
+    Args:
+        path: see `load_folder`.
+        may_split: whether to check what `load_images` reads.
+
+    Raises:
+        InputError: see `load_folder`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # shown on reading
+        _list_files(path, may_split)
 
 
 def _list_files(path, may_split):

@@ -8,7 +8,12 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from koch_siamese.data.image_errors import DataWarning, complaint
+from koch_siamese.data.image_errors import (
+    PAGE_READER,
+    DataWarning,
+    ImageError,
+    complaint,
+)
 from koch_siamese.paths import expand_home
 
 FORMATS = {
@@ -20,6 +25,7 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
 }
+PDF = ".pdf"
 HEIF_SUFFIXES = (".heic", ".heif")
 HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
 
@@ -57,6 +63,8 @@ class SkippedFilesWarning(DataWarning):
         text = f"{str(folder)!r} has files that are not read: {listed}."
         if any(suffix in HEIF_SUFFIXES for suffix in counts):
             text += f" HEIC images need {HEIF_EXTRA}."
+        if PDF in counts:
+            text += f" To read pages, use {PAGE_READER}."
         super().__init__(text)
 
 
@@ -67,7 +75,7 @@ def list_images(
 
     Hidden files and folders are left out. Files without the suffix of an image
     are left out, too, and counted by a `SkippedFilesWarning`. A single file may
-    have any suffix. Links are followed.
+    have any suffix except `.pdf`. Links are followed.
 
     Args:
         path: the folder or file.
@@ -78,10 +86,12 @@ def list_images(
         The paths, sorted by folder and name.
 
     Raises:
-        InputError: the path does not exist, or has no images.
+        InputError: the path does not exist, is a PDF, or has no images.
     """
     root = require_path(path)
     if root.is_file():
+        if is_pdf(root) and PDF not in others:
+            raise refuse_pdf(path)
         return [root]
     suffixes, found = (*get_suffixes(), *others), []
     skipped = collections.Counter()
@@ -104,6 +114,18 @@ def list_images(
         counts = dict(sorted(skipped.items()))
         warnings.warn(SkippedFilesWarning(root, counts), stacklevel=2)
     return sorted(found, key=lambda file: file.parts)
+
+
+def is_pdf(path: Path) -> bool:
+    """Tells whether a file is a PDF, by its suffix."""
+    return path.suffix.lower() == PDF
+
+
+def refuse_pdf(path: str | Path) -> ImageError:
+    """Makes an error about a PDF where an image is expected."""
+    return complaint(
+        path, "is a PDF", "an image", f"to read a page, use {PAGE_READER}"
+    )
 
 
 def find_images(folder: str | Path) -> Iterator[Path]:

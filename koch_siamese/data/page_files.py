@@ -6,6 +6,7 @@ import functools
 import hashlib
 import math
 import os
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -15,11 +16,18 @@ from PIL import Image, ImageOps
 
 from koch_siamese.data.image_errors import DataWarning, complaint
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
-from koch_siamese.data.image_paths import FORMATS, list_images, require_path
+from koch_siamese.data.image_paths import (
+    FORMATS,
+    PDF,
+    is_pdf,
+    list_images,
+    require_path,
+)
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import ImageLike
+from koch_siamese.paths import expand_home
 
-PDF = ".pdf"
+NUMBERED = re.compile(r"(.+)#page=([1-9]\d{0,8})")
 PDF_SCALE = 300 / 72  # pixels per point, for 300 dpi
 EXTRA = "pip install 'koch-siamese[pages]'"
 
@@ -78,15 +86,13 @@ class Page:
         return digest.hexdigest()[:16]
 
 
-def is_pdf(path: Path) -> bool:
-    """Tells whether a file is a PDF, by its suffix."""
-    return path.suffix.lower() == PDF
-
-
 def list_pages(path: str | os.PathLike) -> list[PageFile]:
     """Lists the pages of a file, or of a folder and its subfolders.
 
     A file that cannot be read counts as one page; `load_page` reports why.
+
+    Args:
+        path: the file or folder; `book.pdf#page=2` is one page of a file.
 
     Returns:
         The pages, sorted by folder, name and number.
@@ -94,9 +100,25 @@ def list_pages(path: str | os.PathLike) -> list[PageFile]:
     Raises:
         InputError: the path does not exist or has no pages.
     """
+    numbered = _find_numbered(path)
+    if numbered:
+        return [numbered]
     root = require_path(path)
     files = list_images(root, others=(PDF,))
     return [page for file in files for page in _list_pages_of(file)]
+
+
+def _find_numbered(path):
+    """Finds the page that `book.pdf#page=2` names; None for other paths."""
+    match = NUMBERED.fullmatch(str(path))
+    if not match:
+        return None
+    page = PageFile(expand_home(match[1]), int(match[2]))
+    try:
+        is_page = page.path.is_file() and not expand_home(path).exists()
+    except OSError:  # for example, the name is too long
+        return None
+    return page if is_page else None
 
 
 def _list_pages_of(file):
@@ -131,18 +153,32 @@ def load_page(page: PageFile | ImageLike) -> Page:
     """Reads a page.
 
     Args:
-        page: a page of a file, or an image, see `read_drawing`.
+        page: a page of a file; or an image, see `read_drawing`; or the path of
+            a page, such as `book.pdf#page=2`. The number may be left out if a
+            PDF has one page; of a TIFF, the first one is read then.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is a PDF of several pages.
     """
     if isinstance(page, str | os.PathLike):
-        page = PageFile(Path(page))
+        page = _find_numbered(page) or _find_only_page(expand_home(page))
     if isinstance(page, PageFile):
         if page.number:
             return _render(page) if is_pdf(page.path) else _load_frame(page)
         return Page(str(page), *read_page(page.path))
     return Page("", *read_page(page))
+
+
+def _find_only_page(file):
+    if not (is_pdf(file) and file.is_file()):
+        return PageFile(file)
+    with _open_pdf(file) as document:
+        num = len(document)
+    if num > 1:
+        raise complaint(
+            file, f"has {num} pages", "one page", f"give '{file}#page=2'"
+        )
+    return PageFile(file, 1)
 
 
 def _load_frame(page):

@@ -235,12 +235,7 @@ class DataSource:
             return image_folder.ImageSet(
                 *tfds_images.load_all(self._prepare_labelled(), self.photo_size)
             )
-        if not self.data_dir:
-            raise InputError(
-                "--dataset=folder needs --data_dir, the folder of images: "
-                "DIR/character/*.png or DIR/alphabet/character/*.png; or a "
-                "table of them, FILE.csv with the columns path,label."
-            )
+        _require_data_dir(self.data_dir)
         return image_folder.load_images(
             self.data_dir, self.crop, self.photo_size
         )
@@ -253,6 +248,29 @@ class DataSource:
             return splits.assign_splits(images.characters, images.names)
         return splits.complete_splits(
             images.splits, images.characters, images.names
+        )
+
+
+def check_folder(dataset: str, data_dir: str | None):
+    """Checks the files of a folder of images, but reads no image.
+
+    Args:
+        dataset, data_dir: see `DataSource`; only `folder` is checked.
+
+    Raises:
+        InputError: there is no folder, or no images in a valid layout.
+    """
+    if dataset == "folder":
+        _require_data_dir(data_dir)
+        image_folder.check_files(data_dir, may_split=True)
+
+
+def _require_data_dir(data_dir):
+    if not data_dir:
+        raise InputError(
+            "--dataset=folder needs --data_dir, the folder of images: "
+            "DIR/character/*.png or DIR/alphabet/character/*.png; or a table "
+            "of them, FILE.csv with the columns path,label."
         )
 
 

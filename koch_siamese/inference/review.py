@@ -78,7 +78,7 @@ class ReviewFolder:
         confirmed = self._read(CONFIRMED)
         moved, self._untouched = [], collections.defaultdict(list)
         for symbol in self._read(DOUBTFUL):
-            if symbol.guess != symbol.name:
+            if symbol.guess != _to_text(symbol.name):
                 moved.append(symbol)
             else:
                 self._untouched[symbol.page].append(symbol.path)
@@ -166,7 +166,7 @@ class ReviewFolder:
         folder.mkdir(parents=True, exist_ok=True)
         info = PngImagePlugin.PngInfo()
         place = dict(zip((PAGE, BOX), _place(page, symbol), strict=True))
-        for key, value in (place | {GUESS: guess}).items():
+        for key, value in (place | {GUESS: _to_text(guess)}).items():
             info.add_itxt(key, value)
         with open_new(folder, name) as file:
             Image.fromarray(symbol.drawing).save(file, "PNG", pnginfo=info)
@@ -218,6 +218,11 @@ def _read_symbol(root, file):
     except (OSError, ValueError):
         info = {}  # the error is reported when the image is read
     return _Stored(file, name, info.get(GUESS), info.get(PAGE), info.get(BOX))
+
+
+def _to_text(name):
+    """Replaces what UTF-8 cannot have: a file name may be in another code."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _place(page, symbol):

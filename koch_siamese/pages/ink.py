@@ -97,3 +97,14 @@ def blacken(flat: np.ndarray) -> np.ndarray:
     white, black = paper - 0.3 * contrast, paper - 0.75 * contrast
     scaled = WHITE * (flat - black) / (white - black)
     return scaled.clip(0, WHITE).round().astype(np.uint8)
+
+
+def measure_stroke_width(is_ink: np.ndarray) -> float:
+    """The mean width of strokes in pixels, by the area and outline of the ink.
+
+    Args:
+        is_ink: bool `[height, width]`.
+    """
+    edges = sum(np.count_nonzero(np.diff(is_ink, axis=a)) for a in (0, 1))
+    # Pixel steps along a slope are 4 / pi times longer than it, on average.
+    return 2 * is_ink.sum() / max(1, edges * np.pi / 4)

@@ -16,27 +16,25 @@ TRUST = 100.0  # weight of the usual gap against others
 MIN_SPREAD = 0.03  # of gaps between symbols, in sizes
 
 
-def choose_gap(
-    lines: Sequence[np.ndarray], size: float, usual: float = USUAL_GAP
-) -> float:
+def choose_gap(lines: Sequence[np.ndarray], size: float) -> float:
     """Chooses the largest gap within a symbol so that symbols are regular.
 
     If symbols are joined or split by mistake, both the steps from one symbol to
-    the next and the gaps between them become less regular.
+    the next and the gaps between them become less regular. `USUAL_GAP` is
+    preferred unless another one is more regular.
 
     Args:
         lines: for each line, the left and right ends of its parts in order,
             float `[num, 2]`.
         size: the usual size of a symbol.
-        usual: the gap to prefer unless another is more regular, in sizes.
 
     Returns:
         A gap in pixels.
     """
     if sum(len(x) - 1 for x in lines) < MIN_GAPS:
-        return usual * size
+        return USUAL_GAP * size
     costs = [
-        _compute_cost(lines, gap * size, size) + TRUST * (gap - usual) ** 2
+        _compute_cost(lines, gap * size, size) + TRUST * (gap - USUAL_GAP) ** 2
         for gap in GAPS
     ]
     return float(GAPS[int(np.argmin(costs))] * size)

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from koch_siamese.pages.ink import measure_stroke_width
+
 # Two symbols that touch: their least width, in usual widths; the greatest
 # thickness of the bridge, in strokes; the least fraction of the width of each.
 MAX_WIDTH, MAX_BRIDGE, MIN_HALF = 1.55, 1.5, 0.3
@@ -105,8 +107,7 @@ def _split(part, labels):
     left, top, right, bottom = part.box.astype(int)
     place = labels[top:bottom, left:right]
     is_own = np.isin(place, part.labels)
-    edges = sum(np.count_nonzero(np.diff(is_own, axis=a)) for a in (0, 1))
-    stroke = 2 * is_own.sum() / max(1, edges * np.pi / 4)
+    stroke = measure_stroke_width(is_own)
     ink = is_own.sum(0)
     starts = np.diff(np.pad(is_own, ((1, 0), (0, 0))).astype(int), axis=0) == 1
     can = (starts.sum(0) <= 1) & (ink <= MAX_BRIDGE * stroke)

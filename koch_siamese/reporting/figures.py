@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from koch_siamese.backend import has_tensorflow
-from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_margins
 from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
 from koch_siamese.reporting.colors import DIFFERENT, FAINT, RIGHT, SAME, WRONG
 from koch_siamese.reporting.sheets import Sheet, find_families
+from koch_siamese.runs.results import writing
 from koch_siamese.runs.tensorboard import writing_events
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
@@ -348,14 +348,10 @@ def save_figure(figure: Figure, path: Path, tensorboard: Path | None = None):
     Raises:
         InputError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            # No installed font has all characters; a box replaces missing ones.
-            warnings.filterwarnings("ignore", "Glyph .* missing")
-            figure.savefig(path, dpi=DPI)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}.") from error
+    with writing(path), warnings.catch_warnings():
+        # No installed font has all characters; a box replaces missing ones.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(path, dpi=DPI)
     if tensorboard and has_tensorflow():
         import tensorflow as tf
 

@@ -10,7 +10,6 @@ from matplotlib import font_manager, ft2font
 from PIL import Image, ImageDraw, ImageFont
 
 from koch_siamese.data.page_files import Page, load_page
-from koch_siamese.errors import InputError
 from koch_siamese.images import ImageLike
 from koch_siamese.inference.transcription import (
     UNKNOWN,
@@ -20,6 +19,7 @@ from koch_siamese.inference.transcription import (
 from koch_siamese.pages.reading import see_ink
 from koch_siamese.reporting.colors import FAINT, SAME, WRONG
 from koch_siamese.reporting.text import to_printable
+from koch_siamese.runs.results import writing
 
 SYMBOL_HEIGHT = (48, 72)  # in a picture, in pixels: smallest and largest
 MAX_SIDE = 5000  # of a picture, in pixels
@@ -45,16 +45,19 @@ def draw_transcription(
     names, such as `character`, is left out and mentioned below the page.
 
     Args:
-        page: an image, or a page.
+        page: an image, a page, or a path as in `Transcription.page`, such as
+            `book.pdf#page=2`; see `page_files.load_page`.
         transcription: the transcription of the page.
         names: the names of the known characters.
         examples: a drawing of each name, uint8 `[height, width]`.
     """
     page = page if isinstance(page, Page) else load_page(page)
+    symbols = transcription.symbols
+    if not symbols:
+        return _draw_ink(page)
     picture, scale = _enlarge(page, transcription)
     pen = ImageDraw.Draw(picture)
     prefix = _find_prefix(names)
-    symbols = transcription.symbols
     height = _median_height(transcription, scale)
     for symbol in symbols:
         box = [scale * x for x in symbol.box]
@@ -71,8 +74,6 @@ def draw_transcription(
         caption += " (vermilion, with the best guess)"
     if prefix:
         caption += f"; names without {prefix!r}"
-    if not symbols:
-        return _draw_ink(page)
     return _caption(picture, _begin(page) + caption)
 
 
@@ -103,21 +104,16 @@ def save_picture(picture: Image.Image, path: Path):
     Raises:
         InputError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
         picture.save(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}.") from error
 
 
 def _enlarge(page, transcription):
     """Fades and enlarges the page for legible names; also returns the scale."""
     width, height = page.size
-    scale = 1.0
-    if transcription.symbols:
-        low, high = SYMBOL_HEIGHT
-        usual = _median_height(transcription, 1)
-        scale = min(max(scale, low / usual), high / usual)
+    low, high = SYMBOL_HEIGHT
+    usual = _median_height(transcription, 1)
+    scale = min(max(1.0, low / usual), high / usual)
     scale = min(scale, MAX_SIDE / max(width, height))
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
     picture = Image.fromarray(page.pixels).resize(size)
@@ -126,7 +122,7 @@ def _enlarge(page, transcription):
 
 def _median_height(transcription, scale):
     heights = [x.box[3] - x.box[1] for x in transcription.symbols]
-    return scale * float(np.median(heights)) if heights else CAPTION_SIZE
+    return scale * float(np.median(heights))
 
 
 def _find_room(line, number, scale):

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from koch_siamese.errors import InputError
 from koch_siamese.inference.transcription import (
     UNKNOWN,
     RecognizedSymbol,
     Transcription,
 )
 from koch_siamese.reporting.text import to_printable
+from koch_siamese.runs.results import writing
 from koch_siamese.version import __version__
 
 NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
@@ -131,8 +131,5 @@ def save_page_xml(content: bytes, path: Path):
     Raises:
         InputError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
         path.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}.") from error

@@ -35,7 +35,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS):
     for field in dataclasses.fields(Settings):
         meaning = field.metadata["help"]
         if field.metadata["choices"]:
-            meaning += f" One of: {', '.join(field.metadata['choices'])}."
+            number = "Some" if isinstance(field.default, tuple) else "One"
+            choices = ", ".join(field.metadata["choices"])
+            meaning += f" {number} of: {choices}."
         default = field.default
         if isinstance(default, tuple):
             default = [str(item) for item in default]
@@ -130,7 +132,8 @@ def expand_flagfiles(
     """Replaces `--flagfile` arguments by the lines of the files.
 
     Unlike absl, it reads any line ending and a byte order mark, as Windows
-    writes them.
+    writes them. A flagfile in a flagfile may be relative to the working folder
+    or, if it is not there, to any folder that the outer file is in.
 
     Args:
         arguments: of a command line.
@@ -145,10 +148,11 @@ def expand_flagfiles(
         if name is None:
             expanded.append(argument)
         elif name:
-            path = expand_home(name)
+            path = _find(expand_home(name), above)
             if path in above:
                 raise InputError(f"--flagfile={name} includes itself.")
-            expanded += expand_flagfiles(_read_lines(path), (*above, path))
+            lines = _read_lines(path, above)
+            expanded += expand_flagfiles(lines, (*above, path))
     return expanded
 
 
@@ -169,17 +173,25 @@ def _read_names(arguments):
     return names
 
 
-def _read_lines(path):
+def _find(path, above):
+    """Finds a flagfile from the working folder or from the file it is in."""
+    outer = above[-1].resolve().parents if above else ()
+    candidates = (path, *(folder / path for folder in outer))
+    return next((x for x in candidates if x.is_file()), path)
+
+
+def _read_lines(path, above):
+    where = f", in {above[-1]}" if above else ""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(
-            f"--flagfile cannot be read: {path}: {error.strerror}; check its "
-            "name."
+            f"--flagfile cannot be read: {path}{where}: {error.strerror}; "
+            "check its name."
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(
-            f"--flagfile is not text ({error}); check its name."
+            f"--flagfile is not text: {path}{where} ({error}); check its name."
         ) from error
     lines = map(str.strip, text.splitlines())
     return [x for x in lines if x and not x.startswith(("#", "//"))]

@@ -1,10 +1,11 @@
 """Writes result files with their origin, completely or not at all."""
 
+import contextlib
 import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from koch_siamese.errors import InputError
@@ -26,9 +27,20 @@ def write_whole(path: Path, text: str):
     Raises:
         InputError: the file cannot be written.
     """
+    with writing(path):
+        write_text(path, text)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Creates the folder of a file; turns errors in writing it into InputError.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        yield
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}.") from error
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import TINY_MODEL, assert_one_line, call
+from conftest import TINY_MODEL, assert_one_line, call, call_afresh
 from PIL import Image
 
 MODEL = f"--model={TINY_MODEL}"
@@ -283,6 +283,12 @@ def test_verify_says_same_or_different(images):
             "top_k",
         ),
         ("classify", [MODEL, "--support=t.png", "--query=t.heic"], "t.heic"),
+        ("classify", ["--model=.", "--query=t.png"], "no known characters"),
+        (
+            "classify",
+            ["--support=t.png", "--query", "t.png", "u.png"],
+            "'u.png' is not a flag: --query takes one file or folder",
+        ),
         (
             "classify",
             [MODEL, "--support=t.png", "--query=t.png", "--max_pixels=399"],
@@ -303,6 +309,27 @@ def test_mistakes_get_one_line(command, arguments, part, tmp_path):
     assert_one_line(call(command, *arguments, cwd=tmp_path), part)
     left = {path.name for path in tmp_path.iterdir()} - {"runs"}
     assert left == {"t.png"}
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "part"),
+    [
+        ("classify", ["--support=empty", "--query=t.png"], "has no images"),
+        ("classify", ["--support=t.png", "--query=p.PDF"], "is a PDF: expect"),
+        ("transcribe", ["--support=empty", "--page=t.png"], "has no images"),
+        ("train", ["--dataset=folder"], "needs --data_dir"),
+        ("train", ["--dataset=folder", "--data_dir=empty"], "has no images"),
+    ],
+)
+def test_files_are_checked_before_tensorflow_is_imported(
+    command, arguments, part, tmp_path, monkeypatch
+):
+    (tmp_path / "empty").mkdir()
+    for name in ("t.png", "p.PDF"):
+        (tmp_path / name).touch()
+    # Importing TensorFlow would complain of this backend.
+    monkeypatch.setenv("KERAS_BACKEND", "none")
+    assert_one_line(call_afresh(command, *arguments, cwd=tmp_path), part)
 
 
 @pytest.mark.slow

@@ -282,8 +282,29 @@ def test_help_has_the_settings_and_the_shared_flags():
 def test_help_of_a_command_without_settings():
     answer = call("classify", "--help")
     assert answer.returncode == 0
-    for name in ("support", "model", "data_dir"):
-        assert answer.stdout.count(f"  --{name}:") == 1
+    names = re.findall(r"^  --(\S+):", answer.stdout, re.MULTILINE)
+    assert names == [
+        *("query", "remove", "top_k", "figure", "support", "gallery"),
+        *("workdir", "model", "[no]crop", "threshold", "[no]json"),
+        *("max_image_megabytes", "max_pixels"),
+    ]
+    assert "from the gallery. Separated by commas." in answer.stdout
+    answer = call("transcribe", "--help")
+    assert "  --direction: How pages are read:" in answer.stdout
+    assert "One of: ltr," in answer.stdout
+
+
+def test_data_flags_without_effect_get_a_note(tmp_path):
+    (tmp_path / "own.flags").write_text("--manual_dir=zips\n")
+    arguments = ("--data_dir=data", "--flagfile=own.flags")
+    answer = call("verify", *arguments, cwd=tmp_path)
+    assert answer.returncode == 1
+    *notes, error = answer.stderr.splitlines()
+    assert notes == [
+        f"note: --{name} has no effect with verify: remove it."
+        for name in ("data_dir", "manual_dir")
+    ]
+    assert error.startswith("error: Two images are expected")
 
 
 def test_flags_are_read_without_tensorflow():
@@ -291,8 +312,15 @@ def test_flags_are_read_without_tensorflow():
     assert find_imported("koch_siamese.train", heavy) == []
 
 
-def test_the_package_lists_its_commands():
-    command = [sys.executable, "-m", "koch_siamese"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_the_package_lists_and_runs_its_commands():
+    def run(*arguments):
+        command = [sys.executable, "-m", "koch_siamese", *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    answer = run()
+    assert answer.returncode == 0
     assert "koch_siamese.train " in answer.stdout
     assert answer.stdout.count("python -m") == 9
+    assert run("verify", "--help").stdout == call("verify", "--help").stdout
+    assert_one_line(run("verify", "--first=a"), "--second=FILE")
+    assert_one_line(run("verfy"), "no command 'verfy': expected one of train,")

@@ -150,6 +150,18 @@ def test_commands_answer_on_photos(trained, photos):
     not importlib.util.find_spec("tf2onnx"), reason="needs the extra export"
 )
 @pytest.mark.slow
+@pytest.mark.parametrize("flag", ["--discover=found", "--support=known.png"])
+def test_pages_are_not_read_with_a_model_of_photos(trained, tmp_path, flag):
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "known.png")
+    (tmp_path / "torn.png").touch()  # would be an error of its own
+    answer = call(
+        "transcribe",
+        *(f"--workdir={trained}", "--page=torn.png", flag),
+        cwd=tmp_path,
+    )
+    assert_one_line(answer, "trained on photos: expected one of drawings")
+
+
 def test_exports_agree_and_say_that_they_take_photos(trained, tmp_path):
     import tensorflow as tf
 

@@ -86,6 +86,34 @@ def test_transcribe_writes_all_its_files(folder, tmp_path):
     assert 0 <= float(first[0].get("conf")) <= 1
 
 
+def test_outputs_are_files_by_their_suffix(folder, tmp_path):
+    names = {"read.PNG", "page.XML", "v1.2/page.png"}
+    for arguments in (
+        (f"--figure={tmp_path}/read.PNG", f"--xml={tmp_path}/page.XML"),
+        (f"--figure={tmp_path}/v1.2",),
+    ):
+        transcribe(folder, *arguments)
+    files = (x for x in tmp_path.rglob("*") if x.is_file())
+    assert {x.relative_to(tmp_path).as_posix() for x in files} == names
+
+
+def test_examples_are_drawn_as_they_were_read(folder, tmp_path):
+    """No font has the name of an image that cropping would refuse."""
+    dots = Image.new("L", (200, 200), 255)
+    for x in range(10, 190, 15):
+        for y in range(10, 190, 15):
+            dots.paste(0, (x, y, x + 6, y + 6))
+    save(dots, tmp_path / "known" / "\N{TANGSA LETTER OZ}.png")
+    answer = call(
+        "transcribe",
+        *(MODEL, "--nocrop", EVERYTHING, f"--page={folder / 'page.png'}"),
+        f"--support={tmp_path / 'known'}",
+        f"--figure={tmp_path / 'read.png'}",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "read.png").is_file()
+
+
 def test_json_has_boxes_names_and_scores(folder):
     (line,) = transcribe(folder, "--json", EVERYTHING).stdout.splitlines()
     page = json.loads(line)
@@ -222,6 +250,17 @@ def test_discovered_groups_can_be_used_as_support(folder, tmp_path):
     assert_one_line(again, "exists already")
 
 
+def test_nothing_is_discovered_on_a_blank_page(folder, tmp_path):
+    answer = call(
+        "transcribe",
+        *(MODEL, f"--page={folder / 'blank.png'}"),
+        f"--discover={tmp_path / 'found'}",
+    )
+    assert_one_line(answer, "no clean symbol found", "take the picture again")
+    assert "--figure" not in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -234,7 +273,16 @@ def test_discovered_groups_can_be_used_as_support(folder, tmp_path):
         (["--page=p.png", "--discover=d", "--support=p.png"], "--support"),
         (["--page=p.png", "--discover=d", "--review=r"], "--review"),
         (["--page=.", "--support=p.png", "--figure=f.png"], "give a folder"),
+        (["--page=.", "--support=p.png", "--figure=f.PNG"], "give a folder"),
         (["--page=.", "--support=p.png", "--xml=f.xml"], "give a folder"),
+        (
+            ["--page=p.png", "--support=p.png", "--figure=f.jpg"],
+            "--figure=f.jpg: expected a file that ends in .png, or a folder",
+        ),
+        (
+            ["--page=p.png", "--support=p.png", "--xml=f.png"],
+            "--xml=f.png: expected a file that ends in .xml, or a folder",
+        ),
         (["--page=p.png", "--support=p.png", "--review=p.png"], "is a file"),
         (["--page=broken.pdf", "--support=p.png"], "broken.pdf"),
     ],

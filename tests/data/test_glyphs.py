@@ -42,8 +42,9 @@ def test_a_drawing_is_a_function_of_its_numbers():
     np.testing.assert_array_equal(first, np.asarray(glyphs.draw_glyph(3, 5, 2)))
 
 
-def test_preparing_twice_gives_the_same_pixels(prepared, tmp_path):
+def test_preparing_twice_gives_the_same_pixels(prepared, tmp_path, capsys):
     _, again = read(tmp_path)
+    assert "Downloading" not in capsys.readouterr().out
     for split, examples in prepared[1].items():
         for first, second in zip(examples, again[split], strict=True):
             np.testing.assert_equal(first, second)

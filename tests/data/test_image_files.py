@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from koch_siamese.data import cleaning, image_files
 from koch_siamese.data.image_files import read_drawing, read_photo
 from koch_siamese.errors import InputError
+from koch_siamese.pages.ink import measure_stroke_width
 
 
 def variants():
@@ -203,7 +204,7 @@ def test_crop_gives_the_usual_width_of_stroke(width, tmp_path):
     image = Image.new("L", (900, 900), 255)
     ImageDraw.Draw(image).rectangle((200, 200, 700, 700), None, 0, width)
     drawing = read_drawing(save(image, tmp_path / "a.png"), crop=True)
-    stroke = cleaning._stroke_width(drawing < 128) * np.pi / 4
+    stroke = measure_stroke_width(drawing < 128) * np.pi / 4
     assert stroke == pytest.approx(cleaning.STROKE_WIDTH, abs=2)
 
 

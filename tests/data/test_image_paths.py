@@ -28,6 +28,19 @@ def test_heic_needs_an_extra(tmp_path, monkeypatch):
     image_paths.get_formats.cache_clear()
 
 
+def test_pdfs_are_for_the_reader_of_pages(tmp_path):
+    save(draw(), tmp_path / "a.png")
+    path = tmp_path / "page.pdf"
+    path.touch()
+    reader = r"use koch_siamese\.transcribe \(Recognizer\.transcribe\)"
+    for read in (list_images, read_drawing):
+        with pytest.raises(InputError, match=rf"is a PDF: .*{reader}"):
+            read(path)
+    with pytest.warns(SkippedFilesWarning, match=rf"1 \.pdf\. .*{reader}"):
+        assert [x.name for x in list_images(tmp_path)] == ["a.png"]
+    assert list_images(path, others=(".pdf",)) == [path]
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the link to nowhere
 def test_links_are_followed_but_not_in_circles(tmp_path):
     known = tmp_path / "known"

@@ -162,7 +162,7 @@ def test_zips_of_other_content_are_refused(zips, tmp_path):
         )
 
 
-def test_missing_zips_are_named(tmp_path):
+def test_missing_zips_are_named(tmp_path, caplog):
     with pytest.raises(InputError, match=r"images_evaluation\.zip"):
         load_characters(
             "omniglot",
@@ -170,6 +170,7 @@ def test_missing_zips_are_named(tmp_path):
             data_dir=str(tmp_path),
             manual_dir=str(tmp_path),
         )
+    assert caplog.text == ""
 
 
 def test_missing_network_is_reported_at_once(official, tmp_path, monkeypatch):

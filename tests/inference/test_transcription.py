@@ -1,5 +1,7 @@
 """Pages that a recognizer reads, and their groups, without a command."""
 
+import dataclasses
+import os
 from unittest import mock
 
 import numpy as np
@@ -103,6 +105,17 @@ def test_pages_of_a_pdf(recognizer, page, tmp_path):
     assert np.abs(np.subtract(first.size, 2 * np.array(image.size))).max() <= 1
     assert_near([x.box for x in first.symbols], 2 * np.array(boxes), 5)
     assert [x.number for x in list_pages(tmp_path)] == [1, 2]
+    assert load_page(first.page).size == first.size
+    assert recognizer.transcribe([second.page]) == [second]
+    with pytest.raises(InputError, match=r"has 2 pages: .*two\.pdf#page=2'"):
+        load_page(path)
+    with pytest.raises(InputError, match=r"two\.pdf#page=3' cannot be read"):
+        load_page(f"{path}#page=3")
+    with pytest.raises(InputError, match=r"no\.pdf#page=1' does not exist"):
+        list_pages(tmp_path / "no.pdf#page=1")
+    image.save(tmp_path / "one.pdf")
+    assert load_page(tmp_path / "one.pdf").name.endswith("one.pdf#page=1")
+    (tmp_path / "one.pdf").unlink()
     both = recognizer.transcribe([path, image], threshold=EVERYTHING)
     assert [x.text for x in both] == ["abca\ncab", "", "abca\ncab"]
     path.write_bytes(path.read_bytes()[:100])
@@ -289,6 +302,19 @@ def test_review_folder_keeps_what_a_person_changed(tmp_path):
     copied.write_bytes((moved / second.name).read_bytes())
     with pytest.raises(InputError, match="one symbol of a page under two"):
         ReviewFolder(folder)
+
+
+def test_names_that_are_not_utf8_are_reviewed(tmp_path):
+    candidate = Candidate(os.fsdecode(b"\xe9t\xe9"), 0.5, None)
+    found = symbol(None, 0.5)
+    unknown = dataclasses.replace(found, answer=Answer(None, (candidate,), 1.0))
+    page, read = review_page([unknown])
+    assert ReviewFolder(tmp_path).write_doubtful(page, read, None) == 1
+    assert ReviewFolder(tmp_path).examples == {}
+    assert ReviewFolder(tmp_path).write_doubtful(page, read, None) == 1
+    (folder,) = (tmp_path / "doubtful").iterdir()
+    assert os.fsencode(folder.name) == b"\xe9t\xe9"
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_a_confirmed_file_needs_a_folder_of_its_name(tmp_path):

@@ -56,6 +56,26 @@ def test_a_flagfile_includes_another_and_changes_it(tmp_path):
         read_flagfile(tmp_path / "absent.flags")
 
 
+def test_a_flagfile_is_found_from_any_working_folder(tmp_path, monkeypatch):
+    recipes = tmp_path / "clone" / "recipes"
+    recipes.mkdir(parents=True)
+    (recipes / "base.flags").write_text("--ways=5\n")
+    (recipes / "own.flags").write_text("--flagfile=recipes/base.flags\n")
+    (recipes / "lost.flags").write_text("--flagfile=recipes/absent.flags\n")
+    for folder in (tmp_path / "clone", tmp_path, recipes):
+        monkeypatch.chdir(folder)
+        assert read_flagfile(recipes / "own.flags")[0].ways == 5
+    assert read_flagfile("own.flags")[0].ways == 5
+    expected = rf"recipes/absent\.flags, in {recipes}/lost\.flags: No such"
+    with pytest.raises(InputError, match=expected):
+        read_flagfile(recipes / "lost.flags")
+    # What is in the working folder comes first.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/base.flags").write_text("--ways=6\n")
+    assert read_flagfile(recipes / "own.flags")[0].ways == 6
+
+
 def test_flagfiles_of_a_command_line():
     assert find_flagfiles(["train", "--seed=1"]) is None
     arguments = ["train", "--flagfile=a.flags", "--seed=1", "-flagfile", "b"]
