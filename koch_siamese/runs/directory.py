@@ -14,7 +14,7 @@ import filelock
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
-from koch_siamese.runs.results import write_result, write_text
+from koch_siamese.runs.results import read_text, write_result, write_text
 from koch_siamese.runs.settings import Settings, get_end
 
 
@@ -141,24 +141,24 @@ class Run:
                 f"--workdir={self.path} holds no run: it has no "
                 f"{self.flags.name}, which koch_siamese.train writes."
             )
-        return parse_flags(self.flags.read_text())
+        return parse_flags(read_text(self.flags))
 
     def read_recipe(self) -> str | None:
         """Reads the name of the flagfile of the training, if it had one."""
         if not self.flags.is_file():
             return None
-        first = self.flags.read_text().partition("\n")[0]
+        first = read_text(self.flags).partition("\n")[0]
         return first[2:] if first.startswith("# ") else None
 
     def read_thresholds(self) -> dict:
         """Reads the thresholds of the best model, and their error rates."""
-        return json.loads(self.thresholds.read_text())
+        return json.loads(read_text(self.thresholds))
 
     def describe_training(self) -> dict[str, object]:
         """Describes the training, for the results of its model."""
         seconds, made = None, {}
         if self.history.exists():
-            seconds = json.loads(self.history.read_text())["seconds"]
+            seconds = json.loads(read_text(self.history))["seconds"]
         if self.thresholds.exists():  # written at the end
             made = self.read_thresholds()
         return {
@@ -195,7 +195,7 @@ class Run:
         the run's model at an earlier epoch.
         """
         files = sorted(self.results.glob("*.json"))
-        results = [json.loads(file.read_text()) for file in files]
+        results = [json.loads(read_text(file)) for file in files]
         return [
             result
             for result in results
