@@ -209,7 +209,8 @@ def load_results(folder: Path) -> dict[str, dict]:
         try:
             result = json.loads(read_text(path))
         except ValueError as error:
-            raise InputError(f"{path} is not JSON: {shorten(error)}.") from error
+            reason = shorten(error)
+            raise InputError(f"{path} is not JSON: {reason}.") from error
         if isinstance(result, dict) and "protocol" in result:
             _require_whole(result, path)
             results[path.name] = result
