@@ -13,6 +13,7 @@ import filelock
 
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
+from koch_siamese.paths import expand_home
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import read_text, write_result, write_text
 from koch_siamese.runs.settings import Settings, get_end
@@ -202,6 +203,17 @@ class Run:
             if "protocol" in result and self.is_current(result)
         ]
 
+    def read_fingerprint(self) -> str | None:
+        """Reads the fingerprint of the folder that was trained on, if stored.
+
+        See `DataSource.compute_fingerprint`.
+        """
+        for folder in reversed(self.list_checkpoints()):
+            with contextlib.suppress(OSError, ValueError):
+                state = json.loads(read_text(folder / "state.json"))
+                return state.get("images")
+        return None
+
     def list_checkpoints(self) -> list[Path]:
         """Lists the folders of checkpoints, oldest first."""
         folders = [
@@ -243,3 +255,11 @@ class Run:
             if self.checkpoints.exists():
                 shutil.copytree(self.checkpoints, other.checkpoints)
             yield other
+
+
+def find_run(model: str | os.PathLike) -> Run | None:
+    """Finds the run of a model: of its directory, or of its `model.keras`."""
+    path = expand_home(model)
+    run = Run(path if path.is_dir() else path.parent)
+    is_own = path in (run.path, run.model) and run.flags.is_file()
+    return run if is_own else None

@@ -213,6 +213,7 @@ def _evaluate(settings, run, source, model):
         if not (path.exists() and _is_current(path, settings, run)):
             result = evaluator.evaluate(
                 protocol,
+                split="test",
                 num_trials=settings.num_trials,
                 ways=settings.ways,
                 shots=settings.shots,
