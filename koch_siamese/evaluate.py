@@ -16,8 +16,12 @@ from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.evaluator import Evaluator
-from koch_siamese.evaluation.protocols import PROTOCOLS
+from koch_siamese.evaluation.evaluator import (
+    Evaluator,
+    get_groups,
+    load_scorer,
+)
+from koch_siamese.evaluation.protocols import DEFAULTS, PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
@@ -120,28 +124,20 @@ OPTION_NAMES = {
 
 
 def _check_flags():
-    """Refuses flags that the protocol does not use or sets itself."""
-    protocol = PROTOCOLS[PROTOCOL.value]
-    for name in set(OPTION_NAMES) - set(protocol.options) - set(protocol.fixed):
-        if flags.FLAGS[name].value is not None:
-            raise InputError(
-                f"--{name}={flags.FLAGS[name].value} has no effect with "
-                f"--protocol={protocol.name}: remove it."
-            )
+    """Refuses flags without effect, and names of files that do not fit."""
+    names = ("dataset", "background", *DEFAULTS)
+    given = {name: flags.FLAGS[name].value for name in names}
+    PROTOCOLS[PROTOCOL.value].refuse_unused(given, "--")
+    if OUTPUT.value and Path(OUTPUT.value).is_dir():
+        raise InputError(
+            f"--output={OUTPUT.value} is a folder: expected the file to write."
+        )
     for flag in (PREDICTIONS, PER_CLASS):
         if flag.value and not flag.value.endswith(".csv"):
             raise InputError(
                 f"--{flag.name}={flag.value} must be a file that ends in .csv."
             )
     _require_different_files()
-    for name, value in protocol.fixed.items():
-        given = flags.FLAGS[name].value
-        if given not in (None, value):
-            raise InputError(
-                f"--{name}={given} has no effect with "
-                f"--protocol={PROTOCOL.value}, which always has {value}: "
-                "remove it."
-            )
 
 
 def _require_different_files():
@@ -166,34 +162,22 @@ def _read_run():
     return run, run.read_settings()
 
 
-def _load(name):
-    """Returns the model, or None for a baseline, and its scorer."""
-    from koch_siamese.evaluation.baselines import BASELINES
-    from koch_siamese.models.loading import load_model
-    from koch_siamese.models.scorer import SiameseScorer
-
-    if name in BASELINES:
-        return None, BASELINES[name]()
-    model = load_model(name)
-    return model, SiameseScorer(model)
-
-
-def _crop(run, settings, model):
+def _crop(run, settings, siamese):
     """Whether to crop a folder's images: by default, as in the training."""
     from koch_siamese.models.siamese import get_crop
 
-    if run and settings.dataset == "folder":  # also for models before 0.2
-        trained = settings.crop
-    else:
-        trained = get_crop(model) if model else True
+    trained = get_crop(siamese) if siamese else True
+    is_runs = not (siamese and flags.FLAGS.model)  # the run's model, a baseline
+    if run and is_runs and settings.dataset == "folder":
+        trained = settings.crop  # also for models before 0.2
     if CROP.value is None:
         return trained
-    if model:
-        cli.note_reading(CROP.value, model)
+    if siamese:
+        cli.note_reading(CROP.value, siamese)
     return CROP.value
 
 
-def _find_photo_size(model):
+def _find_photo_size(siamese):
     """Returns the side of photos as read, in pixels; 0 for drawings.
 
     Raises:
@@ -202,9 +186,9 @@ def _find_photo_size(model):
     from koch_siamese.models.siamese import get_photo_size
 
     kind = IMAGE_KIND.value
-    if not model:
+    if not siamese:
         return IMAGE_SIZE if kind == "photo" else 0
-    size = get_photo_size(model)
+    size = get_photo_size(siamese)
     trained = "photo" if size else "drawing"
     if kind not in (None, trained):
         raise InputError(
@@ -214,34 +198,11 @@ def _find_photo_size(model):
     return size
 
 
-def _defaults(settings):
-    """Returns the options of the evaluation that flags may change."""
-    own = {
-        name: getattr(settings, name)
-        for name in ("dataset", "background", *OPTION_NAMES)
-    }
-    return own | {"split": "test"} | PROTOCOLS[PROTOCOL.value].defaults
-
-
-def _choose(settings):
-    """Returns the options of the evaluation, from flags or by default."""
-    given = {name: flags.FLAGS[name].value for name in _defaults(settings)}
-    return _defaults(settings) | {
-        name: value for name, value in given.items() if value is not None
-    }
-
-
-def _get_groups(settings):
-    """Returns how the run splits its folder into groups."""
-    names = ("split_by", "training_groups", "validation_groups", "test_groups")
-    return {name: getattr(settings, name) for name in names}
-
-
-def _is_named():
-    """Whether the flags name the data set, which may then be prepared."""
+def _name_dataset():
+    """Returns the data set that the flags name, which may be prepared."""
     protocol = PROTOCOLS[PROTOCOL.value]
-    is_own = "dataset" in {**protocol.fixed, **protocol.defaults}
-    return is_own or DATASET.value is not None
+    own = {**protocol.defaults, **protocol.fixed}.get("dataset")
+    return own if DATASET.value is None else DATASET.value
 
 
 def _find_dataset(siamese):
@@ -271,94 +232,139 @@ def _get_trained(run, settings, siamese):
     return get_dataset(siamese) if siamese else None
 
 
-def _name(settings, chosen):
+def _make_evaluator(run, settings, siamese, scorer):
+    """Makes the evaluator on the data set that flags name, or the model's."""
+    from koch_siamese.runs.directory import find_run
+
+    trainer = find_run(cli.model_path())
+    trained = _get_trained(run, settings, siamese)
+    named = _name_dataset()
+    dataset = named
+    if named is None:
+        dataset = settings.dataset if run else _find_dataset(siamese)
+    of_groups = trainer.read_settings() if trainer and not run else settings
+    source = DataSource(
+        dataset,
+        BACKGROUND.value or settings.background,
+        cli.DATA_DIR.value,
+        cli.MANUAL_DIR.value,
+        _crop(run, settings, siamese),
+        _find_photo_size(siamese),
+        may_prepare=named is not None,
+        **get_groups(of_groups, dataset),
+        split_labels=trained == dataset,
+    )
+    _check_groups(source)
+    return Evaluator(
+        scorer,
+        source,
+        may_know_classes=bool(siamese) and trained in (None, dataset),
+        trained_images=trainer and trainer.read_fingerprint(),
+    )
+
+
+def _check_groups(source):
+    """Raises an error if a folder lacks the groups of the training."""
+    if source.split_by != "group" or SPLIT.value == "all":
+        return
+    try:
+        source.load(SPLIT.value or DEFAULTS["split"])
+    except InputError as error:
+        raise InputError(
+            f"{error} The folder of the training was split by groups: to test "
+            "on all of another one, give --split=all."
+        ) from error
+
+
+def _choose_options(evaluator, settings):
+    """Returns the options of the evaluation, from flags or by default."""
+    given = {name: flags.FLAGS[name].value for name in DEFAULTS}
+    own = {name: getattr(settings, name) for name in OPTION_NAMES}
+    return evaluator.choose_options(PROTOCOL.value, given, DEFAULTS | own)
+
+
+def _name(settings, result, options, is_own):
     """Names a result by its protocol and options that differ from the run's."""
     protocol = PROTOCOLS[PROTOCOL.value]
     parts = [protocol.name]
     if not protocol.fixed:
-        defaults = _defaults(settings)
+        defaults = {
+            "dataset": settings.dataset,
+            "background": settings.background,
+            "split": DEFAULTS["split"],
+        } | protocol.defaults
+        data = {name: result[name] for name in ("dataset", "background")}
+        if "data_dir" in result and not is_own:
+            data["dataset"] = f"folder/{result['data_dir']}"
+        data["split"] = options["split"]
+        parts += [x for name, x in data.items() if x != defaults[name]]
         parts += [
-            chosen[name]
-            for name in ("dataset", "background", "split")
-            if chosen[name] != defaults[name]
-        ]
-        parts += [
-            form.format(chosen[name])
+            form.format(options[name])
             for name, form in OPTION_NAMES.items()
-            if chosen[name] != getattr(settings, name)
+            if options[name] != getattr(settings, name)
         ]
     if flags.FLAGS.model:
         parts.append(flags.FLAGS.model)
     return "_".join(parts).replace("/", "_")
 
 
+def _is_trained_on(run, source):
+    """Whether a source is the folder of images that the run was trained on."""
+    return (
+        run is not None
+        and source.dataset == "folder"
+        and run.read_fingerprint() == source.compute_fingerprint()
+    )
+
+
+def _write_files(evaluator, options, result, classes):
+    """Writes the files that flags name."""
+    from koch_siamese.runs.provenance import describe_origin
+    from koch_siamese.runs.results import flatten, write_csv, write_result
+
+    if OUTPUT.value and OUTPUT.value.endswith(".csv"):
+        row = flatten(result | describe_origin())
+        write_csv(Path(OUTPUT.value), [row])
+    elif OUTPUT.value:
+        write_result(Path(OUTPUT.value), result)
+    if PREDICTIONS.value:
+        rows = evaluator.list_predictions(PROTOCOL.value, **options)
+        write_csv(Path(PREDICTIONS.value), rows)
+    if PER_CLASS.value:
+        write_csv(Path(PER_CLASS.value), classes)
+    for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
+        if flag.value:
+            print(f"Written to {flag.value}")
+
+
 def main():
     """Measures, prints and writes one result."""
-    if OUTPUT.value and Path(OUTPUT.value).is_dir():
-        raise InputError(
-            f"--output={OUTPUT.value} is a folder: expected the file to write."
-        )
     _check_flags()
     model = cli.model_path()
     run, settings = _read_run()
     import_tensorflow()
     from koch_siamese.reporting.text import format_results, format_worst_classes
-    from koch_siamese.runs.provenance import describe_origin
-    from koch_siamese.runs.results import flatten, write_csv, write_result
 
     cli.import_own_network()
-    siamese, scorer = _load(model)
-    chosen = _choose(settings)
-    if not (run or _is_named()):
-        chosen["dataset"] = _find_dataset(siamese)
-    named = dict(chosen)
-    trained = _get_trained(run, settings, siamese)
-    source = DataSource(
-        chosen.pop("dataset"),
-        chosen.pop("background"),
-        cli.DATA_DIR.value,
-        cli.MANUAL_DIR.value,
-        _crop(run, settings, siamese),
-        _find_photo_size(siamese),
-        may_prepare=_is_named(),
-        # Another data set than the run's has other groups.
-        **({} if _is_named() else _get_groups(settings)),
-        split_labels=trained == named["dataset"],
-    )
-    evaluator = Evaluator(
-        scorer,
-        source,
-        may_know_classes=bool(siamese) and trained in (None, source.dataset),
-    )
-    if WAYS.value is None:
-        ways = evaluator.limit_ways(PROTOCOL.value, **chosen)
-        chosen["ways"] = named["ways"] = ways
-    result = evaluator.evaluate(PROTOCOL.value, **chosen)
+    siamese, scorer = load_scorer(model)
+    evaluator = _make_evaluator(run, settings, siamese, scorer)
+    options = _choose_options(evaluator, settings)
+    result = evaluator.evaluate(PROTOCOL.value, **options)
     result["model"] = model
-    is_runs_own = run and not flags.FLAGS.model
-    result |= run.describe_training() if is_runs_own else {"flagfile": None}
+    if run and not flags.FLAGS.model:
+        result |= run.describe_training()
+    else:
+        result["flagfile"] = None
     print(format_results([result]))
-    classes = evaluator.list_classes(PROTOCOL.value, **chosen)
+    classes = evaluator.list_classes(PROTOCOL.value, **options)
     worst = format_worst_classes(classes)
     if worst:
         print(worst)
     if run:
-        path = run.write_result(_name(settings, named), result)
-        print(f"Written to {path}")
-    if OUTPUT.value:
-        if OUTPUT.value.endswith(".csv"):
-            result |= describe_origin()
-            write_csv(Path(OUTPUT.value), [flatten(result)])
-        else:
-            write_result(Path(OUTPUT.value), result)
-        print(f"Written to {OUTPUT.value}")
-    if PREDICTIONS.value:
-        rows = evaluator.list_predictions(PROTOCOL.value, **chosen)
-        write_csv(Path(PREDICTIONS.value), rows)
-        print(f"Written to {PREDICTIONS.value}")
-    if PER_CLASS.value:
-        write_csv(Path(PER_CLASS.value), classes)
-        print(f"Written to {PER_CLASS.value}")
+        is_own = _is_trained_on(run, evaluator.source)
+        name = _name(settings, result, options, is_own)
+        print(f"Written to {run.write_result(name, result)}")
+    _write_files(evaluator, options, result, classes)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,9 @@ def _make_card(path):
     run = Run(path if path.is_dir() else path.parent)
     if path not in (run.path, run.model) or not run.flags.is_file():
         return ""
-    return format_model_card(run.flags.read_text(), run.read_results())
+    # Of a group whose name is not in UTF-8, a person can read the rest.
+    text = run.flags.read_text("utf-8", errors="replace")
+    return format_model_card(text, run.read_results())
 
 
 def _describe_exports(output, differences):

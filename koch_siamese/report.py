@@ -19,7 +19,7 @@ from koch_siamese.reporting import charts, figures, result_tables
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, read_flagfile
 from koch_siamese.runs.path_flags import define_path
-from koch_siamese.runs.results import write_whole
+from koch_siamese.runs.results import read_text, write_whole
 from koch_siamese.runs.settings import get_end
 
 ADD = flags.DEFINE_multi_string("add", [], "A run whose results are added")
@@ -100,7 +100,7 @@ def _add(path):
     recipe = _find_recipe(run)
     prefix = f"{Path(recipe).stem}_seed{run.read_settings().seed}"
     for source in sorted(run.results.glob("*.json")):
-        result = json.loads(source.read_text())
+        result = json.loads(read_text(source))
         origin = result.get("flagfile")
         if "protocol" in result and origin != recipe:
             whose = origin or f"{result['model']}, without a flagfile"
@@ -115,7 +115,7 @@ def _add(path):
             )
             continue
         target = Path(RESULTS.value, f"{prefix}_{source.name}")
-        write_whole(target, source.read_text())
+        write_whole(target, read_text(source))
         print(f"Added {target}")
 
 
@@ -137,7 +137,7 @@ def _write_documents(tables, results):
 
     changed = {}
     for path in map(Path, DOCUMENTS.value):
-        before = path.read_text()
+        before = read_text(path)
         after = result_tables.fill_document(before, str(path), make_table)
         if after != before:
             changed[path] = after

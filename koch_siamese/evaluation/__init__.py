@@ -24,7 +24,8 @@ the name ends in `.csv`. `--predictions=FILE.csv` lists the score of every
 candidate or pair, `--per_class=FILE.csv` the accuracy of every class.
 
 In Python, `koch_siamese.evaluate_protocol(model, "within_alphabet", "glyphs")`
-measures a model and returns the result as a dict.
+measures a model, or its file, run or name as in `--model`, and returns the
+result as a dict.
 
 Intervals of ROC AUC, equal error rate and true accept rates are computed by a
 bootstrap over classes, since pairs of one character are not independent (the

@@ -1,8 +1,10 @@
 """Measures a model by protocols: results, predictions and classes."""
 
 import dataclasses
+import os
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -10,12 +12,14 @@ from koch_siamese.data.characters import Characters, is_users_own
 from koch_siamese.data.omniglot import KOCH_DRAWERS, select_lake_drawers
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.baselines import PixelsCosine
+from koch_siamese.evaluation.baselines import BASELINES, PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.protocols import (
+    DEFAULTS,
     DIFFERENT_PAIRS,
     PROTOCOLS,
     Protocol,
+    get_protocol,
     limit_ways,
     naming_split,
     warn_of_few_classes,
@@ -28,6 +32,8 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trial_classes,
     evaluate_trials,
 )
+from koch_siamese.runs.directory import find_run
+from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -36,71 +42,160 @@ if typing.TYPE_CHECKING:
 
 
 def evaluate_protocol(
-    model: "keras.Model | Scorer",
+    model: "keras.Model | Scorer | str | os.PathLike",
     protocol: str,
     source: str | DataSource,
     *,
     data_dir: str | None = None,
-    **options,
+    split: str | None = None,
+    num_trials: int | None = None,
+    ways: int | None = None,
+    shots: int | None = None,
+    seed: int | None = None,
 ) -> dict[str, object]:
     """Measures a model by one protocol.
 
     ```python
-    model = koch_siamese.load_pretrained()
     result = koch_siamese.evaluate_protocol(
-        model, "within_alphabet", "glyphs", num_trials=1000, ways=20
+        "pretrained", "within_alphabet", "glyphs", num_trials=1000, ways=20
     )
     print(result["accuracy"], result["ci95"])
     ```
 
     Args:
-        model: a siamese model, or any object with the methods of a `Scorer`.
+        model: a siamese model; its file or run, or `pretrained`, see
+            `load_model`; the name of a baseline, such as `pixels_cosine`; or
+            any object with the methods of a `Scorer`.
         protocol: such as `lake`, `within_alphabet` or `verification`.
         source: the name of a data set, as in `Settings.dataset`, which is read
             and split as for the training of the model; or a source, such as
-            one of a folder that was split by groups.
+            one of a folder that was split by groups. A model that is given as
+            an object does not know its groups, but its run does.
         data_dir: where the data set of that name is, or the folder of images.
-        **options: `split`, `num_trials`, `ways`, `shots` and `seed`, see
-            `Evaluator.evaluate`.
+        split, num_trials, ways, shots, seed: see `Evaluator.evaluate`.
 
     Returns:
         See `Evaluator.evaluate`.
 
     Raises:
         InputError: the model is not a siamese model, or data cannot be loaded,
-            or there are too few.
+            or there are too few, or an option has no effect with the protocol.
     """
     # Not above: `evaluate --help` needs no Keras.
-    import keras
+    from koch_siamese.models.siamese import get_dataset
 
-    from koch_siamese.models.scorer import SiameseScorer
-    from koch_siamese.models.siamese import (
-        get_crop,
-        get_dataset,
-        get_photo_size,
-        require_siamese,
+    given = {
+        "split": split,
+        "num_trials": num_trials,
+        "ways": ways,
+        "shots": shots,
+        "seed": seed,
+    }
+    get_protocol(protocol).refuse_unused(given)
+    if not isinstance(source, str):
+        _check_source(source, data_dir)
+    dataset = source if isinstance(source, str) else source.dataset
+    fixed = PROTOCOLS[protocol].fixed.get("dataset", dataset)
+    if dataset != fixed:
+        raise InputError(
+            f"source is {dataset!r}, but protocol={protocol} is always "
+            f"measured on {fixed!r}: give that."
+        )
+    siamese, scorer = load_scorer(model)
+    trained = get_dataset(siamese) if siamese else None
+    run = find_run(model) if isinstance(model, str | os.PathLike) else None
+    if isinstance(source, str):
+        source = DataSource(
+            source,
+            data_dir=data_dir,
+            **_get_reading(source, siamese),
+            **(get_groups(run.read_settings(), source) if run else {}),
+            split_labels=source == trained,
+        )
+    evaluator = Evaluator(
+        scorer,
+        source,
+        may_know_classes=bool(siamese) and trained in (None, dataset),
+        trained_images=run and run.read_fingerprint(),
     )
+    return evaluator.evaluate(protocol, **given)
 
-    if data_dir and not isinstance(source, str):
+
+def _check_source(source, data_dir):
+    """Refuses what is not a source, and a second place of its data."""
+    if not hasattr(source, "load"):
+        raise InputError(
+            f"source is a {type(source).__name__}: expected the name of a data "
+            "set, such as 'glyphs', or 'folder' with data_dir, or a DataSource."
+        )
+    if data_dir:
         raise InputError(
             f"data_dir={data_dir} was given with a source, which has its own: "
             "remove it, or give the name of the data set."
         )
-    how, is_trained = {}, isinstance(model, keras.Model)
-    if is_trained:
+
+
+def _get_reading(dataset, siamese):
+    """How images are read: as in the training of the model."""
+    from koch_siamese.models.siamese import get_crop, get_photo_size
+
+    crop = get_crop(siamese) if siamese else True
+    return {
+        "crop": dataset == "folder" and crop,
+        "photo_size": get_photo_size(siamese) if siamese else 0,
+    }
+
+
+def get_groups(settings: Settings, dataset: str) -> dict[str, object]:
+    """Returns how a run splits its folder into groups.
+
+    Args:
+        settings: of the run.
+        dataset: the data set to test on.
+
+    Returns:
+        Fields of a `DataSource`; empty if the run is of another data set.
+    """
+    names = ("split_by", "training_groups", "validation_groups", "test_groups")
+    if dataset != settings.dataset:
+        return {}
+    return {name: getattr(settings, name) for name in names}
+
+
+def load_scorer(
+    model: "keras.Model | Scorer | str | os.PathLike",
+) -> tuple["keras.Model | None", Scorer]:
+    """Loads a model or baseline to evaluate.
+
+    Args:
+        model: see `evaluate_protocol`.
+
+    Returns:
+        The siamese model, or None for another scorer; and the scorer.
+
+    Raises:
+        InputError: there is no such model, or it is not a siamese model.
+    """
+    import keras
+
+    from koch_siamese.models.loading import load_model
+    from koch_siamese.models.scorer import SiameseScorer
+    from koch_siamese.models.siamese import require_siamese
+
+    if isinstance(model, str) and model in BASELINES:
+        return None, BASELINES[model]()
+    if isinstance(model, str | os.PathLike):
+        model = load_model(model)
+    if isinstance(model, keras.Model):
         require_siamese(model)
-        how["crop"] = source == "folder" and get_crop(model)
-        how["photo_size"] = get_photo_size(model)
-        how["split_labels"] = source == get_dataset(model)
-    if isinstance(source, str):
-        source = DataSource(source, data_dir=data_dir, **how)
-    evaluator = Evaluator(
-        SiameseScorer(model) if is_trained else model,
-        source,
-        may_know_classes=is_trained
-        and get_dataset(model) in (None, source.dataset),
-    )
-    return evaluator.evaluate(protocol, **options)
+        return model, SiameseScorer(model)
+    if not (hasattr(model, "embed") and hasattr(model, "score")):
+        raise InputError(
+            f"model is a {type(model).__name__}: expected a siamese model, its "
+            "file, 'pretrained', a baseline such as 'pixels_cosine', or an "
+            "object with the methods embed and score."
+        )
+    return None, model
 
 
 # The keys of a result that each of its readings has.
@@ -124,41 +219,55 @@ class Evaluator:
     Each split is loaded once, and each drawing is embedded once. The last
     trials or pairs are kept for their predictions and classes.
 
+    Attributes:
+        source: the source of the characters.
+
     Args:
         scorer: a model or baseline.
         source: the source of the characters.
         may_know_classes: whether the scorer may have been trained on the
             training split of `source`, so that it knows the classes of a closed
             set.
+        trained_images: the fingerprint of the folder that the scorer was
+            trained on, if known, see `Run.read_fingerprint`. All of it is a
+            closed set.
     """
 
     def __init__(
-        self, scorer: Scorer, source: DataSource, may_know_classes: bool = True
+        self,
+        scorer: Scorer,
+        source: DataSource,
+        may_know_classes: bool = True,
+        trained_images: str | None = None,
     ):
         """Prepares the evaluation without loading data."""
         self._may_know_classes = may_know_classes
+        self._trained_images = trained_images
         self._scorer, self._baseline = scorer, PixelsCosine()
-        self._source = source
+        self.source = source
         self._characters, self._drawings, self._drawn = {}, {}, {}
 
     def evaluate(
         self,
         protocol: str,
         *,
-        split: str = "test",
-        num_trials: int = 400,
-        ways: int = 20,
-        shots: int = 1,
-        seed: int = 0,
+        split: str | None = None,
+        num_trials: int | None = None,
+        ways: int | None = None,
+        shots: int | None = None,
+        seed: int | None = None,
     ) -> dict[str, object]:
         """Measures the scorer and, on the same trials, nearest neighbors.
 
         Args:
             protocol: a name in `PROTOCOLS`.
-            split: the split to test on.
-            num_trials, ways, shots, seed: see `Protocol.sample`. If the scorer
-                has no threshold for `verification`, it is chosen on the same
-                number of validation pairs.
+            split: the split to test on; by default `test`, or `evaluation` of
+                the protocol `tutorial`.
+            num_trials: by default 400. If the scorer has no threshold for
+                `verification`, it is chosen on as many validation pairs.
+            ways: by default 20, or 10 of the protocol `mnist`, but not more
+                than there are classes.
+            shots, seed: by default 1 and 0.
 
         Returns:
             What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
@@ -171,21 +280,23 @@ class Evaluator:
             and a threshold from validation pairs that are drawn the same way.
             Folders and other TFDS data sets have `closed_set`: whether the
             scorer was trained on other images of these classes. Folders have
-            `crop`, and photos have `image_kind`.
+            `crop` and `data_dir`, the name of the folder or table, and photos
+            have `image_kind`.
 
         Raises:
             InputError: data cannot be loaded, or there are too few.
         """
-        options = {
+        given = {
+            "split": split,
             "num_trials": num_trials,
             "ways": ways,
             "shots": shots,
             "seed": seed,
         }
-        task = self._draw(protocol, split, options)
+        task = self._draw(protocol, given)
         return {
             **self._describe(task),
-            "seed": seed,
+            "seed": task.options["seed"],
             # Intervals need the classes.
             **self._measure(self._scorer, task, task.characters.character),
             "num_classes": task.characters.num_characters,
@@ -194,12 +305,12 @@ class Evaluator:
         }
 
     def list_predictions(
-        self, protocol: str, *, split: str = "test", **options
+        self, protocol: str, **options
     ) -> Iterator[dict[str, object]]:
         """Lists the scores of a result, for error analysis.
 
         Args:
-            protocol, split, **options: as in `evaluate`.
+            protocol, **options: as in `evaluate`.
 
         Yields:
             For each candidate of each trial, a dict with `trial`, `candidate`
@@ -208,22 +319,20 @@ class Evaluator:
             Drawings are named alphabet/character/drawer, such as
             `Tengwar/03/12`; several of one candidate are joined by spaces.
         """
-        task = self._draw(protocol, split, options)
+        task = self._draw(protocol, options)
         drawings = self._embed(self._scorer, task.source, task.split)
         if isinstance(task.drawn, Trials):
             return _list_candidates(task.characters, task.drawn, drawings)
         return _list_pairs(task.characters, task.drawn, drawings)
 
-    def list_classes(
-        self, protocol: str, *, split: str = "test", **options
-    ) -> list[dict[str, object]]:
+    def list_classes(self, protocol: str, **options) -> list[dict[str, object]]:
         """Lists the accuracy of each class of a result.
 
         A trial counts for the class of its query, a pair for the classes of
         both of its drawings.
 
         Args:
-            protocol, split, **options: as in `evaluate`.
+            protocol, **options: as in `evaluate`.
 
         Returns:
             A dict for each class that occurs: `class`, its name, which is
@@ -231,7 +340,7 @@ class Evaluator:
             `num_trials`, `accuracy`, and `ci95_low` and `ci95_high`, Wilson's
             interval.
         """
-        task = self._draw(protocol, split, options)
+        task = self._draw(protocol, options)
         drawings = self._embed(self._scorer, task.source, task.split)
         classes = task.characters.character
         if isinstance(task.drawn, Trials):
@@ -244,39 +353,53 @@ class Evaluator:
         names = _name_classes(task.characters, task.source.load_names())
         return [row | {"class": names[row["class"]]} for row in rows]
 
-    def limit_ways(
-        self, protocol: str, ways: int, *, split: str = "test", **_
-    ) -> int:
-        """Limits the number of ways to the number of classes.
-
-        A `DataWarning` reports a lower number.
+    def choose_options(
+        self,
+        protocol: str,
+        given: Mapping[str, object],
+        defaults: Mapping[str, object] = DEFAULTS,
+    ) -> dict[str, object]:
+        """Completes the options of an evaluation.
 
         Args:
             protocol: a name in `PROTOCOLS`.
-            ways: the wanted number of ways.
-            split: the split to test on.
+            given: options of `evaluate`; None if not given. Ways that are not
+                given are limited to the number of classes, and a `DataWarning`
+                reports a lower number.
+            defaults: those of a run, where the protocol has none of its own.
+
+        Returns:
+            A value for each option of `evaluate`.
 
         Raises:
-            InputError: data cannot be loaded.
+            InputError: there is no such protocol, or data cannot be loaded.
         """
-        protocol = PROTOCOLS[protocol]
-        if protocol.fixed:
-            return ways
-        most = limit_ways(protocol, ways, self._load(self._source, split))
-        if most < ways:
-            warn_of_few_classes(most, ways, f"{self._source.dataset}, {split}")
-        return most
+        protocol = get_protocol(protocol)
+        own = {**defaults, **protocol.defaults}
+        options = {name: own[name] for name in DEFAULTS} | {
+            name: value for name, value in given.items() if value is not None
+        }
+        if given.get("ways") is None and not protocol.fixed:
+            split, ways = options["split"], options["ways"]
+            most = limit_ways(protocol, ways, self._load(self.source, split))
+            if most < ways:
+                options["ways"] = most
+                where = f"{self.source.dataset}, {split}"
+                warn_of_few_classes(most, ways, where)
+        return options
 
-    def _draw(self, protocol, split, options) -> _Task:
+    def _draw(self, protocol, given) -> _Task:
         """Draws the trials or pairs of a protocol."""
-        protocol = PROTOCOLS[protocol]
+        options = self.choose_options(protocol, given)
+        split = options.pop("split")
+        protocol = get_protocol(protocol)
         changes = {
             name: protocol.fixed[name]
             for name in ("dataset", "background")
             if name in protocol.fixed
         }
         # Without changes, the same source is used: it keeps what it has read.
-        source = self._source
+        source = self.source
         if changes:
             source = dataclasses.replace(source, **changes)
         split = protocol.fixed.get("split", split)
@@ -300,13 +423,23 @@ class Evaluator:
             "split": task.split,
         }
         if source.dataset == "folder":
+            description["data_dir"] = _name_folder(source)
             description["crop"] = source.crop
         if is_users_own(source.dataset):
-            is_closed = self._may_know_classes and source.is_closed(task.split)
-            description["closed_set"] = is_closed
+            description["closed_set"] = self._is_closed(task)
         if source.photo_size:
             description["image_kind"] = "photo"
         return description
+
+    def _is_closed(self, task):
+        """Whether the scorer was trained on images of the tested classes."""
+        if not self._may_know_classes:
+            return False
+        if task.source.is_closed(task.split):
+            return True
+        if task.split != "all" or self._trained_images is None:
+            return False
+        return task.source.compute_fingerprint() == self._trained_images
 
     def _measure(self, scorer, task, classes=None):
         """Measures a scorer; with classes, also intervals of pairs."""
@@ -397,6 +530,11 @@ class Evaluator:
             images = self._load(source, split).images
             self._drawings[key] = EmbeddedDrawings(scorer, images)
         return self._drawings[key]
+
+
+def _name_folder(source):
+    """Names the folder or table of a source, without the folders above it."""
+    return Path(source.data_dir).resolve().name
 
 
 def _name_classes(characters, names):

@@ -19,6 +19,17 @@ from koch_siamese.sampling.trials import (
     sample_tutorial_trials,
 )
 
+# The options of an evaluation, and their values where neither the user nor the
+# protocol gives one.
+DEFAULTS = {
+    "split": "test",
+    "num_trials": 400,
+    "ways": 20,
+    "shots": 1,
+    "seed": 0,
+}
+OPTIONS = ("num_trials", "ways", "shots", "seed")  # of sampling
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -35,7 +46,7 @@ class Protocol:
 
     name: str
     about: str
-    options: tuple[str, ...] = ("num_trials", "ways", "shots", "seed")
+    options: tuple[str, ...] = OPTIONS
     fixed: Mapping[str, object] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
@@ -65,6 +76,31 @@ class Protocol:
     def count_ways(self, characters: Characters) -> int | None:
         """The largest number of ways of a trial; None without a limit."""
         return None
+
+    def refuse_unused(self, given: Mapping[str, object], prefix: str = ""):
+        """Refuses a user's options that would not change the result.
+
+        Args:
+            given: options by name; None if the user did not give it.
+            prefix: of the names in messages, such as `--` of flags.
+
+        Raises:
+            InputError: the protocol does not use an option, or has another
+                value fixed.
+        """
+        for name, value in given.items():
+            fixed = self.fixed.get(name)
+            if name in OPTIONS and name not in (*self.options, *self.fixed):
+                reason = ""
+            elif fixed not in (None, value):
+                reason = f", which always has {fixed}"
+            else:
+                continue
+            if value is not None:
+                raise InputError(
+                    f"{prefix}{name}={value} has no effect with "
+                    f"{prefix}protocol={self.name}{reason}: remove it."
+                )
 
 
 class TrialProtocol(Protocol):
@@ -202,6 +238,19 @@ PROTOCOLS = {
         ),
     )
 }
+
+
+def get_protocol(name: str) -> Protocol:
+    """Returns the protocol of a name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(
+            f"protocol is {name!r}: expected one of {', '.join(PROTOCOLS)}."
+        )
+    return PROTOCOLS[name]
 
 
 def limit_ways(protocol: Protocol, ways: int, characters: Characters) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from koch_siamese.reporting.text import format_markdown, format_table
+from koch_siamese.runs.results import read_text
 
 COLUMNS = {
     "what": "what",
@@ -68,7 +69,7 @@ class Comparison:
     @classmethod
     def load(cls, path: Path, name: str) -> "Comparison":
         """Reads one of the tables in a file."""
-        return cls.from_json(json.loads(path.read_text())[name])
+        return cls.from_json(json.loads(read_text(path))[name])
 
     @property
     def path(self) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.evaluation.metrics import wilson_interval
 from koch_siamese.reporting.benchmark_table import Comparison
 from koch_siamese.reporting.text import (
@@ -18,6 +18,7 @@ from koch_siamese.reporting.text import (
     format_markdown,
     format_percent,
 )
+from koch_siamese.runs.results import read_text
 
 COLUMNS = {
     "what": "what",
@@ -179,10 +180,11 @@ def load_tables(path: Path) -> dict[str, Table | Comparison]:
     try:
         return {
             name: _make_table(table)
-            for name, table in json.loads(path.read_text()).items()
+            for name, table in json.loads(read_text(path)).items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} holds no tables: {error!r}.") from error
+        reason = f"{type(error).__name__}: {shorten(error)}"
+        raise InputError(f"{path} holds no tables: {reason}.") from error
 
 
 def _make_table(table):
@@ -205,9 +207,10 @@ def load_results(folder: Path) -> dict[str, dict]:
     results = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            result = json.loads(path.read_text())
+            result = json.loads(read_text(path))
         except ValueError as error:
-            raise InputError(f"{path} is not JSON: {error}.") from error
+            reason = shorten(error)
+            raise InputError(f"{path} is not JSON: {reason}.") from error
         if isinstance(result, dict) and "protocol" in result:
             _require_whole(result, path)
             results[path.name] = result

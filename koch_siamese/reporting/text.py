@@ -96,7 +96,7 @@ def format_results(results: Sequence[Mapping]) -> str:
         rows.append(
             (
                 result["protocol"],
-                f"{result['dataset']} {result['split']}"
+                f"{_name_dataset(result)} {result['split']}"
                 + (" (closed set)" if result.get("closed_set") else ""),
                 str(result["ways"] or "-"),
                 str(result["shots"] or "-"),
@@ -114,6 +114,12 @@ def format_results(results: Sequence[Mapping]) -> str:
             parts += _format_verification(result)
         parts += _format_limits(result)
     return "\n".join(parts)
+
+
+def _name_dataset(result):
+    """Names the data set of a result; older ones do not name their folder."""
+    folder = result.get("data_dir")
+    return result["dataset"] + (f"/{folder}" if folder else "")
 
 
 def _format_limits(result):

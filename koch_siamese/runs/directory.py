@@ -13,8 +13,9 @@ import filelock
 
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
+from koch_siamese.paths import expand_home
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
-from koch_siamese.runs.results import write_result, write_text
+from koch_siamese.runs.results import read_text, write_result, write_text
 from koch_siamese.runs.settings import Settings, get_end
 
 
@@ -141,24 +142,24 @@ class Run:
                 f"--workdir={self.path} holds no run: it has no "
                 f"{self.flags.name}, which koch_siamese.train writes."
             )
-        return parse_flags(self.flags.read_text())
+        return parse_flags(read_text(self.flags))
 
     def read_recipe(self) -> str | None:
         """Reads the name of the flagfile of the training, if it had one."""
         if not self.flags.is_file():
             return None
-        first = self.flags.read_text().partition("\n")[0]
+        first = read_text(self.flags).partition("\n")[0]
         return first[2:] if first.startswith("# ") else None
 
     def read_thresholds(self) -> dict:
         """Reads the thresholds of the best model, and their error rates."""
-        return json.loads(self.thresholds.read_text())
+        return json.loads(read_text(self.thresholds))
 
     def describe_training(self) -> dict[str, object]:
         """Describes the training, for the results of its model."""
         seconds, made = None, {}
         if self.history.exists():
-            seconds = json.loads(self.history.read_text())["seconds"]
+            seconds = json.loads(read_text(self.history))["seconds"]
         if self.thresholds.exists():  # written at the end
             made = self.read_thresholds()
         return {
@@ -195,12 +196,23 @@ class Run:
         the run's model at an earlier epoch.
         """
         files = sorted(self.results.glob("*.json"))
-        results = [json.loads(file.read_text()) for file in files]
+        results = [json.loads(read_text(file)) for file in files]
         return [
             result
             for result in results
             if "protocol" in result and self.is_current(result)
         ]
+
+    def read_fingerprint(self) -> str | None:
+        """Reads the fingerprint of the folder that was trained on, if stored.
+
+        See `DataSource.compute_fingerprint`.
+        """
+        for folder in reversed(self.list_checkpoints()):
+            with contextlib.suppress(OSError, ValueError):
+                state = json.loads(read_text(folder / "state.json"))
+                return state.get("images")
+        return None
 
     def list_checkpoints(self) -> list[Path]:
         """Lists the folders of checkpoints, oldest first."""
@@ -243,3 +255,11 @@ class Run:
             if self.checkpoints.exists():
                 shutil.copytree(self.checkpoints, other.checkpoints)
             yield other
+
+
+def find_run(model: str | os.PathLike) -> Run | None:
+    """Finds the run of a model: of its directory, or of its `model.keras`."""
+    path = expand_home(model)
+    run = Run(path if path.is_dir() else path.parent)
+    is_own = path in (run.path, run.model) and run.flags.is_file()
+    return run if is_own else None

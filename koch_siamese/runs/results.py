@@ -79,9 +79,23 @@ def flatten(result: Mapping) -> dict[str, object]:
     return row
 
 
+# Names of files that are not in UTF-8, such as those of old archives, are
+# written and read as the bytes that they are.
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
+
+
 def write_text(path: Path, text: str):
     """Writes a file completely or not at all, by renaming a temporary one."""
     # Other processes of a search write the same file.
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    try:
+        partial.write_text(text, **_ENCODING)
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def read_text(path: Path) -> str:
+    """Reads a file that `write_text` has written."""
+    return path.read_text(**_ENCODING)

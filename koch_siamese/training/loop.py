@@ -31,6 +31,7 @@ from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.results import read_text
 from koch_siamese.runs.settings import (
     GIVEN,
     Settings,
@@ -212,6 +213,7 @@ def _evaluate(settings, run, source, model):
         if not (path.exists() and _is_current(path, settings, run)):
             result = evaluator.evaluate(
                 protocol,
+                split="test",
                 num_trials=settings.num_trials,
                 ways=settings.ways,
                 shots=settings.shots,
@@ -219,7 +221,7 @@ def _evaluate(settings, run, source, model):
             )
             result |= {"model": str(run.model)} | run.describe_training()
             run.write_result(protocol, result)
-        results.append(json.loads(path.read_text()))
+        results.append(json.loads(read_text(path)))
     return results
 
 
@@ -227,7 +229,7 @@ def _is_current(path, settings, run):
     """Whether a result has these settings and is of the finished training."""
     if settings.dataset == "folder":  # it may be another, or have changed
         return False
-    result = json.loads(path.read_text())
+    result = json.loads(read_text(path))
     asked = run.describe_training()
     protocol = PROTOCOLS[result["protocol"]]
     if not protocol.fixed:

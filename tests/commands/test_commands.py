@@ -156,22 +156,23 @@ def test_baseline_needs_no_run(glyphs_dir, tmp_path):
 
 def test_results_of_other_data_get_their_own_names(run, tmp_path):
     workdir, _ = run
+    images = tmp_path / "images"
     for name in ("a/1", "a/2", "b/1", "b/2", "c/1", "c/2"):
-        save(draw(side=40 + ord(name[0])), tmp_path / f"{name}.png")
+        save(draw(side=40 + ord(name[0])), images / f"{name}.png")
     before = (workdir / "results/within_alphabet.json").read_bytes()
     answer = call(
         "evaluate",
         f"--workdir={workdir}",
         "--model=pixels_cosine",
         "--dataset=folder",
-        f"--data_dir={tmp_path}",
+        f"--data_dir={images}",
         "--split=all",
         "--ways=2",
     )
     assert answer.returncode == 0, answer.stderr
-    name = "within_alphabet_folder_all_2ways_pixels_cosine.json"
+    name = "within_alphabet_folder_images_all_2ways_pixels_cosine.json"
     result = json.loads((workdir / "results" / name).read_text())
-    assert result["flagfile"] is None
+    assert (result["flagfile"], result["data_dir"]) == (None, "images")
     assert "training_seed" not in result
     assert (workdir / "results/within_alphabet.json").read_bytes() == before
 

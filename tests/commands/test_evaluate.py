@@ -3,10 +3,16 @@
 import collections
 import csv
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import TINY_MODEL, assert_one_line, call
 from drawing import draw, save
+
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.settings import Settings
 
 MODEL = f"--model={TINY_MODEL}"
 
@@ -118,6 +124,52 @@ def test_classes_of_a_folder_have_its_names(tmp_path):
     assert f"Written to {tmp_path / 'classes.csv'}" in answer.stdout
 
 
+def test_folders_are_read_as_for_the_training_of_the_model(tmp_path):
+    run = Run(tmp_path / "run")
+    run.claim(Settings(dataset="folder"))  # not cropped
+    for folder in ("first", "second"):
+        for side in (40, 60, 80, 90):
+            for name in ("ka", "ki"):
+                path = tmp_path / folder / name / f"{side}.png"
+                save(draw(side=side), path)
+    for folder, model, crop in (
+        ("first", "pixels_cosine", False),
+        ("second", "pixels_cosine", False),
+        ("second", TINY_MODEL, True),
+    ):
+        answer = call(
+            *("evaluate", f"--workdir={run.path}", f"--model={model}"),
+            *(f"--data_dir={tmp_path / folder}", "--split=all", "--ways=2"),
+            "--num_trials=20",
+        )
+        assert answer.returncode == 0, answer.stderr
+        path = Path(answer.stdout.splitlines()[-1].removeprefix("Written to "))
+        assert f"folder_{folder}_all_20trials_2ways_" in path.name
+        result = json.loads(path.read_text())
+        assert (result["data_dir"], result["crop"]) == (folder, crop)
+    assert len(list(run.results.iterdir())) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names of bytes")
+def test_names_that_are_not_in_utf_8(tmp_path):
+    images = os.fsencode(tmp_path) + b"/images/"
+    for name in (b"\xe90", b"\xe91"):
+        for side in (40, 60):
+            path = Path(os.fsdecode(images + name), f"{side}.png")
+            save(draw(side=side), path)
+    answer = call(
+        *("evaluate", "--model=pixels_cosine", "--dataset=folder"),
+        *(f"--data_dir={tmp_path / 'images'}", "--split=all", "--ways=2"),
+        *("--num_trials=20", f"--per_class={tmp_path / 'classes.csv'}"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    lines = (tmp_path / "classes.csv").read_bytes().splitlines()
+    assert {line.partition(b",")[0] for line in lines[1:]} == {
+        b"\xe90",
+        b"\xe91",
+    }
+
+
 def test_a_model_is_tested_on_what_it_was_trained_on(glyphs_dir, tmp_path):
     from koch_siamese.models.loading import load_model
     from koch_siamese.models.siamese import set_dataset
@@ -169,6 +221,10 @@ def test_data_is_not_prepared_in_a_given_folder(tmp_path):
         ),
         (["--protocol=tutorial", "--shots=2"], "--shots=2 has no effect with"),
         (["--protocol=lake", "--ways=5"], "which always has 20"),
+        (
+            ["--protocol=lake", "--seed=9"],
+            "--seed=9 has no effect with --protocol=lake: remove it.",
+        ),
         (["--predictions=all.txt"], "must be a file that ends in .csv"),
         (["--per_class=all.json"], "--per_class=all.json must be a file that"),
         (

@@ -51,7 +51,7 @@ def test_closed_set_is_labelled_wherever_its_accuracy_is_shown(run):
     assert "folder, validation: 3 classes are too few for 20" in notes[0]
     assert "trials have 3. Guessing gets 33 %, and" in notes[0]
     assert "This is a closed set: the test images show the" in notes[1]
-    assert "folder test (closed set)  3     1      20" in answer.stdout
+    assert "folder/colors test (closed set)  3     1      20" in answer.stdout
     assert "not a one-shot accuracy on new classes" in answer.stdout
     assert "new images of the training classes" in answer.stdout
     result = json.loads((workdir / "results/within_alphabet.json").read_text())

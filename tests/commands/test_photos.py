@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,8 +10,15 @@ from conftest import REPOSITORY, TINY_MODEL, assert_one_line, call
 from PIL import Image
 
 from experiments.portraits import write_portraits
-from koch_siamese import InputError, Recognizer, read_photo
+from koch_siamese import (
+    InputError,
+    Recognizer,
+    Run,
+    evaluate_protocol,
+    read_photo,
+)
 from koch_siamese.models.loading import load_model
+from koch_siamese.reporting.text import format_model_card
 
 GROUPS = ("fruit", "signs", "toys")
 COLORS = ("red", "green", "blue", "orange")
@@ -88,7 +96,7 @@ def test_evaluation_of_any_folder_of_photos(trained, photos):
         *(f"--data_dir={photos}", "--ways=4", "--num_trials=40"),
     )
     assert answer.returncode == 0, answer.stderr
-    assert "folder all" in answer.stdout
+    assert "folder/photos0 all (closed set)" in answer.stdout
     # Colors tell these apart, even by pixels.
     baseline = call(
         "evaluate",
@@ -99,6 +107,45 @@ def test_evaluation_of_any_folder_of_photos(trained, photos):
     assert baseline.returncode == 0, baseline.stderr
     result = json.loads((trained / "baseline.json").read_text())
     assert result["accuracy"] > 0.5
+
+
+def test_groups_of_the_run_are_tested_however_its_data_are_named(
+    trained, photos, tmp_path
+):
+    results = trained / "results"
+    few = (f"--data_dir={photos}", "--num_trials=30")
+    table = tmp_path / "classes.csv"
+    for arguments in (
+        (f"--workdir={trained}",),
+        (f"--workdir={trained}", "--dataset=folder"),
+        (f"--model={trained}", "--dataset=folder"),
+    ):
+        answer = call("evaluate", *arguments, *few, f"--per_class={table}")
+        assert answer.returncode == 0, answer.stderr
+        classes = table.read_text().splitlines()[1:]
+        assert {x.partition("/")[0] for x in classes} == {"toys"}
+    result = json.loads((results / "within_alphabet_30trials.json").read_text())
+    assert (result["num_classes"], result["closed_set"]) == (4, False)
+    result = evaluate_protocol(
+        trained, "within_alphabet", "folder", data_dir=str(photos), ways=2
+    )
+    assert result["num_classes"] == 4
+
+    other = tmp_path / "other"
+    shutil.copytree(photos / "fruit", other / "fruit")
+    arguments = (
+        *(f"--workdir={trained}", "--dataset=folder", "--num_trials=30"),
+        f"--data_dir={other}",
+    )
+    answer = call("evaluate", *arguments)
+    assert_one_line(answer, "no group 'signs'", "give --split=all")
+    answer = call("evaluate", *arguments, "--split=all")
+    assert answer.returncode == 0, answer.stderr
+    name = "within_alphabet_folder_other_all_30trials.json"
+    result = json.loads((results / name).read_text())
+    assert (result["data_dir"], result["closed_set"]) == ("other", False)
+    card = format_model_card("", Run(trained).read_results())
+    assert "folder/other all" in card
 
 
 def test_recognizer_reads_photos_in_color_without_cleaning(trained, photos):

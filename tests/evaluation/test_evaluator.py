@@ -4,6 +4,7 @@ import pytest
 from conftest import TINY_MODEL, make_characters
 from drawing import draw, save
 
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import PixelsCosine
@@ -168,6 +169,59 @@ def test_models_and_sources_that_cannot_be_evaluated(glyphs_dir):
     source = DataSource("glyphs/tiny", data_dir=glyphs_dir)
     with pytest.raises(InputError, match="data_dir=x was given with a source"):
         evaluate_protocol(Scorer(), "within_alphabet", source, data_dir="x")
+    with pytest.raises(InputError, match="source is a Characters: expected"):
+        evaluate_protocol(Scorer(), "within_alphabet", CHARACTERS)
+    with pytest.raises(InputError, match="model is a Characters: expected"):
+        evaluate_protocol(CHARACTERS, "within_alphabet", source)
+    with pytest.raises(InputError, match="There is no model absent"):
+        evaluate_protocol("absent", "within_alphabet", source)
+    with pytest.raises(InputError, match="'within_alphabets': expected one"):
+        evaluate_protocol(Scorer(), "within_alphabets", source)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "options", "message"),
+    [
+        ("lake", {}, "source is 'glyphs', but protocol=lake is always"),
+        ("lake", {"ways": 5}, "ways=5 has no effect with protocol=lake, which"),
+        ("lake", {"seed": 9}, "seed=9 has no effect with protocol=lake: rem"),
+        (
+            "lake",
+            {"split": "all"},
+            "split=all has no effect .* always has test",
+        ),
+        ("verification", {"ways": 5}, "ways=5 has no effect with protocol=ve"),
+        ("tutorial", {"shots": 2}, "shots=2 has no effect with protocol=tut"),
+    ],
+)
+def test_options_without_effect_are_refused(protocol, options, message):
+    with pytest.raises(InputError, match=message):
+        evaluate_protocol(Scorer(), protocol, "glyphs", **options)
+
+
+def test_protocols_have_their_own_defaults(source):
+    result = evaluate_protocol(Scorer(), "mnist", source)
+    assert (result["ways"], result["num_trials"]) == (10, 400)
+    result = evaluate_protocol(Scorer(), "tutorial", source)
+    assert (result["ways"], result["split"]) == (20, "evaluation")
+    with pytest.warns(DataWarning, match="7 classes are too few for 20 ways"):
+        result = evaluate_protocol(Scorer(), "within_alphabet", source)
+    assert (result["ways"], result["split"]) == (7, "test")
+    with pytest.raises(InputError, match="8 ways are more than"):
+        evaluate_protocol(Scorer(), "within_alphabet", source, ways=8)
+
+
+def test_a_model_is_given_by_its_name(glyphs_dir):
+    options = {"data_dir": glyphs_dir, "num_trials": 40, "ways": 5}
+    for name, model in (
+        (TINY_MODEL, load_model(TINY_MODEL)),
+        ("pixels_cosine", PixelsCosine()),
+    ):
+        first, second = (
+            evaluate_protocol(x, "within_alphabet", "glyphs/tiny", **options)
+            for x in (name, model)
+        )
+        assert first["accuracy"] == second["accuracy"]
 
 
 def test_verification_needs_no_validation_split_of_the_baseline(source):
