@@ -14,13 +14,10 @@ from absl import flags
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.omniglot import BACKGROUNDS
-from koch_siamese.data.sources import DataSource
+from koch_siamese.data.sources import DataSource, check_folder
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.evaluator import (
-    Evaluator,
-    get_groups,
-    load_scorer,
-)
+from koch_siamese.evaluation.evaluator import Evaluator
+from koch_siamese.evaluation.loading import get_groups, load_scorer
 from koch_siamese.evaluation.protocols import DEFAULTS, PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
 from koch_siamese.runs.path_flags import define_path
@@ -342,6 +339,8 @@ def main():
     _check_flags()
     model = cli.model_path()
     run, settings = _read_run()
+    dataset = _name_dataset() or (run and settings.dataset)
+    check_folder(dataset, cli.DATA_DIR.value)
     import_tensorflow()
     from koch_siamese.reporting.text import format_results, format_worst_classes
 

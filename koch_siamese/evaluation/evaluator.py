@@ -12,8 +12,13 @@ from koch_siamese.data.characters import Characters, is_users_own
 from koch_siamese.data.omniglot import KOCH_DRAWERS, select_lake_drawers
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.baselines import BASELINES, PixelsCosine
+from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
+from koch_siamese.evaluation.loading import (
+    get_groups,
+    get_reading,
+    load_scorer,
+)
 from koch_siamese.evaluation.protocols import (
     DEFAULTS,
     DIFFERENT_PAIRS,
@@ -33,7 +38,6 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trials,
 )
 from koch_siamese.runs.directory import find_run
-from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -108,7 +112,7 @@ def evaluate_protocol(
         source = DataSource(
             source,
             data_dir=data_dir,
-            **_get_reading(source, siamese),
+            **get_reading(source, siamese),
             **(get_groups(run.read_settings(), source) if run else {}),
             split_labels=source == trained,
         )
@@ -133,69 +137,6 @@ def _check_source(source, data_dir):
             f"data_dir={data_dir} was given with a source, which has its own: "
             "remove it, or give the name of the data set."
         )
-
-
-def _get_reading(dataset, siamese):
-    """How images are read: as in the training of the model."""
-    from koch_siamese.models.siamese import get_crop, get_photo_size
-
-    crop = get_crop(siamese) if siamese else True
-    return {
-        "crop": dataset == "folder" and crop,
-        "photo_size": get_photo_size(siamese) if siamese else 0,
-    }
-
-
-def get_groups(settings: Settings, dataset: str) -> dict[str, object]:
-    """Returns how a run splits its folder into groups.
-
-    Args:
-        settings: of the run.
-        dataset: the data set to test on.
-
-    Returns:
-        Fields of a `DataSource`; empty if the run is of another data set.
-    """
-    names = ("split_by", "training_groups", "validation_groups", "test_groups")
-    if dataset != settings.dataset:
-        return {}
-    return {name: getattr(settings, name) for name in names}
-
-
-def load_scorer(
-    model: "keras.Model | Scorer | str | os.PathLike",
-) -> tuple["keras.Model | None", Scorer]:
-    """Loads a model or baseline to evaluate.
-
-    Args:
-        model: see `evaluate_protocol`.
-
-    Returns:
-        The siamese model, or None for another scorer; and the scorer.
-
-    Raises:
-        InputError: there is no such model, or it is not a siamese model.
-    """
-    import keras
-
-    from koch_siamese.models.loading import load_model
-    from koch_siamese.models.scorer import SiameseScorer
-    from koch_siamese.models.siamese import require_siamese
-
-    if isinstance(model, str) and model in BASELINES:
-        return None, BASELINES[model]()
-    if isinstance(model, str | os.PathLike):
-        model = load_model(model)
-    if isinstance(model, keras.Model):
-        require_siamese(model)
-        return model, SiameseScorer(model)
-    if not (hasattr(model, "embed") and hasattr(model, "score")):
-        raise InputError(
-            f"model is a {type(model).__name__}: expected a siamese model, its "
-            "file, 'pretrained', a baseline such as 'pixels_cosine', or an "
-            "object with the methods embed and score."
-        )
-    return None, model
 
 
 # The keys of a result that each of its readings has.

@@ -1,0 +1,85 @@
+"""Loads what is evaluated: scorers, and how to read data for them."""
+
+import os
+import typing
+
+from koch_siamese.errors import InputError
+from koch_siamese.evaluation.baselines import BASELINES
+from koch_siamese.evaluation.scoring import Scorer
+from koch_siamese.runs.settings import Settings
+
+if typing.TYPE_CHECKING:
+    import keras
+
+
+def load_scorer(
+    model: "keras.Model | Scorer | str | os.PathLike",
+) -> tuple["keras.Model | None", Scorer]:
+    """Loads a model or baseline to evaluate.
+
+    Args:
+        model: see `evaluate_protocol`.
+
+    Returns:
+        The siamese model, or None for another scorer; and the scorer.
+
+    Raises:
+        InputError: there is no such model, or it is not a siamese model.
+    """
+    import keras
+
+    from koch_siamese.models.loading import load_model
+    from koch_siamese.models.scorer import SiameseScorer
+    from koch_siamese.models.siamese import require_siamese
+
+    if isinstance(model, str) and model in BASELINES:
+        return None, BASELINES[model]()
+    if isinstance(model, str | os.PathLike):
+        model = load_model(model)
+    if isinstance(model, keras.Model):
+        require_siamese(model)
+        return model, SiameseScorer(model)
+    if not (hasattr(model, "embed") and hasattr(model, "score")):
+        raise InputError(
+            f"model is a {type(model).__name__}: expected a siamese model, its "
+            "file, 'pretrained', a baseline such as 'pixels_cosine', or an "
+            "object with the methods embed and score."
+        )
+    return None, model
+
+
+def get_reading(
+    dataset: str, siamese: "keras.Model | None"
+) -> dict[str, object]:
+    """Returns how images are read, as in the training of a model.
+
+    Args:
+        dataset: the data set to test on.
+        siamese: the model, or None for another scorer.
+
+    Returns:
+        Fields of a `DataSource`.
+    """
+    from koch_siamese.models.siamese import get_crop, get_photo_size
+
+    crop = get_crop(siamese) if siamese else True
+    return {
+        "crop": dataset == "folder" and crop,
+        "photo_size": get_photo_size(siamese) if siamese else 0,
+    }
+
+
+def get_groups(settings: Settings, dataset: str) -> dict[str, object]:
+    """Returns how a run splits its folder into groups.
+
+    Args:
+        settings: of the run.
+        dataset: the data set to test on.
+
+    Returns:
+        Fields of a `DataSource`; empty if the run is of another data set.
+    """
+    names = ("split_by", "training_groups", "validation_groups", "test_groups")
+    if dataset != settings.dataset:
+        return {}
+    return {name: getattr(settings, name) for name in names}
