@@ -4,13 +4,13 @@ import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from koch_siamese.evaluation.calibration import FEW_CHARACTERS
 from koch_siamese.evaluation.verification import (
     MIN_CLASSES,
     min_different_pairs,
 )
 from koch_siamese.inference.gallery import Answer, Verdict
 
-FEW_CHARACTERS = 20  # with fewer, a line says not to rely on a result
 MANY_CLASSES = 100  # with more, the worst few say little
 NUM_WORST_CLASSES = 3
 
