@@ -1,6 +1,8 @@
 """Errors and warnings about a user's images."""
 
 import os
+import sys
+import warnings
 
 import numpy as np
 from PIL import Image
@@ -9,10 +11,19 @@ from koch_siamese.errors import InputError
 from koch_siamese.images import BYTES, ImageLike
 
 MAX_LISTED = 20  # errors in one message
+PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class DataWarning(UserWarning):
     """A warning about a user's data, in a sentence."""
+
+
+def warn(message: str | DataWarning):
+    """Warns at the line of the user's code that called this package."""
+    frame, level = sys._getframe(), 1
+    while frame and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DataWarning, stacklevel=level)
 
 
 class ImageError(InputError):

@@ -4,11 +4,10 @@ import collections
 import functools
 import os
 import unicodedata
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from koch_siamese.data.image_errors import DataWarning, complaint
+from koch_siamese.data.image_errors import DataWarning, complaint, warn
 from koch_siamese.paths import expand_home
 
 FORMATS = {
@@ -102,7 +101,7 @@ def list_images(
         )
     if skipped:
         counts = dict(sorted(skipped.items()))
-        warnings.warn(SkippedFilesWarning(root, counts), stacklevel=2)
+        warn(SkippedFilesWarning(root, counts))
     return sorted(found, key=lambda file: file.parts)
 
 

@@ -7,13 +7,12 @@ import hashlib
 import math
 import os
 import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from koch_siamese.data.image_errors import DataWarning, complaint
+from koch_siamese.data.image_errors import complaint, warn
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
 from koch_siamese.data.image_paths import FORMATS, list_images, require_path
 from koch_siamese.errors import InputError, shorten
@@ -117,12 +116,9 @@ def _count_frames(file):
         with Image.open(file) as image:
             return getattr(image, "n_frames", 1)
     except Exception as error:  # Pillow raises anything for broken files.
-        warnings.warn(
-            DataWarning(
-                f"{str(file)!r} is damaged ({shorten(error)}): only its "
-                "first page is read, if any."
-            ),
-            stacklevel=2,
+        warn(
+            f"{str(file)!r} is damaged ({shorten(error)}): only its "
+            "first page is read, if any."
         )
         return 1
 

@@ -3,7 +3,6 @@
 import copy
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,15 +11,15 @@ import numpy as np
 
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import (
-    DataWarning,
     ImageError,
     raise_complaints,
+    warn,
 )
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.page_files import Page, PageFile, load_page
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.calibration import calibrate
+from koch_siamese.evaluation.calibration import FEW_CHARACTERS, calibrate
 from koch_siamese.evaluation.scoring import (
     DRAWINGS_AT_ONCE,
     EmbeddedDrawings,
@@ -556,7 +555,8 @@ class Recognizer:
             seed: the random seed of the pairs and trials that are scored.
 
         Returns:
-            A `CalibrationReport` of the error rates at these thresholds.
+            A `CalibrationReport` of the error rates at these thresholds. A
+            warning says if there are too few characters to rely on them.
 
         Raises:
             InputError: there are too few characters or images.
@@ -571,6 +571,12 @@ class Recognizer:
                 seed=seed,
             )
             self.thresholds = calibration.thresholds
+        if characters.num_characters < FEW_CHARACTERS:
+            warn(
+                f"The thresholds were fitted to {characters.num_characters} "
+                "characters, too few to rely on, above all for unknown ones: "
+                f"calibrate with {FEW_CHARACTERS} or more."
+            )
         return CalibrationReport.from_calibration(
             calibration, len(names), characters.num_characters
         )
@@ -779,12 +785,9 @@ class Recognizer:
 
 def _warn_if_large(gallery):
     if len(gallery.names) > MIN_DRAWINGS:
-        warnings.warn(
-            DataWarning(
-                f"{len(gallery.names)} images are compared one by one: "
-                "pip install 'koch-siamese[index]' for a faster search."
-            ),
-            stacklevel=3,
+        warn(
+            f"{len(gallery.names)} images are compared one by one: "
+            "pip install 'koch-siamese[index]' for a faster search."
         )
 
 

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import filelock
 import keras
 import numpy as np
 
-from koch_siamese.data.image_errors import DataWarning
+from koch_siamese.data.image_errors import warn
 from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Gallery
@@ -134,12 +133,9 @@ def read_index(
             stored.gallery.embeddings,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        warnings.warn(
-            DataWarning(
-                f"The index {str(stored.index)!r} is damaged ({error}): it is "
-                "built again when it is needed."
-            ),
-            stacklevel=2,
+        warn(
+            f"The index {str(stored.index)!r} is damaged ({error}): it is "
+            "built again when it is needed."
         )
         return None
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 import koch_siamese
 from koch_siamese import InputError, Recognizer
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.inference import storage
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import get_head, set_crop
@@ -86,6 +87,19 @@ def test_every_kind_of_image_gets_the_same_answer(
     assert recognizer.classify(colors) == expected
     for many in (path.parent, [path], array[np.newaxis], (x for x in [image])):
         assert recognizer.classify(many) == [expected]
+
+
+def test_folder_is_sorted_and_warnings_point_to_the_user(
+    recognizer, drawings, tmp_path
+):
+    for name, character in (("b/1", "c1"), ("a", "c2"), ("B", "c3")):
+        image = Image.fromarray(drawings[character][0])
+        save(image, tmp_path / f"{name}.png")
+    (tmp_path / "notes.txt").touch()
+    with pytest.warns(DataWarning, match="not read: 1 .txt") as warned:
+        answers = recognizer.classify(tmp_path)
+    assert warned[0].filename == __file__
+    assert [answer.best.name for answer in answers] == ["c3", "c2", "c1"]
 
 
 def test_one_image_and_a_list_are_distinguished(recognizer, drawings):
@@ -163,14 +177,17 @@ def test_given_and_missing_thresholds(drawings):
 
 
 def test_calibration_reports_its_expected_rates(recognizer, drawings, tmp_path):
-    report = recognizer.calibrate(drawings)
+    with pytest.warns(DataWarning, match="8 characters, too few") as warned:
+        report = recognizer.calibrate(drawings)
+    assert warned[0].filename == __file__
     assert (report.num_images, report.num_characters) == (32, 8)
     assert report.ways == 7
     assert recognizer.thresholds.same == report.same
     assert 0.5 <= report.accuracy <= 1
     errors = (report.false_accepts + report.false_rejects) / 2
     assert report.accuracy == pytest.approx(1 - errors, abs=0.01)
-    assert report == Recognizer(recognizer.model).calibrate(drawings)
+    with pytest.warns(DataWarning):
+        assert report == Recognizer(recognizer.model).calibrate(drawings)
     recognizer.save(tmp_path / "known")
     loaded = Recognizer.load(tmp_path / "known")
     assert loaded.thresholds == recognizer.thresholds
