@@ -102,22 +102,12 @@ def _print_answers(answers, complaints, skipped):
 
 
 def _draw(recognizer, drawings, answers, titles):
-    from koch_siamese.data.image_folder import load_folder
-    from koch_siamese.models.siamese import get_photo_size
     from koch_siamese.reporting import figures
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they have been shown already
-        characters, names = load_folder(
-            SUPPORT.value, recognizer.crop, get_photo_size(recognizer.model)
-        )
-    picture = figures.draw_answers(
-        drawings,
-        characters.images,
-        [names[i] for i in characters.character],
-        answers,
-        titles,
-    )
+        names, examples = recognizer.read_labelled(SUPPORT.value)
+    picture = figures.draw_answers(drawings, examples, names, answers, titles)
     figures.save_figure(picture, Path(FIGURE.value))
 
 

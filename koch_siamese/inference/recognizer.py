@@ -28,9 +28,11 @@ from koch_siamese.evaluation.scoring import (
 from koch_siamese.images import ImageLike
 from koch_siamese.inference import storage
 from koch_siamese.inference.arguments import (
+    check_number,
     group_by_name,
     list_given_images,
     list_given_pages,
+    list_labelled,
     normalize_names,
 )
 from koch_siamese.inference.gallery import (
@@ -173,12 +175,17 @@ class Recognizer:
         """The scores from which a pair is the same and a query gets a name.
 
         None if the model has none and `calibrate` has not been called. Can be
-        set.
+        set, such as to `dataclasses.replace(recognizer.thresholds, same=5.0)`.
         """
         return self._thresholds
 
     @thresholds.setter
     def thresholds(self, thresholds: Thresholds | None):
+        if not isinstance(thresholds, Thresholds | None):
+            raise InputError(
+                f"thresholds is {thresholds!r}: expected Thresholds or None, "
+                "such as dataclasses.replace(recognizer.thresholds, same=5.0)."
+            )
         with self._lock:
             self._thresholds = thresholds
             self._has_new_thresholds = True
@@ -215,6 +222,28 @@ class Recognizer:
         read = read_image(image, self.crop, self._photo_size)
         return read if self._photo_size else read[..., 0]
 
+    def read_labelled(self, examples: Labelled) -> tuple[list[str], np.ndarray]:
+        """Reads labelled images as the model sees them; see `add`.
+
+        Returns:
+            The name of each image, and the images, uint8 `[num, 105, 105]`, or
+            photos `[num, size, size, 3]`, as `read` returns them. Those of a
+            folder are sorted by name and path.
+
+        Raises:
+            InputError: there are no images, or one cannot be read.
+        """
+        if isinstance(examples, str | os.PathLike):
+            characters, names = load_folder(
+                examples, self.crop, self._photo_size
+            )
+            drawings = characters.images
+            names = [names[i] for i in characters.character]
+        else:
+            names, images, labels = list_labelled(examples)
+            drawings = self._read_all(images, labels)
+        return names, drawings if self._photo_size else drawings[..., 0]
+
     def add(self, examples: Labelled, *, replace: bool = False) -> "Recognizer":
         """Adds examples of characters.
 
@@ -232,7 +261,7 @@ class Recognizer:
         Raises:
             InputError: an image cannot be read; nothing is added then.
         """
-        names, drawings = self._read_labelled(examples)
+        names, drawings = self.read_labelled(examples)
         return self.add_drawings(names, drawings, replace=replace)
 
     def add_drawings(
@@ -329,8 +358,9 @@ class Recognizer:
         """
         if not isinstance(top_k, int | np.integer) or top_k < 1:
             raise InputError(
-                f"top_k is {top_k}: expected a whole number, 1 or more."
+                f"top_k is {top_k!r}: expected a whole number, 1 or more."
             )
+        check_number("threshold", threshold)
         drawings = self._check_drawings(drawings)
         gallery = self._gallery  # a snapshot: other threads may replace it
         if not gallery.names:
@@ -468,6 +498,7 @@ class Recognizer:
             InputError: there are too many drawings, or the extra `pages` is
                 missing.
         """
+        check_number("cut", cut)
         drawings = self._check_drawings(drawings)
         if len(drawings) > MAX_DRAWINGS:
             raise InputError(
@@ -502,15 +533,13 @@ class Recognizer:
             InputError: an image cannot be read, or `first` and `second` differ
                 in number.
         """
-        (first, is_single), (second, _) = (
-            list_given_images(first),
-            list_given_images(second),
-        )
+        first, is_single = list_given_images(first)
+        second, _ = list_given_images(second)
         _require_twins(first, second)
         labels = [
-            f"Image {place + 1} of `{name}`"
+            f"`{name}`" if is_single else f"Image {number} of `{name}`"
             for name in ("first", "second")
-            for place in range(len(first))
+            for number in range(1, len(first) + 1)
         ]
         drawings = self._read_all([*first, *second], labels)
         verdicts = self.verify_drawings(
@@ -531,6 +560,7 @@ class Recognizer:
             threshold: as in `verify`.
         """
         _require_twins(first, second)
+        check_number("threshold", threshold)
         num = len(first)
         drawings = np.concatenate(
             [self._check_drawings(first), self._check_drawings(second)]
@@ -561,8 +591,8 @@ class Recognizer:
         Raises:
             InputError: there are too few characters or images.
         """
-        names, drawings = self._read_labelled(labelled)
-        characters = group_by_name(names, drawings)
+        names, drawings = self.read_labelled(labelled)
+        characters = group_by_name(names, self._check_drawings(drawings))
         with self._lock:
             calibration = calibrate(
                 EmbeddedDrawings(self._scorer, characters.images),
@@ -591,7 +621,7 @@ class Recognizer:
                 Characters that are not known count as strangers.
             threshold: as in `classify`.
         """
-        names, drawings = self._read_labelled(labelled)
+        names, drawings = self.read_labelled(labelled)
         with self._lock:  # so that no other thread changes the characters
             answers = self.classify_drawings(drawings, 2, threshold)
             known = set(self.names)
@@ -759,28 +789,6 @@ class Recognizer:
                 errors.append(error)
         raise_complaints(errors, len(images))
         return drawings
-
-    def _read_labelled(self, labelled):
-        """Reads labelled images: their names and their drawings."""
-        if isinstance(labelled, str | os.PathLike):
-            characters, names = load_folder(
-                labelled, self.crop, self._photo_size
-            )
-            return [names[i] for i in characters.character], characters.images
-        if not isinstance(labelled, Mapping):
-            raise InputError(
-                f"Got a value of type {type(labelled).__name__}: expected a "
-                "folder, a table (CSV), or a dict from names to images."
-            )
-        names, images, labels = [], [], []
-        for name, given in labelled.items():
-            given, _ = list_given_images(given)
-            if not given:
-                raise InputError(f"There is no image of {name!r}: give some.")
-            names += normalize_names([name] * len(given))
-            images += given
-            labels += [f"Image {i + 1} of {name!r}" for i in range(len(given))]
-        return names, self._read_all(images, labels)
 
 
 def _warn_if_large(gallery):

@@ -140,6 +140,20 @@ def test_examples_are_added_to_or_replaced(model, drawings):
     assert recognizer.names == ("b",)
 
 
+def test_labelled_images_are_read_as_single_ones(
+    recognizer, drawings, tmp_path
+):
+    images = {"a": drawings["c0"][0], "b": drawings["c1"][:2]}
+    for number, image in enumerate([images["a"], *images["b"]]):
+        name = "ab"[number > 0]
+        save(Image.fromarray(image), tmp_path / name / f"{number}.png")
+    for labelled in (images, tmp_path):
+        names, read = recognizer.read_labelled(labelled)
+        assert names == ["a", "b", "b"]
+        assert read.shape == (3, 105, 105)
+        np.testing.assert_array_equal(read[2], recognizer.read(images["b"][1]))
+
+
 def test_names_are_composed(model, drawings):
     recognizer = Recognizer(model).add({"e\u0301": drawings["c0"][0]})
     recognizer.add({"\u00e9": drawings["c0"][1]})
@@ -366,6 +380,16 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
     ("mistake", "part"),
     [
         (lambda r: r.calibrate({}), "no labelled images"),
+        (lambda r: r.add({}), "no labelled images"),
+        (lambda r: r.add_drawings("ka", TWO), "a list of names"),
+        (lambda r: r.score_examples(TWO[0], "c1"), "a list of names"),
+        (lambda r: setattr(r, "thresholds", 2.5), "expected Thresholds"),
+        (lambda r: r.classify(draw(), threshold="2"), "threshold is '2'"),
+        (lambda r: r.classify(draw(), threshold=np.nan), "threshold is nan"),
+        (lambda r: r.verify(draw(), draw(), -np.inf), "a finite number"),
+        (lambda r: r.group_drawings(TWO, np.nan), "cut is nan"),
+        (lambda r: r.verify(draw(), np.ones((5, 5))), "^`second`: An array"),
+        (lambda r: r.verify([draw()], [b""]), "^Image 1 of `second`: An image"),
         (lambda r: r.add([draw()]), "expected a folder, a table"),
         (lambda r: r.add("nowhere"), "'nowhere' does not exist"),
         (lambda r: r.classify("iVBORw0KGgo" * 100), "cannot be read"),

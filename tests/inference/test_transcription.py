@@ -29,7 +29,7 @@ from koch_siamese.models.thresholds import Thresholds
 
 LINES = ("abca", "cab")
 SYMBOLS = {x: glyphs.draw_glyph(41, i, 1) for i, x in enumerate("abc")}
-EVERYTHING = float("-inf")  # a threshold
+EVERYTHING = -1e9  # a threshold
 
 
 @pytest.fixture(scope="module")
