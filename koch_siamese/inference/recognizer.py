@@ -644,13 +644,16 @@ class Recognizer:
 
         Raises:
             InputError: `path` has another recognizer, one of another model or
-                `crop`, or other files; it is an `.npz` file, but the thresholds
-                are not the model's own; or it cannot be written.
-            ValueError: `if_exists` is unknown.
+                `crop`, or other files; it ends in the suffix of another kind of
+                file; it is an `.npz` file, but the thresholds are not the
+                model's own; or it cannot be written.
         """
         if if_exists not in ("fail", "merge", "replace"):
-            raise ValueError(f"if_exists is {if_exists!r}.")
+            raise InputError(
+                f"if_exists is {if_exists!r}: expected fail, merge or replace."
+            )
         path = expand_home(path).resolve()
+        storage.require_place(path)
         own = get_thresholds(self._model)
         if storage.is_gallery(path) and self._thresholds != own:
             raise InputError(

@@ -297,7 +297,7 @@ def test_nothing_is_overwritten_without_asking(model, drawings, tmp_path):
     assert Recognizer.load(path).names == ("c",)
     with pytest.raises(InputError, match="another model"):
         Recognizer.pretrained().save(path, if_exists="merge")
-    with pytest.raises(ValueError, match="'maybe'"):
+    with pytest.raises(InputError, match="'maybe': expected fail, merge or"):
         other.save(path, if_exists="maybe")
 
 
@@ -334,9 +334,14 @@ def test_files_of_others_are_kept(recognizer, tmp_path):
     for name in ("model_best.keras", "mine.npz"):
         np.savez(tmp_path / "mine.npz", of_mine=np.ones(3))
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(InputError, match="is not a gallery"):
-            recognizer.save(tmp_path / name, if_exists="replace")
+        for if_exists in ("replace", "fail"):
+            with pytest.raises(InputError, match="is not a gallery"):
+                recognizer.save(tmp_path / name, if_exists=if_exists)
         assert (tmp_path / name).read_bytes() == before
+    for name in ("mine.zip", "mine.JPG"):
+        with pytest.raises(InputError, match=r"ends in \.\w+: expected a f"):
+            recognizer.save(tmp_path / "new" / name)
+    assert not (tmp_path / "new").exists()
     folder = tmp_path / "known"
     recognizer.save(folder)
     (folder / "embeddings_of_mine.npy").touch()
@@ -421,6 +426,16 @@ def test_folder_of_a_recognizer_is_not_a_model(recognizer, tmp_path):
     recognizer.save(tmp_path / "known")
     with pytest.raises(InputError, match=r"with Recognizer\.load"):
         Recognizer(tmp_path / "known")
+
+
+def test_other_folders_are_not_recognizers(model, drawings, tmp_path):
+    save(Image.fromarray(drawings["c0"][0]), tmp_path / "known" / "a.png")
+    with pytest.raises(InputError, match=r"pretrained\(\)\.add\('.*known'"):
+        Recognizer.load(tmp_path / "known")
+    (tmp_path / "run").mkdir()
+    model.save(tmp_path / "run" / "model.keras")
+    with pytest.raises(InputError, match=r"a training, .* Recognizer\('.*run'"):
+        Recognizer.load(tmp_path / "run")
 
 
 def test_arrays_of_frameworks_and_bytes_of_any_kind(recognizer, drawings):
