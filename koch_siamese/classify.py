@@ -85,6 +85,16 @@ def _to_json(path, answer):
     return found | {"candidates": found["candidates"][: TOP_K.value]}
 
 
+def _print_gallery(num_characters, skipped):
+    if not flags.FLAGS.json:
+        print(f"{GALLERY.value}: {num_characters} characters")
+        return
+    line = {"gallery": GALLERY.value, "num_characters": num_characters}
+    if skipped:
+        line["skipped"] = dict(skipped)
+    print(json.dumps(line))
+
+
 def _print_answers(answers, complaints, skipped):
     """Prints a line for each query: JSON, or a row of a table."""
     if not flags.FLAGS.json:
@@ -120,7 +130,7 @@ def main():
         recognizer = cli.open_recognizer(REMOVE.value)
         queries, complaints = _read_queries(recognizer, paths)
     if not queries:
-        print(f"{GALLERY.value}: {len(recognizer.names)} characters")
+        _print_gallery(len(recognizer.names), skipped)
         return
     import numpy as np
 

@@ -87,7 +87,8 @@ def raise_complaints(errors: list[ImageError], num: int):
     """Raises the errors of some of `num` images as one, if there are any.
 
     Raises:
-        InputError: there are errors; the first `MAX_LISTED` are listed.
+        InputError: there are errors; the first `MAX_LISTED` are listed, and how
+            to fix them if that is the same for all.
     """
     if not errors:
         return
@@ -96,7 +97,8 @@ def raise_complaints(errors: list[ImageError], num: int):
     listed = "; ".join(error.found for error in errors[:MAX_LISTED])
     more = len(errors) - MAX_LISTED
     rest = f"; and {more} more" if more > 0 else ""
+    fixes = {f"Expected {x.expected}; {x.mending}." for x in errors}
+    fix = fixes.pop() if len(fixes) == 1 else "Fix or remove them."
     raise InputError(
-        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. Fix "
-        "or remove them."
+        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. {fix}"
     )

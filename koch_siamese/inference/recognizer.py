@@ -327,16 +327,19 @@ class Recognizer:
         """Classifies each image as one of the known characters, or none.
 
         Args:
-            images: one image or several.
+            images: one image or several. Of a folder, all images are taken,
+                also those in its subfolders, sorted by path.
             top_k: the largest number of candidates in an answer.
             threshold: the score from which the best candidate is named; by
                 default that of `thresholds` for the number of characters.
 
         Returns:
-            An answer for one image, a list of answers for several.
+            An answer for one image, a list of answers for several, in their
+            order.
 
         Raises:
-            InputError: no character is known, or an image cannot be read.
+            InputError: no character is known, or an image cannot be read; to
+                go on with the others, see the guide of `inference`.
         """
         images, is_single = list_given_images(images)
         answers = self.classify_drawings(

@@ -400,6 +400,19 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
         (lambda r: r.classify("iVBORw0KGgo" * 100), "cannot be read"),
         (lambda r: r.classify("~nobody/a.png"), "does not exist"),
         (lambda r: r.classify(draw(), top_k=2.5), "expected a whole number"),
+        (lambda r: r.classify(io.StringIO("x")), r"open\(path, 'rb'\)"),
+        (
+            lambda r: r.classify("https://a.org/b.png"),
+            "'https://a.org/b.png' is a web address: .*; download it first",
+        ),
+        (
+            lambda r: r.classify(np.zeros((3, 9, 9))),
+            r"^3 of 3 .*\. Expected uint8, .*; convert it by .astype\('ui",
+        ),
+        (
+            lambda r: r.classify([np.zeros((9, 9)), "nowhere"]),
+            r"^2 of 2 .*\. Fix or remove them\.$",
+        ),
         (lambda r: r.remove(1), "no character '1'"),
         (
             lambda r: r.add_drawings(["x"], np.zeros((2, 105, 105), np.uint8)),
