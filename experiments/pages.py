@@ -74,7 +74,7 @@ def read_page(model, characters, kind, number):
     recognizer = Recognizer(model)
     recognizer.add({f"{i:03}": x for i, x in enumerate(examples)})
     # Every symbol of the page has an example.
-    names = recognizer.transcribe(page.image, threshold=float("-inf"))
+    names = recognizer.transcribe(page.image, threshold=-1e9)
     read = [x.name for x in names.symbols]
     truth = [f"{i:03}" for i in page.drawing]
     best = dict(enumerate(_name(recognizer, list(drawings))))

@@ -105,7 +105,7 @@ def main():
     (file,) = list_pages(folder / "page.pdf")
     page = load_page(file)
     # Every symbol of this page is one of the script.
-    read = recognizer.transcribe(page, threshold=float("-inf"))
+    read = recognizer.transcribe(page, threshold=-1e9)
     strict = recognizer.transcribe(page)
     save_picture(
         draw_transcription(page, strict, recognizer.names),

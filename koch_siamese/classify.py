@@ -86,6 +86,16 @@ def _to_json(path, answer):
     return found | {"candidates": found["candidates"][: TOP_K.value]}
 
 
+def _print_gallery(num_characters, skipped):
+    if not flags.FLAGS.json:
+        print(f"{GALLERY.value}: {num_characters} characters")
+        return
+    line = {"gallery": GALLERY.value, "num_characters": num_characters}
+    if skipped:
+        line["skipped"] = dict(skipped)
+    print(json.dumps(line))
+
+
 def _print_answers(answers, complaints, skipped):
     """Prints a line for each query: JSON, or a row of a table."""
     if not flags.FLAGS.json:
@@ -103,22 +113,12 @@ def _print_answers(answers, complaints, skipped):
 
 
 def _draw(recognizer, drawings, answers, titles):
-    from koch_siamese.data.image_folder import load_folder
-    from koch_siamese.models.siamese import get_photo_size
     from koch_siamese.reporting import figures
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they have been shown already
-        characters, names = load_folder(
-            SUPPORT.value, recognizer.crop, get_photo_size(recognizer.model)
-        )
-    picture = figures.draw_answers(
-        drawings,
-        characters.images,
-        [names[i] for i in characters.character],
-        answers,
-        titles,
-    )
+        names, examples = recognizer.read_labelled(SUPPORT.value)
+    picture = figures.draw_answers(drawings, examples, names, answers, titles)
     figures.save_figure(picture, Path(FIGURE.value))
 
 
@@ -131,7 +131,7 @@ def main():
         recognizer = cli.open_recognizer(REMOVE.value)
         queries, complaints = _read_queries(recognizer, paths)
     if not queries:
-        print(f"{GALLERY.value}: {len(recognizer.names)} characters")
+        _print_gallery(len(recognizer.names), skipped)
         return
     import numpy as np
 

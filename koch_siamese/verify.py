@@ -40,9 +40,10 @@ def main():
     import_tensorflow()
     recognizer = cli.load_recognizer()
     cli.note_reading(recognizer.crop, recognizer.model)
-    verdict = recognizer.verify(
-        [FIRST.value], [SECOND.value], flags.FLAGS.threshold
-    )[0]
+    first, second = map(recognizer.read, (FIRST.value, SECOND.value))
+    (verdict,) = recognizer.verify_drawings(
+        [first], [second], flags.FLAGS.threshold
+    )
     if flags.FLAGS.json:
         print(json.dumps(dataclasses.asdict(verdict)))
     else:
@@ -57,8 +58,7 @@ def main():
     if FIGURE.value:
         from koch_siamese.reporting import figures
 
-        drawings = [recognizer.read(x) for x in (FIRST.value, SECOND.value)]
-        picture = figures.draw_verdict(*drawings, verdict)
+        picture = figures.draw_verdict(first, second, verdict)
         figures.save_figure(picture, Path(FIGURE.value))
 
 

@@ -1,6 +1,8 @@
 """Errors and warnings about a user's images."""
 
 import os
+import sys
+import warnings
 
 import numpy as np
 from PIL import Image
@@ -10,10 +12,19 @@ from koch_siamese.images import BYTES, ImageLike
 
 MAX_LISTED = 20  # errors in one message
 PAGE_READER = "koch_siamese.transcribe (Recognizer.transcribe)"
+PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class DataWarning(UserWarning):
     """A warning about a user's data, in a sentence."""
+
+
+def warn(message: str | DataWarning):
+    """Warns at the line of the user's code that called this package."""
+    frame, level = sys._getframe(), 1
+    while frame and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DataWarning, stacklevel=level)
 
 
 class ImageError(InputError):
@@ -78,7 +89,8 @@ def raise_complaints(errors: list[ImageError], num: int):
     """Raises the errors of some of `num` images as one, if there are any.
 
     Raises:
-        InputError: there are errors; the first `MAX_LISTED` are listed.
+        InputError: there are errors; the first `MAX_LISTED` are listed, and how
+            to fix them if that is the same for all.
     """
     if not errors:
         return
@@ -87,7 +99,8 @@ def raise_complaints(errors: list[ImageError], num: int):
     listed = "; ".join(error.found for error in errors[:MAX_LISTED])
     more = len(errors) - MAX_LISTED
     rest = f"; and {more} more" if more > 0 else ""
+    fixes = {f"Expected {x.expected}; {x.mending}." for x in errors}
+    fix = fixes.pop() if len(fixes) == 1 else "Fix or remove them."
     raise InputError(
-        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. Fix "
-        "or remove them."
+        f"{len(errors)} of {num} images cannot be used: {listed}{rest}. {fix}"
     )

@@ -20,6 +20,7 @@ from koch_siamese.data.image_errors import NoSymbolError, complaint
 from koch_siamese.data.image_paths import (
     HEIF_EXTRA,
     HEIF_SUFFIXES,
+    complain_of_missing,
     get_formats,
     is_pdf,
     refuse_pdf,
@@ -243,14 +244,19 @@ def _decode(image, draft_side) -> Image.Image:
         file = io.BytesIO(image)
     elif isinstance(image, str | os.PathLike):
         file = expand_home(image)
+        if not file.exists():
+            raise complain_of_missing(image, "an image")
         if not file.is_file():
-            is_there = file.exists()
             raise complaint(
-                image,
-                "is not a file" if is_there else "does not exist",
-                "an image",
-                "check the name",
+                image, "is not a file", "an image", "check the name"
             )
+    elif isinstance(image, io.TextIOBase):
+        raise complaint(
+            image,
+            "is open in text mode",
+            "binary mode",
+            "open it with open(path, 'rb')",
+        )
     elif not hasattr(image, "read"):
         raise complaint(
             image,

@@ -3,8 +3,8 @@
 import collections
 import functools
 import os
+import re
 import unicodedata
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from koch_siamese.data.image_errors import (
     DataWarning,
     ImageError,
     complaint,
+    warn,
 )
 from koch_siamese.paths import expand_home
 
@@ -112,7 +113,7 @@ def list_images(
         )
     if skipped:
         counts = dict(sorted(skipped.items()))
-        warnings.warn(SkippedFilesWarning(root, counts), stacklevel=2)
+        warn(SkippedFilesWarning(root, counts))
     return sorted(found, key=lambda file: file.parts)
 
 
@@ -159,7 +160,25 @@ def require_path(
             return found
     except OSError:  # for example, the name is too long
         pass
-    raise complaint(path, "does not exist", expected, "check the name")
+    raise complain_of_missing(path, expected)
+
+
+def complain_of_missing(path: str | os.PathLike, expected: str) -> ImageError:
+    """Makes the error about a path that does not exist, or a web address.
+
+    Args:
+        path: its path.
+        expected: what the error says it should be.
+    """
+    address = re.fullmatch(r"(https?):/+(.+)", str(path))
+    if not address:
+        return complaint(path, "does not exist", expected, "check the name")
+    return complaint(
+        "://".join(address.groups()),  # a Path has lost a slash
+        "is a web address",
+        f"{expected} on this computer",
+        "download it first",
+    )
 
 
 def normalize_name(name: str) -> str:

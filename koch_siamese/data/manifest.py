@@ -3,16 +3,15 @@
 import contextlib
 import csv
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from koch_siamese.data.image_errors import (
-    DataWarning,
     ImageError,
     complaint,
     describe,
     raise_complaints,
+    warn,
 )
 from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.data.labelled_files import PARTS, LabelledFiles
@@ -144,12 +143,7 @@ def _find_columns(path, header):
     others = [name for name in header if name.strip().casefold() not in known]
     if any(others):
         listed = ", ".join(repr(name) for name in others if name)
-        warnings.warn(
-            DataWarning(
-                f"{describe(path)} has columns that are ignored: {listed}."
-            ),
-            stacklevel=3,
-        )
+        warn(f"{describe(path)} has columns that are ignored: {listed}.")
     return {name: names.index(name) for name in known}
 
 

@@ -8,13 +8,12 @@ import math
 import os
 import re
 import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from koch_siamese.data.image_errors import DataWarning, complaint
+from koch_siamese.data.image_errors import complaint, warn
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
 from koch_siamese.data.image_paths import (
     FORMATS,
@@ -139,12 +138,9 @@ def _count_frames(file):
         with Image.open(file) as image:
             return getattr(image, "n_frames", 1)
     except Exception as error:  # Pillow raises anything for broken files.
-        warnings.warn(
-            DataWarning(
-                f"{str(file)!r} is damaged ({shorten(error)}): only its "
-                "first page is read, if any."
-            ),
-            stacklevel=2,
+        warn(
+            f"{str(file)!r} is damaged ({shorten(error)}): only its "
+            "first page is read, if any."
         )
         return 1
 

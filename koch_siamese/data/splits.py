@@ -5,13 +5,12 @@ by class or by whole groups of classes, or it is given. A data set is closed if
 it is tested on other images of its training classes.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from koch_siamese.data.characters import SPLITS, Characters
-from koch_siamese.data.image_errors import MAX_LISTED, DataWarning
+from koch_siamese.data.image_errors import MAX_LISTED, warn
 from koch_siamese.errors import InputError
 
 MIN_CHARACTERS = 4  # two to train on, two to test on
@@ -64,13 +63,10 @@ def assign_splits(
         of_known = _assign_pairs(order, alphabet)
     parts = of_known[np.searchsorted(known, characters.character)]
     if len(known) < MIN_VALIDATED:
-        warnings.warn(
-            DataWarning(
-                f"There are only {len(known)} classes: two are for testing, "
-                "and a fifth of the images of the others is for validation, "
-                "instead of other classes."
-            ),
-            stacklevel=2,
+        warn(
+            f"There are only {len(known)} classes: two are for testing, "
+            "and a fifth of the images of the others is for validation, "
+            "instead of other classes."
         )
         keep_images_apart(parts, characters.character)
     return parts

@@ -1,6 +1,7 @@
 """Fits a scorer's thresholds, and measures how good they are. NumPy only."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ NUM_PAIRS = 10_000  # section 4.2
 NUM_ABSENT_TRIALS = 5_000
 FALSE_ACCEPTS = 0.05
 MIN_WAYS = 20  # extrapolated if validation alphabets have fewer characters
+FEW_CHARACTERS = 20  # with fewer, results are unreliable
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +45,9 @@ def calibrate(
 ) -> Calibration:
     """Fits thresholds on characters that took no part in training.
 
+    No threshold of `none_of_these` is below that of `same`, so that a name is
+    at least as probable as not.
+
     Args:
         drawings: the characters' drawings, with the scorer to calibrate.
         characters: their labels.
@@ -61,10 +66,11 @@ def calibrate(
         drawings, characters, ways, seed
     )
     threshold = compute_same_threshold(scores, pairs.same)
+    refusals = compute_absence_thresholds(absent, FALSE_ACCEPTS, MIN_WAYS)
     thresholds = Thresholds(
         threshold,
-        compute_absence_thresholds(absent, FALSE_ACCEPTS, MIN_WAYS),
-        compute_slope(scores, pairs.same, threshold),
+        tuple(max(threshold, refusal) for refusal in refusals),
+        compute_slope(scores, pairs.same, threshold, _count_distinct(pairs)),
     )
     report = {
         "same": measure_same(scores, pairs.same, thresholds),
@@ -72,6 +78,13 @@ def calibrate(
         "num_characters": characters.num_characters,
     }
     return Calibration(thresholds, pairs, scores, report)
+
+
+def _count_distinct(pairs):
+    """Counts distinct pairs, different and same; small sets repeat theirs."""
+    drawings = np.sort([pairs.first, pairs.second], axis=0)
+    _, rows = np.unique(drawings, axis=1, return_index=True)
+    return np.bincount(pairs.same[rows].astype(int), minlength=2)
 
 
 def _score_absent_and_present(drawings, characters, ways, seed):
@@ -163,28 +176,42 @@ def compute_same_threshold(scores: np.ndarray, same: np.ndarray) -> float:
 
 
 def compute_slope(
-    scores: np.ndarray, same: np.ndarray, threshold: float
+    scores: np.ndarray,
+    same: np.ndarray,
+    threshold: float,
+    num_distinct: Sequence[int] | None = None,
 ) -> float:
     """Fits how steeply the probability of `same` rises with the score.
 
     A logistic curve through 1/2 at the threshold is fitted by maximum
-    likelihood (Platt 1999, but with a fixed midpoint).
+    likelihood, to smoothed targets instead of 0 and 1 (Platt 1999, but with a
+    fixed midpoint). The fewer pairs, the flatter it is, even if they are
+    classified without mistakes.
 
     Args:
         scores: float `[num_pairs]`.
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
         threshold: the threshold of `same`.
+        num_distinct: the numbers of distinct pairs, different and same ones,
+            if pairs are repeated; by default those of all pairs.
 
     Returns:
         A positive number.
     """
-    margin = np.where(same.astype(bool), 1, -1) * (scores - threshold)
+    label = same.astype(int)
+    if num_distinct is None:
+        num_distinct = np.bincount(label, minlength=2)
+    num_different, num_same = num_distinct
+    targets = np.array(
+        [1 / (num_different + 2), (num_same + 1) / (num_same + 2)]
+    )
+    target, margin = targets[label], scores - threshold
     spread = np.abs(margin).mean() or 1.0
     low, high = np.log(1e-3 / spread), np.log(1e3 / spread)
     for _ in range(60):  # the likelihood's derivative falls with the slope
         middle = (low + high) / 2
         steps = np.clip(np.exp(middle) * margin, -700, 700)
-        rises = (margin / (1 + np.exp(steps))).sum() > 0
+        rises = (margin * (target - 1 / (1 + np.exp(-steps)))).sum() > 0
         low, high = (middle, high) if rises else (low, middle)
     return float(np.exp((low + high) / 2))
 

@@ -19,8 +19,22 @@ photographs, the ink is found, made black on white, and cut out.
 - `evaluate(folder)`: measures how many labelled images are recognized
 - `transcribe(page)`: reads a page, see below
 - `embed(images)`: computes float32 embeddings
+- `read(image)`, `read_labelled(folder)`: read images as the model sees them
 - `save("mine")`, `Recognizer.load("mine")`: stores everything in a folder, to
   which several processes may add
+
+An image that cannot be read is an `InputError`, also if it is one of a folder.
+This goes on with the others, and tells which answer is whose:
+
+    drawings = {}
+    for path in sorted(Path("new").glob("*.jpg")):
+        try:
+            drawings[path] = recognizer.read(path)
+        except InputError as error:
+            print(error)
+    answers = recognizer.classify_drawings(list(drawings.values()))
+    for path, answer in zip(drawings, answers):
+        print(path, answer.name)
 
 With more than 100,000 images, an index proposes the images to compare (extra
 `index`).

@@ -1,7 +1,9 @@
 """What users give to a recognizer: images, pages and names, as lists."""
 
+import math
+import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from PIL import Image
@@ -21,7 +23,16 @@ MIN_CALIBRATION_CHARACTERS = 3
 
 
 def normalize_names(names: Iterable[object]) -> list[str]:
-    """Normalizes names as those of files are; numbers become text."""
+    """Normalizes names as those of files are; numbers become text.
+
+    Raises:
+        InputError: it is a text instead of a list of names.
+    """
+    if isinstance(names, str):
+        raise InputError(
+            f"names is {names!r}: expected a list of names, one for each "
+            f"drawing; for a single one, [{names!r}]."
+        )
     return [normalize_name(str(name)) for name in names]
 
 
@@ -33,7 +44,8 @@ def list_given_images(images) -> tuple[list, bool]:
     """
     if isinstance(images, str | os.PathLike):
         path = expand_home(images)
-        if _is_folder(path):
+        # Unlike Path.is_dir, this is false for a name that is too long.
+        if os.path.isdir(path):  # noqa: PTH112
             return list_images(path), False
         return [path], True
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
@@ -51,6 +63,36 @@ def list_given_images(images) -> tuple[list, bool]:
     ], False
 
 
+def list_labelled(labelled: Mapping) -> tuple[list[str], list, list[str]]:
+    """Lists labelled images.
+
+    Args:
+        labelled: names with one or more images each.
+
+    Returns:
+        The name of each image, the images, and what errors call them.
+
+    Raises:
+        InputError: it is something else, or there are no images.
+    """
+    if not isinstance(labelled, Mapping):
+        raise InputError(
+            f"Got a value of type {type(labelled).__name__}: expected a "
+            "folder, a table (CSV), or a dict from names to images."
+        )
+    if not labelled:
+        raise InputError("There are no labelled images: give some.")
+    names, images, labels = [], [], []
+    for name, given in labelled.items():
+        given, _ = list_given_images(given)
+        if not given:
+            raise InputError(f"There is no image of {name!r}: give some.")
+        names += normalize_names([name] * len(given))
+        images += given
+        labels += [f"Image {i + 1} of {name!r}" for i in range(len(given))]
+    return names, images, labels
+
+
 def list_given_pages(pages) -> tuple[list, bool]:
     """Lists one or more pages; also returns whether it is a single one.
 
@@ -61,9 +103,9 @@ def list_given_pages(pages) -> tuple[list, bool]:
         return [pages], True
     if isinstance(pages, str | os.PathLike):
         path = expand_home(pages)
-        if _is_folder(path):
+        if os.path.isdir(path):  # noqa: PTH112
             return list_pages(path), False
-        if _is_file(path):
+        if os.path.isfile(path):  # noqa: PTH113
             pages = list_pages(path)
             return pages, len(pages) == 1 and not is_pdf(path)
     pages, is_single = list_given_images(pages)
@@ -76,18 +118,15 @@ def list_given_pages(pages) -> tuple[list, bool]:
     return [page for part in parts for page in part], False
 
 
-def _is_folder(path):
-    try:
-        return path.is_dir()
-    except OSError:  # for example, the name is too long
-        return False
+def check_number(name: str, number: float | None):
+    """Checks that an argument is a finite number, or None.
 
-
-def _is_file(path):
-    try:
-        return path.is_file()
-    except OSError:  # for example, the name is too long
-        return False
+    Raises:
+        InputError: it is something else.
+    """
+    is_number = isinstance(number, numbers.Real) and math.isfinite(number)
+    if number is not None and not is_number:
+        raise InputError(f"{name} is {number!r}: expected a finite number.")
 
 
 def group_by_name(names: list[str], drawings: np.ndarray) -> Characters:
@@ -100,8 +139,6 @@ def group_by_name(names: list[str], drawings: np.ndarray) -> Characters:
     Raises:
         InputError: there are too few for a calibration.
     """
-    if not names:
-        raise InputError("There are no labelled images: give some.")
     order = np.argsort(names, kind="stable")
     labels = [("", names[i]) for i in order]
     characters, _ = make_characters(labels, take(drawings, order))

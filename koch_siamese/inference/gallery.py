@@ -119,6 +119,8 @@ class Candidate:
 class Answer:
     """The answer to a query.
 
+    In a condition it is always true, as it has candidates: test its `name`.
+
     Attributes:
         name: the name of the best candidate, or None for "none of these".
         candidates: the characters that score highest, best first.
@@ -159,6 +161,8 @@ class Answer:
 class Verdict:
     """Whether two images show the same character.
 
+    In a condition it is `same`; without a threshold, it raises an `InputError`.
+
     Attributes:
         same: whether `score` reaches `threshold`; None without a threshold.
         score: a logit; higher is more alike.
@@ -171,6 +175,15 @@ class Verdict:
     score: float
     probability: float | None
     threshold: float | None
+
+    def __bool__(self) -> bool:
+        """Returns `same`."""
+        if self.same is None:
+            raise InputError(
+                "The model has no threshold to decide by: give verify one, "
+                "threshold=..., or use Recognizer.calibrate."
+            )
+        return self.same
 
 
 def score_characters(
@@ -320,7 +333,7 @@ def judge_pair(
     if threshold is None and thresholds:
         threshold = thresholds.same
     return Verdict(
-        None if threshold is None else score >= threshold,
+        None if threshold is None else bool(score >= threshold),
         score,
         _compute_probability(score, thresholds),
         threshold,

@@ -3,7 +3,6 @@
 import copy
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,15 +11,15 @@ import numpy as np
 
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import (
-    DataWarning,
     ImageError,
     raise_complaints,
+    warn,
 )
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.page_files import Page, PageFile, load_page
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.calibration import calibrate
+from koch_siamese.evaluation.calibration import FEW_CHARACTERS, calibrate
 from koch_siamese.evaluation.scoring import (
     DRAWINGS_AT_ONCE,
     EmbeddedDrawings,
@@ -29,9 +28,11 @@ from koch_siamese.evaluation.scoring import (
 from koch_siamese.images import ImageLike
 from koch_siamese.inference import storage
 from koch_siamese.inference.arguments import (
+    check_number,
     group_by_name,
     list_given_images,
     list_given_pages,
+    list_labelled,
     normalize_names,
 )
 from koch_siamese.inference.gallery import (
@@ -174,12 +175,17 @@ class Recognizer:
         """The scores from which a pair is the same and a query gets a name.
 
         None if the model has none and `calibrate` has not been called. Can be
-        set.
+        set, such as to `dataclasses.replace(recognizer.thresholds, same=5.0)`.
         """
         return self._thresholds
 
     @thresholds.setter
     def thresholds(self, thresholds: Thresholds | None):
+        if not isinstance(thresholds, Thresholds | None):
+            raise InputError(
+                f"thresholds is {thresholds!r}: expected Thresholds or None, "
+                "such as dataclasses.replace(recognizer.thresholds, same=5.0)."
+            )
         with self._lock:
             self._thresholds = thresholds
             self._has_new_thresholds = True
@@ -216,6 +222,28 @@ class Recognizer:
         read = read_image(image, self.crop, self._photo_size)
         return read if self._photo_size else read[..., 0]
 
+    def read_labelled(self, examples: Labelled) -> tuple[list[str], np.ndarray]:
+        """Reads labelled images as the model sees them; see `add`.
+
+        Returns:
+            The name of each image, and the images, uint8 `[num, 105, 105]`, or
+            photos `[num, size, size, 3]`, as `read` returns them. Those of a
+            folder are sorted by name and path.
+
+        Raises:
+            InputError: there are no images, or one cannot be read.
+        """
+        if isinstance(examples, str | os.PathLike):
+            characters, names = load_folder(
+                examples, self.crop, self._photo_size
+            )
+            drawings = characters.images
+            names = [names[i] for i in characters.character]
+        else:
+            names, images, labels = list_labelled(examples)
+            drawings = self._read_all(images, labels)
+        return names, drawings if self._photo_size else drawings[..., 0]
+
     def add(self, examples: Labelled, *, replace: bool = False) -> "Recognizer":
         """Adds examples of characters.
 
@@ -233,7 +261,7 @@ class Recognizer:
         Raises:
             InputError: an image cannot be read; nothing is added then.
         """
-        names, drawings = self._read_labelled(examples)
+        names, drawings = self.read_labelled(examples)
         return self.add_drawings(names, drawings, replace=replace)
 
     def add_drawings(
@@ -299,16 +327,19 @@ class Recognizer:
         """Classifies each image as one of the known characters, or none.
 
         Args:
-            images: one image or several.
+            images: one image or several. Of a folder, all images are taken,
+                also those in its subfolders, sorted by path.
             top_k: the largest number of candidates in an answer.
             threshold: the score from which the best candidate is named; by
                 default that of `thresholds` for the number of characters.
 
         Returns:
-            An answer for one image, a list of answers for several.
+            An answer for one image, a list of answers for several, in their
+            order.
 
         Raises:
-            InputError: no character is known, or an image cannot be read.
+            InputError: no character is known, or an image cannot be read; to
+                go on with the others, see the guide of `inference`.
         """
         images, is_single = list_given_images(images)
         answers = self.classify_drawings(
@@ -330,8 +361,9 @@ class Recognizer:
         """
         if not isinstance(top_k, int | np.integer) or top_k < 1:
             raise InputError(
-                f"top_k is {top_k}: expected a whole number, 1 or more."
+                f"top_k is {top_k!r}: expected a whole number, 1 or more."
             )
+        check_number("threshold", threshold)
         drawings = self._check_drawings(drawings)
         gallery = self._gallery  # a snapshot: other threads may replace it
         if not gallery.names:
@@ -469,6 +501,7 @@ class Recognizer:
             InputError: there are too many drawings, or the extra `pages` is
                 missing.
         """
+        check_number("cut", cut)
         drawings = self._check_drawings(drawings)
         if len(drawings) > MAX_DRAWINGS:
             raise InputError(
@@ -503,15 +536,13 @@ class Recognizer:
             InputError: an image cannot be read, or `first` and `second` differ
                 in number.
         """
-        (first, is_single), (second, _) = (
-            list_given_images(first),
-            list_given_images(second),
-        )
+        first, is_single = list_given_images(first)
+        second, _ = list_given_images(second)
         _require_twins(first, second)
         labels = [
-            f"Image {place + 1} of `{name}`"
+            f"`{name}`" if is_single else f"Image {number} of `{name}`"
             for name in ("first", "second")
-            for place in range(len(first))
+            for number in range(1, len(first) + 1)
         ]
         drawings = self._read_all([*first, *second], labels)
         verdicts = self.verify_drawings(
@@ -532,6 +563,7 @@ class Recognizer:
             threshold: as in `verify`.
         """
         _require_twins(first, second)
+        check_number("threshold", threshold)
         num = len(first)
         drawings = np.concatenate(
             [self._check_drawings(first), self._check_drawings(second)]
@@ -556,13 +588,14 @@ class Recognizer:
             seed: the random seed of the pairs and trials that are scored.
 
         Returns:
-            A `CalibrationReport` of the error rates at these thresholds.
+            A `CalibrationReport` of the error rates at these thresholds. A
+            warning says if there are too few characters to rely on them.
 
         Raises:
             InputError: there are too few characters or images.
         """
-        names, drawings = self._read_labelled(labelled)
-        characters = group_by_name(names, drawings)
+        names, drawings = self.read_labelled(labelled)
+        characters = group_by_name(names, self._check_drawings(drawings))
         with self._lock:
             calibration = calibrate(
                 EmbeddedDrawings(self._scorer, characters.images),
@@ -571,6 +604,12 @@ class Recognizer:
                 seed=seed,
             )
             self.thresholds = calibration.thresholds
+        if characters.num_characters < FEW_CHARACTERS:
+            warn(
+                f"The thresholds were fitted to {characters.num_characters} "
+                "characters, too few to rely on, above all for unknown ones: "
+                f"calibrate with {FEW_CHARACTERS} or more."
+            )
         return CalibrationReport.from_calibration(
             calibration, len(names), characters.num_characters
         )
@@ -585,7 +624,7 @@ class Recognizer:
                 Characters that are not known count as strangers.
             threshold: as in `classify`.
         """
-        names, drawings = self._read_labelled(labelled)
+        names, drawings = self.read_labelled(labelled)
         with self._lock:  # so that no other thread changes the characters
             answers = self.classify_drawings(drawings, 2, threshold)
             known = set(self.names)
@@ -608,13 +647,16 @@ class Recognizer:
 
         Raises:
             InputError: `path` has another recognizer, one of another model or
-                `crop`, or other files; it is an `.npz` file, but the thresholds
-                are not the model's own; or it cannot be written.
-            ValueError: `if_exists` is unknown.
+                `crop`, or other files; it ends in the suffix of another kind of
+                file; it is an `.npz` file, but the thresholds are not the
+                model's own; or it cannot be written.
         """
         if if_exists not in ("fail", "merge", "replace"):
-            raise ValueError(f"if_exists is {if_exists!r}.")
+            raise InputError(
+                f"if_exists is {if_exists!r}: expected fail, merge or replace."
+            )
         path = expand_home(path).resolve()
+        storage.require_place(path)
         own = get_thresholds(self._model)
         if storage.is_gallery(path) and self._thresholds != own:
             raise InputError(
@@ -754,37 +796,12 @@ class Recognizer:
         raise_complaints(errors, len(images))
         return drawings
 
-    def _read_labelled(self, labelled):
-        """Reads labelled images: their names and their drawings."""
-        if isinstance(labelled, str | os.PathLike):
-            characters, names = load_folder(
-                labelled, self.crop, self._photo_size
-            )
-            return [names[i] for i in characters.character], characters.images
-        if not isinstance(labelled, Mapping):
-            raise InputError(
-                f"Got a value of type {type(labelled).__name__}: expected a "
-                "folder, a table (CSV), or a dict from names to images."
-            )
-        names, images, labels = [], [], []
-        for name, given in labelled.items():
-            given, _ = list_given_images(given)
-            if not given:
-                raise InputError(f"There is no image of {name!r}: give some.")
-            names += normalize_names([name] * len(given))
-            images += given
-            labels += [f"Image {i + 1} of {name!r}" for i in range(len(given))]
-        return names, self._read_all(images, labels)
-
 
 def _warn_if_large(gallery):
     if len(gallery.names) > MIN_DRAWINGS:
-        warnings.warn(
-            DataWarning(
-                f"{len(gallery.names)} images are compared one by one: "
-                "pip install 'koch-siamese[index]' for a faster search."
-            ),
-            stacklevel=3,
+        warn(
+            f"{len(gallery.names)} images are compared one by one: "
+            "pip install 'koch-siamese[index]' for a faster search."
         )
 
 

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +18,8 @@ import filelock
 import keras
 import numpy as np
 
-from koch_siamese.data.image_errors import DataWarning
-from koch_siamese.data.image_paths import normalize_name
+from koch_siamese.data.image_errors import warn
+from koch_siamese.data.image_paths import get_suffixes, normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
@@ -30,6 +29,7 @@ from koch_siamese.version import __version__
 
 INDEX = "recognizer.json"
 FORMAT = 1
+OTHER_SUFFIXES = (".csv", ".h5", ".json", ".keras", ".npy", ".pkl", ".zip")
 MAX_READS = 10
 HINT = "Give another gallery, or make one with --support or Recognizer.save."
 
@@ -72,6 +72,22 @@ def is_stored(path: Path) -> bool:
     return path.is_file() or is_folder(path)
 
 
+def require_place(path: Path):
+    """Refuses to write to what is, or is named like, another kind of file.
+
+    Raises:
+        InputError: it is one.
+    """
+    suffix = path.suffix.lower()
+    if path.is_file():
+        _require_gallery(path)
+    elif suffix in (*OTHER_SUFFIXES, *get_suffixes()) and not path.is_dir():
+        raise InputError(
+            f"{path} ends in {suffix}: expected a folder, or a file that ends "
+            "in .npz."
+        )
+
+
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Keeps other processes from writing a stored recognizer.
@@ -104,6 +120,8 @@ def read(path: Path) -> Stored:
     except InputError:
         raise
     except OSError as error:
+        if path.is_dir() and not is_folder(path):
+            raise _refuse_folder(path) from error
         raise InputError(
             f"The gallery {path} cannot be read: {error.strerror or error}. "
             f"{HINT}"
@@ -113,6 +131,19 @@ def read(path: Path) -> Stored:
             f"{path} is not a stored recognizer: expected a folder with "
             f"{INDEX}, or an .npz file of koch_siamese.classify. {HINT}"
         ) from error
+
+
+def _refuse_folder(path):
+    if (path / "model.keras").is_file():
+        return InputError(
+            f"{path} is a training, not a saved recognizer: use "
+            f"Recognizer({str(path)!r}), or --workdir."
+        )
+    return InputError(
+        f"{path} is not a saved recognizer (it has no {INDEX}): if it is a "
+        f"folder of images, use Recognizer.pretrained().add({str(path)!r}), or "
+        "--support."
+    )
 
 
 def read_index(
@@ -134,12 +165,9 @@ def read_index(
             stored.gallery.embeddings,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        warnings.warn(
-            DataWarning(
-                f"The index {str(stored.index)!r} is damaged ({error}): it is "
-                "built again when it is needed."
-            ),
-            stacklevel=2,
+        warn(
+            f"The index {str(stored.index)!r} is damaged ({error}): it is "
+            "built again when it is needed."
         )
         return None
 

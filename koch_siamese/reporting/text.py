@@ -4,13 +4,13 @@ import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from koch_siamese.evaluation.calibration import FEW_CHARACTERS
 from koch_siamese.evaluation.verification import (
     MIN_CLASSES,
     min_different_pairs,
 )
 from koch_siamese.inference.gallery import Answer, Verdict
 
-FEW_CHARACTERS = 20  # with fewer, a line says not to rely on a result
 MANY_CLASSES = 100  # with more, the worst few say little
 NUM_WORST_CLASSES = 3
 
@@ -294,10 +294,10 @@ def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
         answers: the answers, keyed by query, such as the path of an image.
         top_k: the number of candidates to list for each query.
     """
-    others = "runner-up" if top_k <= 2 else "runners-up"
-    rows = [("query", "answer", "score", "probability", others)]
+    others = {1: (), 2: ("runner-up",)}.get(top_k, ("runners-up",))
+    rows = [("query", "answer", "score", "probability", *others)]
     for query, answer in answers.items():
-        best, rest = answer.best, answer.candidates[1 : max(top_k, 2)]
+        best, rest = answer.best, answer.candidates[1:top_k]
         listed = ", ".join(f"{x.name} ({x.score:.2f})" for x in rest)
         if answer.name is None:
             name = f"none of these (best: {best.name})"
@@ -306,7 +306,8 @@ def format_answers(answers: Mapping[str, Answer], top_k: int = 2) -> str:
         else:
             name, score = answer.name, f"{best.score:.2f}"
             probability = format_probability(best.probability)
-        rows.append((str(query), name, score, probability, listed or "-"))
+        row = str(query), name, score, probability, listed or "-"
+        rows.append(row[: len(rows[0])])
     return format_table(rows)
 
 

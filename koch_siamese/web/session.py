@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.data.page_files import Page, list_pages, load_page
 from koch_siamese.errors import InputError
@@ -65,14 +64,10 @@ class Session:
         """
         pictures = {}
         if support:
-            characters, names = load_folder(
-                support, recognizer.crop, get_photo_size(recognizer.model)
-            )
-            labels = [names[i] for i in characters.character]
-            recognizer.add_drawings(labels, characters.images)
-            for name, image in zip(labels, characters.images, strict=True):
-                picture = image[..., 0] if image.shape[-1] == 1 else image
-                pictures.setdefault(name, []).append(picture)
+            names, drawings = recognizer.read_labelled(support)
+            recognizer.add_drawings(names, drawings)
+            for name, drawing in zip(names, drawings, strict=True):
+                pictures.setdefault(name, []).append(drawing)
         return cls(recognizer, pictures)
 
     def __deepcopy__(self, memo):

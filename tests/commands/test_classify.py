@@ -99,6 +99,11 @@ def test_gallery_gives_the_answers_of_its_folder(images, tmp_path):
     expected = classify(images, support)
     made = call("classify", MODEL, support, gallery)
     assert made.stdout.strip().endswith("5 characters")
+    made = call("classify", MODEL, gallery, "--json")
+    assert json.loads(made.stdout) == {
+        "gallery": str(tmp_path / "gallery.npz"),
+        "num_characters": 5,
+    }
     assert classify(images, gallery) == expected
     without = classify(images, gallery, "--remove=c0,c3")
     assert {x["best"] for x in without} <= {"c1", "c2", "c4"}
@@ -148,6 +153,13 @@ def test_given_candidates_and_threshold_are_used(images):
     assert "(threshold 99.00)" in row
     assert "%" not in row
     assert row.count("(") == 5
+    single = call(
+        "classify",
+        *(MODEL, support, f"--query={images / 'query/c1.png'}", "--top_k=1"),
+    )
+    header, row = single.stdout.splitlines()
+    assert header.endswith("probability")
+    assert "(" not in row.replace("(best", "").replace("(threshold", "")
 
 
 def test_files_that_are_not_read_are_counted(images, tmp_path):
@@ -245,7 +257,7 @@ def test_verify_draws_a_figure(images, tmp_path):
     assert Image.open(tmp_path / "pair.png").width > 100
 
 
-def test_verify_says_same_or_different(images):
+def test_verify_says_same_or_different(images, tmp_path):
     def verify(first, second, *arguments):
         return call(
             "verify",
@@ -260,6 +272,9 @@ def test_verify_says_same_or_different(images):
     assert alike["same"] is True
     assert alike["probability"] > 0.5
     assert alike["threshold"] == pytest.approx(-0.7115, abs=1e-4)
+    blank = tmp_path / "blank.png"
+    Image.new("L", (50, 50), "white").save(blank)
+    assert_one_line(verify(blank, "query/c1.png"), f"error: '{blank}' is blank")
     one = verify("query/c1.png", "support/c2.png").stdout
     other = verify("support/c2.png", "query/c1.png").stdout
     assert one == other
@@ -298,6 +313,11 @@ def test_verify_says_same_or_different(images):
         ("classify", ["--support=~nobody", "--query=t.png"], "does not exist"),
         ("verify", [MODEL, "--first=t.png"], "--second"),
         ("verify", [MODEL, "--first=t.png", "--second=x.png"], "x.png"),
+        (
+            "classify",
+            [MODEL, "--support=t.png", "--query=t.png", "--threshold=-inf"],
+            "threshold is -inf: expected a finite number",
+        ),
         ("train", ["--dataset=folder"], "--data_dir"),
         ("train", ["--dataset=folder", "--data_dir=s"], "'s' does not exist"),
     ],

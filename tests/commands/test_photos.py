@@ -239,7 +239,7 @@ def test_other_kind_of_image_is_refused_in_one_line(
         ),
         (
             "evaluate",
-            (f"--workdir={trained}", kind),
+            (f"--workdir={trained}", kind, f"--data_dir={photos}"),
             (kind, "trained on photos"),
         ),
         (

@@ -75,7 +75,7 @@ def test_all_bad_files_are_reported_together(tmp_path):
     with pytest.raises(InputError) as error:
         load_folder(tmp_path)
     assert_names(error, "22 of 46 images", "bad/00.png", "bad/19.png")
-    assert_names(error, "and 2 more. Fix or remove them.")
+    assert_names(error, "and 2 more. Expected an image of", "or remove it.")
     assert "bad/20.png" not in str(error.value)
 
 

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from conftest import make_characters
 
 from koch_siamese.evaluation.calibration import (
+    calibrate,
     compute_absence_thresholds,
     compute_same_threshold,
     compute_slope,
 )
+from koch_siamese.evaluation.scoring import EmbeddedDrawings
 from koch_siamese.models.thresholds import Thresholds, compute_probability
 
 
@@ -78,25 +81,35 @@ def test_threshold_for_more_candidates_than_were_measured():
 
 
 def test_slope_by_hand():
-    # Three of four pairs at a distance of 1 are classified correctly: s = ln 3
-    # makes the probability there 3/4.
+    # Three of four pairs at a distance of 1 are classified correctly. Many of
+    # them make the probability there 3/4: the slope is ln 3.
     scores = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0]) + 5
     same = np.array([1, 1, 1, 1, 0, 0, 0, 0])
-    slope = compute_slope(scores, same, 5.0)
-    assert slope == pytest.approx(np.log(3))
-    assert compute_slope(10 * scores, same, 50.0) == pytest.approx(slope / 10)
+    many, labels = np.tile(scores, 10_000), np.tile(same, 10_000)
+    slope = compute_slope(many, labels, 5.0)
+    assert slope == pytest.approx(np.log(3), rel=1e-4)
+    assert compute_slope(10 * many, labels, 50.0) == pytest.approx(slope / 10)
+    # Of four the targets are 5/6 and 1/6, and their mean is (3 x 5 + 1) / 24.
+    for num_distinct, those, these in (
+        (None, scores, same),
+        ((4, 4), many, labels),
+    ):
+        slope = compute_slope(those, these, 5.0, num_distinct)
+        assert slope == pytest.approx(np.log(2))
     thresholds = Thresholds(5.0, (0.0,), slope)
     np.testing.assert_allclose(
         compute_probability(np.array([6.0, 5.0, 4.0]), thresholds),
-        [0.75, 0.5, 0.25],
+        [2 / 3, 0.5, 1 / 3],
     )
 
 
-@pytest.mark.parametrize("turned", [1, -1])
-def test_slope_is_finite_for_separable_pairs(turned):
-    scores = turned * np.array([-2.0, -1.0, 1.0, 2.0])
-    slope = compute_slope(scores, np.array([0, 0, 1, 1]), 0.0)
-    assert (slope > 100) if turned == 1 else (0 < slope < 0.01)
+def test_slope_of_separable_pairs_grows_with_their_number():
+    scores, same = np.array([-1.0, -1.0, 1.0, 1.0]), np.array([0, 0, 1, 1])
+    # The targets are 3/4 and 1/4.
+    assert compute_slope(scores, same, 0.0) == pytest.approx(np.log(3))
+    many, labels = np.tile(scores, 49), np.tile(same, 49)
+    assert compute_slope(many, labels, 0.0) == pytest.approx(np.log(99))
+    assert 0 < compute_slope(-scores, same, 0.0) < 0.01
     assert compute_slope(np.zeros(2), np.array([0, 1]), 0.0) > 0
 
 
@@ -105,3 +118,30 @@ def test_probabilities_are_calibrated():
     scores = rng.normal(size=20_000)
     same = rng.random(20_000) < 1 / (1 + np.exp(-3 * (scores - 0.5)))
     assert compute_slope(scores, same, 0.5) == pytest.approx(3, rel=0.05)
+
+
+class Distance:
+    """Scores a pair by its difference in mean grey."""
+
+    def embed(self, images):
+        return images.mean(axis=(1, 2), dtype=np.float32)
+
+    def score(self, first, second):
+        return -np.abs(first - second)[:, 0].astype(float)
+
+
+def test_calibration_on_few_separable_drawings_is_not_overconfident():
+    characters = make_characters((6,), num_drawers=3, side=1)
+    grey = 40 * characters.character + characters.drawer
+    images = grey.astype(np.uint8)[:, np.newaxis, np.newaxis, np.newaxis]
+    found = calibrate(
+        EmbeddedDrawings(Distance(), images), characters, ways=5, seed=0
+    )
+    # Same pairs score -1 or -2, different ones -38 or less.
+    thresholds = found.thresholds
+    assert thresholds.same == -20
+    # Without mistakes on 18 distinct same pairs: the target is 19/20.
+    probability = compute_probability(np.array([-1.0, -2.0]), thresholds)
+    np.testing.assert_allclose(probability, 0.95, atol=0.02)
+    # Unknown characters score -38 or less, but are not named below `same`.
+    assert thresholds.none_of_these == (-20,) * 20

@@ -74,7 +74,12 @@ def test_verdicts_by_hand():
     # Nothing is taken for 0 that nobody has said.
     verdict = judge_pair(0.9, None)
     assert (verdict.same, verdict.probability, verdict.threshold) == (None,) * 3
+    with pytest.raises(InputError, match="no threshold to decide by"):
+        bool(verdict)
     assert judge_pair(0.9, None, threshold=1.0).same is False
+    assert judge_pair(1.0, None, threshold=np.float64(1)).same is True
+    assert judge_pair(1.0, thresholds)
+    assert not judge_pair(0.9, thresholds)
 
 
 def test_probability_is_a_half_at_the_threshold_and_never_overflows():

@@ -13,6 +13,7 @@ from PIL import Image
 
 import koch_siamese
 from koch_siamese import InputError, Recognizer
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.inference import storage
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import get_head, set_crop
@@ -88,6 +89,19 @@ def test_every_kind_of_image_gets_the_same_answer(
         assert recognizer.classify(many) == [expected]
 
 
+def test_folder_is_sorted_and_warnings_point_to_the_user(
+    recognizer, drawings, tmp_path
+):
+    for name, character in (("b/1", "c1"), ("a", "c2"), ("B", "c3")):
+        image = Image.fromarray(drawings[character][0])
+        save(image, tmp_path / f"{name}.png")
+    (tmp_path / "notes.txt").touch()
+    with pytest.warns(DataWarning, match="not read: 1 .txt") as warned:
+        answers = recognizer.classify(tmp_path)
+    assert warned[0].filename == __file__
+    assert [answer.best.name for answer in answers] == ["c3", "c2", "c1"]
+
+
 def test_one_image_and_a_list_are_distinguished(recognizer, drawings):
     first, second = drawings["c0"][1], drawings["c1"][1]
     one, other = recognizer.classify([first, second])
@@ -124,6 +138,20 @@ def test_examples_are_added_to_or_replaced(model, drawings):
     assert (recognizer.names, recognizer.num_images) == (("a", "b"), 2)
     recognizer.remove("a")
     assert recognizer.names == ("b",)
+
+
+def test_labelled_images_are_read_as_single_ones(
+    recognizer, drawings, tmp_path
+):
+    images = {"a": drawings["c0"][0], "b": drawings["c1"][:2]}
+    for number, image in enumerate([images["a"], *images["b"]]):
+        name = "ab"[number > 0]
+        save(Image.fromarray(image), tmp_path / name / f"{number}.png")
+    for labelled in (images, tmp_path):
+        names, read = recognizer.read_labelled(labelled)
+        assert names == ["a", "b", "b"]
+        assert read.shape == (3, 105, 105)
+        np.testing.assert_array_equal(read[2], recognizer.read(images["b"][1]))
 
 
 def test_names_are_composed(model, drawings):
@@ -163,14 +191,17 @@ def test_given_and_missing_thresholds(drawings):
 
 
 def test_calibration_reports_its_expected_rates(recognizer, drawings, tmp_path):
-    report = recognizer.calibrate(drawings)
+    with pytest.warns(DataWarning, match="8 characters, too few") as warned:
+        report = recognizer.calibrate(drawings)
+    assert warned[0].filename == __file__
     assert (report.num_images, report.num_characters) == (32, 8)
     assert report.ways == 7
     assert recognizer.thresholds.same == report.same
     assert 0.5 <= report.accuracy <= 1
     errors = (report.false_accepts + report.false_rejects) / 2
     assert report.accuracy == pytest.approx(1 - errors, abs=0.01)
-    assert report == Recognizer(recognizer.model).calibrate(drawings)
+    with pytest.warns(DataWarning):
+        assert report == Recognizer(recognizer.model).calibrate(drawings)
     recognizer.save(tmp_path / "known")
     loaded = Recognizer.load(tmp_path / "known")
     assert loaded.thresholds == recognizer.thresholds
@@ -266,7 +297,7 @@ def test_nothing_is_overwritten_without_asking(model, drawings, tmp_path):
     assert Recognizer.load(path).names == ("c",)
     with pytest.raises(InputError, match="another model"):
         Recognizer.pretrained().save(path, if_exists="merge")
-    with pytest.raises(ValueError, match="'maybe'"):
+    with pytest.raises(InputError, match="'maybe': expected fail, merge or"):
         other.save(path, if_exists="maybe")
 
 
@@ -303,9 +334,14 @@ def test_files_of_others_are_kept(recognizer, tmp_path):
     for name in ("model_best.keras", "mine.npz"):
         np.savez(tmp_path / "mine.npz", of_mine=np.ones(3))
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(InputError, match="is not a gallery"):
-            recognizer.save(tmp_path / name, if_exists="replace")
+        for if_exists in ("replace", "fail"):
+            with pytest.raises(InputError, match="is not a gallery"):
+                recognizer.save(tmp_path / name, if_exists=if_exists)
         assert (tmp_path / name).read_bytes() == before
+    for name in ("mine.zip", "mine.JPG"):
+        with pytest.raises(InputError, match=r"ends in \.\w+: expected a f"):
+            recognizer.save(tmp_path / "new" / name)
+    assert not (tmp_path / "new").exists()
     folder = tmp_path / "known"
     recognizer.save(folder)
     (folder / "embeddings_of_mine.npy").touch()
@@ -349,11 +385,34 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
     ("mistake", "part"),
     [
         (lambda r: r.calibrate({}), "no labelled images"),
+        (lambda r: r.add({}), "no labelled images"),
+        (lambda r: r.add_drawings("ka", TWO), "a list of names"),
+        (lambda r: r.score_examples(TWO[0], "c1"), "a list of names"),
+        (lambda r: setattr(r, "thresholds", 2.5), "expected Thresholds"),
+        (lambda r: r.classify(draw(), threshold="2"), "threshold is '2'"),
+        (lambda r: r.classify(draw(), threshold=np.nan), "threshold is nan"),
+        (lambda r: r.verify(draw(), draw(), -np.inf), "a finite number"),
+        (lambda r: r.group_drawings(TWO, np.nan), "cut is nan"),
+        (lambda r: r.verify(draw(), np.ones((5, 5))), "^`second`: An array"),
+        (lambda r: r.verify([draw()], [b""]), "^Image 1 of `second`: An image"),
         (lambda r: r.add([draw()]), "expected a folder, a table"),
         (lambda r: r.add("nowhere"), "'nowhere' does not exist"),
         (lambda r: r.classify("iVBORw0KGgo" * 100), "cannot be read"),
         (lambda r: r.classify("~nobody/a.png"), "does not exist"),
         (lambda r: r.classify(draw(), top_k=2.5), "expected a whole number"),
+        (lambda r: r.classify(io.StringIO("x")), r"open\(path, 'rb'\)"),
+        (
+            lambda r: r.classify("https://a.org/b.png"),
+            "'https://a.org/b.png' is a web address: .*; download it first",
+        ),
+        (
+            lambda r: r.classify(np.zeros((3, 9, 9))),
+            r"^3 of 3 .*\. Expected uint8, .*; convert it by .astype\('ui",
+        ),
+        (
+            lambda r: r.classify([np.zeros((9, 9)), "nowhere"]),
+            r"^2 of 2 .*\. Fix or remove them\.$",
+        ),
         (lambda r: r.remove(1), "no character '1'"),
         (
             lambda r: r.add_drawings(["x"], np.zeros((2, 105, 105), np.uint8)),
@@ -380,6 +439,16 @@ def test_folder_of_a_recognizer_is_not_a_model(recognizer, tmp_path):
     recognizer.save(tmp_path / "known")
     with pytest.raises(InputError, match=r"with Recognizer\.load"):
         Recognizer(tmp_path / "known")
+
+
+def test_other_folders_are_not_recognizers(model, drawings, tmp_path):
+    save(Image.fromarray(drawings["c0"][0]), tmp_path / "known" / "a.png")
+    with pytest.raises(InputError, match=r"pretrained\(\)\.add\('.*known'"):
+        Recognizer.load(tmp_path / "known")
+    (tmp_path / "run").mkdir()
+    model.save(tmp_path / "run" / "model.keras")
+    with pytest.raises(InputError, match=r"a training, .* Recognizer\('.*run'"):
+        Recognizer.load(tmp_path / "run")
 
 
 def test_arrays_of_frameworks_and_bytes_of_any_kind(recognizer, drawings):

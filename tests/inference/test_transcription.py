@@ -12,6 +12,7 @@ from PIL import Image
 
 from koch_siamese import InputError, Recognizer
 from koch_siamese.data import glyphs, image_files, page_files
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.page_files import list_pages, load_page
 from koch_siamese.inference.gallery import Answer, Candidate
 from koch_siamese.inference.grouping import group_by_scores
@@ -30,7 +31,7 @@ from koch_siamese.models.thresholds import Thresholds
 
 LINES = ("abca", "cab")
 SYMBOLS = {x: glyphs.draw_glyph(41, i, 1) for i, x in enumerate("abc")}
-EVERYTHING = float("-inf")  # a threshold
+EVERYTHING = -1e9  # a threshold
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_pages_of_a_tiff(recognizer, page, tmp_path):
     ]
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.warns(page_files.DataWarning, match="only its first page"):
+    with pytest.warns(DataWarning, match="only its first page"):
         assert list_pages(path) == [page_files.PageFile(path)]
     image.save(path)
     assert recognizer.transcribe(path).page == str(path)
