@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from koch_siamese.models.heads import WeightedL1
-from koch_siamese.models.siamese import get_embedding, get_head, get_thresholds
+from koch_siamese.models.siamese import get_embedding, get_head, read_thresholds
 from koch_siamese.models.views import count_views
 
 
@@ -21,7 +21,7 @@ class SiameseScorer:
         self._embedding = get_embedding(model)
         self._head = get_head(model)
         self._batch_size = max(1, batch_size // count_views(model))
-        thresholds = get_thresholds(model)
+        thresholds = read_thresholds(self._head)
         self.same_threshold = thresholds and thresholds.same
 
     @property

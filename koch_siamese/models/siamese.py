@@ -231,7 +231,12 @@ def get_thresholds(model: keras.Model) -> Thresholds | None:
         InputError: it is not a siamese model.
     """
     require_siamese(model)
-    fields = get_head(model).thresholds
+    return read_thresholds(get_head(model))
+
+
+def read_thresholds(head: Head) -> Thresholds | None:
+    """The thresholds stored with a head, if it has any."""
+    fields = head.thresholds
     if fields is None:
         return None
     return Thresholds(
