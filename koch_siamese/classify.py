@@ -1,6 +1,6 @@
 r"""Recognizes images, given one or more images of each character.
 
-    python -m koch_siamese.classify --model=FILE --support=DIR --query=DIR
+    python -m koch_siamese.classify --support=known --query=new
 
 --support is a folder with one image of each character, named after it
 (ka.png), or with a folder of images for each (ka/1.png). Each query gets the

@@ -140,7 +140,9 @@ class NetworkSettings:
     """Network."""
 
     init: str = setting(
-        "", "A trained model to start from instead of a new network."
+        "",
+        "A trained model to start from instead of a new network: a file, the "
+        "directory of a run, or pretrained.",
     )
     network: str = setting(
         "fast",
