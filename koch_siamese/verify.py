@@ -1,6 +1,9 @@
 """Decides whether two images show the same character.
 
-python -m koch_siamese.verify --model=FILE --first=A.png --second=B.png
+    python -m koch_siamese.verify --first=a.jpg --second=b.jpg
+
+Prints "same" or "different", the score, and the probability that they show the
+same.
 """
 
 import dataclasses
