@@ -75,4 +75,4 @@ def __getattr__(name):
 
 def __dir__():
     """Also lists the names that are imported on first use."""
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_GUIDES})

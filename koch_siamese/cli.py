@@ -83,8 +83,10 @@ def define_recognizer_flags():
     flags.DEFINE_float(
         "threshold",
         None,
-        "The lowest score that counts as a match. Default: the threshold that "
-        "is stored with the model.",
+        "The lowest score that counts as a match, such as -100 for any. "
+        "Default: the threshold that is stored with the model.",
+        lower_bound=-1e9,
+        upper_bound=1e9,
     )
     flags.DEFINE_bool("json", False, "Print JSON, one object per line.")
 
@@ -152,6 +154,8 @@ def _open_gallery():
     from koch_siamese.inference.recognizer import Recognizer
 
     path = flags.FLAGS.gallery and Path(flags.FLAGS.gallery)
+    if path:
+        storage.require_place(path)
     # A new gallery, which another process may make in the meantime.
     is_new = path and flags.FLAGS.support and not storage.is_stored(path)
     is_given = flags.FLAGS.model or flags.FLAGS.workdir

@@ -15,9 +15,14 @@ from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.data.sources import DataSource, check_folder
+from koch_siamese.data.splits import MissingGroupError
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.evaluator import Evaluator
-from koch_siamese.evaluation.loading import get_groups, load_scorer
+from koch_siamese.evaluation.loading import (
+    is_trained_on,
+    load_scorer,
+    split_as_in_training,
+)
 from koch_siamese.evaluation.protocols import DEFAULTS, PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
 from koch_siamese.runs.path_flags import define_path
@@ -233,13 +238,12 @@ def _make_evaluator(run, settings, siamese, scorer):
     """Makes the evaluator on the data set that flags name, or the model's."""
     from koch_siamese.runs.directory import find_run
 
-    trainer = find_run(cli.model_path())
+    own_run = find_run(cli.model_path())
     trained = _get_trained(run, settings, siamese)
     named = _name_dataset()
     dataset = named
     if named is None:
         dataset = settings.dataset if run else _find_dataset(siamese)
-    of_groups = trainer.read_settings() if trainer and not run else settings
     source = DataSource(
         dataset,
         BACKGROUND.value or settings.background,
@@ -248,15 +252,16 @@ def _make_evaluator(run, settings, siamese, scorer):
         _crop(run, settings, siamese),
         _find_photo_size(siamese),
         may_prepare=named is not None,
-        **get_groups(of_groups, dataset),
         split_labels=trained == dataset,
     )
+    if own_run or run:  # of a baseline, that of --workdir
+        source = split_as_in_training(source, own_run or run)
     _check_groups(source)
     return Evaluator(
         scorer,
         source,
         may_know_classes=bool(siamese) and trained in (None, dataset),
-        trained_images=trainer and trainer.read_fingerprint(),
+        is_training_folder=bool(own_run and is_trained_on(source, own_run)),
     )
 
 
@@ -266,10 +271,10 @@ def _check_groups(source):
         return
     try:
         source.load(SPLIT.value or DEFAULTS["split"])
-    except InputError as error:
+    except MissingGroupError as error:
         raise InputError(
             f"{error} The folder of the training was split by groups: to test "
-            "on all of another one, give --split=all."
+            "on another folder, give --split=all."
         ) from error
 
 
@@ -295,6 +300,8 @@ def _name(settings, result, options, is_own):
             data["dataset"] = f"folder/{result['data_dir']}"
         data["split"] = options["split"]
         parts += [x for name, x in data.items() if x != defaults[name]]
+        if CROP.value not in (None, settings.crop):
+            parts.append("crop" if CROP.value else "nocrop")
         parts += [
             form.format(options[name])
             for name, form in OPTION_NAMES.items()
@@ -303,15 +310,6 @@ def _name(settings, result, options, is_own):
     if flags.FLAGS.model:
         parts.append(flags.FLAGS.model)
     return "_".join(parts).replace("/", "_")
-
-
-def _is_trained_on(run, source):
-    """Whether a source is the folder of images that the run was trained on."""
-    return (
-        run is not None
-        and source.dataset == "folder"
-        and run.read_fingerprint() == source.compute_fingerprint()
-    )
 
 
 def _write_files(evaluator, options, result, classes):
@@ -360,7 +358,7 @@ def main():
     if worst:
         print(worst)
     if run:
-        is_own = _is_trained_on(run, evaluator.source)
+        is_own = is_trained_on(evaluator.source, run)
         name = _name(settings, result, options, is_own)
         print(f"Written to {run.write_result(name, result)}")
     _write_files(evaluator, options, result, classes)

@@ -86,13 +86,12 @@ def _make_card(path):
     """Returns the card of the package's model, or makes one for a run."""
     from koch_siamese.models.loading import PRETRAINED, read_pretrained_card
     from koch_siamese.reporting.text import format_model_card
-    from koch_siamese.runs.directory import Run
+    from koch_siamese.runs.directory import find_run
 
     if path == PRETRAINED:
         return read_pretrained_card()
-    path = Path(path)
-    run = Run(path if path.is_dir() else path.parent)
-    if path not in (run.path, run.model) or not run.flags.is_file():
+    run = find_run(path)
+    if not run:
         return ""
     # Of a group whose name is not in UTF-8, a person can read the rest.
     text = run.flags.read_text("utf-8", errors="replace")

@@ -196,7 +196,7 @@ def _transcribe(files):
         The errors, by page.
     """
     recognizer = cli.open_recognizer()
-    recognizer.transcribe([])  # refuses a model of photos
+    recognizer.require_drawings()
     review = _open_review(recognizer)
     writer = _Writer(recognizer, files)
     complaints, num_doubtful = {}, 0
@@ -325,16 +325,14 @@ def _name_outputs(files):
 
 def _load_examples(recognizer):
     """Loads a drawing of each character, if no font has some name."""
-    from koch_siamese.data.image_folder import load_folder
     from koch_siamese.reporting.page_figures import find_font
 
     if not SUPPORT.value or all(map(find_font, recognizer.names)):
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they have been shown already
-        characters, names = load_folder(SUPPORT.value, recognizer.crop)
-    owners = [names[i] for i in characters.character]
-    return dict(zip(owners, characters.images[..., 0], strict=True))
+        names, drawings = recognizer.read_labelled(SUPPORT.value)
+    return dict(zip(names, drawings, strict=True))
 
 
 def _discover(files):
@@ -350,7 +348,7 @@ def _discover(files):
     from koch_siamese.reporting import page_figures
 
     recognizer = cli.load_recognizer()
-    recognizer.transcribe([])  # refuses a model of photos
+    recognizer.require_drawings()
     complaints, places, drawings = {}, [], []
     for _, found in _find_symbols(files, complaints):
         places += [

@@ -3,7 +3,7 @@
     python -m koch_siamese.verify --first=a.jpg --second=b.jpg
 
 Prints "same" or "different", the score, and the probability that they show the
-same.
+same character.
 """
 
 import dataclasses

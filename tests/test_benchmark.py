@@ -270,6 +270,11 @@ def measure(workloads, row, options, **changes):
             {"train_step_groups_bfloat16"},
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            "time_to_accuracy",
+            {"accuracy_2", "accuracy_8", "accuracy_20"},
+            marks=pytest.mark.slow,
+        ),
         ("input", {"input"}),
         ("evaluation", {"evaluation", "images/s"}),
         ("serving", {"serving_20", "serving_100000"}),

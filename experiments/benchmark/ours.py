@@ -14,7 +14,7 @@ from keras import ops
 from experiments.benchmark import steps
 from experiments.benchmark.measuring import new_process, time_calls
 from experiments.benchmark.options import STEPS, Options
-from koch_siamese import cli
+from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import DataSource
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.inference import exporters
@@ -22,6 +22,7 @@ from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.warp import AffineWarp
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.runs.provenance import describe_origin
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import batches, builders, loop
@@ -158,7 +159,7 @@ def train_in_minutes(options: Options):
     Runs are kept in `workdir`, so that an interrupted measurement resumes.
     """
     recipe = "tests/tiny" if options.quick else "experiments/compact"
-    settings, _ = cli.read_flagfile(f"{recipe}.flags")
+    settings, _ = read_flagfile(f"{recipe}.flags")
     # The folder has the commit's name, so that no other commit's runs are used.
     commit = "quick" if options.quick else describe_origin()["commit"]
     values = {}
@@ -172,7 +173,7 @@ def train_in_minutes(options: Options):
             data_dir=options.data_dir,
         )
         with new_process() as call:
-            call(cli.import_tensorflow)  # without its messages
+            call(import_tensorflow)  # without its messages
             (result,) = call(train)
         values[f"accuracy_{minutes}"] = 100 * result["accuracy"]
         seconds = result["training_seconds"]

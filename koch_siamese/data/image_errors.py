@@ -21,10 +21,12 @@ class DataWarning(UserWarning):
 
 def warn(message: str | DataWarning):
     """Warns at the line of the user's code that called this package."""
-    frame, level = sys._getframe(), 1
-    while frame and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+    frame, level, outside = sys._getframe(), 1, 1
+    while frame:  # to the outermost frame of this package
+        if frame.f_globals.get("__name__", "").startswith(PACKAGE):
+            outside = level + 1
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, DataWarning, stacklevel=level)
+    warnings.warn(message, DataWarning, stacklevel=outside)
 
 
 class ImageError(InputError):

@@ -98,9 +98,22 @@ def check_files(path: str | Path, may_split: bool = False):
     Raises:
         InputError: see `load_folder`.
     """
+    _list_quietly(path, may_split)
+
+
+def has_splits(path: str | Path) -> bool:
+    """Tells whether a folder or a table of images has splits of its own.
+
+    Raises:
+        InputError: see `load_folder`.
+    """
+    return _list_quietly(path, may_split=True).splits is not None
+
+
+def _list_quietly(path, may_split):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # shown on reading
-        _list_files(path, may_split)
+        return _list_files(path, may_split)
 
 
 def _list_files(path, may_split):

@@ -152,6 +152,18 @@ class DataSource:
             self.split_labels and is_users_own(self.dataset)
         )
 
+    @property
+    def has_own_splits(self) -> bool:
+        """Whether a folder or a table has splits of its own.
+
+        Raises:
+            InputError: see `load`.
+        """
+        if self.dataset != "folder":
+            return False
+        _require_data_dir(self.data_dir)
+        return image_folder.has_splits(self.data_dir)
+
     def _require_split(self, split):
         name = self.dataset.partition("/")[0]
         own = {"omniglot": ("evaluation",), "folder": ("all",)}.get(name, ())

@@ -196,6 +196,10 @@ def is_closed(parts: np.ndarray, character: np.ndarray, split: str) -> bool:
     return bool(np.isin(own, character[parts == TRAINING]).any())
 
 
+class MissingGroupError(InputError):
+    """A group that was named does not exist, or none is left for a split."""
+
+
 def split_groups(
     characters: Characters,
     split: str,
@@ -213,14 +217,15 @@ def split_groups(
             testing, regardless of the training's seed.
 
     Raises:
-        InputError: a group does not exist or is named twice, or none is left
-            for the split.
+        MissingGroupError: a group does not exist, or none is left for the
+            split.
+        InputError: a group is named twice.
     """
     known = characters.alphabet_names
     given = [name for part in parts.values() for name in part]
     for name in given:
         if name not in known:
-            raise InputError(
+            raise MissingGroupError(
                 f"There is no group {name!r}: expected some of "
                 f"{', '.join(map(repr, known))}."
             )
@@ -239,7 +244,7 @@ def split_groups(
     else:
         chosen = parts[split]
     if not chosen:
-        raise InputError(
+        raise MissingGroupError(
             f"No group is left for the {split} split: there are "
             f"{', '.join(map(repr, known))}. Name some as --{split}_groups, or "
             "add folders."

@@ -42,11 +42,11 @@ and stored with the model (`koch_siamese.get_thresholds`):
   At this score the probability is 0.5. Its slope is fitted to these validation
   pairs, half of which are same; the fewer distinct ones there are, the flatter
   it is (Platt 1999).
-- `none_of_these`, for each number of candidates up to 20: 5 % of the queries
-  whose character is not among the candidates still get a name. It is strict,
-  as characters of one alphabet resemble each other: correct answers are often
-  withheld as well, so the best guess is also printed. It is not below `same`:
-  a name is at least as probable as not.
+- `none_of_these`, for each number of candidates up to 20: at most 5 % of the
+  queries whose character is not among the candidates still get a name. It is
+  strict, as characters of one alphabet resemble each other: correct answers are
+  often withheld as well, so the best guess is also printed. It is not below
+  `same`: a name is at least as probable as not.
 
 `Recognizer.calibrate` chooses both on your own labelled images.
 

@@ -15,9 +15,10 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.loading import (
-    get_groups,
     get_reading,
+    is_trained_on,
     load_scorer,
+    split_as_in_training,
 )
 from koch_siamese.evaluation.protocols import (
     DEFAULTS,
@@ -113,14 +114,15 @@ def evaluate_protocol(
             source,
             data_dir=data_dir,
             **get_reading(source, siamese),
-            **(get_groups(run.read_settings(), source) if run else {}),
             split_labels=source == trained,
         )
+        if run:
+            source = split_as_in_training(source, run)
     evaluator = Evaluator(
         scorer,
         source,
         may_know_classes=bool(siamese) and trained in (None, dataset),
-        trained_images=run and run.read_fingerprint(),
+        is_training_folder=run is not None and is_trained_on(source, run),
     )
     return evaluator.evaluate(protocol, **given)
 
@@ -169,9 +171,8 @@ class Evaluator:
         may_know_classes: whether the scorer may have been trained on the
             training split of `source`, so that it knows the classes of a closed
             set.
-        trained_images: the fingerprint of the folder that the scorer was
-            trained on, if known, see `Run.read_fingerprint`. All of it is a
-            closed set.
+        is_training_folder: whether `source` is the folder that the scorer was
+            trained on, so that all of it is a closed set.
     """
 
     def __init__(
@@ -179,11 +180,11 @@ class Evaluator:
         scorer: Scorer,
         source: DataSource,
         may_know_classes: bool = True,
-        trained_images: str | None = None,
+        is_training_folder: bool = False,
     ):
         """Prepares the evaluation without loading data."""
         self._may_know_classes = may_know_classes
-        self._trained_images = trained_images
+        self._is_training_folder = is_training_folder
         self._scorer, self._baseline = scorer, PixelsCosine()
         self.source = source
         self._characters, self._drawings, self._drawn = {}, {}, {}
@@ -376,11 +377,9 @@ class Evaluator:
         """Whether the scorer was trained on images of the tested classes."""
         if not self._may_know_classes:
             return False
-        if task.source.is_closed(task.split):
+        if task.split == "all" and self._is_training_folder:
             return True
-        if task.split != "all" or self._trained_images is None:
-            return False
-        return task.source.compute_fingerprint() == self._trained_images
+        return task.source.is_closed(task.split)
 
     def _measure(self, scorer, task, classes=None):
         """Measures a scorer; with classes, also intervals of pairs."""

@@ -1,12 +1,15 @@
 """Loads what is evaluated: scorers, and how to read data for them."""
 
+import dataclasses
 import os
 import typing
 
+from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import BASELINES
 from koch_siamese.evaluation.scoring import Scorer
-from koch_siamese.runs.settings import Settings
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.settings import get_photo_size
 
 if typing.TYPE_CHECKING:
     import keras
@@ -69,17 +72,39 @@ def get_reading(
     }
 
 
-def get_groups(settings: Settings, dataset: str) -> dict[str, object]:
-    """Returns how a run splits its folder into groups.
+def split_as_in_training(source: DataSource, run: Run) -> DataSource:
+    """Returns a source with the groups of a run, if it was trained on groups.
+
+    They are of no use for another data set, or for a folder with splits of its
+    own.
 
     Args:
-        settings: of the run.
-        dataset: the data set to test on.
-
-    Returns:
-        Fields of a `DataSource`; empty if the run is of another data set.
+        source: the data to test on.
+        run: the run of the model.
     """
+    settings = run.read_settings()
+    if settings.split_by != "group" or source.dataset != settings.dataset:
+        return source
+    if source.has_own_splits:
+        return source
     names = ("split_by", "training_groups", "validation_groups", "test_groups")
-    if dataset != settings.dataset:
-        return {}
-    return {name: getattr(settings, name) for name in names}
+    groups = {name: getattr(settings, name) for name in names}
+    return dataclasses.replace(source, **groups)
+
+
+def is_trained_on(source: DataSource, run: Run) -> bool:
+    """Tells whether a source is the folder of images of a training.
+
+    Args:
+        source: the data to test on, however it is read.
+        run: the run of the model. If its checkpoints are gone, it does not know
+            its images any more, and the answer is no.
+    """
+    settings = run.read_settings()
+    if source.dataset != "folder" or settings.dataset != "folder":
+        return False
+    reading = {"crop": settings.crop, "photo_size": get_photo_size(settings)}
+    as_trained = dataclasses.replace(source, **reading)
+    if as_trained == source:
+        as_trained = source  # which has been read
+    return as_trained.compute_fingerprint() == run.read_fingerprint()

@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from koch_siamese.data.characters import Characters
-from koch_siamese.data.image_errors import DataWarning
+from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.sampling.lake import make_lake_trials
@@ -261,13 +260,10 @@ def limit_ways(protocol: Protocol, ways: int, characters: Characters) -> int:
 
 def warn_of_few_classes(ways: int, asked: int, where: str):
     """Warns that trials have fewer ways, and how little they show."""
-    warnings.warn(
-        DataWarning(
-            f"{where}: {ways} classes are too few for {asked} ways, so trials "
-            f"have {ways}. Guessing gets {100 / ways:.0f} %, and the 95 % "
-            "interval is for these classes alone."
-        ),
-        stacklevel=3,
+    warn(
+        f"{where}: {ways} classes are too few for {asked} ways, so trials have "
+        f"{ways}. Guessing gets {100 / ways:.0f} %, and the 95 % interval is "
+        "for these classes alone."
     )
 
 

@@ -23,8 +23,10 @@ photographs, the ink is found, made black on white, and cut out.
 - `save("mine")`, `Recognizer.load("mine")`: stores everything in a folder, to
   which several processes may add
 
-An image that cannot be read is an `InputError`, also if it is one of a folder.
-This goes on with the others, and tells which answer is whose:
+An image that cannot be read raises an `InputError`, even if it is one of a
+folder. To skip such images, and to keep each answer with its file:
+
+    from koch_siamese import InputError
 
     drawings = {}
     for path in sorted(Path("new").glob("*.jpg")):

@@ -30,8 +30,8 @@ def normalize_names(names: Iterable[object]) -> list[str]:
     """
     if isinstance(names, str):
         raise InputError(
-            f"names is {names!r}: expected a list of names, one for each "
-            f"drawing; for a single one, [{names!r}]."
+            f"names is {names!r}: expected a list of names; for a single one, "
+            f"[{names!r}]."
         )
     return [normalize_name(str(name)) for name in names]
 
@@ -119,14 +119,14 @@ def list_given_pages(pages) -> tuple[list, bool]:
 
 
 def check_number(name: str, number: float | None):
-    """Checks that an argument is a finite number, or None.
+    """Checks that an argument is a number, which may be infinite, or None.
 
     Raises:
         InputError: it is something else.
     """
-    is_number = isinstance(number, numbers.Real) and math.isfinite(number)
+    is_number = isinstance(number, numbers.Real) and not math.isnan(number)
     if number is not None and not is_number:
-        raise InputError(f"{name} is {number!r}: expected a finite number.")
+        raise InputError(f"{name} is {number!r}: expected a number.")
 
 
 def group_by_name(names: list[str], drawings: np.ndarray) -> Characters:

@@ -180,8 +180,8 @@ class Verdict:
         """Returns `same`."""
         if self.same is None:
             raise InputError(
-                "The model has no threshold to decide by: give verify one, "
-                "threshold=..., or use Recognizer.calibrate."
+                "The model has no threshold: pass `threshold` to verify, or "
+                "use Recognizer.calibrate."
             )
         return self.same
 

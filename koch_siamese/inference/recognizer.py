@@ -339,7 +339,7 @@ class Recognizer:
 
         Raises:
             InputError: no character is known, or an image cannot be read; to
-                go on with the others, see the guide of `inference`.
+                skip it, see the guide of `inference`.
         """
         images, is_single = list_given_images(images)
         answers = self.classify_drawings(
@@ -466,14 +466,22 @@ class Recognizer:
             InputError: no character is known, a page cannot be read, or the
                 model was trained on photos.
         """
+        self.require_drawings()
+        pages, is_single = list_given_pages(pages)
+        read = [self._transcribe(x, direction, threshold) for x in pages]
+        return read[0] if is_single else read
+
+    def require_drawings(self):
+        """Checks that the model can read pages, whose symbols are drawings.
+
+        Raises:
+            InputError: the model was trained on photos.
+        """
         if self._photo_size:
             raise InputError(
                 "The model was trained on photos: expected one of drawings, "
                 "such as pretrained, to read a page."
             )
-        pages, is_single = list_given_pages(pages)
-        read = [self._transcribe(x, direction, threshold) for x in pages]
-        return read[0] if is_single else read
 
     def _transcribe(self, page, direction, threshold):
         if not isinstance(page, FoundPage):

@@ -51,7 +51,8 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         if not is_siamese(model):
             raise ValueError("it has other layers.")
     except Exception as error:  # Keras and zipfile raise many kinds
-        reason = str(error).strip().partition("\n")[0]
+        first_line = str(error).strip().partition("\n")[0]
+        reason = first_line or type(error).__name__
         if "Could not locate" in str(error):
             reason = (
                 "it has a layer that is not known. Import the module that "

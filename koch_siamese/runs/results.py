@@ -91,9 +91,10 @@ def write_text(path: Path, text: str):
     try:
         partial.write_text(text, **_ENCODING)
         partial.replace(path)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
+        raise
 
 
 def read_text(path: Path) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import typing
-import warnings
 from collections.abc import Sequence
 
 import keras
@@ -14,7 +13,7 @@ import numpy as np
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters, is_users_own
-from koch_siamese.data.image_errors import DataWarning
+from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.evaluator import Evaluator
@@ -249,13 +248,10 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
     _check_protocols(settings, source)
     is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
     if is_closed["test"]:
-        warnings.warn(
-            DataWarning(
-                "This is a closed set: the test images show the training "
-                "classes. The accuracy is not a one-shot accuracy, which is "
-                "measured on new classes."
-            ),
-            stacklevel=2,
+        warn(
+            "This is a closed set: the test images show the training classes. "
+            "The accuracy is not a one-shot accuracy, which is measured on new "
+            "classes."
         )
     validation = make_validation(settings, source)
     train(

@@ -139,6 +139,11 @@ def test_groups_of_the_run_are_tested_however_its_data_are_named(
     )
     answer = call("evaluate", *arguments)
     assert_one_line(answer, "no group 'signs'", "give --split=all")
+    torn = other / "fruit" / "red" / "torn.png"
+    torn.touch()
+    answer = call("evaluate", *arguments)
+    assert answer.stderr.endswith("save it again as PNG, or remove it.\n")
+    torn.unlink()
     answer = call("evaluate", *arguments, "--split=all")
     assert answer.returncode == 0, answer.stderr
     name = "within_alphabet_folder_other_all_30trials.json"
@@ -146,6 +151,34 @@ def test_groups_of_the_run_are_tested_however_its_data_are_named(
     assert (result["data_dir"], result["closed_set"]) == ("other", False)
     card = format_model_card("", Run(trained).read_results())
     assert "folder/other all" in card
+
+
+def test_groups_are_those_of_the_model_and_not_of_own_splits(
+    trained, photos, tmp_path
+):
+    second = tmp_path / "second"
+    shutil.copytree(trained, second)
+    flags = (second / "train.flags").read_text()
+    flags = flags.replace("--test_groups=toys", "--test_groups=fruit")
+    (second / "train.flags").write_text(flags)
+    split = tmp_path / "split"
+    for part, group in (("train", "toys"), ("test", "signs")):
+        for color in COLORS:
+            own = split / part / f"{group}_{color}"
+            shutil.copytree(photos / group / color, own)
+    table = tmp_path / "classes.csv"
+    for folder, model, expected in (
+        (photos, second, "fruit/blue"),
+        (split, trained, "signs_red"),
+    ):
+        answer = call(
+            *("evaluate", f"--workdir={trained}", f"--model={model}"),
+            *("--dataset=folder", f"--data_dir={folder}", "--ways=2"),
+            *("--num_trials=200", f"--per_class={table}"),
+        )
+        assert answer.returncode == 0, answer.stderr
+        names = [x.split(",")[0] for x in table.read_text().splitlines()[1:]]
+        assert expected in names
 
 
 def test_recognizer_reads_photos_in_color_without_cleaning(trained, photos):
@@ -193,10 +226,6 @@ def test_commands_answer_on_photos(trained, photos):
         assert figure.is_file()
 
 
-@pytest.mark.skipif(
-    not importlib.util.find_spec("tf2onnx"), reason="needs the extra export"
-)
-@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--discover=found", "--support=known.png"])
 def test_pages_are_not_read_with_a_model_of_photos(trained, tmp_path, flag):
     Image.new("RGB", (40, 40), "red").save(tmp_path / "known.png")
@@ -209,6 +238,10 @@ def test_pages_are_not_read_with_a_model_of_photos(trained, tmp_path, flag):
     assert_one_line(answer, "trained on photos: expected one of drawings")
 
 
+@pytest.mark.skipif(
+    not importlib.util.find_spec("tf2onnx"), reason="needs the extra export"
+)
+@pytest.mark.slow
 def test_exports_agree_and_say_that_they_take_photos(trained, tmp_path):
     import tensorflow as tf
 

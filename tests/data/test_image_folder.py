@@ -4,8 +4,9 @@ from drawing import assert_names, draw, save
 from PIL import Image
 
 from koch_siamese.data import image_folder
+from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.image_folder import load_folder
-from koch_siamese.data.sources import DataSource
+from koch_siamese.data.sources import DataSource, load_characters
 from koch_siamese.errors import InputError
 
 ODD = ("b c", "ж", "new\nline")
@@ -204,3 +205,12 @@ def test_changed_splits_change_the_fingerprint(tmp_path):
         source = DataSource("folder", data_dir=str(table), photo_size=8)
         found.add(source.compute_fingerprint())
     assert len(found) == 2
+
+
+def test_warnings_point_to_the_callers_line(tmp_path):
+    for name in "abcd":
+        for side in range(60, 70):
+            save(draw(side=side), tmp_path / name / f"{side}.png")
+    with pytest.warns(DataWarning, match="only 4 classes") as warned:
+        load_characters("folder", "training", data_dir=str(tmp_path))
+    assert warned[0].filename == __file__

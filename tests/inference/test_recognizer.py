@@ -391,7 +391,7 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
         (lambda r: setattr(r, "thresholds", 2.5), "expected Thresholds"),
         (lambda r: r.classify(draw(), threshold="2"), "threshold is '2'"),
         (lambda r: r.classify(draw(), threshold=np.nan), "threshold is nan"),
-        (lambda r: r.verify(draw(), draw(), -np.inf), "a finite number"),
+        (lambda r: r.verify(draw(), draw(), np.nan), "threshold is nan"),
         (lambda r: r.group_drawings(TWO, np.nan), "cut is nan"),
         (lambda r: r.verify(draw(), np.ones((5, 5))), "^`second`: An array"),
         (lambda r: r.verify([draw()], [b""]), "^Image 1 of `second`: An image"),
