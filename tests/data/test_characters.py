@@ -50,7 +50,7 @@ def test_mirror_images_are_new_characters_and_alphabets():
     assert before.with_quarter_turns().with_mirror_images().num_characters == 40
 
 
-def test_resizing_is_the_networks_preprocessing():
+def test_resizing_agrees_with_the_networks_preprocessing():
     from koch_siamese.models.layers import Preprocessing
 
     before = make_characters((2,), num_drawers=4, side=105)

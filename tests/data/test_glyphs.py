@@ -1,4 +1,4 @@
-"""The invented alphabets: what they hold, and that they never change."""
+"""Tests the contents of the invented alphabets, which must never change."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from koch_siamese.data import downloads, glyphs
 from koch_siamese.errors import InputError
 
 SPLITS = {"train": range(4), "validation": range(4, 6), "test": range(6, 8)}
-ALPHABETS = (0, 1, 2, 3, 30, 31, 40, 41)  # what `draw_glyph` calls them
+ALPHABETS = (0, 1, 2, 3, 30, 31, 40, 41)  # their numbers in `draw_glyph`
 NUM_DRAWERS = 6
 
 
@@ -28,7 +28,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ink(prepared):
-    """One boolean array of all drawings, and their alphabet, label, drawer."""
+    """Where all drawings have ink, and their alphabets, labels and drawers."""
     examples = [e for split in prepared[1].values() for e in split]
     images = np.stack([e["image"][..., 0] for e in examples]) == 0
     keys = ("alphabet", "label", "drawer")
@@ -53,14 +53,14 @@ def test_preparing_twice_gives_the_same_pixels(prepared, tmp_path, capsys):
 def test_files_written_by_another_process_are_used(tmp_path, monkeypatch):
     prepare = glyphs.Glyphs.download_and_prepare
 
-    def be_second(builder):
+    def lose_the_race(builder):
         prepare(glyphs.Glyphs(config="tiny", data_dir=tmp_path))
         raise FileExistsError("Destination exists")
 
     def fail(builder):
         raise OSError("disk full")
 
-    monkeypatch.setattr(glyphs.Glyphs, "download_and_prepare", be_second)
+    monkeypatch.setattr(glyphs.Glyphs, "download_and_prepare", lose_the_race)
     assert downloads.prepare_glyphs("tiny", tmp_path).is_prepared()
     monkeypatch.setattr(glyphs.Glyphs, "download_and_prepare", fail)
     with pytest.raises(InputError, match="disk full"):
@@ -129,7 +129,7 @@ def test_names_are_distinct_and_shared_by_both_configs(prepared, tmp_path):
     assert [names[i] for i in ALPHABETS] == (
         prepared[0].features["alphabet"].names
     )
-    # No split of one has an alphabet of another split of the other.
+    # Each split of tiny is a part of the same split of default.
     configs = glyphs.Glyphs.BUILDER_CONFIGS
     pairs = zip(configs[1].alphabets, configs[0].alphabets, strict=True)
     for tiny, whole in pairs:
@@ -142,7 +142,7 @@ def test_drawings_are_ink_on_paper(prepared, ink):
         image = example["image"]
         assert set(np.unique(image)) == {0, 255}
         assert (image == image[..., :1]).all()
-    # Omniglot: 8 % on average, half a per cent for a dot, a fifth for a tangle.
+    # Omniglot has 8 % ink on average, from 0.5 % (a dot) to 20 % (a tangle).
     share = ink[0].mean(axis=(1, 2))
     assert share.min() > 0.005
     assert share.max() < 0.25

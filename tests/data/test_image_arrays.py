@@ -13,7 +13,7 @@ IMAGES = np.arange(40, dtype=np.uint8).reshape(10, 2, 2)
 
 @pytest.fixture
 def files():
-    """Every array is a file, and moved in small pieces."""
+    """Keeps every array in a file."""
     image_arrays.limit_memory(0)
     yield
     image_arrays.limit_memory(1024)

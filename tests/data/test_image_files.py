@@ -129,7 +129,7 @@ def test_light_is_not_estimated_on_clean_drawings(monkeypatch):
     [(0, False), (1, False), (3, False), (1, True), (3, True)],
 )
 def test_ink_up_to_the_border_is_ink(margin, is_negative, tmp_path):
-    # A cross in a box: at the border there is ink alone.
+    # A box with a cross in it. Its whole border is ink.
     box = np.zeros((90, 70), np.uint8)
     box[6:42, 6:32] = box[6:42, 38:64] = 255
     box[48:84, 6:32] = box[48:84, 38:64] = 255
@@ -162,7 +162,7 @@ def test_cmyk_jpeg_is_close_to_the_drawing(tmp_path):
 
 def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     turned = Image.fromarray(np.rot90(np.asarray(draw())))
     path = save(turned, tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_drawing(path), np.asarray(draw()))
@@ -200,7 +200,7 @@ def test_crop_ignores_position_and_specks(tmp_path):
 
 
 @pytest.mark.parametrize("width", [1, 6, 20, 60])
-def test_crop_gives_the_usual_width_of_stroke(width, tmp_path):
+def test_crop_gives_the_usual_stroke_width(width, tmp_path):
     image = Image.new("L", (900, 900), 255)
     ImageDraw.Draw(image).rectangle((200, 200, 700, 700), None, 0, width)
     drawing = read_drawing(save(image, tmp_path / "a.png"), crop=True)
@@ -229,7 +229,7 @@ def test_crop_keeps_hairlines_black_at_any_position(side, tmp_path):
 
 
 def photograph(image, paper=200, ink=60):
-    """Uneven light from the left, noise, blur, a tint, JPEG's traces."""
+    """Simulates a photograph: uneven light, noise, blur and a tint."""
     rng = np.random.default_rng(0)
     blurred = image.filter(ImageFilter.GaussianBlur(1))
     light = np.linspace(0.6, 1, image.width)
@@ -353,7 +353,7 @@ def test_photo_keeps_its_colors_and_its_aspect_on_white(tmp_path):
     )
 
 
-def test_blank_and_black_photos_are_photos():
+def test_photos_of_one_color_are_accepted():
     for color in ("white", "black", "blue"):
         image = Image.new("RGB", (30, 30), color)
         expected = np.broadcast_to(np.asarray(image)[0, 0], (8, 8, 3))
@@ -376,11 +376,11 @@ def test_photos_of_every_mode_are_rgb(tmp_path):
         np.asarray(colors),
     ):
         np.testing.assert_allclose(read_photo(image, 30), expected, atol=1)
-    # What is transparent is white.
+    # Transparent pixels become white.
     clear.putalpha(0)
     assert read_photo(clear, 30).min() == 255
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     path = save(colors, tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_photo(path, 30), np.rot90(expected, -1))
 

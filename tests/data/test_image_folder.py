@@ -115,13 +115,13 @@ def test_folder_is_read_once_for_all_splits(tmp_path, monkeypatch):
     assert len(np.unique(np.concatenate([x.images for x in splits]))) == 20
     with pytest.raises(InputError, match=r"--data_dir=.* has images, such"):
         DataSource("glyphs", data_dir=str(tmp_path)).load("test")
-    # Another source sees what has been added.
+    # A new source sees files that were added later.
     save(draw(), tmp_path / "j" / "3.png")
     assert len(DataSource("folder", data_dir=str(tmp_path)).load("all")) == 21
 
 
 def save_photos(root, names, num=2):
-    """Photos of one color each; returns the folder."""
+    """Saves photos of a single color each; returns the folder."""
     for place, name in enumerate(names):
         for number in range(num):
             photo = Image.new("RGB", (12, 9), (20 * place, 40 * number, 200))
@@ -166,7 +166,7 @@ def test_closed_set_is_trained_and_tested_on_the_same_classes(tmp_path):
     assert test.character.tolist() == [0, 0, 0, 1, 1, 1]
     assert test.drawer.tolist() == [1, 2, 3] * 2
     assert source.load("validation").drawer.tolist() == [1, 2] * 2
-    # With images of their own to validate on, none are taken from training.
+    # A folder for validation replaces the images taken from training.
     save_photos(tmp_path / "val", ["ka", "ma"], num=2)
     sizes = [len(load(tmp_path, x)) for x in ("training", "validation")]
     assert sizes == [20, 4]

@@ -28,7 +28,7 @@ def test_heic_needs_an_extra(tmp_path, monkeypatch):
     image_paths.get_formats.cache_clear()
 
 
-def test_pdfs_are_for_the_reader_of_pages(tmp_path):
+def test_errors_for_pdfs_point_to_transcribe(tmp_path):
     save(draw(), tmp_path / "a.png")
     path = tmp_path / "page.pdf"
     path.touch()
@@ -41,7 +41,7 @@ def test_pdfs_are_for_the_reader_of_pages(tmp_path):
     assert list_images(path, others=(".pdf",)) == [path]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # the link to nowhere
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the broken link
 def test_links_are_followed_but_not_in_circles(tmp_path):
     known = tmp_path / "known"
     save(draw(), tmp_path / "elsewhere/ka/1.png")

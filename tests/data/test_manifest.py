@@ -13,7 +13,7 @@ from koch_siamese.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six photos, a table of which a test writes."""
+    """A folder with six photos, which the tables of the tests list."""
     for number in range(6):
         photo = Image.new("RGB", (8, 8), (number, 100, 200))
         save(photo, tmp_path / "photos" / f"{number}.png")
@@ -26,7 +26,7 @@ def write(folder, text, **options):
     return table
 
 
-def test_columns_in_any_order_and_paths_of_both_kinds(folder):
+def test_columns_in_any_order_and_absolute_paths_are_read(folder):
     absolute = folder / "photos" / "0.png"
     table = write(
         folder,
@@ -43,7 +43,7 @@ def test_columns_in_any_order_and_paths_of_both_kinds(folder):
     assert characters.alphabet_names == ("A", "B")
     assert characters.character.tolist() == [0, 0, 1, 2]
     assert characters.number.tolist() == [1, 1, 2, 1]
-    # Bob has drawn most of A; in B he has drawn nothing.
+    # Drawers are numbered in each group. In A, Bob drew the most characters.
     assert characters.drawer.tolist() == [1, 2, 1, 1]
     assert characters.images[:, 0, 0, 0].tolist() == [1, 2, 3, 0]
     assert (images.splits, images.has_drawers) == (None, True)
@@ -65,7 +65,7 @@ def test_names_are_composed_and_any_separator_is_read(
     )
     assert names == ("\u00e9",)
     assert characters.alphabet_names == ("table",)
-    # By path, whatever the order of the lines.
+    # Images are sorted by path, not by line.
     assert characters.images[:, 0, 0, 0].tolist() == [0, 1]
     assert characters.drawer.tolist() == [1, 2]
 
@@ -79,7 +79,7 @@ def test_usual_names_of_splits_are_understood(folder):
     source = DataSource("folder", data_dir=str(table), photo_size=8)
     loaded = [len(source.load(x)) for x in ("training", "validation", "test")]
     assert loaded == [2, 3, 1]
-    # To recognize by, all of them count.
+    # Support examples come from all splits.
     assert len(load_folder(table, photo_size=8)[0]) == 6
 
 

@@ -1,4 +1,4 @@
-"""The official builder: on real data, and on tiny zips from a local server."""
+"""Tests the official builder, on real data and on tiny zips from a server."""
 
 import functools
 import hashlib
@@ -27,7 +27,7 @@ NUM_DRAWERS = 4
 
 
 def draw(label, drawer):
-    """A drawing that says who drew which character."""
+    """Draws a row that encodes the character and a column for the drawer."""
     image = np.full((105, 105), 255, np.uint8)
     image[label] = 0
     image[:, drawer] = 0
@@ -59,7 +59,7 @@ def zips(tmp_path_factory):
 
 
 def checksums(urls, zips):
-    """What TFDS registers of the files at some URLs: here the tiny zips."""
+    """Makes TFDS's records of some URLs: size and checksum of the tiny zips."""
     from tensorflow_datasets.core.download.checksums import UrlInfo
     from tensorflow_datasets.core.units import Size
 
@@ -89,7 +89,7 @@ def official(zips, monkeypatch):
 
 @pytest.fixture
 def served(zips, official, monkeypatch):
-    """The builder's URLs lead to the zips on a local server."""
+    """Serves the zips locally and points the builder's URLs to them."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -174,7 +174,7 @@ def test_missing_zips_are_named(tmp_path, caplog):
 
 
 def test_missing_network_is_reported_at_once(official, tmp_path, monkeypatch):
-    # Port 9 of this machine: nobody listens.
+    # Nothing listens on port 9 of this machine.
     url = {"train": "http://127.0.0.1:9/images_background.zip"}
     monkeypatch.setattr(official, "_DL_URLS", url)
     with pytest.raises(InputError) as error:
@@ -193,7 +193,7 @@ def test_drawers_out_of_order_are_an_error():
 
 @pytest.mark.slow
 def test_splits_of_real_omniglot(omniglot_dir, monkeypatch):
-    # Eight loads ask for four of TFDS's splits: each is read once.
+    # The eight loads below need only four TFDS splits. Read each one once.
     read_characters, known = omniglot.read_characters, {}
 
     def read_once(builder, split):
@@ -237,7 +237,7 @@ def test_splits_of_real_omniglot(omniglot_dir, monkeypatch):
     [
         ("glyphs", "evaluation"),
         ("omniglot", "all"),
-        ("omniglot", "train"),  # TFDS' name, once taken for validation
+        ("omniglot", "train"),  # TFDS's name, once mistaken for validation
         ("folder", "tset"),
     ],
 )

@@ -61,7 +61,7 @@ def test_few_classes_give_two_for_validation_and_two_for_test(alphabets, sizes):
         assert len(set(part.alphabet)) == 1
 
 
-def test_small_groups_are_validated_on_two_classes_of_one():
+def test_small_groups_leave_two_classes_of_one_group_for_validation():
     parts = split_all(make_characters((6, 6), num_drawers=2))
     assert [part.num_characters for part in parts] == [8, 2, 2]
     assert len(set(parts[1].alphabet)) == 1
@@ -110,7 +110,7 @@ def test_given_splits_must_not_share_test_classes():
     assert not is_closed(only_test, characters.character, "test")
 
 
-def test_whole_groups_are_split():
+def test_splits_have_whole_groups():
     characters = make_characters((3, 2, 4, 2, 2, 3))
     no_names = {"training": (), "validation": (), "test": ()}
 
@@ -126,12 +126,13 @@ def test_whole_groups_are_split():
             for part in parts
         }
 
-    # Without names: all of them, each in one part.
+    # Without names, every group is in exactly one part.
     parts = split()
     names = [name for part in parts.values() for name in part]
     assert sorted(names) == list(characters.alphabet_names)
     assert parts == split()
-    # Those that are not named train, or else test.
+    # The groups that are not named are for training, or for testing if
+    # training groups are named.
     assert split(validation=("a1",), test=("a4", "a2")) == {
         "training": ["a0", "a3", "a5"],
         "validation": ["a1"],

@@ -33,7 +33,7 @@ def test_labels_become_characters_on_light_paper(data_dir):
     np.testing.assert_array_equal(digits.drawer, np.tile(range(1, 5), 5))
     assert set(digits.alphabet) == {0}
     assert digits.alphabet_names == ("tiny_digits",)
-    # Light on dark is inverted: 255 - 250 on 255 - 0.
+    # Light on dark is inverted: ink is 255 - 250, paper is 255 - 0.
     assert set(digits.images.ravel()) == {5, 255}
     ink = (digits.images == 5).sum(axis=(1, 2, 3))
     np.testing.assert_array_equal(ink, np.repeat([4, 9, 16, 25, 36], 4))
@@ -42,7 +42,7 @@ def test_labels_become_characters_on_light_paper(data_dir):
 def test_color_and_sizes_are_fitted_to_a_square(data_dir):
     pictures = load_characters("tiny_photographs", "test", data_dir=data_dir)
     assert pictures.images.shape == (2, 105, 105, 1)
-    # 20 x 40 becomes 52 x 105; the rest is paper of the image's own grey.
+    # 20 x 40 becomes 52 x 105; the rest is filled with the image's own paper.
     np.testing.assert_array_equal(pictures.images[:, 0, 0, 0], [200, 200])
     assert pictures.images[0, 52, 26] == 20
     assert (pictures.images[0] < 110).sum() == pytest.approx(26**2, rel=0.1)
@@ -67,7 +67,7 @@ def test_paper_is_the_most_frequent_edge_color():
         ("glyphs/small", "test", "no glyphs/small: use one of default, tiny"),
     ],
 )
-def test_unlabelled_data_sets_are_refused(data_dir, name, split, message):
+def test_unusable_data_sets_are_refused(data_dir, name, split, message):
     with pytest.raises(InputError, match=message):
         load_characters(name, split, data_dir=data_dir)
 
@@ -107,7 +107,7 @@ def test_evaluate_on_labels(data_dir, tmp_path):
     assert_one_line(
         call("evaluate", *arguments, "--ways=6"), "6 ways are more than the 5"
     )
-    # Of ten ways, the default, there are not enough.
+    # The default of ten ways is reduced to the five classes that there are.
     output = tmp_path / "result.json"
     answer = call("evaluate", *arguments, f"--output={output}")
     assert answer.returncode == 0, answer.stderr
@@ -122,7 +122,8 @@ def test_training_on_labels_splits_them(data_dir, tmp_path):
     source = DataSource("tiny_digits", data_dir=data_dir, split_labels=True)
     with pytest.warns(DataWarning, match="only 5 classes"):
         parts = [source.load(x) for x in ("training", "validation", "test")]
-    # Two of the five test; of the others 2 of 4 images each validate.
+    # Two of the five classes are for testing. Of the other three, two of the
+    # four images each are for training and two for validation.
     assert [len(part) for part in parts] == [6, 6, 8]
     assert not set(parts[0].character) & set(parts[2].character)
     arguments = ("--dataset=tiny_digits", f"--data_dir={data_dir}")
@@ -164,7 +165,7 @@ def test_photos_keep_their_colors(data_dir):
         "tiny_photographs", "test", data_dir=data_dir, photo_size=40
     )
     assert pictures.images.shape == (2, 40, 40, 3)
-    # 20 x 40 becomes 20 x 40 of 40 x 40, on white and not inverted.
+    # 20 x 40 is padded with white to 40 x 40 and not inverted.
     np.testing.assert_array_equal(pictures.images[:, 0, 0], 255)
     np.testing.assert_array_equal(pictures.images[0, 20, 1], 3 * [200])
     digits = load_characters(

@@ -1,11 +1,11 @@
-"""TFDS data sets of images and labels, for the tests of `labelled`."""
+"""TFDS data sets for the tests of `tfds_images`."""
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 
 class TinyDigits(tfds.core.GeneratorBasedBuilder):
-    """Like MNIST: light on dark; label k is a square of k + 2 pixels."""
+    """Like MNIST, light on dark. Label k is a square with a side of k + 2."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -31,7 +31,7 @@ class TinyDigits(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyPhotographs(TinyDigits):
-    """Dark on light, in color, of different sizes."""
+    """Color images of different sizes, dark on light."""
 
     def _info(self):
         features = {
@@ -50,7 +50,7 @@ class TinyPhotographs(TinyDigits):
 
 
 class TinySentences(TinyDigits):
-    """No images at all."""
+    """A data set without images."""
 
     def _info(self):
         features = {"text": tfds.features.Text()}
