@@ -27,11 +27,12 @@ class Distance:
 def test_scores_are_means_over_a_characters_drawings():
     queries = np.array([[0.0, 0.0], [5.0, 4.0]], np.float32)
     scores = score_characters(Distance(), GALLERY, queries)
-    # a: 10; b: (0 + 2) / 2. Then a: 1; b: (9 + 7) / 2.
+    # Distances of the first query: 10 to a, (0 + 2) / 2 to b. Of the second:
+    # 1 to a, (9 + 7) / 2 to b.
     np.testing.assert_array_equal(scores, [[-10, -1], [-1, -8]])
 
 
-def test_answers_by_hand():
+def test_answers_follow_from_scores_and_thresholds():
     thresholds = Thresholds(same=1.0, none_of_these=(0.0, 2.0))
     scores = np.array([[1.0, 3.0], [1.9, 1.0], [2.0, 2.0]])
     first, second, third = answer_queries(scores, ("a", "b"), thresholds)
@@ -43,7 +44,7 @@ def test_answers_by_hand():
     )
     assert (first.best, first.runner_up) == first.candidates
     assert (second.name, second.best.name) == (None, "a")
-    # At the threshold a character is one of these.
+    # A score equal to the threshold is accepted.
     assert (third.name, third.threshold) == ("a", 2.0)
 
 
@@ -65,13 +66,13 @@ def test_without_thresholds_the_best_is_always_the_answer():
     assert answer.runner_up is None
 
 
-def test_verdicts_by_hand():
+def test_verdicts_follow_from_scores_and_thresholds():
     thresholds = Thresholds(1.0, (0.0,))
     assert judge_pair(1.0, thresholds).same is True
     verdict = judge_pair(0.9, thresholds)
     assert (verdict.same, verdict.threshold) == (False, 1.0)
     assert judge_pair(0.9, thresholds, threshold=0.9).same is True
-    # Nothing is taken for 0 that nobody has said.
+    # A missing threshold does not count as 0.
     verdict = judge_pair(0.9, None)
     assert (verdict.same, verdict.probability, verdict.threshold) == (None,) * 3
     with pytest.raises(InputError, match="no threshold to decide by"):

@@ -1,4 +1,4 @@
-"""The index of a large gallery: what it proposes, and what follows from it."""
+"""Tests the index of a large gallery: its proposals, and answers with it."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def embeddings():
 
 @pytest.fixture(scope="module")
 def head(embeddings):
-    """Weights of which three are positive, and do not count."""
+    """A head with three positive weights, which count as 0."""
     head = WeightedL1()
     head(embeddings[:1], embeddings[:1])
     weights = np.linspace(-3, 0, DIM, dtype=np.float32)
@@ -53,7 +53,7 @@ def test_nearest_drawings_are_proposed(head, embeddings):
     nearest = np.argsort(-(differences @ weights), axis=1)[:, :10]
     index = make_index(head, embeddings)
     assert measure_recall(index, queries, nearest) > 0.99
-    # The very same drawing first.
+    # An equal drawing is proposed first.
     assert [x[0] for x in index.propose(embeddings[:20], 1)] == [*range(20)]
 
 
@@ -80,12 +80,12 @@ def test_removed_examples_are_not_proposed(head, embeddings):
     index = make_index(head, embeddings)
     kept = np.r_[embeddings[100:], embeddings[:10] + 1]
     index.update(kept)
-    assert len(index) == NUM + 10  # the graph still has the 100
+    assert len(index) == NUM + 10  # the 100 are still in the graph
     found = index.propose(embeddings[:50], 20)
     assert all((x >= 0).all() and (x < len(kept)).all() for x in found)
     assert [x[0] for x in index.propose(kept[-10:], 1)] == [*range(500, 510)]
     assert [x[0] for x in index.propose(kept[:10], 1)] == [*range(10)]
-    # More than half is gone: that is a graph of what is left.
+    # When more than half is removed, the graph is built again from the rest.
     index.update(kept[-200:])
     assert len(index) == 200
     assert [x[0] for x in index.propose(kept[-5:], 1)] == [*range(195, 200)]
@@ -103,7 +103,7 @@ def test_equal_drawings_are_not_indexed_again(head, embeddings):
 
 
 class Exact:
-    """Scores by a head, and counts what it scores."""
+    """Scores by a head and counts the pairs that it scores."""
 
     def __init__(self, head):
         self.head, self.num_scored = head, 0
@@ -113,8 +113,8 @@ class Exact:
         return keras.ops.convert_to_numpy(self.head(first, second))
 
 
-def test_all_drawings_of_few_characters_are_scored(head, embeddings):
-    # Three drawings of each of 200 characters, which are much alike.
+def test_all_drawings_of_proposed_characters_are_scored(head, embeddings):
+    # 200 characters with three nearly equal drawings each.
     noise = np.random.default_rng(4).normal(0, 0.01, (3, 200, DIM))
     drawings = np.float32(embeddings[:200] + noise)
     names = tuple(f"c{i}" for i in range(200)) * 3
@@ -130,7 +130,7 @@ def test_all_drawings_of_few_characters_are_scored(head, embeddings):
 
 
 def test_index_proposes_as_many_candidates_as_asked_for(head, embeddings):
-    # All of the nearest drawings are of one character.
+    # The nearest drawings are all of one character.
     near = embeddings[:1] + np.linspace(0, 1e-3, 200, dtype=np.float32)[:, None]
     gallery = Gallery(
         ("near",) * 200 + tuple(f"far{i}" for i in range(50)),
@@ -159,7 +159,7 @@ def drawings():
 
 @pytest.fixture
 def large(monkeypatch):
-    """Galleries of more than 20 drawings have an index."""
+    """Gives an index to galleries of more than 20 drawings."""
     monkeypatch.setattr(recognizer_module, "MIN_DRAWINGS", 20)
 
 
@@ -198,7 +198,7 @@ def test_recognizer_answers_the_same_with_and_without_an_index(
     loaded, older = Recognizer.load(place), Recognizer.load(place)
     assert loaded._index.file == place / stored[0]
     assert_equal_answers(loaded, plain)
-    # What is mapped from a file can be added to, and the old file goes.
+    # An index mapped from a file can be added to. Saving deletes the old file.
     for each in (loaded, plain):
         each.add_drawings(["new"] * 2, drawings[:2])
     assert_equal_answers(loaded, plain)
@@ -206,7 +206,7 @@ def test_recognizer_answers_the_same_with_and_without_an_index(
     assert len(list_index(place)) == 2
     assert not set(list_index(place)) & set(stored)
     assert_equal_answers(Recognizer.load(place), plain)
-    # One that was opened before finds its file gone, and makes another.
+    # A recognizer that was opened before works without the deleted file.
     older.add_drawings(["new"] * 2, drawings[:2])
     assert_equal_answers(older, plain)
 
@@ -233,7 +233,7 @@ def test_unreadable_index_is_rebuilt(drawings, tmp_path, large, damage):
         x.classify_drawings(drawings) for x in (recognizer, loaded)
     )
     assert [x.best for x in after] == [x.best for x in before]
-    # Saving mends it.
+    # Saving stores a valid index again.
     loaded.save(tmp_path / "known")
     assert Recognizer.load(tmp_path / "known")._index
 

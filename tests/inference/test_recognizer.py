@@ -105,7 +105,7 @@ def test_folder_is_sorted_and_warnings_point_to_the_user(
 def test_one_image_and_a_list_are_distinguished(recognizer, drawings):
     first, second = drawings["c0"][1], drawings["c1"][1]
     one, other = recognizer.classify([first, second])
-    # A batch of two rounds otherwise than one of one.
+    # Rounding differs between batches of one and of two.
     assert one.best.score == pytest.approx(
         recognizer.classify(first).best.score, abs=1e-4
     )
@@ -121,7 +121,7 @@ def test_one_image_and_a_list_are_distinguished(recognizer, drawings):
         recognizer.verify([first, second], [first])
 
 
-def test_examples_are_added_to_or_replaced(model, drawings):
+def test_examples_are_added_or_replaced(model, drawings):
     recognizer = Recognizer(model)
     with pytest.raises(InputError, match="no characters to choose among"):
         recognizer.classify(drawings["c0"][0])
@@ -162,9 +162,9 @@ def test_names_are_composed(model, drawings):
     assert recognizer.names == ()
 
 
-def test_model_says_how_images_are_read(drawings, tmp_path):
+def test_model_determines_how_images_are_read(drawings, tmp_path):
     model = load_model(TINY_MODEL)
-    assert Recognizer(model).crop is True  # of before models said it
+    assert Recognizer(model).crop is True  # the default if it has no `crop`
     set_crop(model, False)
     model.save(tmp_path / "model.keras")
     recognizer = Recognizer(tmp_path / "model.keras")
@@ -209,12 +209,12 @@ def test_calibration_reports_its_expected_rates(recognizer, drawings, tmp_path):
         recognizer.calibrate({x: drawings[x] for x in ("c0", "c1")})
 
 
-def test_evaluation_counts_by_hand(model, drawings):
+def test_evaluation_counts_known_characters_and_strangers(model, drawings):
     recognizer = Recognizer(model).add({x: drawings[x] for x in ("c0", "c1")})
     recognizer.thresholds = Thresholds(0.0, (-1e9,))
     labelled = {x: drawings[x][0] for x in ("c0", "c1", "c2")}
     result = recognizer.evaluate(labelled)
-    # Each is among its own examples; of c2 there are none.
+    # The images of c0 and c1 are among the examples; c2 has no examples.
     assert (result.num_images, result.num_strangers) == (2, 1)
     assert (result.num_right, result.accuracy) == (2, 1.0)
     assert result.num_strangers_named == 1
@@ -266,7 +266,7 @@ def test_concurrent_saves_lose_nothing(model, drawings, tmp_path):
     assert second.names == Recognizer.load(path).names == ("b", "c")
     first.add({"d": drawings["c3"]}).save(path)
     assert first.names == ("b", "c", "d")
-    # An unchanged one writes what is there.
+    # Saving an unchanged recognizer keeps what others have stored.
     second.save(path)
     assert second.names == ("b", "c", "d")
 
@@ -276,7 +276,7 @@ def test_examples_can_be_added_concurrently(model, drawings, tmp_path, name):
     path = tmp_path / name
 
     def add(number):
-        # A lock of its own, as a process has.
+        # Each thread has its own recognizer and lock, as a process would.
         images = {f"{number}-{i}": drawings[f"c{i}"][0] for i in range(5)}
         Recognizer(model).add(images).save(path, if_exists="merge")
 
@@ -314,12 +314,12 @@ def test_saving_elsewhere_makes_a_copy(model, drawings, tmp_path):
     recognizer.save(tmp_path / "copy")
     recognizer.save(first)
     assert recognizer.names == Recognizer.load(first).names == ("a", "c")
-    # Those of a known name take its place, here four by one.
+    # Merging replaces the examples of a known name, here four by one.
     Recognizer(model).add({"a": drawings["c1"][0]}).save(
         first, if_exists="merge"
     )
     assert Recognizer.load(first).num_images == 5
-    # However the path is spelled.
+    # A folder is recognized however its path is spelled.
     (tmp_path / "link").symlink_to(first)
     recognizer = Recognizer.load(tmp_path / "link").add({"d": drawings["c2"]})
     recognizer.save(first / ".." / "first")
@@ -347,7 +347,7 @@ def test_files_of_others_are_kept(recognizer, tmp_path):
     (folder / "embeddings_of_mine.npy").touch()
     recognizer.add({"x": draw()}).save(folder)
     names = {x.name for x in folder.iterdir()}
-    assert len(names) == 4  # the index, the model, embeddings, and mine
+    assert len(names) == 4  # recognizer.json, model, embeddings, mine
     assert "embeddings_of_mine.npy" in names
 
 
@@ -363,7 +363,7 @@ def test_thresholds_that_are_set_are_stored(recognizer, tmp_path):
 
 
 def test_names_that_are_not_valid_unicode_are_stored(model, drawings, tmp_path):
-    name = "\udcff"  # of a file name in another encoding
+    name = "\udcff"  # as in a file name in another encoding
     Recognizer(model).add({name: drawings["c0"]}).save(tmp_path / "known")
     assert Recognizer.load(tmp_path / "known").names == (name,)
 
@@ -451,7 +451,7 @@ def test_other_folders_are_not_recognizers(model, drawings, tmp_path):
         Recognizer.load(tmp_path / "run")
 
 
-def test_arrays_of_frameworks_and_bytes_of_any_kind(recognizer, drawings):
+def test_tensors_and_buffers_of_bytes_are_read(recognizer, drawings):
     query = drawings["c1"][1]
     expected = recognizer.classify(query)
     assert recognizer.classify(keras.ops.convert_to_tensor(query)) == expected
@@ -461,7 +461,7 @@ def test_arrays_of_frameworks_and_bytes_of_any_kind(recognizer, drawings):
         assert recognizer.classify(data) == expected
 
 
-def test_threads_get_the_answers_of_one(recognizer, drawings):
+def test_threads_get_the_same_answers_as_one_thread(recognizer, drawings):
     queries = [images[1] for images in drawings.values()] * 2
     expected = [recognizer.classify(query) for query in queries]
     with concurrent.futures.ThreadPoolExecutor(8) as executor:

@@ -31,7 +31,7 @@ def test_gallery_file_is_the_same_after_writing_and_reading(tmp_path, model):
     path = tmp_path / "gallery.npz"
     storage.write(path, STORED, model)
     read = storage.read(path)
-    # Names are composed: か with a voicing mark is one character.
+    # Names are composed: か and its voicing mark become one code point.
     assert read.gallery.names == ("\u304c", *NAMES[1:])
     np.testing.assert_array_equal(
         read.gallery.embeddings, STORED.gallery.embeddings
@@ -52,7 +52,7 @@ def test_folder_is_the_same_after_writing_and_reading(tmp_path, model):
     )
     assert (read.thresholds, read.crop) == (STORED.thresholds, False)
     load_model(read.model)
-    # What is replaced is removed, and readable by whoever has it open.
+    # A replaced file is deleted, but can be read while it is open.
     smaller = Gallery(("a",), np.ones((1, 2), np.float32))
     storage.write(path, dataclasses.replace(STORED, gallery=smaller), model)
     assert read.gallery.embeddings[2, 1] == 5

@@ -1,4 +1,4 @@
-"""Pages that a recognizer reads, and their groups, without a command."""
+"""Tests reading pages and grouping symbols through the Python API."""
 
 import dataclasses
 import os
@@ -31,7 +31,7 @@ from koch_siamese.models.thresholds import Thresholds
 
 LINES = ("abca", "cab")
 SYMBOLS = {x: glyphs.draw_glyph(41, i, 1) for i, x in enumerate("abc")}
-EVERYTHING = -1e9  # a threshold
+EVERYTHING = -1e9  # a threshold that accepts every symbol
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_a_page_is_read_line_by_line(recognizer, page):
     assert_near([x.box for x in read.symbols], boxes)
     first = read.lines[0][0]
     assert first.drawing.shape == (105, 105)
-    # A symbol is seen as its example is.
+    # A symbol on a page scores like a separate drawing of it.
     assert first.answer.best.score == pytest.approx(
         recognizer.classify(SYMBOLS["a"]).best.score, abs=2
     )
@@ -73,7 +73,7 @@ def test_right_to_left_and_columns(recognizer, page):
     image, _ = page
     read = recognizer.transcribe(image, "rtl", EVERYTHING)
     assert read.text == "acba\nbac"
-    # Written in columns, the right one first.
+    # Columns are read from the right one to the left one.
     columns = draw_page(("ca", "ab", "bc"), SYMBOLS)[0]
     read = recognizer.transcribe(columns, "ttb", EVERYTHING)
     assert read.text == "abc\ncab"
@@ -102,7 +102,7 @@ def test_pages_of_a_pdf(recognizer, page, tmp_path):
     first, second = recognizer.transcribe(path, threshold=EVERYTHING)
     assert (first.text, second.text) == ("abca\ncab", "")
     assert first.page == f"{path}#page=1"
-    # In 300 dpi, whatever the PDF has inside.
+    # Pages are rendered at 300 dpi, twice the 150 dpi of the image inside.
     assert np.abs(np.subtract(first.size, 2 * np.array(image.size))).max() <= 1
     assert_near([x.box for x in first.symbols], 2 * np.array(boxes), 5)
     assert [x.number for x in list_pages(tmp_path)] == [1, 2]
@@ -120,7 +120,7 @@ def test_pages_of_a_pdf(recognizer, page, tmp_path):
     both = recognizer.transcribe([path, image], threshold=EVERYTHING)
     assert [x.text for x in both] == ["abca\ncab", "", "abca\ncab"]
     path.write_bytes(path.read_bytes()[:100])
-    # Listing a folder does not end with it.
+    # Listing a folder does not fail at a broken PDF, but reading it does.
     (broken,) = list_pages(tmp_path)
     with pytest.raises(InputError, match=r"two\.pdf' cannot be read"):
         recognizer.transcribe([image, broken])
@@ -175,7 +175,7 @@ def test_boxes_are_in_pixels_of_the_upright_page(
 ):
     image, boxes = page
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     path = tmp_path / "turned.jpg"
     image.rotate(90, expand=True).save(path, exif=exif, quality=95)
     read = recognizer.transcribe(path, threshold=EVERYTHING)
@@ -213,7 +213,7 @@ def symbol(name, *scores, box=(0, 0, 9, 9)):
     ("names", "text"),
     [
         (["a", "b"], "a?"),
-        (["a", "e\u0301"], "a?"),  # with its accent, still one
+        (["a", "e\u0301"], "a?"),  # one character when composed
         (["a", "ka"], "a ?"),
     ],
 )
@@ -232,7 +232,8 @@ def test_pages_without_symbols_have_no_drawings():
 def test_symbols_without_a_clear_name_are_doubtful():
     thresholds = Thresholds(0.0, (1.0,), slope=0.5)
     assert is_doubtful(symbol(None, 0.5, -9.0), thresholds)
-    # Less than 1.5 in log odds, of which a score has half.
+    # A lead of less than 1.5 in log odds is doubtful. With the slope, they are
+    # half of the scores: 2.9 / 2 = 1.45, and 3.1 / 2 = 1.55.
     assert is_doubtful(symbol("c0", 5.0, 2.1), thresholds)
     assert not is_doubtful(symbol("c0", 5.0, 1.9), thresholds)
     assert not is_doubtful(symbol("c0", 5.0, 2.1), None)
@@ -274,13 +275,13 @@ def test_review_folder_keeps_what_a_person_changed(tmp_path):
     assert review.write_doubtful(page, read, None) == 2
     first, second = sorted((folder / "doubtful/c0").iterdir())
     assert first.name == "p.png_line01_symbol01.png"
-    # Another page of the same name has files of its own.
+    # Another page of the same name gets its own files.
     other = review_page([symbol(None, 0.5)], seed=1)
     assert ReviewFolder(folder).write_doubtful(*other, None) == 1
     assert len(list((folder / "doubtful/c0").iterdir())) == 3
-    # Nothing is confirmed where nothing was moved.
+    # If no file was moved, nothing is confirmed.
     assert ReviewFolder(folder).examples == {}
-    (folder / "confirmed/.DS_Store").touch()  # someone has looked into it
+    (folder / "confirmed/.DS_Store").touch()  # written by macOS
     assert ReviewFolder(folder).examples == {}
     confirmed = folder / "confirmed/50%"
     confirmed.mkdir()
@@ -325,7 +326,7 @@ def test_a_confirmed_file_needs_a_folder_of_its_name(tmp_path):
 
 
 def pair_scores(groups, same=10.0, different=-5.0):
-    """Scores of all pairs, by the group of each drawing."""
+    """Makes scores of all pairs, given the group of each drawing."""
     rows, columns = np.triu_indices(len(groups), 1)
     groups = np.array(groups)
     return np.where(groups[rows] == groups[columns], same, different)
@@ -337,7 +338,8 @@ def test_groups_join_similar_symbols_largest_first():
     noise = np.random.default_rng(0).normal(size=len(scores))
     groups = group_by_scores(scores + noise, 6, Thresholds(0.0, (1.0,)))
     assert [sorted(x) for x in groups] == [[0, 2, 4], [1, 3], [5]]
-    # The pair of 2 and 4 is the best one of 0, 2 and 4: 0 is the least certain.
+    # Scores are 3 for 0 and 1, 4 for 0 and 2, and 9 for 1 and 2. The mean with
+    # the others is highest for 2 (6.5), then 1 (6), then 0 (3.5).
     scores = np.array([3.0, 4.0, 9.0])
     (group,) = group_by_scores(scores, 3, cut=3.0)
     assert group.tolist() == [2, 1, 0]

@@ -1,4 +1,4 @@
-"""Symbols of small pages, with their places as literal values."""
+"""Tests that the symbols of small pages are found at their places."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from koch_siamese.pages.reading import find_symbols, see_ink
 
 
 def make_page(boxes, size=(400, 200), width=4):
-    """Hollow boxes on white, uint8."""
+    """Draws hollow boxes on white, uint8."""
     image = Image.new("L", size, 255)
     pen = ImageDraw.Draw(image)
     for left, top, right, bottom in boxes:
@@ -69,7 +69,7 @@ def test_symbols_that_touch_by_a_stroke_are_split():
     assert 70 <= first.box[2] == second.box[0] <= 110
 
 
-def test_drawing_has_the_ink_of_its_symbol_alone():
+def test_drawing_has_only_the_ink_of_its_symbol():
     page = make_page([(40, 50, 80, 90), (140, 50, 180, 90)])
     first, second = find_symbols(page)[0]
     np.testing.assert_array_equal(first.drawing, second.drawing)
@@ -110,7 +110,7 @@ def test_colors_are_the_same_as_grey():
     assert get_boxes(find_symbols(colors)) == get_boxes(find_symbols(page))
 
 
-def test_tilted_page_has_its_lines():
+def test_lines_of_a_tilted_page_are_found():
     wide = np.pad(make_page(GRID), 60, constant_values=255)
     image = Image.fromarray(255 - wide).rotate(8, Image.Resampling.BICUBIC)
     lines = find_symbols(255 - np.asarray(image))
@@ -119,7 +119,7 @@ def test_tilted_page_has_its_lines():
     assert lefts == sorted(lefts)
 
 
-def test_sheet_on_a_desk_has_the_boxes_of_the_picture():
+def test_boxes_on_a_desk_are_in_pixels_of_the_picture():
     page = make_page(GRID)
     desk = np.full((360, 560), 60, np.uint8)
     desk[80:280, 80:480] = page

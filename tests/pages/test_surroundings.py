@@ -1,4 +1,4 @@
-"""Single drawings on lines, in cells, in shadows, on a desk."""
+"""Tests single drawings on lines, in cells, in shadows and on a desk."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from koch_siamese.pages import sheet, surroundings
 
 
 def draw_letter():
-    """A broad letter of two strokes, 12 pixels wide, on 300 x 300."""
+    """Draws an X with strokes of 12 pixels in the middle of 300 x 300."""
     image = Image.new("L", (300, 300), 255)
     pen = ImageDraw.Draw(image)
     pen.line((110, 100, 190, 190), 0, 12)
@@ -27,7 +27,7 @@ def read(image):
 
 
 def compare(image):
-    """Intersection over union with the ink of the letter alone."""
+    """Computes the intersection over union with the ink of the clean letter."""
     found, letter = read(image), read(draw_letter())
     return (found & letter).sum() / (found | letter).sum()
 
@@ -114,7 +114,7 @@ def test_without_the_extra_lines_are_ink(monkeypatch):
 
 
 def draw_dots(num, color=0):
-    """A drawing of as many dots, in rows of ten."""
+    """Draws `num` dots in rows of ten."""
     image = Image.new("L", (300, 300), 255)
     for number in range(num):
         x, y = 30 + 24 * (number % 10), 30 + 24 * (number // 10)
@@ -122,7 +122,7 @@ def draw_dots(num, color=0):
     return image
 
 
-def test_drawings_by_a_program_may_have_many_dots():
+def test_clean_drawings_may_have_many_dots():
     assert read(draw_dots(40)).min() == 0
     with pytest.raises(InputError, match="101 separate spots"):
         read(draw_dots(101))

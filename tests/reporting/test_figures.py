@@ -13,7 +13,7 @@ IMAGES = np.random.default_rng(0).integers(
 
 
 def read_sheet(figure):
-    """Images, colors of their frames, and texts, in the order of drawing."""
+    """Returns images, colors of frames and texts, in the order of drawing."""
     (axis,) = figure.axes
     return (
         [image.get_array() for image in axis.get_images()],
@@ -57,7 +57,8 @@ def test_images_are_drawn_at_their_grid_position():
     places = [image.get_extent() for image in figure.axes[0].get_images()]
     left = [place[0] for place in places]
     upper = [place[3] for place in places]
-    # Three pairs side by side, a pair above the other, then two pairs.
+    # Three pairs side by side, each with its images one above the other, and
+    # two pairs below.
     assert left[0] == left[1] == left[6] < left[2] == left[8] < left[4]
     assert upper[0] == upper[2] == upper[4] < upper[1] == upper[3] < upper[6]
     for one, other, bottom, top in places:
@@ -70,7 +71,7 @@ def test_trials_show_right_answers_then_wrong_ones():
     scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [0, 1, 2, 3]])
     figure = figures.draw_trials(IMAGES, trials, scores, num=2)
     images, frames, titles = read_sheet(figure)
-    # Trial 1 is wrong: its best is way 0, the truth is way 1.
+    # Trial 1 is wrong: way 0 has the best score, but way 1 is correct.
     assert titles[5:] == ["query", "9.0", "8.0", "7.0", "6.0"]
     assert frames[6:8] == [VERMILION, BLUE]
     assert frames[1] == BLUE
@@ -106,7 +107,7 @@ def test_answer_that_does_not_fit_is_shown_last():
     trials = Trials(np.array([0, 0]), support, np.array([11, 2]))
     scores = -np.tile(np.arange(12.0), (2, 1))
     figure = figures.draw_hardest_trials(IMAGES, trials, scores)
-    # Both are of one query: the harder one stands for it.
+    # Both trials have the same query, so only the harder one is shown.
     images, frames, titles = read_sheet(figure)
     assert len(images) == 11
     assert titles[-1] == "#12: -11.0"
@@ -117,7 +118,7 @@ def test_answer_that_does_not_fit_is_shown_last():
 
 
 def answer(name, *names):
-    """An answer by scores 9.04, 8.04, ...; `None` is none of these."""
+    """Makes an answer with scores 9.04, 8.04, ...; None: none of these."""
     candidates = [
         Candidate(x, 9.04 - place, None) for place, x in enumerate(names)
     ]
@@ -328,7 +329,7 @@ def test_worst_pairs_of_both_kinds(channels, tmp_path):
     scores = np.array([-2.0, 3.0, -2.0, 0.5, 7.25, -1.0, 4.0])
     figure = figures.draw_worst_pairs(images, pairs, scores, num=2)
     shown, frames, titles = read_sheet(figure)
-    # The pair of drawings 0 and 1 occurs twice.
+    # The pair of drawings 0 and 1 occurs twice, but is shown once.
     assert titles == ["same -2.0", "same 0.5", "different 7.2", "different 4.0"]
     assert frames == [BLUE, BLUE, VERMILION, VERMILION]
     for image, (one, other) in zip(
@@ -341,7 +342,7 @@ def test_worst_pairs_of_both_kinds(channels, tmp_path):
     figures.save_figure(figure, tmp_path / "worst_pairs.png")
 
 
-def test_worst_pairs_fill_rows_of_either_kind():
+def test_each_kind_of_worst_pairs_starts_a_new_row():
     pairs = Pairs(np.arange(10), np.arange(10, 20), np.arange(10) < 7)
     figure = figures.draw_worst_pairs(IMAGES, pairs, np.arange(10.0))
     tops = [image.get_extent()[3] for image in figure.axes[0].get_images()]

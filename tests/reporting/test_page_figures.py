@@ -1,4 +1,4 @@
-"""Pictures of pages and of groups of symbols."""
+"""Tests pictures of groups of symbols."""
 
 import numpy as np
 from PIL import ImageColor
@@ -7,7 +7,7 @@ import koch_siamese
 from koch_siamese.reporting import page_figures
 from koch_siamese.reporting.page_figures import CELL, FAINT, SAME, WRONG
 
-# Pixels of a frame of width 2 around a cell.
+# The number of pixels of a frame of width 2 around a cell.
 FRAME = (CELL + 1) ** 2 - (CELL - 3) ** 2
 BLANK = np.full((105, 105), 255, np.uint8)
 
@@ -20,7 +20,7 @@ def count(picture, color):
 
 def test_frames_of_groups_show_how_certain_members_are():
     num_shown = page_figures.DRAWINGS_OF_GROUP
-    # One with room for all, one with a member too many, one of a single one.
+    # Group a just fits, b has one member too many, and c has a single one.
     groups = {
         "a": num_shown * [BLANK],
         "b": (num_shown + 1) * [BLANK],
@@ -29,7 +29,7 @@ def test_frames_of_groups_show_how_certain_members_are():
     picture = koch_siamese.draw_groups(groups)
     assert count(picture, SAME) == 3 * FRAME
     assert count(picture, WRONG) == FRAME
-    # A few pixels of the text have the same grey.
+    # The division is rounded down, as some pixels of text have the same grey.
     assert count(picture, FAINT) // FRAME == 2 * num_shown - 3
 
 

@@ -96,7 +96,7 @@ def test_worst_classes_where_there_are_few():
     assert format_worst_classes(classes * 21) == ""
 
 
-def test_closed_sets_and_few_classes_say_so():
+def test_closed_sets_and_few_classes_get_a_note():
     trials = {
         key: value
         for key, value in RESULT.items()

@@ -13,7 +13,7 @@ from koch_siamese.training.checkpoints import save_checkpoint
 def test_directory_belongs_to_one_training(tmp_path):
     run = Run(tmp_path / "run")
     run.claim(Settings(seed=3))
-    run.claim(Settings(seed=1))  # nothing was trained by then
+    run.claim(Settings(seed=1))  # allowed, as nothing has been trained yet
     save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
     run.claim(Settings(seed=1))
     assert run.read_settings() == Settings(seed=1)
@@ -42,7 +42,7 @@ def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
         run.claim(Settings(epochs=4, max_minutes=2.0))
 
 
-def test_flags_of_later_versions_have_their_defaults(tmp_path):
+def test_flags_that_an_older_run_lacks_have_their_defaults(tmp_path):
     run = Run(tmp_path)
     run.claim(Settings())
     save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))

@@ -69,7 +69,7 @@ def test_a_flagfile_is_found_from_any_working_folder(tmp_path, monkeypatch):
     expected = rf"recipes/absent\.flags, in {recipes}/lost\.flags: No such"
     with pytest.raises(InputError, match=expected):
         read_flagfile(recipes / "lost.flags")
-    # What is in the working folder comes first.
+    # The working folder is searched first.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes/base.flags").write_text("--ways=6\n")

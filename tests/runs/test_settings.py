@@ -25,7 +25,7 @@ from koch_siamese.runs.settings import Settings, find_without_effect
         ("adam_lr_ratio", 0.0, -0.1),
     ],
 )
-def test_ranges_both_ways(name, good, bad):
+def test_values_are_accepted_in_their_ranges_only(name, good, bad):
     assert getattr(Settings(**{name: good}), name) == good
     with pytest.raises(InputError, match=f"^--{name} is .*expected"):
         Settings(**{name: bad})

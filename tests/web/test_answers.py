@@ -15,7 +15,7 @@ EVIL = "<script>alert(1)</script>\"'&"
 
 
 def find_pictures(text):
-    """The pictures within a page, as arrays."""
+    """Returns the pictures in a page as arrays."""
     found = re.findall(r'src="data:image/\w+;base64,([^"]*)"', text)
     return [
         np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
@@ -44,7 +44,7 @@ def test_an_answer_has_names_images_and_probabilities():
     np.testing.assert_array_equal(query, DRAWING)
 
 
-def test_a_withheld_answer_says_what_it_lacks():
+def test_a_withheld_answer_shows_the_score_that_it_needs():
     text = answers.render_answer(make_answer(None), DRAWING, [None, None])
     assert ">None of these</p>" in text
     assert "scores 3.2" in text
@@ -52,7 +52,7 @@ def test_a_withheld_answer_says_what_it_lacks():
     assert "%" not in text.replace("width: ", "")
 
 
-def test_without_thresholds_there_are_scores_alone():
+def test_without_thresholds_only_scores_are_shown():
     answer = make_answer("ka", (None, None))
     text = answers.render_answer(answer, DRAWING, [None, None])
     assert "score 3.2" in text

@@ -1,7 +1,7 @@
-"""The demo page in a real browser: draws with the mouse, reads the answer.
+"""Tests the demo page in a real browser, drawing with the mouse.
 
-Needs the extras demo and browser and a Chromium of the system. $SCREENSHOTS is
-a folder to keep the screenshots in.
+This needs the extras demo and browser, and Chromium. If $SCREENSHOTS is set,
+screenshots are saved in that folder.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ CROSS = [[(0.2, 0.2), (0.8, 0.8)], [(0.8, 0.2), (0.2, 0.8)]]
 HOOK = [[(0.3, 0.1), (0.3, 0.8), (0.8, 0.8)]]
 SAME_CROSS = [[(0.25, 0.22), (0.8, 0.85)], [(0.75, 0.2), (0.22, 0.75)]]
 ZIGZAG = [[(0.1 * i, 0.3 + 0.4 * (i % 2)) for i in range(1, 10)]]
-# Milliseconds from the click to the answer that can be seen. It shows the
-# query, which is another one each time.
+# Measures the milliseconds from the click until the answer is visible. A new
+# answer is noticed by its picture of the query, which differs each time.
 TIME_ANSWER = """() => new Promise((resolve) => {
   const answer = document.querySelector("#answer");
   const look = () => answer.querySelector(".seen")?.innerHTML;
@@ -68,7 +68,7 @@ def url():
 
 @pytest.fixture
 def page(browser, url):
-    """The page, which must not log errors or ask another server."""
+    """The page, which must not raise errors or contact another server."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     faults, addresses = [], []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -83,7 +83,7 @@ def page(browser, url):
 
 
 def draw_strokes(page, pad, strokes):
-    """Draws lines with the mouse, in shares of a pad's side."""
+    """Draws strokes with the mouse; places are fractions of the pad."""
     canvas = page.locator(f"#{pad} canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -107,7 +107,7 @@ def add_example(page, name, strokes):
 
 
 def recognize(page):
-    """What the page answers, and after how many milliseconds."""
+    """Returns the page's answer and how many milliseconds it took."""
     milliseconds = page.evaluate(TIME_ANSWER)
     return page.locator("#answer .headline").inner_text(), milliseconds
 
@@ -122,7 +122,7 @@ def wait_for_warning(page, text):
     page.get_by_text(text).wait_for()
 
 
-def test_symbols_are_drawn_and_drawn_again(page):
+def test_drawn_symbols_are_recognized(page):
     add_example(page, "cross", CROSS)
     add_example(page, "hook", HOOK)
     draw_strokes(page, "query", SAME_CROSS)
@@ -144,7 +144,7 @@ def test_symbols_are_drawn_and_drawn_again(page):
         assert name == expected
     keep_screenshot(page, "none_of_these")
     print(f"answers after {first_time:.0f} ms, then", *map(round, times))
-    # Half a second where a browser and TensorFlow need not share two cores.
+    # It takes half a second on a machine with more than two cores.
     assert min(times) < 1000
 
 
@@ -181,7 +181,7 @@ def test_strokes_are_undone_and_cleared(page):
 
 
 def test_an_image_is_uploaded_and_removed(page, tmp_path):
-    # Larger than what is sent.
+    # Larger than the images that the page sends: it shrinks this one.
     save(draw(2000, (400, 200, 1000, 1900)), tmp_path / "tall.png")
     page.locator("#example input").set_input_files(tmp_path / "tall.png")
     page.get_by_label("Name").fill("tall")
