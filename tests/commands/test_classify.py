@@ -12,9 +12,9 @@ MODEL = f"--model={TINY_MODEL}"
 
 @pytest.fixture(scope="module")
 def images(glyphs_dir, tmp_path_factory):
-    """Five characters of one alphabet: `support` and `query`, by two drawers.
+    """Folders `support` and `query`: five characters by two drawers.
 
-    Names of files are `c0.png` to `c4.png` in both.
+    The characters are of one alphabet. Both folders have `c0.png` to `c4.png`.
     """
     from koch_siamese.data.sources import load_characters
 
@@ -228,7 +228,7 @@ def test_a_model_without_thresholds_says_so(images, tmp_path):
 def test_home_is_expanded_in_flags_and_flagfiles(images, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "known").symlink_to(images / "support")
-    # As Notepad writes it.
+    # As Notepad writes it: a byte order mark, and CRLF at the end of lines.
     lines = "--support=~/known\r\n--query=~/known/c0.png\r\n"
     (tmp_path / "mine.flags").write_bytes(b"\xef\xbb\xbf" + lines.encode())
     (tmp_path / "here").mkdir()
@@ -347,7 +347,7 @@ def test_files_are_checked_before_tensorflow_is_imported(
     (tmp_path / "empty").mkdir()
     for name in ("t.png", "p.PDF"):
         (tmp_path / name).touch()
-    # Importing TensorFlow would complain of this backend.
+    # Importing TensorFlow and Keras would fail with this backend.
     monkeypatch.setenv("KERAS_BACKEND", "none")
     assert_one_line(call_afresh(command, *arguments, cwd=tmp_path), part)
 
@@ -387,7 +387,7 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
         (tmp_path / "run/results/within_alphabet.json").read_text()
     )
     assert (result["dataset"], result["ways"]) == ("folder", 5)
-    # Two steps do not undo what the model had learnt.
+    # Two steps do not undo what the model had learned.
     assert result["accuracy"] > 0.5
     assert result["crop"] is False
     assert Recognizer(tmp_path / "run/model.keras").crop is False

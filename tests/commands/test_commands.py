@@ -1,4 +1,4 @@
-"""The commands as a user calls them: flags, one-line answers, exit codes."""
+"""Tests the commands as a user calls them: flags, output and exit codes."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ TINY_FLAGS = REPOSITORY / "tests" / "tiny.flags"
 
 @pytest.fixture(scope="module")
 def run(glyphs_dir, tmp_path_factory):
-    """A tiny training through the command line, in pairs mode."""
+    """A tiny training by the command, with sampling of pairs."""
     workdir = tmp_path_factory.mktemp("runs") / "tiny"
     arguments = (f"--flagfile={TINY_FLAGS}", f"--workdir={workdir}")
     answer = call("train", *arguments, f"--data_dir={glyphs_dir}")
@@ -70,11 +70,11 @@ def test_a_finished_training_says_so(run, glyphs_dir):
     assert rest and first.stdout.endswith(rest)
 
 
-def test_the_directory_of_a_run_is_a_model(run):
+def test_a_model_is_loaded_from_the_directory_of_its_run(run):
     assert load_model(run[0]).count_params() > 0
 
 
-def test_train_flags_reload_as_a_flagfile(run, glyphs_dir):
+def test_train_flags_can_be_given_as_a_flagfile(run, glyphs_dir):
     workdir, _ = run
     answer = call(
         "train",
@@ -232,8 +232,8 @@ def test_more_ways_than_characters_get_one_line(glyphs_dir, tmp_path):
     assert "Traceback" not in answer.stderr
 
 
-def test_no_data_and_no_network_end_soon_in_one_line(tmp_path):
-    """Through a proxy that is not there: the network's absence, made sure."""
+def test_missing_data_without_network_is_reported_soon(tmp_path):
+    """Tests with a proxy that does not exist, so that there is no network."""
     start = time.monotonic()
     answer = subprocess.run(
         [

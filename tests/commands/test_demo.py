@@ -1,4 +1,4 @@
-"""The demo's page and its API, with Gradio."""
+"""Tests the demo: its API, which needs Gradio, and its command."""
 
 import contextlib
 import re
@@ -31,8 +31,8 @@ TALL, WIDE = (20, 10, 50, 95), (10, 40, 95, 65)
 
 
 @pytest.fixture(scope="module")
-def asked():
-    """The hosts that are looked up or connected to, as long as tests run."""
+def contacted():
+    """The hosts that are looked up or connected to during these tests."""
     hosts = set()
 
     def watch(function, place):
@@ -44,7 +44,7 @@ def asked():
         return watched
 
     with pytest.MonkeyPatch.context() as patch:
-        # What the client tells of itself, not what the page does.
+        # Turns off the telemetry of the client, which is not part of the page.
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         patch.setattr(socket, "getaddrinfo", watch(socket.getaddrinfo, 0))
         patch.setattr(socket.socket, "connect", watch(socket.socket.connect, 1))
@@ -52,7 +52,7 @@ def asked():
 
 
 @pytest.fixture(scope="module")
-def url(asked):
+def url(contacted):
     session = Session.start(Recognizer(TINY_MODEL))
     session.warm_up()
     page = build_page(session)
@@ -75,7 +75,7 @@ def client(url):
         yield client
 
 
-def test_programs_add_and_classify(client, images):
+def test_clients_add_and_classify(client, images):
     for number, name in enumerate(("tall", "wide"), 1):
         known = client.predict(images[name], name, api_name="/add")
         assert known["num_examples"] == number
@@ -105,7 +105,7 @@ def test_the_client_in_the_readme_runs(url, tmp_path, monkeypatch, capsys):
     assert "'best': 'ki'" in capsys.readouterr().out
 
 
-def test_programs_verify(client, images):
+def test_clients_verify(client, images):
     verdict = client.predict(images["tall"], images["tall"], api_name="/verify")
     assert set(verdict) == {"same", "score", "probability", "threshold"}
     assert verdict["same"] is True
@@ -113,7 +113,7 @@ def test_programs_verify(client, images):
     assert other["score"] < verdict["score"]
 
 
-def test_programs_transcribe(client, images, tmp_path):
+def test_clients_transcribe(client, images, tmp_path):
     pytest.importorskip("skimage", reason="Pages need the extra 'pages'.")
     client.predict(images["tall"], "tall", api_name="/add")
     page = draw(300, (0, 0, 0, 0)).point(lambda _: 255)
@@ -162,7 +162,7 @@ def test_concurrent_calls_are_all_kept(client, images):
         ("transcribe", ["tall"], "no examples yet"),
     ],
 )
-def test_mistakes_of_programs_get_one_line(
+def test_mistakes_of_clients_get_one_line(
     client, images, endpoint, arguments, part, capfd
 ):
     given = [images.get(x, x) for x in arguments]
@@ -187,9 +187,9 @@ def test_endpoints_are_the_documented_ones(client):
     }
 
 
-def test_no_other_server_is_contacted(client, asked):
-    assert "127.0.0.1" in asked
-    assert asked <= {*LOCAL, None}
+def test_no_other_server_is_contacted(client, contacted):
+    assert "127.0.0.1" in contacted
+    assert contacted <= {*LOCAL, None}
 
 
 def test_drawings_on_the_pad_are_read():

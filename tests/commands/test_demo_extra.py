@@ -1,4 +1,4 @@
-"""What the demo says where Gradio is not installed."""
+"""Tests what the demo says if Gradio is not installed."""
 
 import os
 

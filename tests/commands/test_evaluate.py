@@ -1,4 +1,4 @@
-"""`evaluate`: what it writes, and which flags it refuses."""
+"""Tests `evaluate`: the files that it writes and the flags it refuses."""
 
 import collections
 import csv
@@ -32,7 +32,7 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-def test_predictions_of_trials_give_the_result(glyphs_dir, tmp_path):
+def test_result_follows_from_predictions_of_trials(glyphs_dir, tmp_path):
     answer = evaluate(
         glyphs_dir,
         *("--num_trials=30", "--ways=4", "--shots=2", "--seed=3"),
@@ -53,7 +53,8 @@ def test_predictions_of_trials_give_the_result(glyphs_dir, tmp_path):
         best = max(candidates, key=lambda row: float(row["score"]))
         (answer,) = (row for row in candidates if row["is_answer"] == "1")
         correct += best is answer
-        # The character is the query's, each drawer another one.
+        # The query and its two support drawings show one character by three
+        # drawers.
         names = [answer["query"], *answer["support"].split()]
         assert len({name.rpartition("/")[0] for name in names}) == 1
         assert len({name.rpartition("/")[2] for name in names}) == 3
@@ -69,7 +70,7 @@ def test_predictions_of_trials_give_the_result(glyphs_dir, tmp_path):
     assert total == pytest.approx(correct)
 
 
-def test_predictions_of_pairs_give_the_result(glyphs_dir, tmp_path):
+def test_result_follows_from_predictions_of_pairs(glyphs_dir, tmp_path):
     answer = evaluate(
         glyphs_dir,
         *("--protocol=verification", "--num_trials=40"),
@@ -108,7 +109,7 @@ def test_predictions_of_pairs_give_the_result(glyphs_dir, tmp_path):
     assert {x["class"]: int(x["num_trials"]) for x in classes} == counts
 
 
-def test_classes_of_a_folder_have_its_names(tmp_path):
+def test_classes_have_the_names_of_their_folders(tmp_path):
     for index, name in enumerate(("ka", "ki", "ku")):
         for drawing in range(3):
             image = draw(side=40 + 10 * index + drawing)
@@ -124,7 +125,7 @@ def test_classes_of_a_folder_have_its_names(tmp_path):
     assert f"Written to {tmp_path / 'classes.csv'}" in answer.stdout
 
 
-def test_folders_are_read_as_for_the_training_of_the_model(tmp_path):
+def test_folders_are_read_as_in_the_training_of_the_model(tmp_path):
     run = Run(tmp_path / "run")
     run.claim(Settings(dataset="folder"))  # not cropped
     for folder in ("first", "second"):

@@ -1,4 +1,4 @@
-"""Exports: signatures, agreement with the model, and the command."""
+"""Tests exports: signatures, agreement with the model, and the command."""
 
 import importlib.util
 import json
@@ -66,7 +66,7 @@ def score_all(model, query, support):
 
 @pytest.fixture(scope="module")
 def model():
-    """Its `same` is the median of these pairs, so that both answers occur."""
+    """A model whose threshold is the median score, so both verdicts occur."""
     model = build_model()
     scores = score_all(model, draw_images(4), draw_images(4, seed=1))
     same = float(np.median(np.diagonal(scores)))
@@ -198,7 +198,7 @@ def test_prediction_is_the_best_support_or_none_of_these(
         ((3, 4), -1),
         ((4, 2), 1),
         ((2, 3, 4), -1),
-        ((4, 3, 2, 1), 3),  # beyond the table its last threshold holds
+        ((4, 3, 2, 1), 3),  # more than in the table: its last threshold
         ((5, 4, 3, 2), -1),
         ((), -1),
     ):
@@ -213,7 +213,7 @@ def test_without_thresholds_the_best_support_is_the_prediction(tmp_path):
     order = [2, 0, 3, 1]
     answer = loaded.classify(images, images[order])
     np.testing.assert_array_equal(answer["prediction"], np.argsort(order))
-    assert loaded.verify(images, images)["same"].numpy().all()  # logits of 0
+    assert loaded.verify(images, images)["same"].numpy().all()  # all logits: 0
 
 
 def test_saved_model_loads_without_keras_and_this_package(model, exported):
@@ -286,7 +286,7 @@ def test_command_writes_checks_and_lists_every_format(model, tmp_path):
 
 
 def read_metadata(folder):
-    """The metadata in each export of a folder."""
+    """Yields the metadata of each export in a folder."""
     for path in folder.iterdir():
         if path.is_dir():
             text = (path / "assets.extra/metadata.json").read_text()
@@ -356,13 +356,13 @@ def test_onnx_files_state_their_axes_and_opset(portable):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_ONNX, reason="The extra 'export' is not installed.")
-def test_example_script_answers_as_classify_without_tensorflow(tmp_path):
+def test_example_script_answers_like_classify_without_tensorflow(tmp_path):
     known, queries = tmp_path / "known", tmp_path / "queries"
     for folder, drawer in ((known, 1), (queries, 2)):
         folder.mkdir()
         for character in range(5):
             image = draw_glyph(0, character, drawer).resize((90, 120))
-            # Grey paper: what `read_drawing` has to clean.
+            # `read_drawing` has to clean the gray paper.
             paper = image.convert("L").point(lambda x: 60 + x * 150 // 255)
             paper.save(folder / f"c{character}.jpg")
     answer = call(

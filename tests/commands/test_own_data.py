@@ -1,4 +1,4 @@
-"""Training on a user's own data, in the forms that people have it."""
+"""Tests training on a user's own data, in the usual layouts."""
 
 import json
 
@@ -27,7 +27,7 @@ def save_photos(folder, names, num):
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory):
-    """Three classes to train on and, in other images, to test on."""
+    """A closed set: three classes, with other images for testing."""
     folder = tmp_path_factory.mktemp("data") / "colors"
     save_photos(folder / "train", COLORS, 6)
     save_photos(folder / "test", COLORS, 3)
@@ -44,7 +44,7 @@ def run(closed, tmp_path_factory):
     return workdir, answer
 
 
-def test_closed_set_is_labelled_wherever_its_accuracy_is_shown(run):
+def test_closed_set_is_noted_wherever_its_accuracy_is_shown(run):
     workdir, answer = run
     notes = [x for x in answer.stderr.splitlines() if x.startswith("note: ")]
     assert len(notes) == 2, answer.stderr

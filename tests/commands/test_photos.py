@@ -1,4 +1,4 @@
-"""Photos in color, from a folder to an export, by the commands."""
+"""Tests the commands with color photos, from training to export."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ FLAGS = (
 
 
 def draw(color, seed, width=30, height=20):
-    """A colored square, somewhere on noise that is darker."""
+    """Draws a colored square on darker noise; the seed shifts it."""
     rng = np.random.default_rng(seed)
     noise = rng.integers(60, size=(height, width, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
@@ -97,7 +97,7 @@ def test_evaluation_of_any_folder_of_photos(trained, photos):
     )
     assert answer.returncode == 0, answer.stderr
     assert "folder/photos0 all (closed set)" in answer.stdout
-    # Colors tell these apart, even by pixels.
+    # The classes differ in color, so that even pixels tell them apart.
     baseline = call(
         "evaluate",
         *("--model=pixels_cosine", "--image_kind=photo", "--dataset=folder"),
@@ -153,7 +153,7 @@ def test_groups_of_the_run_are_tested_however_its_data_are_named(
     assert "folder/other all" in card
 
 
-def test_groups_are_those_of_the_model_and_not_of_own_splits(
+def test_groups_are_those_of_the_model_unless_folders_are_splits(
     trained, photos, tmp_path
 ):
     second = tmp_path / "second"
@@ -229,7 +229,7 @@ def test_commands_answer_on_photos(trained, photos):
 @pytest.mark.parametrize("flag", ["--discover=found", "--support=known.png"])
 def test_pages_are_not_read_with_a_model_of_photos(trained, tmp_path, flag):
     Image.new("RGB", (40, 40), "red").save(tmp_path / "known.png")
-    (tmp_path / "torn.png").touch()  # would be an error of its own
+    (tmp_path / "torn.png").touch()  # reading it would be another error
     answer = call(
         "transcribe",
         *(f"--workdir={trained}", "--page=torn.png", flag),
@@ -251,7 +251,7 @@ def test_exports_agree_and_say_that_they_take_photos(trained, tmp_path):
         f"--output={tmp_path / 'out'}",
         "--formats=saved_model,litert,onnx",
     )
-    assert answer.returncode == 0, answer.stderr  # it checks agreement
+    assert answer.returncode == 0, answer.stderr  # export checks agreement
     assert "uint8 [batch, height, width, 3], RGB" in answer.stdout
     extra = tmp_path / "out/saved_model/assets.extra/metadata.json"
     assert json.loads(extra.read_text())["image_kind"] == "photo"

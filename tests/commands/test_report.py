@@ -1,4 +1,4 @@
-"""Tables from result files, literally, and the command that writes them."""
+"""Tests `report`: tables of result files, in documents."""
 
 import json
 
@@ -46,12 +46,14 @@ Between.
 <!-- end of report -->
 After."""
 
-# Of 2 x 198 trials half are right. By Wilson the interval's ends are
-# 1/2 -+ z / (2 sqrt(n + z^2)) = 1/2 -+ 1.96 / (2 sqrt(396 + 3.84)) = 0.451 and
-# 0.549. The baseline has 0 of 4: from 0 to z^2 / (4 + z^2) = 0.490. Of pairs it
-# is 100 of 200: 1/2 -+ 1.96 / (2 sqrt(203.84)) = 0.431 and 0.569. Pixels, which
-# no training changes, have 0 of 100: up to 3.84 / 103.84 = 0.037. Seed 3 alone
-# has 99.5 of 198: (99.5 + 1.92 -+ 1.96 sqrt(49.5 + 0.96)) / (198 + 3.84).
+# Wilson's interval for k of n, with z^2 = 3.84, is
+# (k + 1.92 -+ 1.96 sqrt(k (n - k) / n + 0.96)) / (n + 3.84). For half of n, it
+# is 1/2 -+ 1.96 / (2 sqrt(n + 3.84)). Both seeds of Lake have the same 198
+# trials, half of which are correct: 0.431 and 0.569. The baseline has 0 of 4:
+# up to 3.84 / 7.84 = 0.490. The seeds of verification have 100 different pairs
+# each, so 100 of 200: 0.431 and 0.569. Pixels do not depend on the training and
+# have 0 of 100: up to 3.84 / 103.84 = 0.037. Seed 3 alone has 99.5 of 198:
+# (99.5 + 1.92 -+ 1.96 sqrt(49.5 + 0.96)) / 201.84 = 0.433 and 0.571.
 EXPECTED = """Before 50 %.
 
 <!-- report: one -->
@@ -112,7 +114,8 @@ PAIRS = {
     "equal_error_rate": 0.125,
     "training_seconds": None,
 }
-# The second's seed is that of its trials, and it is evaluated elsewhere.
+# In the second result, the seeds of training and trials differ, and so do the
+# machines of training and evaluation.
 SECOND = {
     "accuracy": 0.5025,
     "training_seed": 3,
@@ -124,7 +127,7 @@ SECOND = {
 
 @pytest.fixture
 def place(tmp_path):
-    """Results, tables and documents as in the repository."""
+    """A folder with results, tables and documents like the repository."""
     results = tmp_path / "experiments" / "results"
     results.mkdir(parents=True)
     files = {
@@ -136,7 +139,7 @@ def place(tmp_path):
         "one_seed0_verification": RESULT | PAIRS,
         "one_seed1_verification": RESULT
         | PAIRS
-        # Other pairs, unlike Lake's trials, which are always the same.
+        # Its seed samples other pairs. Lake's trials are always the same.
         | {"training_seed": 1, "seed": 9}
         | {"roc_auc": 0.514, "commit": "def"},
         "one_seed0_verification_validation": RESULT
@@ -156,7 +159,7 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_tables_are_written_literally_and_only_once(place):
+def test_tables_are_exact_and_written_only_if_they_change(place):
     answer = call("report", cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert (place / "README.md").read_text() == EXPECTED
@@ -243,7 +246,7 @@ def test_mistakes_get_one_line(place, tmp_path_factory):
 
 @pytest.fixture
 def run(place):
-    """A run of experiments/one.flags with seed 7, without its training."""
+    """A run of experiments/one.flags with seed 7 that was not trained."""
     (place / "experiments/base.flags").write_text(
         "# What others begin with.\n--workdir=runs/base\n--epochs=2\n"
     )

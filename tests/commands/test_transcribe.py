@@ -1,4 +1,4 @@
-"""The command that reads pages, groups symbols, and learns from a person."""
+"""Tests `transcribe`: reading pages, grouping symbols and the review."""
 
 import json
 from xml.etree import ElementTree
@@ -20,7 +20,7 @@ SYMBOLS = {x: glyphs.draw_glyph(41, i, 1) for i, x in enumerate("abc")}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """`known`, with an example of each symbol; `page.png`; `blank.png`."""
+    """A folder: `known` with an example of each symbol, and two pages."""
     folder = tmp_path_factory.mktemp("pages")
     for name, image in SYMBOLS.items():
         save(image, folder / "known" / f"{name}.png")
@@ -59,7 +59,7 @@ def test_transcribe_writes_all_its_files(folder, tmp_path):
     original = Image.open(folder / "page.png")
     figure = np.asarray(Image.open(tmp_path / "read.png"), int)
     assert figure.shape[1] >= original.width
-    # Blue boxes: all symbols have a name.
+    # All boxes are blue, as all symbols have a name; none is vermilion.
     is_blue = (figure == (0x00, 0x72, 0xB2)).all(axis=-1)
     assert is_blue.sum() > 500
     assert not (figure == (0xD5, 0x5E, 0x00)).all(axis=-1).any()
@@ -76,7 +76,7 @@ def test_transcribe_writes_all_its_files(folder, tmp_path):
     corners = [x.find("p:Coords", names).get("points") for x in glyphs_found]
     for points, box in zip(corners, read_boxes(folder), strict=True):
         corner = [tuple(map(int, x.split(","))) for x in points.split()]
-        # Top left, and clockwise to bottom left.
+        # Corners are in clockwise order, starting at the top left.
         found = [*corner[0], *corner[2]]
         assert np.abs(np.subtract(found, box)).max() <= 2
         assert corner[1] == (corner[2][0], corner[0][1])
@@ -98,7 +98,10 @@ def test_outputs_are_files_by_their_suffix(folder, tmp_path):
 
 
 def test_examples_are_drawn_as_they_were_read(folder, tmp_path):
-    """No font has the name of an image that cropping would refuse."""
+    """Tests the figure with an example in place of a name without a font.
+
+    The example would be refused if it were cropped.
+    """
     dots = Image.new("L", (200, 200), 255)
     for x in range(10, 190, 15):
         for y in range(10, 190, 15):
@@ -167,7 +170,7 @@ def test_blank_pages_do_not_stop_the_others(folder, tmp_path):
     assert answer.stdout == f"{pages / 'page.png'}:\nabca\ncab\n\n"
     figures = sorted(x.name for x in (tmp_path / "figures").iterdir())
     assert figures == ["blank.png", "page.png"]
-    # Beside the page of 300 pixels is what was seen on it.
+    # The figure has the page, 300 pixels wide, and beside it the ink found.
     assert Image.open(tmp_path / "figures" / "blank.png").width > 600
     answer = call("transcribe", *arguments, "--json")
     read, *others = map(json.loads, answer.stdout.splitlines())
@@ -187,7 +190,7 @@ def test_blank_pages_do_not_stop_the_others(folder, tmp_path):
 
 
 def test_confirmed_symbols_are_learned(folder, tmp_path):
-    """A symbol that is not known is named, and known on the next page."""
+    """Tests that a person can name a symbol, which is then recognized."""
     symbols = SYMBOLS | {"d": glyphs.draw_glyph(41, 7, 1)}
     new, following = tmp_path / "new.png", tmp_path / "next.png"
     draw_page(("adc", "dbd"), symbols)[0].save(new)
@@ -205,7 +208,7 @@ def test_confirmed_symbols_are_learned(folder, tmp_path):
         for i in (1, 2)
         for j in (1, 2, 3)
     ]
-    # The same again replaces them, and learns nothing.
+    # A second run replaces the files and learns nothing.
     answer = transcribe(folder, *strict, page=new)
     assert "examples" not in answer.stderr
     assert len(list(review.rglob("*.png"))) == 6
@@ -217,7 +220,7 @@ def test_confirmed_symbols_are_learned(folder, tmp_path):
     assert answer.stdout == "?d?\nd??\n"
     assert "2 confirmed symbols" in answer.stderr
     assert "4 doubtful symbols" in answer.stderr
-    # The third of them, and those of another page, are recognized.
+    # The third d of this page and both of another page are recognized.
     answer = transcribe(folder, *arguments, page=new)
     assert answer.stdout == "adc\ndbd\n"
     answer = transcribe(folder, *arguments, page=following)

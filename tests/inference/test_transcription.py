@@ -232,8 +232,8 @@ def test_pages_without_symbols_have_no_drawings():
 def test_symbols_without_a_clear_name_are_doubtful():
     thresholds = Thresholds(0.0, (1.0,), slope=0.5)
     assert is_doubtful(symbol(None, 0.5, -9.0), thresholds)
-    # A lead of less than 1.5 in log odds is doubtful. With the slope, they are
-    # half of the scores: 2.9 / 2 = 1.45, and 3.1 / 2 = 1.55.
+    # A lead of less than 1.5 in log odds is doubtful. With a slope of 0.5, the
+    # leads of 2.9 and 3.1 in scores are 1.45 and 1.55 in log odds.
     assert is_doubtful(symbol("c0", 5.0, 2.1), thresholds)
     assert not is_doubtful(symbol("c0", 5.0, 1.9), thresholds)
     assert not is_doubtful(symbol("c0", 5.0, 2.1), None)

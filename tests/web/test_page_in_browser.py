@@ -181,7 +181,7 @@ def test_strokes_are_undone_and_cleared(page):
 
 
 def test_an_image_is_uploaded_and_removed(page, tmp_path):
-    # Larger than the images that the page sends: it shrinks this one.
+    # Larger than the page's limit, so that the page shrinks it.
     save(draw(2000, (400, 200, 1000, 1900)), tmp_path / "tall.png")
     page.locator("#example input").set_input_files(tmp_path / "tall.png")
     page.get_by_label("Name").fill("tall")
