@@ -12,7 +12,7 @@ from experiments.photographs import light
 
 
 def _place(drawing, rng, share=(0.4, 0.6), side=None):
-    """Puts enlarged ink in the middle of white; also returns its box."""
+    """Puts enlarged ink in the middle of white paper; also returns its box."""
     side = side or int(rng.integers(160, 500))
     ink = Image.fromarray(255 - drawing)
     ink = ink.crop(ink.getbbox())

@@ -3,12 +3,12 @@ r"""Measures how well symbols of pages are grouped without examples.
     pip install -e '.[pages]'
     python -m experiments.discovery --output=FILE --data_dir=D
 
-Pages are those of `page_images`: drawings of one drawer of an alphabet, of
-Omniglot's validation alphabets, clean and photographed. With --hands=4 each
-page mixes drawings by four people. For symbols that are found with the right
-box (IoU at least 0.7), the result has the adjusted Rand index of the groups,
-the share of errors if each group is named after most of its members or after
-its clearest one, and the number of groups of a character.
+Each page (see `page_images.py`) has drawings of one of Omniglot's validation
+alphabets by one person, or by four with --hands=4. Pages are clean or
+photographed. For symbols that are found with the right box (IoU of at least
+0.7), the result has the adjusted Rand index of the groups, the errors per 100
+symbols if each group is named after most of its members or after its clearest
+one, and the number of groups per character.
 """
 
 from pathlib import Path
@@ -46,7 +46,9 @@ def choose_drawings(characters, alphabet, rng):
 
 
 def measure_page(recognizer, page, label):
-    """Measures how well one page is grouped; only counts if nothing is found.
+    """Measures how well the symbols of one page are grouped.
+
+    If no symbol is found, the result has only counts.
 
     Args:
         recognizer: its model compares the symbols.

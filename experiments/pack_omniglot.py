@@ -19,7 +19,7 @@ SPLITS = ("train", "test")
 
 
 def main():
-    """Reads TFDS' Omniglot, and writes the file."""
+    """Reads Omniglot from TFDS and writes the file."""
     import_tensorflow()
     from koch_siamese.data import downloads, omniglot
 

@@ -109,7 +109,7 @@ def _resize_ink(drawing, scale):
 
 
 def _tilt(size, rng):
-    """Samples a rotation without loss: a matrix to a picture, and its size."""
+    """Samples a rotation; returns its matrix and the size of the result."""
     angle = np.deg2rad(np.clip(rng.normal(0, 3), -10, 10))
     turn = np.array(
         [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -127,13 +127,13 @@ def _look_from_the_side(size, rng):
     corners = _map(matrix, _corners(size))
     corners += rng.uniform(-0.04, 0.04, (4, 2)) * [width, height]
     if rng.random() < 0.5:
-        # Desk on all sides.
+        # The desk is seen on all sides of the sheet.
         corners -= corners.min(0)
         space = rng.uniform(0.03, 0.15, 2) * [width, height]
         whole = corners.max(0) + 2 * space
         corners += space
     else:
-        # Paper on all sides, also outside of the sheet.
+        # Paper fills the picture, also outside of the sheet.
         whole = np.array([width, height])
     return _fit_perspective(_corners(size), corners), tuple(
         int(x) for x in whole

@@ -3,9 +3,9 @@ r"""Measures how well the symbols of a page are found and recognized.
     pip install -e '.[pages]'
     python -m experiments.pages --output=FILE --data_dir=D [--figure=PNG]
 
-Pages have drawings of Omniglot's validation alphabets, on which no model of
-ours was trained: those of a page are by one person, the examples by another
-(`page_images.py`). A symbol is found if a box overlaps it with an intersection
+Drawings are of Omniglot's validation alphabets, on which no model of ours was
+trained. Those of a page are by one person, the examples by another (see
+`page_images.py`). A symbol is found if a box overlaps it with an intersection
 over union of at least 0.7. Single drawings on printed lines, in a shadow or on
 a desk are classified as in `practical.py`, and so is a clean version of each
 (`backgrounds.py`). Images without a symbol should not get a name.
@@ -103,7 +103,7 @@ def _count_by_lines(lines, read, numbers, truth):
 
 
 def _name(recognizer, images):
-    """Names the best character of each; None if there is no clean symbol."""
+    """Names each image's best character, or None if no symbol is found."""
     answers = answer_all(recognizer, images)
     return [answer and answer.best.name for answer in answers]
 

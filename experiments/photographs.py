@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 
 
 def photograph(drawing, rng):
-    """Makes a JPEG file: on tinted grey paper, unevenly lit, noisy, blurred."""
+    """Makes a JPEG file of tinted paper, unevenly lit, noisy and blurred."""
     width, height = (int(side) for side in rng.integers(150, 900, size=2))
     ink = _place(drawing, width, height, rng)
     blur = rng.uniform(0.3, 1.2) * max(width, height) / 400
@@ -42,7 +42,7 @@ def _place(drawing, width, height, rng):
 
 
 def light(width, height, rng):
-    """Samples light, at most 1, that fades to one side; some has a shadow."""
+    """Samples light, at most 1, that fades to one side, some with a shadow."""
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     angle = rng.uniform(0, 2 * np.pi)
     along = np.cos(angle) * x + np.sin(angle) * y

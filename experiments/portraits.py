@@ -2,9 +2,10 @@ r"""Draws portraits, to try faces.flags without photographs.
 
 python -m experiments.portraits --output=portraits
 
-DIR/s1 to DIR/s40 are people, each with ten grey portraits of 92 x 112 pixels as
-PGM files, like those of the AT&T Database of Faces. A person keeps the shape of
-the face, hair, eyes and glasses; place, light, look and smile change.
+The folders s1 to s40 are people, each with ten grey portraits of 92 x 112
+pixels as PGM files, like those of the AT&T Database of Faces. A person keeps
+the shape of the face, hair, eyes and glasses; place, light, look and smile
+change.
 """
 
 import argparse
@@ -18,7 +19,7 @@ WIDTH, HEIGHT = 92, 112
 
 
 def draw_portrait(person: int, take: int) -> Image.Image:
-    """Draws one portrait of a person; the same one for the same numbers."""
+    """Draws a portrait of a person, always the same for the same numbers."""
     features = _draw_features(np.random.default_rng(person))
     rng = np.random.default_rng([person, take])
     image = Image.new("L", (WIDTH, HEIGHT), int(rng.integers(60, 120)))

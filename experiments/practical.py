@@ -8,9 +8,9 @@ hundred sets of ten are from Omniglot's validation alphabets, on which no model
 of ours was trained; examples and queries are by different people. They are
 shown unchanged, as photographs, in hairlines, and in the strokes of a marker.
 Dense characters are from three scripts, a hundred sets each, the examples in
-one font, the queries in another. There are as many strangers: queries whose
+one font, the queries in another. There are as many strangers: images whose
 character is not among the candidates. An image in which no clean symbol is
-found is refused, and counts as one without an answer.
+found is refused and counts as not answered.
 """
 
 import importlib.util
@@ -71,7 +71,7 @@ def keep(drawing, rng):
 
 
 def draw_hairlines(drawing, rng):
-    """Draws strokes of one or two pixels of 420."""
+    """Draws strokes of one or two pixels in an image of 420."""
     from scipy.ndimage import binary_dilation
     from skimage.morphology import skeletonize
 
@@ -109,7 +109,7 @@ KINDS = {
 
 
 def sample_drawings(characters, number, rng):
-    """Samples ten examples, queries and strangers each, of one alphabet."""
+    """Samples ten examples, ten queries and ten strangers of one alphabet."""
     alphabets = np.unique(characters.alphabet)
     alphabet = alphabets[number % len(alphabets)]
     members = np.unique(characters.character[characters.alphabet == alphabet])
@@ -157,7 +157,7 @@ def _render(text, font):
 
 
 def sample_glyphs(opened, rng):
-    """Does the same as `sample_drawings`, for a script in two fonts."""
+    """Samples like `sample_drawings`, but from a script in two fonts."""
     (first, second), texts = opened
     chosen = rng.choice(texts, 2 * WAYS, replace=False)
     known, strangers = chosen[:WAYS], chosen[WAYS:]
@@ -188,7 +188,7 @@ def answer_all(recognizer, images):
 def _take_example(recognizer, drawing, treat, rng):
     """Makes an image of a drawing; returns it, and the drawing read from it.
 
-    If an image is refused, another one is made, as a person would; at most two.
+    If an image is refused, another one is made, up to twice, as a person would.
     """
     for is_last in (False, False, True):
         image = treat(drawing, rng)

@@ -112,8 +112,8 @@ def summarise(values: Sequence[float]) -> dict[str, float]:
 def make_line(name: str, higher: bool, values: Rounds) -> dict[str, object]:
     """Makes a line of the table: a summary of each side that has such values.
 
-    `ratio_SIDE` is the factor by which ours is better than that side, round by
-    round: it is higher, for a rate, or lower, for a time.
+    `ratio_SIDE` is the factor by which ours is better than that side in each
+    round. Better is higher for a rate, and lower for a time.
     """
     found = {
         side: [value[name] for value in rounds]

@@ -28,7 +28,7 @@ LEVERS = (
     "lever_first_convolution",
 )
 PLAIN = ("start", "growth")  # without TensorFlow
-TRAININGS = ("learning", "time_to_accuracy")  # whole ones, with several seeds
+TRAININGS = ("learning", "time_to_accuracy")  # in full, with several seeds
 
 # The sides of each row.
 ROWS = {
@@ -38,7 +38,7 @@ ROWS = {
     **dict.fromkeys((*LEVERS, "learning"), ("ours", "otherwise")),
     "time_to_accuracy": ("ours",),
 }
-# The others take minutes or hours.
+# Rows that are not in the default take minutes or hours.
 DEFAULT_ROWS = [row for row in ROWS if row not in (*LEVERS, *TRAININGS)]
 NO_DATA = ("serving", *PLAIN, *TRAININGS)
 

@@ -113,7 +113,7 @@ def learn(options: Options):
     """Measures the seconds of training and validation to a target accuracy.
 
     Our side trains on groups, `otherwise` on pairs. Both have the same network,
-    drawings in a step and rates.
+    drawings per step and learning rates.
     """
     characters, drawings = options.group
     settings = Settings(

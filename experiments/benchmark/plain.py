@@ -79,7 +79,7 @@ def _measure_memory(num_drawings):
     """Measures the kilobytes that a pipeline holds for each further drawing."""
     used = []
     for num in num_drawings:
-        with new_process() as call:  # an old one has memory left over
+        with new_process() as call:  # a used one keeps freed memory
             used.append(call(hold, num) / 1e3)
     slopes = np.diff(used) / np.diff(num_drawings)
     whole = (used[-1] - used[0]) / (num_drawings[-1] - num_drawings[0])

@@ -53,7 +53,7 @@ class Siamese(nn.Module):
         self.head = nn.Linear(dim, 1)
 
     def forward(self, first, second=None):
-        """Logits `[batch, 1]` of pairs, or of all pairs `[batch, batch, 1]`."""
+        """Computes logits `[batch, 1]`, or `[batch, batch, 1]` of all pairs."""
         first = self.embedding(first)
         if second is None:
             first, second = first[:, None], first
@@ -130,7 +130,7 @@ def find_best(
     if not may_compile:
         notes.append("torch.compile was not tried")
     best = min(medians, key=medians.get)
-    # One note: separate ones could replace equal ones of other processes.
+    # One note, as notes that equal those of another process are dropped.
     return steps[best], ["; ".join([*notes, f"best: {best}"])]
 
 
@@ -197,17 +197,17 @@ def train(row: str, options: Options):
 
 @dataclasses.dataclass
 class Pairs(Dataset):
-    """Endless pairs: odd ones of the same character, even ones of two."""
+    """Endless pairs: odd ones are of one character, even ones of two."""
 
     drawings: list[list[Image.Image]]  # of each character
     in_bytes: bool
 
     def __len__(self):
-        """A number that is never reached."""
+        """Returns a number that is never reached."""
         return 1 << 30
 
     def __getitem__(self, number):
-        """Two images `[1, 105, 105]` and whether they are the same."""
+        """Returns two images `[1, 105, 105]` and whether they are the same."""
         first, second = random.sample(self.drawings, 2)
         same = number % 2
         return (
@@ -270,7 +270,7 @@ def make_input(options: Options):
 
 
 def evaluate(options: Options):
-    """Times trials as pairs of query and candidate, embedded each time."""
+    """Times trials as pairs of query and candidate, both embedded each time."""
     _, images, trials = options.load()
     images = torch.from_numpy(images[..., 0])[:, None].float().div_(255)
     query = trials.query[: options.rival_trials]
@@ -300,7 +300,7 @@ def evaluate(options: Options):
 def serve(options: Options):
     """Times a query against stored characters.
 
-    As written, it embeds all candidates again, in pairs. At its best, it keeps
+    The side `rival` embeds all candidates again, in pairs. `rival_best` keeps
     their embeddings, as ours does.
     """
     network = build_fast_network().eval()

@@ -23,8 +23,8 @@ from koch_siamese.models.siamese import get_embedding
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import batches, builders, optimizers, trainers
 
-# The first key that the type of an operation contains gives its kind; the types
-# of oneDNN have more words around it.
+# An operation has the kind of the first key that its type contains. Types of
+# oneDNN have more words around the key.
 KINDS = {
     "Conv2DBackpropFilter": "gradients of filters",
     "Conv2DBackpropInput": "gradients of inputs",
@@ -47,7 +47,7 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall", "If", "While")
 def make_settings(options: Options, sampling="groups", **settings) -> Settings:
     """Makes settings of groups for the fast network, or pairs for the paper's.
 
-    The pairs are the tutorial's.
+    The settings of pairs are those of the tutorial.
     """
     if sampling == "pairs":
         settings |= {
@@ -92,7 +92,7 @@ def make_training(options: Options, settings: Settings):
 
 
 def measure_step(row: str, options: Options):
-    """Measures items a second, the part of the machine's rate, a profile."""
+    """Measures items per second, the share of the peak rate, and a profile."""
     sampling, precision = STEPS[row]
     settings = make_settings(options, sampling, precision=precision)
     trainer, train = make_training(options, settings)
@@ -275,7 +275,7 @@ LEVERS = {
     },
     "lever_normalisation": {
         "models.embeddings.GroupNormalization": keras.layers.GroupNormalization,
-        "models.siamese.REPLACEMENTS": {},  # else a copy has ours again
+        "models.siamese.REPLACEMENTS": {},  # otherwise, a copy has ours again
     },
     "lever_whole_step_by_xla": _compile_with(jit_compile=True),
     "lever_distances_as_product": {
@@ -296,7 +296,7 @@ LEVERS = {
         "models.embeddings.layers.Conv2D": PatchConvolution
     },
 }
-# Settings of both sides, if these are not groups in bfloat16.
+# Settings of both sides, unless they are groups in bfloat16.
 SETTINGS = {
     "lever_spectral": {"sampling": "pairs"},
     "lever_whole_step_by_xla": {"precision": "float32"},

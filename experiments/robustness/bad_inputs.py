@@ -28,7 +28,7 @@ OUTPUT = define_path("output", None, "A file for the result.")
 
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 300
-# What is unusual, but must be read.
+# Unusual images, which must be read.
 READABLE = (
     "wrong extension",
     "CMYK",
@@ -123,7 +123,7 @@ def write_folders(folder):
 
 
 def write_files(folder):
-    """Writes models, galleries and results that are broken or false."""
+    """Writes models, galleries and results that are broken or invalid."""
     model = (REPOSITORY / "tests/fixtures/tiny_model.keras").read_bytes()
     (folder / "half.keras").write_bytes(model[: len(model) // 2])
     (folder / "text.keras").write_text("I am no model.")

@@ -25,7 +25,8 @@ from koch_siamese.runs.results import write_result
 RESULT = Path(__file__).parents[1] / "results" / "distributed.json"
 MODES = ("none", "mirrored", "multiworker")
 BATCH_SIZE, STEPS_PER_EPOCH = 128, 100
-# The paper's pairs, without batch normalization: batches divide evenly.
+# Pairs and the paper's network, without batch normalization, so that dividing a
+# batch evenly does not change what is learned.
 TRAINING = (
     "--dataset=glyphs",
     "--network=paper",
@@ -42,7 +43,7 @@ TRAINING = (
     "--protocols=",
 )
 
-# One CPU can only be divided into two devices before TensorFlow starts.
+# A CPU can only be divided into two devices before TensorFlow is initialized.
 TWO_DEVICES = """
 import tensorflow as tf
 from koch_siamese.train import main
@@ -61,7 +62,7 @@ cli.run(main)
 def training(
     mode: str, arguments: Sequence[str]
 ) -> Iterator[list[subprocess.Popen]]:
-    """Starts a training, the same in each mode; the context ends it.
+    """Starts a training; leaving the context kills its processes.
 
     Args:
         mode: `none`; `mirrored`, on two devices; `multiworker`, by two workers.
@@ -138,7 +139,7 @@ def train(mode: str, workdir: Path) -> dict[str, list[float]]:
 def summarise(history: dict, alone: dict) -> dict:
     """Compares a mode with one process on one device.
 
-    The speed leaves out the first epoch, in which the step is compiled.
+    The speed excludes the first epoch, in which the step is compiled.
     """
     seconds = statistics.median(history["seconds"][1:])
     difference = np.abs(np.subtract(history["loss"], alone["loss"]))

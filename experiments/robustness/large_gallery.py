@@ -2,10 +2,10 @@
 
     python experiments/robustness/large_gallery.py --data_dir=D --output=FILE
 
-They are distorted copies of Omniglot's drawings, each of which counts as a
-character of its own; queries are further copies. They are embedded by the first
-view of a model, in 256 features. The first answers are checked against a
-comparison of the query with all drawings, one by one.
+The drawings are distorted copies of Omniglot's. All copies of a drawing count
+as one character; queries are further copies. They are embedded with a single
+view of the model, in 256 features. The best answers are compared with those of
+scoring all drawings one by one.
 """
 
 import json
@@ -75,7 +75,7 @@ def measure_seconds(function, *arguments):
 
 
 def measure_queries(recognizer, queries):
-    """Classifies one query after the other; returns seconds and names."""
+    """Classifies the queries one by one; returns their seconds and names."""
     recognizer.classify_drawings(queries[:1])
     timed = [
         measure_seconds(recognizer.classify_drawings, query[np.newaxis])

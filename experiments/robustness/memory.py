@@ -1,9 +1,9 @@
-r"""Trains on more images than memory holds, and prints how much it took.
+r"""Trains on more images than memory holds; prints the memory used and times.
 
     python experiments/robustness/memory.py --megabytes=20000
 
 Run it under a lower memory limit, such as that of a control group. The images
-are in a file in $TMPDIR, of which the system keeps in memory what fits.
+are in a file in $TMPDIR. The system keeps as much of it in memory as fits.
 """
 
 import json
@@ -30,7 +30,7 @@ NUM_DRAWERS = 20
 
 
 def draw_characters(megabytes):
-    """Makes so many megabytes of drawings, which repeat after 2048."""
+    """Makes the given megabytes of drawings, which repeat after 2048."""
     num = (megabytes << 20) // IMAGE_SIZE**2 // NUM_DRAWERS * NUM_DRAWERS
     images = image_arrays.make_images((num, IMAGE_SIZE, IMAGE_SIZE, 1))
     rng = np.random.default_rng(0)

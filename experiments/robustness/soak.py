@@ -32,7 +32,7 @@ OUTPUT = define_path("output", None, "A file for the summary.")
 
 LONGEST_LIFE_SECONDS = 40
 LONGEST_END_SECONDS = 120  # from a signal to the end; more is a hang
-# Exit codes of a training that ends all the same, or is killed. On SIGTERM it
+# Exit codes of a training that ends before the signal, or by it. On SIGTERM, it
 # exits with 1 and says how to resume, or is killed if Python is still starting.
 EXPECTED_EXITS = {
     signal.SIGKILL: (0, -signal.SIGKILL),
@@ -86,7 +86,7 @@ def wait_and_kill(process, workdir, rng):
         Whether it was killed before it ended, the signal, and its output.
 
     Raises:
-        SystemExit: it failed, other than by the signal.
+        SystemExit: it failed for another reason than the signal.
         TimeoutExpired: it did not end.
     """
     how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
@@ -109,7 +109,7 @@ def wait_and_kill(process, workdir, rng):
 
 
 def train_with_kills(workdir, rng, deadline):
-    """Runs one training to its end; returns a record, None if time is up."""
+    """Runs one training to its end; returns a record, or None if time is up."""
     record = {"kills": {"SIGKILL": 0, "SIGTERM": 0}, "most_epochs_lost": 0}
     shutil.rmtree(workdir, ignore_errors=True)
     while time.monotonic() < deadline:

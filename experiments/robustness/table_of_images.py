@@ -1,4 +1,4 @@
-r"""Times reading a table (CSV) of 50,000 images, except the decoding.
+r"""Times reading a table (CSV) of 50,000 images, without decoding them.
 
     python experiments/robustness/table_of_images.py
 
@@ -47,7 +47,7 @@ def main():
     image_folder.read_image = lambda *_: blank
     with tempfile.TemporaryDirectory() as folder:
         table = write_table(Path(folder), num_images)
-        read_manifest(table)  # once before, as the system must find the files
+        read_manifest(table)  # fills the system's cache of files
         start = time.process_time(), time.perf_counter()
         images = image_folder.load_images(table, photo_size=32)
         seconds, waited = (
