@@ -8,7 +8,7 @@ from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
 
 
 def build_two_layers():
-    """One weight and one bias in each of two layers; the loss is their sum."""
+    """Builds two dense layers, each with one weight and one bias."""
     return keras.Sequential(
         [
             keras.Input((1,)),
@@ -106,15 +106,15 @@ def test_muon_updates_do_not_depend_on_gradient_scale():
         layer.trainable_variables,
     )
     kernel, bias = layer.get_weights()
-    # 0.5 times 0.2 sqrt(3), the larger side of 3 x 2, times the direction;
-    # five steps of Newton and Schulz find its length to a third.
+    # Filters move by 0.5 * 0.2 * sqrt(3), where 3 is the longer side of the
+    # 3 x 2 matrix. Five Newton-Schulz steps find the length to within a third.
     moved = kernel[:, 0, 0] / (-0.1 * np.sqrt(3))
     lengths = np.linalg.norm(moved, axis=0)
     assert np.all((lengths > 0.67) & (lengths < 1.33))
     np.testing.assert_allclose(
         moved / lengths, [[0.6, 0.8], [0, 0], [0.8, -0.6]], atol=1e-3
     )
-    # The first step of Adam goes by the learning rate, here half of it.
+    # Adam's first step equals its learning rate, by default half of Muon's.
     np.testing.assert_allclose(bias, [-0.25, 0.25], rtol=1e-5)
 
 
@@ -122,7 +122,7 @@ def test_muon_updates_do_not_depend_on_gradient_scale():
 def test_muon_orthogonalizes_as_keras_does(shape):
     rng = np.random.default_rng(0)
     rows, columns = np.prod(shape[:3]), shape[3]
-    # Some of a momentum's directions are a thousandth of its largest.
+    # Scales differ between the directions of a momentum, here up to 1000-fold.
     scales = np.geomspace(1, 1e-3, columns)
     matrix = np.float32(rng.normal(size=(rows, columns)) * scales)
     optimizer = ConvolutionMuon(0.1)
@@ -147,13 +147,13 @@ def test_adam_learning_rate_ratio_of_muon():
     np.testing.assert_allclose(layer.bias, [-0.005, -0.005], rtol=1e-5)
 
 
-def test_decay_of_muon_shrinks_filters_alone():
+def test_weight_decay_of_muon_shrinks_only_filters():
     layer = keras.layers.Conv2D(2, 3, bias_initializer="ones")
     layer.build((None, 8, 8, 1))
     before = np.array(layer.kernel)
     optimizer = ConvolutionMuon(0.5, weight_decay=0.1)
-    still = [keras.ops.zeros_like(x) for x in layer.trainable_variables]
-    optimizer.apply(still, layer.trainable_variables)
+    no_gradients = [keras.ops.zeros_like(x) for x in layer.trainable_variables]
+    optimizer.apply(no_gradients, layer.trainable_variables)
     kernel, bias = layer.get_weights()
     np.testing.assert_allclose(kernel, 0.95 * before, rtol=1e-6)
     np.testing.assert_array_equal(bias, [1, 1])
@@ -180,7 +180,7 @@ def test_muon_is_the_same_after_saving_and_loading(tmp_path):
     )
 
 
-def test_momentum_rises_by_steps():
+def test_momentum_rises_at_each_step():
     model = build_two_layers()
     optimizer = build_optimizer(
         learning_rates=(0.0,), l2=(0.0,), momentums=(0.9,), ramp_steps=8
@@ -197,7 +197,7 @@ def test_momentum_rises_by_steps():
         )
 
 
-def test_values_of_layers_are_variables_that_a_compiled_step_follows():
+def test_compiled_step_uses_changed_learning_rates():
     model, optimizer = build_two_layers(), build_optimizer(momentums=(0.5,))
     optimizer.build(model.trainable_variables)
     gradients = [keras.ops.ones_like(x) for x in model.trainable_variables]
