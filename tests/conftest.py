@@ -51,7 +51,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the longest modules first (see --no-loadscope-reorder)."""
+    """Puts the slowest modules first (see --no-loadscope-reorder)."""
     folder = Path(__file__).parent
     places = {folder / f"{name}.py": i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))

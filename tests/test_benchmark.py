@@ -223,7 +223,7 @@ def test_table_of_the_repository_has_all_rows():
     )
 
 
-def test_other_table_columns_have_other_headings():
+def test_columns_of_a_table_can_be_changed():
     table = benchmark_table.Comparison.from_json(
         {
             "comparison": "benchmark.json",

@@ -64,7 +64,7 @@ def test_guides_are_attributes():
 
 
 def test_no_public_name_is_a_command():
-    """Importing a command would replace a public name that is the same."""
+    """Importing a command would replace a public object of the same name."""
     package = Path(koch_siamese.__file__).parent
     modules = {path.stem for path in package.iterdir()}
     assert modules.isdisjoint(koch_siamese.__all__)

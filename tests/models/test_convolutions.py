@@ -119,7 +119,7 @@ def test_layers_that_spectra_do_not_support(changes):
         assert is_faster_by_spectra(layer) == expected
 
 
-def test_copies_in_both_directions_have_the_same_weights_and_results(tmp_path):
+def test_copies_with_and_without_spectra_agree(tmp_path):
     keras.utils.set_random_seed(0)
     embedding = build_paper_embedding(24, (32, 64), (4, 5), (16,))
     siamese = build_siamese(embedding)

@@ -96,7 +96,7 @@ def test_unsupported_cases_use_the_layer_of_keras(shape, arguments):
     np.testing.assert_array_equal(ours(images, training=True), expected(images))
 
 
-def test_gradients_that_would_be_wrong_are_refused():
+def test_second_order_gradients_are_refused():
     layer = GroupNormalization(2)
     images = tf.random.stateless_normal((2, 3, 3, 4), (0, 0))
     with tf.GradientTape() as outer:

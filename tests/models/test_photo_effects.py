@@ -26,7 +26,7 @@ def test_identity_effects_change_nothing(photo):
     np.testing.assert_allclose(change(photo), photo, atol=1e-3)
 
 
-def test_colors_are_those_of_the_matrix_and_stay_in_range():
+def test_colors_are_multiplied_by_the_matrix_and_clipped():
     photo = np.tile([[[255, 51, 0], [0, 0, 255]]], (4, 2, 1))
     # Red and blue are swapped, and 0.5 is added to green.
     colors = [[[0, 0, 1, 0], [0, 1, 0, 0.5], [1, 0, 0, 0]]]

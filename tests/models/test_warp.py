@@ -128,7 +128,7 @@ def test_channels_are_warped_alike(examples):
         )
 
 
-def test_fill_edge_repeats_the_nearest_pixel():
+def test_without_a_fill_value_the_nearest_pixel_is_repeated():
     image = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
     right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
     layer = AffineWarp.from_config(AffineWarp(fill_value=None).get_config())

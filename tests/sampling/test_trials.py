@@ -170,8 +170,8 @@ def test_trials_of_the_tutorial_may_show_the_query_itself():
     is_answer = np.arange(3) == trials.answer[:, np.newaxis]
     np.testing.assert_array_equal(shown == own, is_answer)
     # Characters have two drawings, so half of the answers are the query itself.
-    # There are four wrong characters, so two candidates are equal in a quarter
-    # of the trials.
+    # There are four wrong characters, so the two wrong candidates are equal in
+    # a quarter of the trials.
     answers = trials.support[..., 0][is_answer]
     assert abs((answers == trials.query).mean() - 1 / 2) < 0.03
     wrong = shown[~is_answer].reshape(-1, 2)

@@ -134,14 +134,14 @@ def test_backbone_sees_the_rgb_values_of_a_photo():
     assert get_filters(siamese).shape == (3, 3, 3, 8)
 
 
-def test_weights_of_a_file_with_a_classifier(weights):
+def test_weights_file_may_contain_the_classifier(weights):
     expected = build_tiny(weights=None, input_shape=(SIZE, SIZE, 3))
     expected.load_weights(weights)
     siamese = builders.build_model(make_settings(weights))
     assert_equal_weights(read_backbone(siamese), expected.get_weights()[:-2])
 
 
-def test_missing_weights_are_refused(weights, tmp_path):
+def test_missing_or_wrong_weights_are_refused(weights, tmp_path):
     text = tmp_path / "text.weights.h5"
     text.write_text("weights")
     other = tmp_path / "other.weights.h5"

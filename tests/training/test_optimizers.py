@@ -45,17 +45,20 @@ def apply(optimizer, model, gradients):
 
 def test_three_steps_and_two_epochs_by_hand():
     model, optimizer = build_two_layers(), build_optimizer()
-    # Epoch 0: momentum 0.5 in both layers. a: kernel 1, l2 adds 2 * 0.05 * 1.
-    # v = -0.1 (1 + 0.1) = -0.11; bias v = -0.1; b: v = -0.2, bias -0.2.
+    # Epoch 0: the momentum of both layers is 0.5, and all velocities v are 0.
+    # Kernel of a, with l2: v = -0.1 (1 + 2 * 0.05 * 1) = -0.11; bias: v = -0.1.
+    # Kernel and bias of b, without l2: v = -0.2.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.89, -0.1, 0.8, -0.2])
-    # v = 0.5 * -0.11 - 0.1 (1 + 0.089) = -0.1639; bias -0.05 - 0.1 = -0.15;
-    # b: -0.1 - 0.2 = -0.3.
+    # Kernel of a: v = 0.5 * -0.11 - 0.1 (1 + 2 * 0.05 * 0.89) = -0.1639; bias:
+    # v = 0.5 * -0.1 - 0.1 = -0.15. Both of b: v = 0.5 * -0.2 - 0.2 = -0.3.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.7261, -0.25, 0.5, -0.5])
-    # Epoch 1: rates x 0.99; momentum of a 0.5 + 0.4 / 4 = 0.6, of b 0.5.
-    # v = 0.6 * -0.1639 - 0.099 (1 + 0.07261) = -0.20452839;
-    # bias 0.6 * -0.15 - 0.099 = -0.189; b: 0.5 * -0.3 - 0.198 = -0.348.
+    # Epoch 1: learning rates are multiplied by 0.99. The momentum of a is
+    # 0.5 + 0.4 / 4 = 0.6, that of b is 0.5.
+    # Kernel of a: v = 0.6 * -0.1639 - 0.099 (1 + 2 * 0.05 * 0.7261)
+    # = -0.20452839; bias: v = 0.6 * -0.15 - 0.099 = -0.189.
+    # Both of b: v = 0.5 * -0.3 - 0.198 = -0.348.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.52157161, -0.439, 0.152, -0.848])
 
@@ -224,6 +227,7 @@ def test_optimizers_of_earlier_versions_are_loaded():
     apply(optimizer, model, [1, 2, 3, 4])
     store = {}
     optimizer.save_own_variables(store)
+    # Earlier versions did not store the last three, the values of the layers.
     older = {str(i): store[str(i)] for i in range(len(store) - 3)}
     loaded = build_optimizer()
     loaded.build(model.trainable_variables)
