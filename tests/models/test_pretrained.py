@@ -100,8 +100,8 @@ def test_probabilities_of_pretrained_are_calibrated(model, drawings, lake):
     predicted = compute_probability(scores, get_thresholds(model))
     bins = np.minimum(10 * predicted, 9).astype(int)
     gaps = [
-        abs((predicted - same)[bins == index].mean()) * np.mean(bins == index)
-        for index in np.unique(bins)
+        abs((predicted - same)[bins == number].mean()) * np.mean(bins == number)
+        for number in np.unique(bins)
     ]
     # The expected calibration error was 0.03 when it was measured.
     assert sum(gaps) < 0.035
