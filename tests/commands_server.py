@@ -1,9 +1,9 @@
 """Runs commands of the package in processes forked from a warm one.
 
-Nearly all the time of a short command is the import of TensorFlow, five seconds
-of a CPU. A server imports it once; each command runs in a fork of the server,
-which is, but for what is imported, as good as new: the server has run no
-operation and started no thread, neither of which would survive a fork.
+A short command spends nearly all of its time on the import of TensorFlow, which
+takes five seconds. A server imports it once, and each command runs in a fork of
+the server. A fork is like a new process with TensorFlow imported: the server
+has run no operation and started no thread, as neither would survive a fork.
 """
 
 import atexit
@@ -24,15 +24,15 @@ TIMEOUT_SECONDS = 300
 
 
 class CommandsServer:
-    """The tests' side: starts the server when it is first needed."""
+    """The client, used by tests; it starts the server on the first call."""
 
     def __init__(self):
         self._process = None
-        # Not what a test has changed before the first call.
+        # Saved now, because tests may change it before the first call.
         self._environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
 
     def run(self, command, *arguments, cwd=None):
-        """Runs a command like `subprocess.run` in the present environment."""
+        """Runs a command like `subprocess.run` in the current environment."""
         backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
         assert backend == "tensorflow", "The server has imported Keras."
         with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ class CommandsServer:
 
     def _ask(self, request):
         if self._process is None:
-            # It ends with this process, which holds the other end of the pipe.
+            # It ends when this process ends, which closes its standard input.
             self._process = subprocess.Popen(
                 [sys.executable, __file__],
                 env=self._environment,
@@ -64,7 +64,7 @@ class CommandsServer:
 
 
 def import_packages():
-    """Imports what takes long, and has no thread started by it."""
+    """Imports the packages that take long, without starting threads."""
     # The threads of OpenBLAS start when NumPy is imported.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     import keras  # noqa: F401
@@ -74,14 +74,14 @@ def import_packages():
     import tensorflow_datasets  # noqa: F401
 
     threads = [x.read_text() for x in Path("/proc/self/task").glob("*/comm")]
-    # Where pandas is installed (extra demo), Keras imports it, and so Arrow,
-    # whose allocator starts its own thread again after a fork.
+    # If pandas is installed (extra demo), Keras imports it, and thereby Arrow.
+    # Arrow's allocator may have a thread, which it starts again after a fork.
     others = [x for x in threads if x != "jemalloc_bg_thd\n"]
     assert len(others) == 1, "An import has started threads."
 
 
 def become(request):
-    """Makes this process what a fresh one is that a user has started."""
+    """Sets up this process as if a user had started it for the request."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     for number, path in enumerate(request["outputs"], start=1):
@@ -111,7 +111,7 @@ def run_module(name):
 
 
 def end(code):
-    """Ends the process, but does not free each module: that takes a second."""
+    """Ends the process without freeing modules, which would take a second."""
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -120,12 +120,12 @@ def end(code):
 
 
 def serve():
-    """Answers each request, a line of JSON, with the exit code of its fork."""
+    """Runs each request, a line of JSON, in a fork; prints the exit code."""
     import_packages()
-    gc.freeze()  # stays as it is, which spares each fork a copy
+    gc.freeze()  # objects are not touched, so forks do not copy them
     for line in sys.stdin:
         with warnings.catch_warnings():
-            # JAX, which TensorFlow imports, warns of threads it may have.
+            # JAX, which TensorFlow imports, warns that it may have threads.
             warnings.simplefilter("ignore", RuntimeWarning)
             child = os.fork()
         if not child:

@@ -1,4 +1,4 @@
-"""What several test modules need: small characters, glyphs, real Omniglot."""
+"""Fixtures and helpers that several test modules share."""
 
 import contextlib
 import gc
@@ -10,8 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-# Two modules run at once, and their networks are tiny: more threads cost more
-# than they bring.
+# Two modules run at once, and their networks are tiny, so that more threads
+# would slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
@@ -23,13 +23,13 @@ from commands_server import TIMEOUT_SECONDS, CommandsServer
 from koch_siamese.data.characters import Characters
 
 REPOSITORY = Path(__file__).parents[1]
-# Commands run from this checkout, whatever folder they are called in.
+# Commands use the package of this checkout, whatever folder they run in.
 os.environ["PYTHONPATH"] = str(REPOSITORY)
 TINY_MODEL = REPOSITORY / "tests" / "fixtures" / "tiny_model.keras"
 _SERVER = CommandsServer()
 
-# The modules that take longest, the longest first: one of these as the last
-# would keep one worker busy while the other has nothing left to do.
+# The slowest modules, the slowest first. If one of them came last, one worker
+# would run it while the other is idle.
 LONGEST = (
     "commands/test_export",
     "training/test_resume",
@@ -51,22 +51,22 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the longest modules first (see --no-loadscope-reorder)."""
+    """Puts the slowest modules first (see --no-loadscope-reorder)."""
     folder = Path(__file__).parent
     places = {folder / f"{name}.py": i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish():
-    """Spares the garbage collector what is imported, and stays."""
+    """Excludes imported objects, which stay, from garbage collection."""
     gc.freeze()
 
 
 def call(command, *arguments, cwd=None):
-    """A command of the package as a user gives it, but for TensorFlow's start.
+    """Runs a command of the package without waiting for TensorFlow's import.
 
-    It runs in a fork of a process that has imported TensorFlow. Where the
-    process is what is tested, or another backend, see `call_afresh`.
+    It runs in a fork of a process that has imported TensorFlow. To test the
+    process itself, or another backend, use `call_afresh`.
     """
     if sys.platform != "linux":  # no safe fork
         return call_afresh(command, *arguments, cwd=cwd)
@@ -74,7 +74,7 @@ def call(command, *arguments, cwd=None):
 
 
 def call_afresh(command, *arguments, cwd=None):
-    """A command of the package in a process of its own, as a user gives it."""
+    """Runs a command of the package in a new process, as a user does."""
     return subprocess.run(
         [sys.executable, "-m", f"koch_siamese.{command}", *map(str, arguments)],
         capture_output=True,
@@ -85,7 +85,7 @@ def call_afresh(command, *arguments, cwd=None):
 
 
 def find_imported(module, candidates):
-    """Which packages a fresh process has imported after a module."""
+    """Finds the candidates that are imported with a module in a new process."""
     code = f"import sys, {module}; print(*sys.modules, sep='\\n')"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -94,21 +94,21 @@ def find_imported(module, candidates):
 
 
 def find_free_port():
-    """A port of this machine that nothing listens on."""
+    """Finds a port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def drop_logs(stderr):
-    """Standard error without what TensorFlow before 2.21 logs of XLA."""
+    """Removes the messages about XLA that TensorFlow before 2.21 logs."""
     logs = ("I0000 ", "WARNING: All log messages before absl")
     lines = stderr.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(logs))
 
 
 def assert_one_line(answer, *parts):
-    """A user's mistake: exit 1, and one line with all parts in it."""
+    """Asserts an exit code of 1 and one line of error that has all parts."""
     assert answer.returncode == 1, answer.stderr
     lines = answer.stderr.strip().splitlines()
     assert len(lines) == 1, answer.stderr
@@ -120,7 +120,7 @@ def assert_one_line(answer, *parts):
 def make_characters(
     num_characters=(3, 4, 5), num_drawers=3, side=8, seed=0, channels=1
 ):
-    """Random dots: an alphabet for each entry, of that many characters."""
+    """Makes random images; `num_characters` has the size of each alphabet."""
     alphabet, number, drawer = [], [], []
     for index, size in enumerate(num_characters):
         for character in range(size):
@@ -157,7 +157,7 @@ def glyphs_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def omniglot_dir():
-    """A data_dir with real Omniglot in it, or the test is skipped."""
+    """A data_dir with the real Omniglot; without one, the test is skipped."""
     candidates = [
         os.environ.get("TFDS_DATA_DIR"),
         REPOSITORY.parent / "shared" / "tensorflow_datasets",
@@ -173,9 +173,9 @@ def omniglot_dir():
 
 @contextlib.contextmanager
 def no_figures():
-    """Trains without drawing, which takes more than half of a tiny training.
+    """Turns off figures, which take more than half of the time of a tiny run.
 
-    For networks whose training with all its figures is in another test.
+    Use it only if another test trains such a network with figures.
     """
     from koch_siamese.reporting import figures
     from koch_siamese.training import finalize
@@ -194,7 +194,7 @@ def without_figures():
 
 @pytest.fixture(scope="session")
 def packed_omniglot_dir(omniglot_dir, tmp_path_factory):
-    """A data_dir with Omniglot's test split in a file that is read quickly."""
+    """A data_dir with Omniglot's test split in one file, which loads fast."""
     from koch_siamese.data import downloads, omniglot
 
     builder = downloads.prepare_omniglot(omniglot_dir)

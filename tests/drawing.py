@@ -1,10 +1,10 @@
-"""Image files for tests, and what errors say of them."""
+"""Draws and saves images for tests, and checks errors about them."""
 
 from PIL import Image, ImageChops, ImageDraw
 
 
 def draw(side=105, box=(20, 25, 70, 85)):
-    """A ring with a bar: black on white."""
+    """Draws a ring with a bar, black on white."""
     image = Image.new("L", (side, side), 255)
     pen = ImageDraw.Draw(image)
     pen.ellipse(box, outline=0, width=side // 20)
@@ -19,7 +19,7 @@ def save(image, path, **options):
 
 
 def assert_names(error, *words):
-    """An error of one line that has all the words."""
+    """Asserts that an error has one line, which contains all words."""
     message = str(error.value)
     assert "\n" not in message
     for word in words:
@@ -27,9 +27,15 @@ def assert_names(error, *words):
 
 
 def draw_page(lines, symbols, side=80):
-    """A page of symbols in lines, and the box of each symbol's ink.
+    """Draws a page with lines of symbols.
 
-    lines: texts, a letter a symbol; symbols: a black and white image of each.
+    Args:
+        lines: strings, one letter for each symbol.
+        symbols: a black and white image for each letter.
+        side: size of a symbol in pixels.
+
+    Returns:
+        The page, and the bounding box of each symbol's ink.
     """
     columns = max(map(len, lines))
     step = round(1.5 * side)

@@ -13,7 +13,7 @@ from koch_siamese.errors import InputError
         ("torch", "KERAS_BACKEND is 'torch': expected tensorflow or jax"),
     ],
 )
-def test_missing_backends_are_named(name, message, monkeypatch):
+def test_missing_or_unknown_backends_are_refused(name, message, monkeypatch):
     monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("KERAS_BACKEND", name or "")
     with pytest.raises(InputError, match=message):

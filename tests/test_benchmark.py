@@ -1,4 +1,4 @@
-"""The benchmark: its arithmetic by hand, and that every row of ours runs."""
+"""The benchmark: its arithmetic, and that each of our rows can be measured."""
 
 import contextlib
 import dataclasses
@@ -59,7 +59,7 @@ def test_multiply_adds_of_the_papers_network():
     )
 
 
-def test_operations_of_a_profile_by_kind():
+def test_operations_of_a_profile_are_classified():
     scope = "StatefulPartitionedCall/gradient_tape/embedding/conv2d/"
     assert [
         steps.classify(event)
@@ -121,12 +121,12 @@ def test_medians_ranges_and_ratios_by_hand():
     }
     line = measuring.make_line("a", True, values)
     assert line["ours"] == {"median": 4.0, "mean": 5.0, "low": 2.0, "high": 9.0}
-    # 4 / 2, 9 / 3 and 2 / 4.
+    # The ratios are 4 / 2, 9 / 3 and 2 / 4.
     assert line["ratio_rival"]["median"] == 2.0
     assert line["ratio_rival"]["low"] == 0.5
     assert line["ratio_rival"]["high"] == 3.0
     assert line["rounds"] == 3
-    # Of times the other way round.
+    # For times, the ratios are inverted.
     line = measuring.make_line("a", False, values)
     assert line["ratio_rival"]["median"] == 0.5
     assert "rival" not in measuring.make_line("b", True, values)
@@ -135,7 +135,7 @@ def test_medians_ranges_and_ratios_by_hand():
 
 @contextlib.contextmanager
 def numbered_process(numbers):
-    """A process whose values count from ten times its number."""
+    """Fakes a process: number n returns 10 n + 1, 10 n + 2, and so on."""
     number = next(numbers)
     values = itertools.count(10 * number + 1)
 
@@ -145,13 +145,13 @@ def numbered_process(numbers):
     yield call
 
 
-def test_sides_take_turns_in_processes_one_after_the_other(monkeypatch):
+def test_sides_take_turns_in_successive_processes(monkeypatch):
     process = functools.partial(numbered_process, itertools.count(1))
     monkeypatch.setattr(measuring, "new_process", process)
     values, notes = measuring.alternate(
         "a", ("ours", "rival"), Options(), seeds=(0, 0), rounds=2
     )
-    # Without the first of each process.
+    # The first value of each process is a warm-up and left out.
     assert values == {
         "ours": [{"a": 12}, {"a": 13}, {"a": 32}, {"a": 33}],
         "rival": [{"a": 22}, {"a": 23}, {"a": 42}, {"a": 43}],
@@ -170,7 +170,7 @@ def summary(middle):
     return {"median": middle, "mean": 8, "low": 0.5, "high": 1234.5}
 
 
-def test_table_is_formatted_literally():
+def test_table_equals_literal_text():
     table = benchmark_table.Comparison.from_json(
         {
             "comparison": "benchmark.json",
@@ -223,7 +223,7 @@ def test_table_of_the_repository_has_all_rows():
     )
 
 
-def test_other_table_columns_have_other_headings():
+def test_columns_of_a_table_can_be_changed():
     table = benchmark_table.Comparison.from_json(
         {
             "comparison": "benchmark.json",
@@ -241,7 +241,7 @@ def test_other_table_columns_have_other_headings():
 
 @pytest.fixture(scope="module")
 def quick(glyphs_dir, tmp_path_factory):
-    """Options of --quick, with their data written."""
+    """The options of --quick, with prepared data."""
     folder = str(tmp_path_factory.mktemp("benchmark"))
     options = Options(**QUICK | {"folder": folder, "data_dir": glyphs_dir})
     options.prepare()
@@ -287,14 +287,15 @@ def test_our_rows_are_measured(quick, row, names):
 
 @pytest.mark.slow
 def test_levers_are_switched(quick, monkeypatch):
-    # All at once, but for another network and a step that XLA compiles.
+    # All at once, except two: one is for the paper's network, and in the other
+    # XLA compiles the whole step.
     others = ("lever_first_convolution", "lever_whole_step_by_xla")
     patches = {}
     for row in set(LEVERS) - set(others):
         patches |= steps.LEVERS[row]
     monkeypatch.setitem(steps.LEVERS, "all", patches)
     monkeypatch.setitem(steps.SETTINGS, "all", steps.SETTINGS["lever_muon"])
-    # Enough steps for several in a call.
+    # Enough steps to run several per call.
     changes = {"side": "otherwise", "group_steps": 10}
     workloads = {"all": functools.partial(steps.pull_lever, "all")}
     assert measure(workloads, "all", quick, **changes)["all"] > 0
@@ -313,7 +314,7 @@ def test_levers_of_the_papers_network_are_switched(quick, row):
         ("lever_steps_per_execution", (False, 10, "bfloat16")),
     ],
 )
-def test_levers_change_what_they_say(quick, row, expected):
+def test_levers_change_the_training_step(quick, row, expected):
     settings = steps.make_settings(quick, precision="bfloat16")
     with steps.choose_otherwise(row):
         trainer, _ = steps.make_training(quick, settings)
@@ -373,7 +374,7 @@ def run(*arguments, cwd=REPOSITORY):
     )
 
 
-def test_command_writes_lines_beside_those_of_other_rows(tmp_path):
+def test_command_keeps_the_lines_of_other_rows(tmp_path):
     path = tmp_path / "benchmark.json"
     path.write_text('{"benchmark": {"other": 1, "start_help": 2}}')
     answer = run("--quick", "--processes=2", "--rows=start", f"--output={path}")
@@ -381,7 +382,7 @@ def test_command_writes_lines_beside_those_of_other_rows(tmp_path):
     lines = json.loads(path.read_text())["benchmark"]
     assert lines["other"] == 1
     line = lines["start_help"]
-    assert line["rounds"] == 4  # two of each
+    assert line["rounds"] == 4  # two of each process
     assert 0 < line["ours"]["low"] <= line["ours"]["median"]
     assert {"machine", "commit", "torch", "threads", "date"} <= line.keys()
     assert "import koch_siamese, s" in answer.stdout
@@ -392,7 +393,7 @@ def test_mistakes_get_one_line():
 
 
 @needs_torch
-def test_networks_of_the_rival_are_ours():
+def test_networks_of_the_rival_are_as_large_as_ours():
     from experiments.benchmark import rival
 
     def count(network):
@@ -440,10 +441,10 @@ def test_failing_compiler_is_noted_and_skipped(monkeypatch):
 
 
 class Counted:
-    """Makes steps that count their calls; some fail from the second on.
+    """Makes steps that count their calls; some fail from the second one on.
 
     Args:
-        fails: whether a step on such images does.
+        fails: tells from the images whether a step fails.
     """
 
     def __init__(self, fails):
@@ -467,7 +468,7 @@ def find_best_of_counted(monkeypatch, fails):
 
     from experiments.benchmark import rival
 
-    monkeypatch.setattr(rival, "TURN_SECONDS", 0)  # a step is longer
+    monkeypatch.setattr(rival, "TURN_SECONDS", 0)  # every step is longer
     steps = Counted(fails)
     _, (note,) = rival.find_best(
         steps, torch.nn.Identity(), [torch.ones(1, 2, 8, 8)], False
@@ -478,7 +479,7 @@ def find_best_of_counted(monkeypatch, fails):
 @needs_torch
 def test_long_steps_are_timed_twice(monkeypatch):
     calls, _ = find_best_of_counted(monkeypatch, lambda images: False)
-    assert calls == [3, 3]  # once not timed
+    assert calls == [3, 3]  # two timed, one to warm up
 
 
 @needs_torch

@@ -1,4 +1,4 @@
-"""The data set of emoji, from small packages that are made here."""
+"""The emoji data set, written from small fake packages."""
 
 import io
 import json
@@ -26,13 +26,13 @@ LIST = [
     ("1F44B", "wave", "People & Body"),
     ("2764-FE0F", "heart", "Smileys & Emotion"),
     ("1F3FB", "skin-tone-2", "Component"),
-    ("1F697", "car", "Travel & Places"),  # not drawn by one designer
+    ("1F697", "car", "Travel & Places"),  # one designer has no image of it
 ]
 VARIANT = "1F44B-1F3FB"
 
 
 def make_png():
-    """Red on the left half, transparent on the right half."""
+    """Makes an image with a red left half and a transparent right half."""
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[:, :32] = (*RED, 255)
     stream = io.BytesIO()
@@ -41,7 +41,7 @@ def make_png():
 
 
 def make_svg(width=32):
-    """Blue on the left half, transparent on the right half."""
+    """Makes an image with a blue left half and a transparent right half."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="32">'
         f'<path d="M0 0h{width // 2}v32H0z" fill="#00f"/></svg>'
@@ -58,7 +58,7 @@ def write_package(path, files):
 
 @pytest.fixture
 def packages(tmp_path):
-    """The four packages; of the car, one has no image."""
+    """A folder with the four packages; one has no image of the car."""
     folder = tmp_path / "packages"
     folder.mkdir()
     entries = [
@@ -114,7 +114,7 @@ def test_folder_names(category, folder):
     assert emoji.get_folder_name(category) == folder
 
 
-def test_command_writes_what_all_designers_have_without_skin_tones(
+def test_command_writes_emoji_of_all_designers_without_skin_tones(
     packages, tmp_path
 ):
     output = tmp_path / "new" / "emoji"
@@ -153,7 +153,7 @@ def test_transparent_pixels_are_white(packages, tmp_path, name, color):
     assert (pixels[:, 32:] == 255).all()
 
 
-def test_a_half_transparent_pixel_is_half_white():
+def test_partly_transparent_pixels_are_blended_with_white():
     image = Image.new("RGBA", (64, 64), (*RED, 51))
     assert emoji.lay_on_white(image).getpixel((9, 9)) == (255, 204, 204)
 
@@ -172,7 +172,7 @@ def test_grey_has_equal_channels(packages, tmp_path):
         assert image.mode == "RGB"
         pixels = np.asarray(image)
         assert (pixels == pixels[..., :1]).all()
-        # Red and blue by ITU-R 601: 0.299 and 0.114 of white.
+        # ITU-R BT.601 weights red by 0.299 and blue by 0.114.
         is_red = path.stem in ("twitter", "google")
         assert pixels[9, 9, 0] == (76 if is_red else 29)
 

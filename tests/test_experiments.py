@@ -1,4 +1,4 @@
-"""Every flagfile of experiments/ parses, and its training runs."""
+"""The flagfiles in experiments/: all are valid, and training runs."""
 
 import dataclasses
 import re
@@ -14,7 +14,7 @@ from koch_siamese.runs.settings import find_without_effect
 from koch_siamese.training import batches, builders, relative_updates, trainers
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
-# What an ablation has otherwise than the recipe that it is of.
+# The settings in which an ablation differs from its recipe.
 ABLATIONS = {
     "ablation_adam": {"optimizer", "learning_rate", "weight_decay"},
     "ablation_affine": {"distortion"},
@@ -28,7 +28,7 @@ ABLATIONS = {
     "ablation_nonpositive": {"head_weights"},
     "ablation_one_view": {"views"},
     "ablation_turned_views": {"turned_views"},
-    "emoji_grey": set(),  # other images
+    "emoji_grey": set(),  # only the images differ
     "emoji_no_new_classes": {"character_distortion", "character_effects"},
     "proxy_found_one_rate": {"layer_learning_rates", "relative_updates"},
     "proxy_found_slow_ramp": {"momentum_ramp_steps"},
@@ -68,15 +68,15 @@ def test_every_ablation_is_known():
     assert set(filter(ABLATED.match, stems)) == ABLATIONS.keys()
 
 
-@pytest.mark.parametrize(("name", "levers"), ABLATIONS.items())
-def test_ablation_is_without_one_lever(name, levers):
+@pytest.mark.parametrize(("name", "changed"), ABLATIONS.items())
+def test_ablation_changes_only_its_own_settings(name, changed):
     folder = REPOSITORY / "experiments"
-    whole, _ = read_flagfile(folder / f"{ABLATED.match(name)[1]}.flags")
-    without, _ = read_flagfile(folder / f"{name}.flags")
-    assert levers == {
+    recipe, _ = read_flagfile(folder / f"{ABLATED.match(name)[1]}.flags")
+    ablation, _ = read_flagfile(folder / f"{name}.flags")
+    assert changed == {
         field.name
-        for field in dataclasses.fields(whole)
-        if getattr(whole, field.name) != getattr(without, field.name)
+        for field in dataclasses.fields(recipe)
+        if getattr(recipe, field.name) != getattr(ablation, field.name)
     }
 
 
@@ -84,7 +84,7 @@ def test_ablation_is_without_one_lever(name, levers):
 def test_flagfile_trains(path, glyphs_dir, monkeypatch):
     monkeypatch.setattr(relative_updates, "NUM_MEASURED_PAIRS", 8)
     settings, _ = read_flagfile(path)
-    # Small batches and few units: the paper's network takes long for 128 pairs.
+    # Small batches and few units: 128 pairs take long in the paper's network.
     *_, units = builders.get_layer_sizes(settings)
     is_fixed = settings.sampling == "pairs" and settings.effects == "none"
     settings = dataclasses.replace(

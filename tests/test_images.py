@@ -12,7 +12,7 @@ from koch_siamese.images import (
 )
 
 
-def test_padding_is_white_and_centers():
+def test_padding_is_white_and_centers_the_image():
     padded = pad_to_square(np.zeros((1, 2), np.uint8), 4)
     expected = np.full((4, 4), 255)
     expected[1, 1:3] = 0
@@ -20,16 +20,18 @@ def test_padding_is_white_and_centers():
 
 
 def test_halving_takes_means_weighted_by_a_triangle():
-    # Antialiased by a triangle two pixels to each side: within the edge,
-    # weights of 3, 3, 1 of 7 for the first of two pixels out of four.
+    # The antialiasing filter is a triangle that reaches two pixels to each
+    # side. Cut off at the edge, it weights the first three of four pixels by
+    # 3/7, 3/7 and 1/7.
     image = np.zeros((4, 4), np.uint8)
     image[:, 2:] = WHITE
     expected = np.array([[36, 219], [36, 219]])  # 255 / 7, 255 * 6 / 7
     np.testing.assert_array_equal(fit_to_square(image, 2), expected)
 
 
-# Keras and the products pad both sides alike: where an odd number of pixels is
-# missing, theirs is not quite a square, which Pillow's is.
+# These shapes need an even number of pixels of padding. With an odd number,
+# Keras and the matrix products pad both sides equally, and unlike Pillow do not
+# get an exact square.
 @pytest.mark.parametrize("shape", [(40, 40), (30, 60), (60, 18), (10, 12)])
 def test_implementations_of_fitting_agree(shape):
     rng = np.random.default_rng(0)
@@ -41,7 +43,8 @@ def test_implementations_of_fitting_agree(shape):
     )
     products = np.array(fit_by_products(tf.constant(batch), 16))
     np.testing.assert_allclose(keras, products, atol=1e-3)
-    assert np.abs(products[0, ..., 0] - pillow).max() <= 1.01  # rounds twice
+    # Pillow rounds twice.
+    assert np.abs(products[0, ..., 0] - pillow).max() <= 1.01
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (30, 60)])
@@ -63,7 +66,7 @@ def test_channels_are_fitted_alike(shape):
             np.testing.assert_allclose(whole[..., [channel]], one, atol=1e-6)
 
 
-def test_pipelines_fit_a_square_alike_and_pad_with_the_corner():
+def test_pipelines_agree_and_pad_with_the_corner_value():
     rng = np.random.default_rng(0)
     image = rng.integers(256, size=(40, 40, 1), dtype=np.uint8)
     fitted = np.array(fit_in_pipeline(tf.constant(image), 16), float)

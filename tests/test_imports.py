@@ -1,4 +1,4 @@
-"""The dependency rule of pyproject.toml, and how light imports are."""
+"""The dependency rule of pyproject.toml, and imports of heavy packages."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def test_imports_are_light(module):
     assert find_imported(module, HEAVY) == []
 
 
-def test_public_names_are_there():
+def test_public_names_exist():
     for name in koch_siamese.__all__:
         assert getattr(koch_siamese, name) is not None
         assert name in dir(koch_siamese)
@@ -64,7 +64,7 @@ def test_guides_are_attributes():
 
 
 def test_no_public_name_is_a_command():
-    """A command that is imported would take the name's place."""
+    """Importing a command would replace a public object of the same name."""
     package = Path(koch_siamese.__file__).parent
     modules = {path.stem for path in package.iterdir()}
     assert modules.isdisjoint(koch_siamese.__all__)

@@ -1,6 +1,6 @@
-"""The notebooks: complete as committed, and running with small settings.
+"""The notebooks: their committed outputs, and runs with small settings.
 
-Running them in full, as they are committed, takes minutes:
+Running them with the committed settings takes minutes:
 
     python -m pytest -m full_notebooks tests/test_notebooks.py
 """
@@ -24,7 +24,7 @@ nbclient = pytest.importorskip(
 
 FOLDER = REPOSITORY / "notebooks"
 
-# Values of the cell tagged `parameters`, with which a notebook takes seconds.
+# Values for the cell tagged `parameters`, so that a notebook takes seconds.
 SMALL = {
     "train_and_evaluate": {
         "DATASET": "glyphs/tiny",
@@ -60,7 +60,7 @@ SMALL = {
     },
 }
 
-# What the output of a notebook says, and how many figures it draws.
+# Text in the outputs of a notebook, and its number of figures.
 OUTPUTS = {
     "train_and_evaluate": ("95 % interval", 9),
     "your_own_images": ("none of these", 3),
@@ -69,10 +69,10 @@ OUTPUTS = {
     "your_own_photographs": ("95 % interval", 5),
 }
 
-# What notebooks are written with: public names, and what readers know.
+# The packages that notebooks may import, besides this one and Python's own.
 PACKAGES = {"IPython", "PIL", "keras", "matplotlib", "numpy", "tensorflow"}
 
-# No machine's own folders: neither in what is written nor in what came out.
+# Folders of one machine must be neither in sources nor in outputs.
 ABSOLUTE_PATH = re.compile(r"/(tmp|root|work|home|content|Users)\b")
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -92,7 +92,7 @@ def find_outputs(notebook):
 
 
 def join_text(notebook):
-    """All that a reader of the outputs sees as text."""
+    """Joins all text of the outputs."""
     parts = [
         output.get("text", "") + output.get("data", {}).get("text/plain", "")
         for output in find_outputs(notebook)
@@ -101,13 +101,13 @@ def join_text(notebook):
 
 
 def parse(source):
-    """The syntax of a cell, without IPython's own lines."""
+    """Parses the code of a cell without IPython's commands."""
     plain = re.sub(r"^( *)[%!].*", r"\1pass", source, flags=re.MULTILINE)
     return ast.parse(plain)
 
 
 def find_answers(notebook):
-    """The code of the exercises' hidden answers, if they have code."""
+    """Finds the hidden answers of the exercises, and the code in them."""
     text = "\n".join(cell.source for cell in notebook.cells)
     answers = re.findall(
         r"<summary>Answer</summary>\n\n(.*?)</details>", text, re.DOTALL
@@ -117,7 +117,7 @@ def find_answers(notebook):
 
 
 def set_parameters(notebook, values):
-    """Replaces values in the one cell that is tagged `parameters`."""
+    """Replaces values in the cell tagged `parameters`."""
     (cell,) = (
         cell
         for cell in notebook.cells
@@ -134,7 +134,7 @@ def set_parameters(notebook, values):
 
 
 def run(notebook, folder, timeout):
-    """Runs a notebook in a folder, with the checkout to be imported."""
+    """Runs a notebook in a folder; it imports the package of this checkout."""
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     nbclient.NotebookClient(
         notebook,
@@ -145,7 +145,7 @@ def run(notebook, folder, timeout):
 
 
 def assert_complete(notebook, name):
-    """Every cell has run in order, and text and figures came out."""
+    """Asserts that all cells ran in order and made the expected outputs."""
     counts = [cell.execution_count for cell in code_cells(notebook)]
     assert counts == [*range(1, len(counts) + 1)]
     outputs = find_outputs(notebook)
@@ -254,7 +254,7 @@ def get_setup(name=NAMES[0]):
 
 
 @each_notebook
-def test_setup_is_short_and_the_same_in_all(name):
+def test_setup_is_short_and_the_same_in_all_notebooks(name):
     setup = get_setup(name)
     assert setup == get_setup()
     assert len(setup.splitlines()) <= 5
@@ -262,10 +262,10 @@ def test_setup_is_short_and_the_same_in_all(name):
 
 
 def run_setup(tmp_path):
-    """Runs the first cell where the package is only what a folder has.
+    """Runs the first cell; it can import the package only from a folder.
 
     Returns:
-        Standard output: what pip was asked for, and what went wrong.
+        Lines of output: the arguments of pip, and last the type of the error.
     """
     code = f"""
         import sys

@@ -1,4 +1,4 @@
-"""Scores of pages, against values worked out by hand."""
+"""Metrics of pages, compared with values computed by hand."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_overlaps_are_intersection_over_union():
     ("found", "truth", "errors"),
     [
         ("abc", "abc", 0),
-        ("abc", "axc", 1),  # another one
+        ("abc", "axc", 1),  # one is wrong
         ("ac", "abc", 1),  # one is missing
         ("abbc", "abc", 1),  # one too many
         ("", "abc", 3),

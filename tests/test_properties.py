@@ -1,4 +1,4 @@
-"""What holds for any labels, scores, settings and bytes."""
+"""Properties that hold for any labels, scores, settings and bytes."""
 
 import dataclasses
 import json
@@ -28,19 +28,19 @@ from koch_siamese.sampling.pairs import (
 )
 from koch_siamese.sampling.trials import sample_trials
 
-# A busy machine is no fault.
+# Without deadlines, which a busy machine would miss.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 seeds = st.integers(0, 2**32 - 1)
-# Drawings of each character of each alphabet.
+# The number of drawings of each character, in a list for each alphabet.
 alphabets = st.lists(
     st.lists(st.integers(2, 5), min_size=1, max_size=6), min_size=1, max_size=5
 ).filter(lambda sizes: sum(map(len, sizes)) >= 2)
 
 
 def make_labels(sizes, seed):
-    """Characters and alphabets of drawings, in any order."""
+    """Makes the characters and alphabets of drawings, in random order."""
     character = np.concatenate(
         [np.repeat(i, n) for i, n in enumerate(x for a in sizes for x in a)]
     )
@@ -58,13 +58,13 @@ def test_pairs(sizes, num_pairs, within_alphabet, seed):
     np.testing.assert_array_equal(same, np.arange(num_pairs) % 2 == 0)
     np.testing.assert_array_equal(character[first] == character[second], same)
     assert (first != second).all()
-    # Alphabets take equal shares of the same pairs, within one.
+    # Alphabets have equal shares of the same pairs, up to one pair.
     shares = np.bincount(alphabet[first[same == 1]], minlength=len(sizes))
     assert np.ptp(shares) <= 1
 
 
 @given(alphabets, st.integers(2, 6), seeds)
-def test_different_pairs_stay_within_an_alphabet_that_has_another(
+def test_different_pairs_stay_within_alphabets_of_several_characters(
     sizes, num_pairs, seed
 ):
     character, alphabet = make_labels(sizes, seed)
@@ -78,7 +78,7 @@ def test_different_pairs_stay_within_an_alphabet_that_has_another(
 
 
 @given(st.integers(1, 9), st.integers(0, 3), st.integers(1, 6), seeds)
-def test_an_epoch_of_a_set_uses_every_item_once(pairs, copies, batch, seed):
+def test_an_epoch_takes_no_item_of_a_pair_set_twice(pairs, copies, batch, seed):
     nothing = np.zeros(pairs)
     pair_set = PairSet(nothing, nothing, nothing, copies, seed)
     assert len(pair_set) == pairs * (1 + copies)
@@ -166,7 +166,7 @@ def test_interval_contains_the_accuracy_and_narrows(num_trials, data):
 
 
 def make_setting(field):
-    """Values of a setting, ones that are out of its range among them."""
+    """Makes values of a setting, some of which are out of range."""
     kind = type(field.default)
     if field.metadata["choices"]:
         choice = st.sampled_from([*field.metadata["choices"], "other"])
@@ -237,7 +237,7 @@ def make_gallery(path):
 
 
 def mutate(whole, rng):
-    """Bytes changed, cut off, doubled or put in: at the start, or anywhere."""
+    """Changes, deletes, inserts or repeats bytes, often near the start."""
     broken = bytearray(whole)
     for _ in range(rng.integers(1, 5)):
         end = len(broken) if rng.random() < 0.5 else min(len(broken), 100)
@@ -255,7 +255,7 @@ def mutate(whole, rng):
 
 
 def read_any(path):
-    """Reads a file as what it is by its suffix; whether it could be."""
+    """Reads a file by its suffix; returns whether it is readable."""
     try:
         if path.suffix == ".npz":
             storage.read(path)
@@ -268,19 +268,19 @@ def read_any(path):
 
 
 def fuzz(folder, num_inputs, seed):
-    """Reads mutated files of all kinds; how many were still readable."""
+    """Reads mutated files of all kinds; counts those that are readable."""
     image = draw(40, (5, 5, 30, 35))
     kinds = [
         save(image, folder / f"a.{suffix}")
         for suffix in ("png", "jpg", "gif", "bmp", "webp", "tif", "pgm")
     ]
     kinds.append(make_gallery(folder / "a.npz"))
-    wholes = {path: path.read_bytes() for path in kinds}
+    originals = {path: path.read_bytes() for path in kinds}
     rng = np.random.default_rng(seed)
     readable = 0
     for number in range(num_inputs):
         path = kinds[number % len(kinds)]
-        path.write_bytes(mutate(wholes[path], rng))
+        path.write_bytes(mutate(originals[path], rng))
         readable += read_any(path)
     return readable
 

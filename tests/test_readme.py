@@ -1,4 +1,4 @@
-"""The README: short, its links lead somewhere, and what it shows runs."""
+"""The READMEs: their length, links, numbers and examples."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from drawing import draw, save
 from PIL import Image
 
 README = (REPOSITORY / "README.md").read_text()
-# As one line of words.
+# In one line, because sentences have line breaks.
 EXPERIMENTS = " ".join(
     (REPOSITORY / "experiments/README.md").read_text().split()
 )
@@ -20,7 +20,7 @@ COMMANDS = re.findall(r"-m koch_siamese\.(\w+)(.*)", README)
 
 
 def find_python(word):
-    """The Python block that has a word."""
+    """Finds the Python block that contains a word."""
     (code,) = [
         code for kind, code in BLOCKS if kind == "python" and word in code
     ]
@@ -28,14 +28,14 @@ def find_python(word):
 
 
 def find_command(name):
-    """The arguments of a command that the README shows."""
+    """Finds the arguments of a command in the README."""
     (arguments,) = {rest for command, rest in COMMANDS if command == name}
     return shlex.split(arguments)
 
 
 @pytest.fixture
 def images(tmp_path, monkeypatch):
-    """The files that the README speaks of, in the current folder."""
+    """The files that the README mentions, in the current folder."""
     tall, wide = (20, 10, 50, 95), (10, 40, 95, 65)
     for path, box in (
         ("known/tall.png", tall),
@@ -65,7 +65,7 @@ def test_readme_links_lead_to_files():
     assert [x for x in local if not (REPOSITORY / x).exists()] == []
 
 
-def test_readme_figures_for_own_images_are_the_measured_ones():
+def test_readme_numbers_for_own_images_are_the_measured_ones():
     kinds = read_result("practical")["kinds"]
     clean, photograph = kinds["clean"], kinds["photograph"]
     (text,) = [
@@ -89,14 +89,14 @@ def read_result(name):
 
 
 def format_share(measured, name):
-    """A share and its interval in percent."""
+    """Formats a share and its interval in percent."""
     low, high = measured[f"{name}_ci95"]
     share, low, high = (f"{100 * x:.1f}" for x in (measured[name], low, high))
     return f"{share} ({low} to {high})"
 
 
 def make_row(name, *cells):
-    """A row of a table; shares without an interval are numbers."""
+    """Formats a row of a table; numbers are shares without an interval."""
     texts = [f"{100 * x:.1f}" if isinstance(x, float) else x for x in cells]
     return f"| {name} | {' | '.join(texts)} |"
 

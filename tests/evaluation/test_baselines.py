@@ -26,7 +26,7 @@ def score(scorer, first, second):
 
 def test_pixel_baselines_by_hand():
     first, second = draw("##.", "..."), draw("#..", "#..")
-    # One pixel in common of two each; they differ in two.
+    # Each has two pixels of ink, one of them in common; two pixels differ.
     assert score(PixelsCosine(), first, second) == pytest.approx(0.5)
     assert score(PixelsEuclidean(), first, second) == pytest.approx(-(2**0.5))
     assert score(PixelsCosine(), first, first) == pytest.approx(1.0)
@@ -42,7 +42,7 @@ def test_differences_of_uint8_do_not_wrap_around():
 def test_modified_hausdorff_by_hand():
     first = np.array([[0.0, 0.0], [0.0, 3.0]])
     second = np.array([[0.0, 0.0]])
-    # Forward (0 + 3) / 2, backward 0.
+    # The mean distance is (0 + 3) / 2 forward and 0 backward.
     assert modified_hausdorff_distance(first, second) == 1.5
     assert modified_hausdorff_distance(second, first) == 1.5
 
@@ -85,7 +85,7 @@ def test_modified_hausdorff_refuses_blank_drawings():
         pytest.param(ModifiedHausdorff(), 0.6125, marks=pytest.mark.slow),
     ],
 )
-def test_official_trials_give_the_published_figures(
+def test_baselines_have_the_known_accuracy_on_official_trials(
     official_characters, scorer, accuracy
 ):
     trials = PROTOCOLS["lake"].sample(official_characters)

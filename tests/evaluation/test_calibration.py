@@ -15,10 +15,10 @@ from koch_siamese.models.thresholds import Thresholds, compute_probability
 def test_same_threshold_by_hand():
     scores = np.array([3.0, -1.0, 0.0, 1.0, 2.0])
     same = np.array([1, 0, 1, 0, 1])
-    # -1 | 0 1 2 3: one mistake (1.0 is different), as between 1 and 2; the
-    # lower one is taken.
+    # A threshold between -1 and 0 makes one mistake (the different pair at 1),
+    # as does one between 1 and 2; the lower one is chosen.
     assert compute_same_threshold(scores, same) == -0.5
-    # Told apart without mistakes between 1 and 2.
+    # A threshold between 1 and 2 makes no mistake.
     assert compute_same_threshold(scores, scores > 1) == 1.5
 
 
@@ -30,8 +30,8 @@ def test_same_threshold_does_not_separate_ties():
     assert (constant >= threshold).all() or (constant < threshold).all()
 
 
-def test_same_threshold_of_a_useless_scorer_is_beyond_its_scores():
-    # Reversed scores: calling all the same is right for half, more than any.
+def test_same_threshold_of_reversed_scores_is_right_for_half():
+    # Scores are reversed, so no threshold classifies more than half correctly.
     scores, same = np.array([1.0, 2.0]), np.array([1, 0])
     threshold = compute_same_threshold(scores, same)
     assert ((scores >= threshold) == same).mean() == 0.5
@@ -49,7 +49,7 @@ def test_absence_thresholds_accept_the_promised_rate(num_trials):
 
 
 def test_absence_threshold_by_hand():
-    # Of 1 to 20 one may be accepted: the highest.
+    # 5 % of 20 scores: only the highest, 20, may be accepted.
     scores = np.arange(1.0, 21.0)[::-1, np.newaxis]
     assert compute_absence_thresholds(scores, 0.05) == (19.5,)
     assert compute_absence_thresholds(scores, 0.0) == (20.5,)
@@ -57,10 +57,11 @@ def test_absence_threshold_by_hand():
 
 def test_absence_thresholds_for_more_candidates_than_measured():
     scores = np.arange(1.0, 101.0)[:, np.newaxis]
-    # Refused by each of n: the n-th root of 0.95, or 95, 97.5, 98.3, 98.7 %.
+    # Of n candidates, each must be refused at a rate of the n-th root of 0.95:
+    # 95, 97.5, 98.3 and 98.7 %.
     expected = (95.5, 98.5, 99.5, 99.5)
     assert compute_absence_thresholds(scores, 0.05, 4) == expected
-    # Measured on two candidates, it holds for eight that are as they are.
+    # Measured with two candidates, it also holds for eight of the same kind.
     rng = np.random.default_rng(0)
     strangers = rng.normal(size=(50_000, 8))
     *_, last = compute_absence_thresholds(strangers[:, :2], 0.05, 8)
@@ -69,32 +70,34 @@ def test_absence_thresholds_for_more_candidates_than_measured():
     )
 
 
-def test_absence_threshold_is_above_scores_that_tie():
+def test_absence_threshold_is_above_tied_scores():
     scores = np.array([[1.0], [2.0], [3.0], [3.0], [3.0], [4.0]])
-    # Half may be accepted: three, were the 3.0 not alike.
+    # Half may be accepted, which would be three if the scores of 3 did not tie.
     assert compute_absence_thresholds(scores, 0.5) == (3.5,)
 
 
-def test_threshold_for_more_candidates_than_were_measured():
+def test_last_threshold_serves_more_candidates():
     thresholds = Thresholds(0.0, (1.0, 2.0, 3.0))
     assert [thresholds.for_ways(n) for n in (1, 2, 3, 4, 99)] == [1, 2, 3, 3, 3]
 
 
 def test_slope_by_hand():
-    # Three of four pairs at a distance of 1 are classified correctly. Many of
-    # them make the probability there 3/4: the slope is ln 3.
+    # At a distance of 1 from the threshold, three of four pairs are classified
+    # correctly. With many pairs, the probability there is 3/4 and the slope
+    # ln 3.
     scores = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0]) + 5
     same = np.array([1, 1, 1, 1, 0, 0, 0, 0])
     many, labels = np.tile(scores, 10_000), np.tile(same, 10_000)
     slope = compute_slope(many, labels, 5.0)
     assert slope == pytest.approx(np.log(3), rel=1e-4)
     assert compute_slope(10 * many, labels, 50.0) == pytest.approx(slope / 10)
-    # Of four the targets are 5/6 and 1/6, and their mean is (3 x 5 + 1) / 24.
-    for num_distinct, those, these in (
+    # With four pairs of each kind, the targets are 5/6 and 1/6. Their mean at
+    # a distance of 1 is (3 x 5 + 1) / 24 = 2/3, so the slope is ln 2.
+    for num_distinct, these_scores, these_labels in (
         (None, scores, same),
         ((4, 4), many, labels),
     ):
-        slope = compute_slope(those, these, 5.0, num_distinct)
+        slope = compute_slope(these_scores, these_labels, 5.0, num_distinct)
         assert slope == pytest.approx(np.log(2))
     thresholds = Thresholds(5.0, (0.0,), slope)
     np.testing.assert_allclose(
@@ -121,7 +124,7 @@ def test_probabilities_are_calibrated():
 
 
 class Distance:
-    """Scores a pair by its difference in mean grey."""
+    """Scores a pair by the difference of their mean grey values."""
 
     def embed(self, images):
         return images.mean(axis=(1, 2), dtype=np.float32)
@@ -140,8 +143,8 @@ def test_calibration_on_few_separable_drawings_is_not_overconfident():
     # Same pairs score -1 or -2, different ones -38 or less.
     thresholds = found.thresholds
     assert thresholds.same == -20
-    # Without mistakes on 18 distinct same pairs: the target is 19/20.
+    # There are 18 distinct same pairs and no mistakes: the target is 19/20.
     probability = compute_probability(np.array([-1.0, -2.0]), thresholds)
     np.testing.assert_allclose(probability, 0.95, atol=0.02)
-    # Unknown characters score -38 or less, but are not named below `same`.
+    # Unknown characters score -38 or less, but no threshold is below `same`.
     assert thresholds.none_of_these == (-20,) * 20

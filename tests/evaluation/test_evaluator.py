@@ -18,7 +18,7 @@ CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
 
 
 class Source:
-    """Loads the same characters whatever is asked, and counts."""
+    """Returns the same characters for any split, and records the calls."""
 
     photo_size = 0
 
@@ -31,7 +31,7 @@ class Source:
 
 
 class Scorer:
-    """Scores by the mean of the pixels; remembers what it has embedded."""
+    """Scores by the mean pixel, and records the images it has embedded."""
 
     same_threshold = None
 
@@ -48,7 +48,7 @@ class Scorer:
 
 @pytest.fixture
 def source(monkeypatch):
-    # The real one is a frozen dataclass, which `dataclasses.replace` copies.
+    # `dataclasses.replace` copies a real source; this one is no dataclass.
     source = Source()
     monkeypatch.setattr(
         "koch_siamese.evaluation.evaluator.dataclasses.replace",
@@ -68,11 +68,11 @@ def test_each_split_is_loaded_and_each_drawing_embedded_once(source):
         assert result["num_trials"] == 50
     assert source.loaded == ["test", "validation"]
     counts = np.unique(scorer.embedded, return_counts=True)[1]
-    # Twice at most: the test split and the validation split are the same here.
+    # Twice at most, because both splits have the same drawings here.
     assert counts.max() == 2
 
 
-def test_readings_of_the_papers_test(packed_omniglot_dir):
+def test_verification_has_readings_of_the_papers_test(packed_omniglot_dir):
     source = DataSource("omniglot", "koch", packed_omniglot_dir)
     result = Evaluator(PixelsCosine(), source).evaluate(
         "verification", num_trials=2000
@@ -84,8 +84,8 @@ def test_readings_of_the_papers_test(packed_omniglot_dir):
         ("17 to 20", "anywhere"),
         ("lake", "anywhere"),
     ]
-    # The first is what is measured otherwise: here, too, the threshold is
-    # chosen on validation pairs.
+    # The first reading has the metrics of the result itself. Its threshold is
+    # also chosen on validation pairs.
     for key, value in result["readings"][0].items():
         assert result.get(key, value) == value
     own, *others = (x["accuracy"] for x in result["readings"])
@@ -104,7 +104,7 @@ def test_readings_of_the_papers_test(packed_omniglot_dir):
     assert "readings" not in validation
 
 
-def test_the_same_seed_measures_the_same(source):
+def test_same_seed_gives_the_same_result(source):
     def measure(seed):
         result = evaluate_protocol(
             Scorer(), "within_alphabet", source, ways=4, seed=seed
@@ -143,7 +143,7 @@ def test_a_model_is_evaluated_on_a_data_set_by_name(glyphs_dir):
     assert (result["dataset"], result["split"]) == ("glyphs/tiny", "validation")
 
 
-def test_a_closed_set_is_closed_only_for_models_trained_on_it(tmp_path):
+def test_set_is_closed_only_for_models_trained_on_its_data_set(tmp_path):
     for split, sides in (("train", (60, 65, 70, 75)), ("test", (80, 90))):
         for name in ("ka", "ki"):
             for side in sides:
@@ -162,7 +162,7 @@ def test_a_closed_set_is_closed_only_for_models_trained_on_it(tmp_path):
         assert result["closed_set"] is expected
 
 
-def test_models_and_sources_that_cannot_be_evaluated(glyphs_dir):
+def test_wrong_models_and_sources_are_refused(glyphs_dir):
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     with pytest.raises(InputError, match="is not a siamese model"):
         evaluate_protocol(other, "within_alphabet", "glyphs/tiny")
@@ -224,7 +224,7 @@ def test_a_model_is_given_by_its_name(glyphs_dir):
         assert first["accuracy"] == second["accuracy"]
 
 
-def test_verification_needs_no_validation_split_of_the_baseline(source):
+def test_validation_split_is_optional_if_the_threshold_is_known(source):
     def load(split):
         if split == "validation":
             raise InputError("There is no validation split.")

@@ -7,7 +7,7 @@ from koch_siamese.runs.settings import Settings
 
 
 class Run:
-    """What a run knows of its folder of images, which it read with --crop."""
+    """A run on a folder of images that were read with --crop."""
 
     def __init__(self, fingerprint):
         self.fingerprint = fingerprint

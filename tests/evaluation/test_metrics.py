@@ -14,15 +14,16 @@ from koch_siamese.evaluation.metrics import (
 
 
 def test_roc_by_hand():
-    # From the top: same, different, same, same, different.
+    # From the highest score: same, different, same, same, different.
     scores = np.array([1.0, 5.0, 3.0, 4.0, 2.0])
     same = np.array([0, 1, 1, 0, 1])
     false_accepts, true_accepts = compute_roc(scores, same)
     np.testing.assert_allclose(false_accepts, [0, 0, 0.5, 0.5, 0.5, 1])
     np.testing.assert_allclose(true_accepts, [0, 1 / 3, 1 / 3, 2 / 3, 1, 1])
-    # Of 6 pairs of a same and a different one, 4 are in the right order.
+    # 4 of the 6 combinations of a same and a different pair are ranked right.
     assert compute_auc(false_accepts, true_accepts) == pytest.approx(4 / 6)
-    # From (0.5, 1/3) to (0.5, 2/3) refusals fall from 2/3 to 1/3 past 1/2.
+    # From (0.5, 1/3) to (0.5, 2/3), the false reject rate falls from 2/3 to 1/3
+    # and passes 1/2.
     rate = compute_equal_error_rate(false_accepts, true_accepts)
     assert rate == pytest.approx(0.5)
 
@@ -47,15 +48,15 @@ def test_nan_is_an_error():
 
 
 def test_roc_with_ties_by_hand():
-    # From the top: same; same and different; two different; same.
+    # From the highest score: same; same and different; two different; same.
     scores = np.array([2.0, 3.0, 1.0, 1.0, 2.0, 0.0])
     same = np.array([0, 1, 0, 0, 1, 1])
     roc = compute_roc(scores, same)
     np.testing.assert_allclose(roc[0], [0, 0, 1 / 3, 1, 1])
     np.testing.assert_allclose(roc[1], [0, 1 / 3, 2 / 3, 2 / 3, 1])
-    # Of 9 pairs of pairs 3 + 2.5 are in order, the tie by half.
+    # Of the 9 combinations, 3 + 2.5 are ranked right; a tie counts 1/2.
     assert compute_auc(*roc) == pytest.approx(5.5 / 9)
-    # At (1/3, 2/3) as many are accepted as refused.
+    # At (1/3, 2/3), false accepts and false rejects are both 1/3.
     assert compute_equal_error_rate(*roc) == pytest.approx(1 / 3)
     assert compute_tar_at_far(*roc, 0.33) == pytest.approx(1 / 3)
     assert compute_tar_at_far(*roc, 1 / 3) == pytest.approx(2 / 3)
@@ -66,17 +67,17 @@ def test_roc_with_ties_by_hand():
 @pytest.mark.parametrize(
     ("num_different", "rate", "expected"),
     [
-        (100, 0.01, 0.5),  # exactly one of 100 may pass
-        (99, 0.01, 0.25),  # one of 99 is more than 1 %
-        (199, 0.01, 0.5),  # one is less, two are more
+        (100, 0.01, 0.5),  # exactly one of 100 may be accepted
+        (99, 0.01, 0.25),  # one of 99 is more than 1 %, so none may
+        (199, 0.01, 0.5),  # one may; two are more than 1 %
         (200, 0.01, 0.75),
         (1000, 0.001, 0.5),
         (999, 0.001, 0.25),
     ],
 )
 def test_tar_at_the_boundary_of_a_far(num_different, rate, expected):
-    # Different pairs at -1, -2, ...; same ones before the first, and before
-    # and with the others: the last but one ties with the third.
+    # Different pairs score -1, -2, ... One same pair is above all of these, two
+    # are between the first three, and the last one ties with the third.
     scores = np.r_[-np.arange(1.0, num_different + 1), -0.5, -1.5, -2.5, -3.0]
     same = np.r_[np.zeros(num_different), np.ones(4)]
     assert compute_tar_at_far(*compute_roc(scores, same), rate) == expected
@@ -87,14 +88,16 @@ def test_tar_at_the_boundary_of_a_far(num_different, rate, expected):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_weights_count_pairs_as_often(seed):
+def test_weighted_pairs_equal_repeated_pairs(seed):
     rng = np.random.default_rng(seed)
     num = int(rng.integers(2, 60))
-    # Of few different scores, so that many tie.
+    # Few distinct scores, so that many tie.
     scores = rng.integers(1 + seed, size=num).astype(float)
     same = np.r_[0, 1, rng.integers(2, size=num - 2)]
     weights = np.r_[1, 1, rng.integers(4, size=num - 2)]
-    slow = compute_roc(np.repeat(scores, weights), np.repeat(same, weights))
+    repeated_roc = compute_roc(
+        np.repeat(scores, weights), np.repeat(same, weights)
+    )
     num_pairs = same @ weights * ((1 - same) @ weights)
     statistic = scipy.stats.mannwhitneyu(
         np.repeat(scores[same == 1], weights[same == 1]),
@@ -106,11 +109,11 @@ def test_weights_count_pairs_as_often(seed):
         roc = [count / count[-1] for count in counts]
         assert compute_auc(*roc) == pytest.approx(statistic / num_pairs)
         assert compute_equal_error_rate(*roc) == pytest.approx(
-            compute_equal_error_rate(*slow)
+            compute_equal_error_rate(*repeated_roc)
         )
         for rate in (0, 0.1, 0.25, 0.5, 1):
             assert compute_tar_at_far(*roc, rate) == (
-                compute_tar_at_far(*slow, rate)
+                compute_tar_at_far(*repeated_roc, rate)
             )
 
 
@@ -126,8 +129,8 @@ def test_class_accuracies_by_hand():
     rows = compute_class_accuracies(
         np.array([7, 2, 7, 7, 7]), np.array([1, 0.5, 1, 0, 1])
     )
-    # Wilson: of 3 in 4 (0.75 + z2 / 8 -+ z sqrt(0.1875 / 4 + z2 / 64)) /
-    # (1 + z2 / 4), with z2 = 3.8415.
+    # Wilson's interval for 3 of 4, with z^2 = 3.8415:
+    # (0.75 + z^2 / 8 -+ z sqrt(0.1875 / 4 + z^2 / 64)) / (1 + z^2 / 4).
     assert [row["class"] for row in rows] == [2, 7]
     assert [row["num_trials"] for row in rows] == [1, 4]
     assert [row["accuracy"] for row in rows] == [0.5, 0.75]

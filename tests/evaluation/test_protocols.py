@@ -19,7 +19,8 @@ def test_different_pairs_from_anywhere():
         CHARACTERS.alphabet[pairs.first[different]]
         == CHARACTERS.alphabet[pairs.second[different]]
     )
-    # Alphabets of 5, 6 and 7 take turns; of 17 others 4, 5 or 6 are of it.
+    # The first character is from an alphabet of 5, 6 or 7 in turn; of the other
+    # 17 characters, 4, 5 or 6 are from the same alphabet.
     expected = (4 + 5 + 6) / 3 / 17
     assert abs(within.mean() - expected) < 0.03
 
@@ -39,7 +40,7 @@ def test_candidates_within_and_across_alphabets():
     }
 
 
-def test_more_ways_than_characters_of_an_alphabet():
+def test_ways_beyond_the_largest_alphabet_are_refused():
     options = {"num_trials": 2, "ways": 8}
     PROTOCOLS["cross_alphabet"].sample(CHARACTERS, **options)
     with pytest.raises(InputError, match="at most 7 ways"):

@@ -31,7 +31,7 @@ TRIALS = sample_trials(
 
 
 class Scorer:
-    """Knows the answers, or answers always the same, or counts its work."""
+    """Knows the answers, or gives one score; counts embedded images."""
 
     def __init__(self, answer=None):
         self.answer = answer
@@ -53,7 +53,7 @@ class Scorer:
         return -np.abs(first - second)[:, 0]
 
 
-def test_oracle_is_always_right():
+def test_oracle_has_an_accuracy_of_one():
     result = evaluate_trials(
         EmbeddedDrawings(Scorer(), CHARACTERS.images), TRIALS
     )
@@ -124,7 +124,7 @@ def test_scores_are_the_mean_logit_over_shots():
             )
 
 
-def test_long_work_shows_a_bar_and_chunks_change_nothing(monkeypatch, capsys):
+def test_progress_bars_are_shown_and_chunks_change_nothing(monkeypatch, capsys):
     whole = EmbeddedDrawings(Scorer(), CHARACTERS.images).score_trials(TRIALS)
     monkeypatch.setattr(scoring, "DRAWINGS_AT_ONCE", 7)
     monkeypatch.setattr(scoring, "NUMBERS_AT_ONCE", 100)
@@ -148,17 +148,20 @@ def test_scores_of_the_same_pairs_are_computed_once():
     scorer = Counting()
     drawings = EmbeddedDrawings(scorer, CHARACTERS.images)
     once = drawings.score_trials(TRIALS)
-    kept = once.copy()
-    once[:] = 0  # a caller's own
-    np.testing.assert_array_equal(drawings.score_trials(TRIALS), kept)
+    expected_scores = once.copy()
+    once[:] = 0  # the result belongs to the caller
+    np.testing.assert_array_equal(
+        drawings.score_trials(TRIALS), expected_scores
+    )
     assert scorer.num_scored == TRIALS.support.size
     drawings.score_pairs(np.array([0]), np.array([1]))
     assert scorer.num_scored == TRIALS.support.size + 1
 
 
-def test_classes_of_pairs_by_hand():
-    # Of character 0 (drawings 0 to 3), 1 (4 to 7) and 2; scores are minus the
-    # difference of characters: from -1 on, 0 and 1 pass as the same.
+def test_class_accuracies_of_pairs_by_hand():
+    # Drawings 0 to 3 are of character 0, 4 to 7 of 1, 8 and 9 of 2. Scores are
+    # minus the difference of the numbers. At a threshold of -1, a pair of 0 and
+    # 1 counts as the same.
     first, second = np.array([[0, 0, 1, 4, 8], [1, 4, 8, 5, 9]])
     pairs = Pairs(first, second, np.array([1, 0, 0, 1, 1], np.float32))
     drawings = EmbeddedDrawings(Scorer(), CHARACTERS.images)
@@ -171,7 +174,7 @@ def test_classes_of_pairs_by_hand():
     assert result["num_different_pairs"] == 2
 
 
-def test_classes_of_trials_add_up():
+def test_class_accuracies_of_trials_add_up():
     drawings = EmbeddedDrawings(Scorer(-3.5), CHARACTERS.images)
     rows = evaluate_trial_classes(drawings, TRIALS, CHARACTERS.character)
     assert sum(row["num_trials"] for row in rows) == 700

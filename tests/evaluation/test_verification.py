@@ -18,7 +18,7 @@ from koch_siamese.evaluation.verification import (
 
 
 def make_pairs(num_pairs, num_classes, seed=0):
-    """Half same, half different pairs; scores have effects of classes."""
+    """Makes same and different pairs whose scores depend on the classes."""
     rng = np.random.default_rng(seed)
     same = np.arange(num_pairs) % 2 == 0
     first = rng.integers(num_classes, size=num_pairs)
@@ -32,7 +32,7 @@ def make_pairs(num_pairs, num_classes, seed=0):
 
 
 def read_intervals(result):
-    """Values and their intervals."""
+    """Yields each value with its interval."""
     for name in ("roc_auc", "equal_error_rate"):
         yield result[name], result[f"{name}_ci95"]
     for rate in result["tar_at_far"].values():
@@ -63,7 +63,7 @@ def test_bootstrap_agrees_with_repeated_pairs():
     expected = np.quantile(values, [0.025, 0.975], axis=0).T
     found = bootstrap_classes(
         rank_pairs(scores, same),
-        100 + 10 * classes,  # any numbers will do
+        100 + 10 * classes,  # class numbers may have gaps
         measure,
         num_resamples=50,
         seed=5,
@@ -71,7 +71,7 @@ def test_bootstrap_agrees_with_repeated_pairs():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_intervals_are_repeatable_and_narrow_with_more_classes():
+def test_intervals_are_repeatable_and_narrower_with_more_classes():
     few, many = (make_pairs(4000, num) for num in (20, 500))
     result = measure_verification(*few, num_resamples=200)
     assert result == measure_verification(*few, num_resamples=200)
@@ -117,7 +117,7 @@ def test_rate_below_one_different_pair_is_not_measured(num_different, measured):
         assert (value["ci95"] is not None) == (rate in measured)
 
 
-def test_few_or_no_classes_give_no_intervals():
+def test_few_or_unknown_classes_give_no_intervals():
     scores, same, classes = make_pairs(400, 9)
     for result in (
         measure_verification(scores, same, classes),
@@ -140,4 +140,4 @@ def test_ten_thousand_pairs_are_fast():
     pairs = make_pairs(10_000, 300)
     start = time.process_time()
     measure_verification(*pairs)
-    assert time.process_time() - start < 5  # half a second, if alone
+    assert time.process_time() - start < 5  # half a second on an idle machine

@@ -1,4 +1,4 @@
-"""The convolution by spectra: that of Keras, but for rounding."""
+"""Convolution by spectra: equal to that of Keras, except for rounding."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ from koch_siamese.models.siamese import (
 
 
 def differentiate(function, images, kernel, upstream):
-    """The result, and the gradients of images and kernel."""
+    """Computes the result, and the gradients of images and kernel."""
     images, kernel = tf.constant(images), tf.constant(kernel)
     with tf.GradientTape() as tape:
         tape.watch([images, kernel])
@@ -43,10 +43,10 @@ def make_arrays(batch, side, size, channels, filters, dtype="float32"):
     )
 
 
-def test_a_kernel_by_hand():
+def test_convolution_by_hand():
     images = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
     kernel = np.float32([[1, 0], [0, 10]]).reshape(2, 2, 1, 1)
-    # An entry, and ten times the one to the right below it.
+    # A pixel plus ten times its lower right neighbor.
     np.testing.assert_allclose(
         np.squeeze(convolve(images, kernel)), [[40, 51], [73, 84]], rtol=1e-5
     )
@@ -68,7 +68,7 @@ def test_result_and_gradients_equal_those_of_a_convolution(sizes):
 
 
 def test_errors_are_below_those_of_the_direct_convolution():
-    # The paper's third convolution, of a batch that takes a second.
+    # The paper's third convolution, with a batch that takes only a second.
     arrays = make_arrays(16, 21, 4, 128, 128)
     exact = differentiate(direct, *arrays)
     arrays = [x.astype(np.float32) for x in arrays]
@@ -86,12 +86,14 @@ def test_errors_are_below_those_of_the_direct_convolution():
 
 
 def test_layers_for_which_spectra_are_faster():
-    # 42^2 places of 7^2 weights for each of 64 x 128 kernels; 48 x 25 products
-    # of complex numbers for each, and transforms of 64 and of 128 planes.
+    # Directly: 64 x 128 kernels of 7^2 weights at 42^2 places. By spectra:
+    # 48 x 25 complex products for each kernel, and transforms of 64 and 128
+    # planes.
     assert compute_saving(48, 7, 64, 128) == pytest.approx(
         42**2 * 49 * 8192 / (4 * 48 * 25 * 8192 + 6 * 48**2 * 25 * 192)
     )
-    # The paper's second, third and fourth; the second of mnist_35px.
+    # Faster: the paper's second to fourth convolution, and the second one of
+    # mnist_35px.
     embedding = build_paper_embedding()
     assert [
         is_faster_by_spectra(layer)
@@ -117,7 +119,7 @@ def test_layers_that_spectra_do_not_support(changes):
         assert is_faster_by_spectra(layer) == expected
 
 
-def test_copies_in_both_directions_have_the_same_weights_and_results(tmp_path):
+def test_copies_with_and_without_spectra_agree(tmp_path):
     keras.utils.set_random_seed(0)
     embedding = build_paper_embedding(24, (32, 64), (4, 5), (16,))
     siamese = build_siamese(embedding)

@@ -7,7 +7,7 @@ from koch_siamese.models.normalization import GroupNormalization
 
 
 def make_layers(groups, shape):
-    """Ours and Keras' own, of the same weights, and something to normalize."""
+    """Makes our layer and Keras' with equal weights, and images for them."""
     rng = np.random.default_rng(0)
     layers = [
         kind(groups)
@@ -17,7 +17,7 @@ def make_layers(groups, shape):
     for layer in layers:
         layer.build(shape)
         layer.set_weights(weights)
-    # Far from 0, where a variance of sums of squares would lose its digits.
+    # Far from 0, where the mean square minus the squared mean loses digits.
     return layers, (30 + 3 * rng.normal(size=shape)).astype("float32")
 
 
@@ -57,7 +57,7 @@ def test_normalization_and_gradients_equal_those_of_keras(groups, shape):
         np.testing.assert_allclose(ours / scale, expected / scale, atol=1e-5)
 
 
-def test_inference_is_bit_for_bit_that_of_keras():
+def test_inference_equals_that_of_keras_bit_for_bit():
     (ours, expected), images = make_layers(4, (2, 4, 4, 8))
     np.testing.assert_array_equal(ours(images), expected(images))
 
@@ -96,7 +96,7 @@ def test_unsupported_cases_use_the_layer_of_keras(shape, arguments):
     np.testing.assert_array_equal(ours(images, training=True), expected(images))
 
 
-def test_gradients_that_would_be_wrong_are_refused():
+def test_second_order_gradients_are_refused():
     layer = GroupNormalization(2)
     images = tf.random.stateless_normal((2, 3, 3, 4), (0, 0))
     with tf.GradientTape() as outer:

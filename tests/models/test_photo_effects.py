@@ -1,4 +1,4 @@
-"""Changes of photos by given numbers."""
+"""Effects on photos with given parameters."""
 
 import keras
 import numpy as np
@@ -26,9 +26,9 @@ def test_identity_effects_change_nothing(photo):
     np.testing.assert_allclose(change(photo), photo, atol=1e-3)
 
 
-def test_colors_are_those_of_the_matrix_and_stay_in_range():
+def test_colors_are_multiplied_by_the_matrix_and_clipped():
     photo = np.tile([[[255, 51, 0], [0, 0, 255]]], (4, 2, 1))
-    # Red and blue trade places; half is added to green.
+    # Red and blue are swapped, and 0.5 is added to green.
     colors = [[[0, 0, 1, 0], [0, 1, 0, 0.5], [1, 0, 0, 0]]]
     expected = [[0, 178.5, 255], [255, 127.5, 0]]
     changed = change(photo, colors)
@@ -40,7 +40,7 @@ def test_colors_are_those_of_the_matrix_and_stay_in_range():
 
 
 def test_blur_is_gaussian(photo):
-    # Standard deviations in sides: of 20 rows and 16 columns.
+    # A standard deviation of 0.05 sides is 1 of 20 rows and 0.8 of 16 columns.
     blurred = change(photo, blurs=[0.05])
     expected = ndimage.gaussian_filter(
         photo.astype(float), (1.0, 0.8, 0), mode="reflect", radius=(3, 3, 0)

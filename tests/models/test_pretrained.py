@@ -1,4 +1,4 @@
-"""The model that comes with the package, held to what is said of it."""
+"""The pretrained model: its size, accuracy and calibration."""
 
 import json
 import subprocess
@@ -59,7 +59,7 @@ def lake(official_characters):
 
 @pytest.fixture(scope="module")
 def drawings(model, lake):
-    """Those characters, which each test embeds but once: that takes long."""
+    """Their drawings, embedded only once for all tests, which takes long."""
     characters, _ = lake
     return EmbeddedDrawings(SiameseScorer(model), characters.images)
 
@@ -83,8 +83,8 @@ def test_pretrained_model_keeps_its_stated_accuracy(drawings, lake):
 @pytest.mark.slow
 def test_probabilities_of_pretrained_are_calibrated(model, drawings, lake):
     characters, trials = lake
-    # By the four drawers of each alphabet that the official trials have: all
-    # 20 take a minute to embed.
+    # Only the four drawers of each alphabet in the official trials: embedding
+    # all 20 takes a minute.
     people = np.stack([characters.alphabet, characters.drawer], axis=1)
     in_trials = people[np.r_[trials.query, trials.support.ravel()]]
     chosen = np.flatnonzero(
@@ -97,14 +97,14 @@ def test_probabilities_of_pretrained_are_calibrated(model, drawings, lake):
     rng = np.random.default_rng(0)
     first, second, same = sample_pairs(index, 10_000, rng)
     scores = drawings.score_pairs(chosen[first], chosen[second])
-    said = compute_probability(scores, get_thresholds(model))
-    tenth = np.minimum(10 * said, 9).astype(int)
-    off = [
-        abs((said - same)[tenth == place].mean()) * np.mean(tenth == place)
-        for place in np.unique(tenth)
+    predicted = compute_probability(scores, get_thresholds(model))
+    bins = np.minimum(10 * predicted, 9).astype(int)
+    gaps = [
+        abs((predicted - same)[bins == number].mean()) * np.mean(bins == number)
+        for number in np.unique(bins)
     ]
-    # It was 3 points when it was measured.
-    assert sum(off) < 0.035
+    # The expected calibration error was 0.03 when it was measured.
+    assert sum(gaps) < 0.035
 
 
 @pytest.mark.slow

@@ -82,14 +82,14 @@ def test_paper_network_has_the_papers_initial_values(paper):
 
 
 def test_paper_network_refuses_images_that_are_too_small():
-    # 65 - 9 = 56, 28 - 6 = 22, 11 - 3 = 8, 4 - 3 = 1; of 64 it is 0.
+    # 65 - 9 = 56, 28 - 6 = 22, 11 - 3 = 8, 4 - 3 = 1; for 64 pixels it is 0.
     assert embeddings.build_paper_embedding(65).output.shape == (None, 4096)
     with pytest.raises(InputError, match="leave nothing of an image of 64"):
         embeddings.build_paper_embedding(64)
 
 
 def test_reduced_network_by_hand():
-    # 35 - 5 = 30, 15 - 3 = 12, 6 - 2 = 4: 4 x 4 x 256 = 4096 to the dense one.
+    # 35 - 5 = 30, 15 - 3 = 12, 6 - 2 = 4: 4 x 4 x 256 = 4096 features.
     embedding = embeddings.build_paper_embedding(
         35, (64, 128, 256), (6, 4, 3), (4096,)
     )
@@ -103,7 +103,7 @@ def test_initial_weights_before_a_batch_normalization():
         35, (64, 32), (6, 4), (100,), batch_norm=True
     )
     kernels = [x for x in embedding.get_weights() if x.ndim > 1]
-    # The root of 2 / inputs: 6 x 6, 64 x 4 x 4 and 32 x 12 x 12.
+    # sqrt(2 / fan-in); fan-ins are 6 x 6, 64 x 4 x 4 and 32 x 12 x 12.
     for kernel, stddev in zip(kernels, (0.2357, 0.0442, 0.0208), strict=True):
         assert np.std(kernel) == pytest.approx(stddev, rel=0.05)
 
@@ -118,7 +118,7 @@ def test_batch_normalization_is_folded_into_weights():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0  # the statistics are those of one batch
             layer.beta.assign(rng.normal(size=layer.beta.shape))
-    # Whatever sign the last one's scale has: no ReLU or pooling comes after.
+    # The last scale may have any sign, because no ReLU or pooling follows.
     gamma = trained.layers[-2].gamma
     gamma.assign(rng.normal(size=gamma.shape))
     images = draw_images(8)
@@ -133,8 +133,8 @@ def test_batch_normalization_of_one_unit_by_hand():
     embedding = embeddings.build_paper_embedding(
         1, (), (), (1,), batch_norm=True
     )
-    # Kernel; gamma, beta, mean, variance: 3 (2 x - 4) / 5 + 1 = 1.2 x - 1.4,
-    # where 25 is the variance with the epsilon of Keras, 0.001.
+    # Kernel, gamma, beta, mean, variance: 3 (2 x - 4) / 5 + 1 = 1.2 x - 1.4.
+    # Keras' epsilon of 0.001 makes the variance 25.
     values = (2.0, 3.0, 1.0, 4.0, 25.0 - 1e-3)
     shapes = [x.shape for x in embedding.get_weights()]
     embedding.set_weights(
@@ -162,15 +162,15 @@ def test_each_convolution_needs_a_kernel_size():
 
 def test_deeper_blocks_are_residual():
     deep = embeddings.build_fast_embedding(16, (4, 8), depth=2)
-    # Convolutions of 36, 144 and 288 weights, two for each filter of a group
-    # normalization, four for each of the batch normalization.
+    # Convolutions have 36, 144 and 288 weights, group normalizations two per
+    # filter, and the batch normalization four per filter.
     assert deep.count_params() == 36 + 8 + 144 + 8 + 288 + 32
     plain = embeddings.build_fast_embedding(16, (4, 8))
     weights = deep.get_weights()
     plain.set_weights(weights[:3] + weights[6:])
     images = draw_images(3)
     assert np.abs(deep(images) - plain(images)).max() > 1e-3
-    weights[4] = 0 * weights[4]  # what the added convolution is scaled by
+    weights[4] = 0 * weights[4]  # the scale after the added convolution
     deep.set_weights(weights)
     np.testing.assert_allclose(deep(images), plain(images), atol=1e-6)
 
@@ -227,7 +227,7 @@ def test_siamese_model_is_symmetric_and_shares_its_base(fast):
     other = fast({"first": second, "second": first})
     assert one.shape == (5,)
     np.testing.assert_allclose(one, other, atol=1e-6)
-    # Two of a drawing differ in nothing: the logit is the bias.
+    # A drawing has no distance from itself, so the logit is the bias.
     alike = np.array(fast({"first": first, "second": first}))
     np.testing.assert_allclose(alike, float(get_head(fast).bias), atol=1e-6)
 
@@ -244,7 +244,7 @@ def test_preprocessing_is_the_identity_at_the_right_size():
     np.testing.assert_allclose(ink, 1 - images / 255.0, atol=1e-6)
 
 
-def test_preprocessing_pads_with_paper_and_keeps_proportions():
+def test_preprocessing_pads_with_white_and_keeps_the_aspect_ratio():
     ink = np.array(Preprocessing(10)(np.full((1, 20, 10, 1), 5.0)))
     assert ink[0, :, :2].max() < 0.05
     assert ink[0, :, 3:7].min() > 0.95
@@ -276,7 +276,7 @@ def test_thresholds_are_stored_with_the_model(tmp_path):
     ],
 )
 def test_model_of_an_earlier_version_still_loads(size, logits):
-    """The file is of version 0.1.0; the logits are what it said then."""
+    """The file and the expected logits are from version 0.1.0."""
     model = koch_siamese.load_model(TINY_MODEL)
     images = np.random.default_rng(0).integers(
         256, size=(2, 3, *size, 1), dtype=np.uint8
@@ -289,7 +289,7 @@ def test_model_of_an_earlier_version_still_loads(size, logits):
     assert get_image_size(model) == 24
 
 
-def test_older_model_trains_with_our_normalization(monkeypatch):
+def test_copy_of_an_older_model_has_our_normalization(monkeypatch):
     keras_own = keras.layers.GroupNormalization
     with monkeypatch.context() as patch:
         patch.setattr(embeddings, "GroupNormalization", keras_own)
@@ -324,7 +324,7 @@ def test_pooling_in_bfloat16_is_exact():
         pooled = pool(features)
         expected = keras.layers.MaxPooling2D()(tf.cast(features, "float32"))
     np.testing.assert_array_equal(tf.cast(pooled, "float32"), expected)
-    # What comes back from the next layer is cast to bfloat16 in any case.
+    # In training, too, the gradient from the next layer is in bfloat16.
     back = tf.cast(tf.random.stateless_normal((3, 4, 4, 4), (0, 2)), "bfloat16")
     np.testing.assert_array_equal(
         tape.gradient(pooled, features, back),
@@ -342,7 +342,7 @@ def test_damaged_model_files_are_refused(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_model_file_of_another_compression_is_refused(tmp_path):
+def test_model_file_with_unknown_compression_is_refused(tmp_path):
     content = bytearray(TINY_MODEL.read_bytes())
     for part in re.finditer(b"PK\1\2", bytes(content)):
         content[part.start() + 10] = 99
@@ -408,7 +408,7 @@ def test_files_that_are_not_models_are_refused(tmp_path):
         koch_siamese.load_model(tmp_path / "strange.keras")
 
 
-def test_only_siamese_models_are_siamese(fast):
+def test_models_that_are_not_siamese_are_refused(fast):
     assert is_siamese(fast)
     words = [
         keras.Input((2,)),
@@ -446,7 +446,7 @@ def test_invalid_images_are_refused():
     with pytest.raises(tf.errors.InvalidArgumentError, match="no value above"):
         model.predict({"first": one_of_two, "second": grey}, verbose=0)
     colors = np.repeat(grey, 3, axis=-1)
-    # Keras takes one without a batch dimension for 20 of 20 x 3 pixels.
+    # Without a batch dimension, a photo looks like 20 images of 20 x 3 pixels.
     for first, second in ((colors, colors), (colors[0], colors[0])):
         with pytest.raises(ValueError, match="Convert colors to grey"):
             model({"first": first, "second": second})

@@ -35,7 +35,7 @@ def matrices():
 def siamese():
     keras.utils.set_random_seed(0)
     siamese = build_fast_siamese(16, (4, 8))
-    # Distances of different weights, so that their order matters.
+    # All distances have different weights, so that their order matters.
     head = get_head(siamese)
     head.set_weights([np.linspace(-1, 1, 128), np.array(0.25)])
     return siamese
@@ -54,7 +54,7 @@ def as_set(images):
 
 
 @pytest.mark.parametrize(("turned", "mirrored"), [(1, 0), (0, 1), (1, 1)])
-def test_views_alternate_among_the_symmetries(turned, mirrored):
+def test_views_cycle_through_the_symmetries(turned, mirrored):
     image = draw(1)
     expected = [image[0]]
     if mirrored:
@@ -74,9 +74,9 @@ def test_views_alternate_among_the_symmetries(turned, mirrored):
 
 
 def test_views_are_turned_and_then_distorted():
-    def sample(ranges, **ways):
+    def sample(ranges, **symmetries):
         rng = np.random.default_rng(3)
-        return views.sample_views(DISTORTIONS[ranges], 3, rng, **ways)
+        return views.sample_views(DISTORTIONS[ranges], 3, rng, **symmetries)
 
     turned = warp_in_all_ways(draw(1), sample("none", turned=True))
     np.testing.assert_allclose(
@@ -152,7 +152,7 @@ def test_head_of_views_follows_the_trained_model(siamese, matrices):
     assert bias == -1
 
 
-def test_a_euclidean_head_has_no_views(siamese, matrices):
+def test_views_of_a_euclidean_head_are_refused(siamese, matrices):
     embedding = get_embedding(siamese)
     other = build_siamese(embedding, EuclideanDistance(name="logit"))
     with pytest.raises(InputError, match="this one has EuclideanDistance"):

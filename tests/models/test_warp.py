@@ -14,7 +14,7 @@ IDENTITY = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
 
 
 def slow_warp(image, matrix, fill):
-    """Pixel by pixel, in float64, from the definition."""
+    """Warps an image by the definition: pixel by pixel, in float64."""
     height, width = image.shape
     result = np.full(image.shape, np.nan)
 
@@ -94,9 +94,9 @@ def test_identity_changes_nothing():
     np.testing.assert_array_equal(none, np.repeat(IDENTITY, 3, axis=0))
 
 
-def test_translation_by_whole_pixels_fills_with_paper():
+def test_translation_by_whole_pixels_fills_with_white():
     image = np.zeros((1, 5, 5, 1), np.uint8)
-    # Each pixel takes the grey of the one two to its left.
+    # Each pixel takes the value of the pixel two places to its left.
     right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
     warped = np.array(warp(image, right))[0, ..., 0]
     np.testing.assert_allclose(warped[:, :2], 255, atol=1e-3)
@@ -105,7 +105,7 @@ def test_translation_by_whole_pixels_fills_with_paper():
 
 def test_rotation_by_a_right_angle_is_exact():
     image = np.random.default_rng(0).random((1, 7, 7, 1), dtype=np.float32)
-    # A place takes the grey of the one at (-y, x): its right is from below.
+    # The pixel at (x, y) takes the value at (-y, x): the right is from below.
     turned = warp(image, np.array([[[0, -1, 0], [1, 0, 0]]], np.float32), 1.0)
     np.testing.assert_allclose(
         np.array(turned)[0, ..., 0], np.rot90(image[0, ..., 0]), atol=1e-5
@@ -128,7 +128,7 @@ def test_channels_are_warped_alike(examples):
         )
 
 
-def test_fill_edge_repeats_the_nearest_pixel():
+def test_without_a_fill_value_the_nearest_pixel_is_repeated():
     image = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
     right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
     layer = AffineWarp.from_config(AffineWarp(fill_value=None).get_config())

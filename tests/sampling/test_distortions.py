@@ -26,14 +26,14 @@ def test_matrices_stay_within_the_papers_ranges():
     factors = 1 / matrices[:, [0, 1], [0, 1]]
     assert 0.8 <= factors.min() < 0.81
     assert 1.19 < factors.max() <= 1.2 + 1e-6
-    # Horizontal and vertical scale are drawn on their own.
+    # Horizontal and vertical scale are sampled independently.
     assert abs(np.corrcoef(factors.T)[0, 1]) < 0.05
     shift = AffineRanges(translation=2 / 105)
     matrices = sample_affine_matrices(shift, 4000, np.random.default_rng(0))
     assert 1.95 < 105 * np.abs(matrices[:, :, 2]).max() <= 2 + 1e-5
 
 
-def test_waves_bend_as_many_images_as_asked():
+def test_waves_bend_images_with_the_given_probability():
     ranges = AffineRanges(probability=0.5, wave=0.03)
     matrices = sample_affine_matrices(ranges, 4000, np.random.default_rng(0))
     assert matrices.shape == (4000, 2, 3 + len(WAVES))
@@ -44,13 +44,13 @@ def test_waves_bend_as_many_images_as_asked():
     bent = (waves != 0).all(axis=(1, 2))
     assert bent.mean() == pytest.approx(0.5, abs=0.03)
     assert not waves[~bent].any()
-    # The longest waves, a half of one across or down, have the full strength.
+    # The longest waves, half a wave across or down, have the full strength.
     longest = waves[bent][:, :, WAVES.index((0, 1))]
     assert longest.std() == pytest.approx(0.03, rel=0.05)
 
 
 def test_composed_distortions_are_applied_in_order():
-    # Turned by a right angle, then moved two pixels of eight to the right.
+    # Turn by a right angle, then move to the right by two of eight pixels.
     turn = np.array([[[0, 1, 0], [-1, 0, 0]]], np.float32)
     move = np.array([[[1, 0, -2 / 8], [0, 1, 0]]], np.float32)
     image = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Random changes of photos, by what they must leave as it is."""
+"""Random effects on photos: their ranges, and what they must not change."""
 
 import numpy as np
 import pytest
@@ -45,20 +45,20 @@ def test_saturation_and_hue_leave_grey_as_it_is():
         np.testing.assert_allclose(
             recolor(colors, grey), np.tile(grey, (200, 1)), atol=1e-6
         )
-    # A turned red has another strongest channel in two of three cases.
+    # At a random hue, red becomes mostly green or blue in two of three cases.
     strongest = recolor(colors, RED).argmax(axis=1)
     assert np.bincount(strongest, minlength=3).min() > 40
 
 
-def test_no_saturation_is_the_grey_value():
+def test_zero_saturation_gives_the_grey_value():
     colors = sample(EffectRanges(saturation=(0.0, 0.0)), 1)["colors"]
     np.testing.assert_allclose(recolor(colors, RED)[0], 3 * [LUMA[0]], 1e-6)
 
 
-def test_hue_of_a_third_moves_red_to_green():
+def test_hue_rotation_by_a_third_turns_red_into_green_or_blue():
     colors = sample(EffectRanges(hue_degrees=120.0), 2000)["colors"]
     moved = recolor(colors, RED)
-    # Whatever the angle: the sum and the length of a color are kept.
+    # At any angle, the sum and the length of a color stay the same.
     np.testing.assert_allclose(moved.sum(axis=1), 1.0, atol=1e-6)
     np.testing.assert_allclose((moved**2).sum(axis=1), 1.0, atol=1e-6)
     assert moved[:, 1].max() == pytest.approx(1.0, abs=1e-3)
@@ -83,7 +83,7 @@ def test_boxes_lie_within_the_image():
     assert 0.38 < sides.max() <= 0.4 + 1e-6
 
 
-def test_components_are_applied_as_often_as_asked():
+def test_effects_are_applied_with_the_given_probability():
     ranges = EffectRanges(brightness=0.2, blur=0.1, probability=0.25)
     effects = sample(ranges, 4000)
     assert (effects["blurs"] > 0).mean() == pytest.approx(0.25, abs=0.03)

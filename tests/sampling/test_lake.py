@@ -8,7 +8,7 @@ from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.sampling.lake import list_lake_drawers, load_lake_runs
 
 
-def test_lake_runs_are_twenty_of_twenty():
+def test_there_are_twenty_lake_runs_of_twenty_characters():
     runs = load_lake_runs()
     assert len(runs) == 20
     alphabets = sorted({run["alphabet"] for run in runs})
@@ -29,7 +29,8 @@ def test_lake_trials_are_the_official_ones(official_characters):
     np.testing.assert_array_equal(
         test.character[answers], test.character[trials.query]
     )
-    # Run 1: supports by drawer 5, queries by drawer 8; first query: no. 9.
+    # In run 1, drawer 5 drew the supports and drawer 8 the queries; the first
+    # query is character 9.
     assert set(test.drawer[trials.support[:20].ravel()]) == {5}
     assert set(test.drawer[trials.query[:20]]) == {8}
     assert test.number[trials.query[0]] == 9

@@ -40,7 +40,7 @@ def test_every_ordered_pair_of_distinct_drawings_occurs_equally_often():
     counts = dict.fromkeys(itertools.permutations((1, 2, 3), 2), 0)
     for pair in pairs:
         counts[tuple(map(int, pair))] += 1
-    # 3600 same pairs, 3 alphabets, 3 characters, 6 ordered pairs: 66.7 each.
+    # 3600 same pairs / (3 alphabets x 3 characters x 6 ordered pairs) = 66.7.
     assert all(35 < count < 105 for count in counts.values()), counts
 
 
@@ -52,18 +52,18 @@ def test_alphabets_are_equally_frequent_in_both_kinds_of_pairs(num_pairs):
         assert np.ptp(counts) <= 1
 
 
-def test_different_pairs_stay_within_alphabets_as_often_as_asked():
+def test_different_pairs_are_within_alphabets_at_the_given_rate():
     def share(within):
         first, second, same = draw_pairs(4000, within)
         return (first.alphabet == second.alphabet)[same == 0].mean()
 
     assert share(1.0) == 1.0
-    # Of 11 other characters 2, 3 or 4 are of the same alphabet: 27 %.
+    # 2, 3 or 4 of the 11 other characters are from the same alphabet: 27 %.
     assert 0.22 < share(0.0) < 0.32
 
 
 def test_numbers_of_drawings_may_differ():
-    kept = np.r_[0, 1, 3:36]  # the first character lost a drawing
+    kept = np.r_[0, 1, 3:36]  # without a drawing of the first character
     few = CHARACTERS.select(kept)
     index = CharacterIndex.from_labels(few.character, few.alphabet)
     first, second, same = sample_pairs(index, 500, np.random.default_rng(0))
@@ -82,7 +82,7 @@ def test_group_has_distinct_drawings_of_distinct_characters():
     np.testing.assert_array_equal(CHARACTERS.character[drawings], character)
 
 
-def test_group_stays_within_an_alphabet_as_often_as_asked():
+def test_groups_are_within_alphabets_at_the_given_rate():
     def alphabets(within, num_characters):
         rng = np.random.default_rng(1)
         for _ in range(200):
@@ -90,12 +90,12 @@ def test_group_stays_within_an_alphabet_as_often_as_asked():
             yield len(set(CHARACTERS.alphabet[drawings]))
 
     assert set(alphabets(1.0, 3)) == {1}
-    # Seven characters need two alphabets, or all three if 3 + 4 < 7 fails.
+    # Any two alphabets suffice for seven characters: they have 3 + 4 or more.
     assert set(alphabets(1.0, 7)) <= {2}
     assert 100 < sum(count == 3 for count in alphabets(0.0, 5)) <= 200
 
 
-def test_group_boundaries():
+def test_limits_of_group_sizes():
     INDEX.require(12, 3)
     with pytest.raises(InputError, match=r"13 different .* are 12"):
         INDEX.require(13, 3)
@@ -117,17 +117,17 @@ def test_groups_from_many_alphabets_agree_with_those_from_few(monkeypatch):
         assert len(set(drawings)) == 6
         return few.alphabet[drawings[0]]
 
-    for limit in (3, 4):  # many, or not
+    for limit in (3, 4):  # with four alphabets, "many" or not
         monkeypatch.setattr("koch_siamese.sampling.pairs.MANY_ALPHABETS", limit)
         counts = np.bincount([starts(seed) for seed in range(400)])
         assert counts.min() > 70, counts
-    # Ten characters need all four alphabets, the one of one character too.
+    # Ten characters need all four alphabets, even the one with one character.
     monkeypatch.setattr("koch_siamese.sampling.pairs.MANY_ALPHABETS", 3)
     drawings, _ = sample_group(index, 10, 2, np.random.default_rng(0))
     assert sorted(drawings) == list(range(20))
 
 
-def test_groups_from_few_alphabets_are_unchanged():
+def test_group_from_few_alphabets_shuffles_all_of_them():
     drawings, character = sample_group(INDEX, 4, 2, np.random.default_rng(5))
     rng = np.random.default_rng(5)
     rng.random()

@@ -41,7 +41,8 @@ def test_invariants_of_trials(ways, shots):
         assert len(set(row)) == ways
     answers = candidates[np.arange(300), trials.answer, 0]
     np.testing.assert_array_equal(answers, character[trials.query])
-    # One alphabet; supports by the same drawers, never by the query's.
+    # All are from one alphabet. All candidates have the same drawers, who are
+    # never the query's drawer.
     alphabet = CHARACTERS.alphabet
     assert (
         alphabet[trials.support] == alphabet[trials.query, None, None]
@@ -64,7 +65,7 @@ def test_small_alphabets_are_skipped_and_others_alternate():
     assert set(used) == {1, 2}
 
 
-def test_boundaries_of_ways_and_shots():
+def test_limits_of_ways_and_shots():
     assert draw(ways=6).ways == 6
     with pytest.raises(InputError, match="at most 6 ways"):
         draw(ways=7)
@@ -79,9 +80,9 @@ def test_boundaries_of_ways_and_shots():
 
 def test_drawers_who_missed_a_character_are_skipped():
     whole = make_characters((3,), num_drawers=3)
-    holes = whole.select(np.arange(9) != 1)  # drawer 2 lacks character 0
-    trials = draw(holes, ways=3)
-    assert set(holes.drawer[trials.query]) == {1, 3}
+    incomplete = whole.select(np.arange(9) != 1)  # drawer 2 lacks character 0
+    trials = draw(incomplete, ways=3)
+    assert set(incomplete.drawer[trials.query]) == {1, 3}
 
 
 def test_same_seed_same_trials():
@@ -134,8 +135,8 @@ def test_margins_by_hand():
     np.testing.assert_array_equal(margins, [0.5, -2.0, 0.0])
 
 
-def test_index_draws_the_same_as_a_search_of_each_alphabet():
-    # Alphabets out of order; drawer 4 did not draw all of the second one.
+def test_index_agrees_with_a_search_of_each_alphabet():
+    # Drawings are in random order, and five are missing.
     shuffled = CHARACTERS.select(np.random.default_rng(0).permutation(60)[:55])
     labels = (shuffled.character, shuffled.alphabet, shuffled.drawer)
     expected = []
@@ -168,8 +169,9 @@ def test_trials_of_the_tutorial_may_show_the_query_itself():
     own = character[trials.query][:, np.newaxis]
     is_answer = np.arange(3) == trials.answer[:, np.newaxis]
     np.testing.assert_array_equal(shown == own, is_answer)
-    # Of two drawings every second answer is the query itself, and two wrong
-    # characters of four are the same one in a quarter of trials.
+    # Characters have two drawings, so half of the answers are the query itself.
+    # There are four wrong characters, so the two wrong candidates are equal in
+    # a quarter of the trials.
     answers = trials.support[..., 0][is_answer]
     assert abs((answers == trials.query).mean() - 1 / 2) < 0.03
     wrong = shown[~is_answer].reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Backbones of keras.applications: built, frozen, trained, kept, exported."""
+"""Backbones of keras.applications: building, freezing, training, exporting."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ def build_tiny(
     input_shape=None,
     pooling=None,
 ):
-    """A network with the arguments and layers of keras.applications'."""
+    """Builds a tiny network with the arguments of keras.applications."""
     if weights == "imagenet":
         raise Exception("URL fetch failure on https://tiny.h5: None\n-- no")
     inputs = keras.Input(input_shape)
@@ -63,7 +63,7 @@ def tiny_application(monkeypatch):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A file of weights, with statistics that are not the initial ones."""
+    """A weights file in which no weight has its initial value."""
     keras.utils.set_random_seed(1)
     model = build_tiny(weights=None, input_shape=(SIZE, SIZE, 3))
     rng = np.random.default_rng(1)
@@ -77,7 +77,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photos_dir(tmp_path_factory):
-    """Eleven classes of four photos, each class of its own color."""
+    """A folder of eleven classes, each with four photos of one color."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for number in range(11):
@@ -134,14 +134,14 @@ def test_backbone_sees_the_rgb_values_of_a_photo():
     assert get_filters(siamese).shape == (3, 3, 3, 8)
 
 
-def test_weights_of_a_file_with_a_classifier(weights):
+def test_weights_file_may_contain_the_classifier(weights):
     expected = build_tiny(weights=None, input_shape=(SIZE, SIZE, 3))
     expected.load_weights(weights)
     siamese = builders.build_model(make_settings(weights))
     assert_equal_weights(read_backbone(siamese), expected.get_weights()[:-2])
 
 
-def test_missing_weights_are_refused(weights, tmp_path):
+def test_missing_or_wrong_weights_are_refused(weights, tmp_path):
     text = tmp_path / "text.weights.h5"
     text.write_text("weights")
     other = tmp_path / "other.weights.h5"
@@ -222,14 +222,14 @@ def test_init_without_a_backbone_has_nothing_to_freeze(tmp_path):
         ("adam", "top_conv", {"top_conv", "top_bn"}),
     ],
 )
-def test_only_trainable_layers_are_trained_also_when_resumed(
+def test_only_trainable_layers_are_trained_even_after_resuming(
     optimizer, start, trained, weights, tmp_path
 ):
     settings = make_settings(
         weights,
         trainable_from=start,
         optimizer=optimizer,
-        distortion="rotation",  # no features are kept
+        distortion="rotation",  # so that features are not stored
         weight_decay=0.1,
     )
     siamese = builders.build_model(settings)
@@ -242,8 +242,8 @@ def test_only_trainable_layers_are_trained_also_when_resumed(
     labels = np.int32([0, 0, 1, 1, 2, 2])
     for step in range(2):
         backbone = backbones.get_backbone(trainer)
-        layers_of = [x for x in backbone.layers if x.weights]
-        before = {layer.name: layer.get_weights() for layer in layers_of}
+        with_weights = [x for x in backbone.layers if x.weights]
+        before = {layer.name: layer.get_weights() for layer in with_weights}
         trainer.train_on_batch(inputs, labels)
         moved = {
             layer.name: [
@@ -252,13 +252,14 @@ def test_only_trainable_layers_are_trained_also_when_resumed(
                     before[layer.name], layer.get_weights(), strict=True
                 )
             ]
-            for layer in layers_of
+            for layer in with_weights
         }
         assert {
-            name for name, any_of in moved.items() if any(any_of)
+            name for name, changed in moved.items() if any(changed)
         } == trained
         assert all(all(moved[name]) for name in trained)
-        # Again as it is resumed: `.keras` files keep what is frozen.
+        # Repeat as in a resumed run: a `.keras` file stores which layers are
+        # frozen.
         trainer.save(tmp_path / "trainer.keras")
         trainer = trainers.load_trainer(tmp_path / "trainer.keras", None)
         assert int(trainer.optimizer.iterations) == step + 1
@@ -304,7 +305,7 @@ def test_training_on_features_equals_training_on_images(
     for module in (loop, trainers):
         monkeypatch.setattr(module, "keeps_features", lambda _: False)
     train_and_evaluate(settings, tmp_path / "images", data_dir=photos_dir)
-    assert len(calls) == 2  # of training and validation, and once
+    assert len(calls) == 2  # once for training, once for validation
     kept, images = (
         load_model(tmp_path / name / "model.keras")
         for name in ("kept", "images")
@@ -322,7 +323,7 @@ def test_training_on_features_equals_training_on_images(
     np.testing.assert_allclose(*scores, atol=1e-3)
 
 
-def test_pairs_of_features_have_the_scores_of_images(weights):
+def test_scores_of_features_equal_those_of_images(weights):
     siamese = builders.build_model(make_settings(weights))
     photos = np.random.default_rng(0).integers(
         0, 256, (2, 3, SIZE, SIZE, 3), dtype="uint8"
@@ -335,7 +336,7 @@ def test_pairs_of_features_have_the_scores_of_images(weights):
 
 
 @pytest.mark.slow
-def test_frozen_run_is_resumed_used_tuned_and_exported(
+def test_frozen_run_is_resumed_used_fine_tuned_and_exported(
     weights, photos_dir, tmp_path, capsys
 ):
     settings = make_settings(weights, trainable_from="none")
@@ -344,7 +345,7 @@ def test_frozen_run_is_resumed_used_tuned_and_exported(
     settings = dataclasses.replace(settings, backbone_weights=str(file))
     run = tmp_path / "run"
     train_and_evaluate(settings, run, data_dir=photos_dir)
-    file.unlink()  # a run has its weights
+    file.unlink()  # a run stores the weights itself
     settings = dataclasses.replace(settings, epochs=2)
     (result,) = train_and_evaluate(settings, run, data_dir=photos_dir)
     assert "Resuming after epoch 1 of 2" in capsys.readouterr().out
@@ -358,7 +359,7 @@ def test_frozen_run_is_resumed_used_tuned_and_exported(
     recognizer = Recognizer(run / "model.keras")
     assert recognizer.embed(np.zeros((50, 40, 3), np.uint8)).shape == (12,)
 
-    # Then all of it is trained, from where that ended.
+    # Fine-tuning starts from this model, with all layers trainable.
     tuned = make_settings(
         init=f"{run}/model.keras", network="fast", units=(), effects="light"
     )
@@ -389,7 +390,7 @@ def test_copies_in_bfloat16_have_the_same_weights(weights):
     assert get_head(copy).kernel is not get_head(siamese).kernel
 
 
-def test_backbone_is_found_behind_views_and_in_no_other_network(weights):
+def test_backbone_is_found_with_views_but_not_in_own_networks(weights):
     siamese = builders.build_model(make_settings(weights))
     backbone = backbones.get_backbone(siamese)
     viewed = views.add_views(siamese, np.float32([np.eye(2, 3)] * 2))

@@ -18,16 +18,18 @@ def make(kind, **changes):
     arguments = {"seed": 3, "ranges": DISTORTIONS["paper"]} | changes
     first_step = arguments.pop("first_step", 0)
     if kind == "pairs":
-        name = batches.to_pair_inputs
+        to_inputs = batches.to_pair_inputs
         sampler = samplers.build_pair_sampler(
             CHARACTERS, batch_size=6, **arguments
         )
     else:
-        name = batches.to_group_inputs
+        to_inputs = batches.to_group_inputs
         sampler = samplers.build_group_sampler(
             CHARACTERS, num_characters=3, num_drawings=2, **arguments
         )
-    return batches.make_dataset(CHARACTERS.images, sampler, name, first_step)
+    return batches.make_dataset(
+        CHARACTERS.images, sampler, to_inputs, first_step
+    )
 
 
 def take(dataset, num):
@@ -70,7 +72,7 @@ def test_iterators_end_without_waiting_for_a_tuner(kind):
     assert make(kind).prefetch(4).options().autotune.enabled is False
 
 
-def test_pixels_are_those_of_the_drawings():
+def test_labels_belong_to_the_images():
     inputs, character = next(iter(make("groups")))
     pixels = {
         image.tobytes(): c
@@ -97,29 +99,29 @@ def test_drawings_of_a_character_share_the_distortion_of_the_character():
     matrices = inputs["matrices"].numpy().reshape(3, 2, -1)
     np.testing.assert_array_equal(matrices[:, 0], matrices[:, 1])
     assert len(np.unique(matrices[:, 0], axis=0)) == 3
-    # Beside the one that each drawing has on its own.
+    # By default, each drawing is also distorted on its own.
     inputs, _ = next(iter(make("groups", character_ranges=bent)))
     assert len(np.unique(inputs["matrices"], axis=0)) == 6
 
 
 def test_fixed_set_is_used_once_per_epoch():
-    """20 pairs and 2 copies of each in batches of 6: ten steps an epoch."""
+    """20 pairs with 2 copies each are 60 in all: ten batches of 6."""
     fixed = {"num_pairs": 20, "num_copies": 2, "within_alphabet": 0.5}
-    twice = take(make("pairs", **fixed), 20)
-    # A pair with its matrices and label, as one row.
+    two_epochs = take(make("pairs", **fixed), 20)
+    # One row for each pair: the bytes of its images, matrices and label.
     rows = [
         b"".join(array[row].tobytes() for array in batch)
-        for batch in twice
+        for batch in two_epochs
         for row in range(6)
     ]
-    # A pair may have been drawn twice, or a copy not distorted.
+    # A few rows may be equal: pairs can repeat, and copies can be undistorted.
     assert len(set(rows[:60])) > 55
     assert sorted(rows[:60]) == sorted(rows[60:])
     assert rows[:60] != rows[60:]
-    same = np.concatenate([batch[-1] for batch in twice[:10]])
+    same = np.concatenate([batch[-1] for batch in two_epochs[:10]])
     assert same.mean() == 0.5
     assert_equal_batches(
-        twice[13:15], take(make("pairs", first_step=13, **fixed), 2)
+        two_epochs[13:15], take(make("pairs", first_step=13, **fixed), 2)
     )
 
 
@@ -133,7 +135,7 @@ def test_only_copies_of_a_fixed_set_are_distorted(wave):
         for x, _ in stream
         for matrices in (x["first_matrices"], x["second_matrices"])
     ]
-    # Of 60 pairs 20 are as they are, both twins of them.
+    # 20 of the 60 pairs are undistorted, with two images each.
     assert np.sum(plain) == 40
 
 
@@ -144,7 +146,7 @@ def test_set_smaller_than_a_batch_is_refused():
 
 
 def test_images_are_freed_with_characters_and_batches():
-    """What TensorFlow registers of Python, such as closures, it never drops."""
+    """TensorFlow never frees Python functions: they must not hold images."""
     characters = make_characters((3, 4), seed=1)
     images = weakref.ref(characters.images)
     stream = make_pairs(characters, batch_size=4)
@@ -168,7 +170,7 @@ def test_pairs_are_ready_for_fit():
         np.testing.assert_array_equal(images, plain[name])
 
 
-def test_make_pairs_distorts_as_a_training_does():
+def test_make_pairs_distorts_as_training_does():
     inputs, _ = next(
         iter(make_pairs(CHARACTERS, batch_size=6, seed=3, distortion="elastic"))
     )

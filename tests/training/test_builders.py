@@ -1,4 +1,4 @@
-"""Models that are built from settings: their initial values and layers."""
+"""Models built from settings: their initial weights and layers."""
 
 import dataclasses
 
@@ -51,8 +51,8 @@ def test_initial_weights_are_normal_and_biases_one_half(changes, expected):
         assert np.mean(layer.bias) == pytest.approx(0.5, abs=0.02)
 
 
-def test_uniform_values_are_within_one_over_the_root_of_the_fan_in():
-    # 5 x 5 pixels; 3 x 3 of 8 channels; 16 x 4 x 4 features; 400 distances.
+def test_uniform_weights_are_bounded_by_one_over_root_fan_in():
+    # Fan-in: 5 x 5 pixels; 3 x 3 x 8; 4 x 4 x 16 features; 400 distances.
     siamese = build(initial_values="uniform")
     for layer, fan_in in zip(
         list_layers(siamese), (25, 72, 256, 400), strict=True
@@ -73,7 +73,7 @@ def test_ink_value_may_be_zero():
         assert float(seen[0, 1, 0, 0]) == 1 - ink_value
 
 
-def test_wrong_numbers_of_deviations_are_refused():
+def test_wrong_number_of_stddevs_is_refused():
     with pytest.raises(InputError, match=r"4 layers .* got 3 layer_stddevs"):
         build(layer_stddevs=(0.1, 0.2, 0.3))
 
@@ -93,7 +93,7 @@ def test_initial_values_without_effect_are_refused(changes, part):
         Settings(initial_values="uniform", **changes)
 
 
-def test_settings_of_the_papers_optimizer_have_no_effect_with_others():
+def test_settings_of_the_papers_optimizer_are_refused_with_others():
     for changes, text in (
         ({"relative_updates": True}, "--relative_updates"),
         ({"momentum_ramp_steps": 9}, "--momentum_ramp_steps=9"),

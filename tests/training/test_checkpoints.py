@@ -9,7 +9,7 @@ from koch_siamese.training.checkpoints import load_checkpoint, save_checkpoint
 
 
 def save(run, epoch, text="weights", save_best=None):
-    """A checkpoint as Keras writes it: a zip file."""
+    """Saves a checkpoint with a small zip file in place of a Keras model."""
 
     def save_model(path):
         with zipfile.ZipFile(path, "w") as file:
@@ -30,7 +30,7 @@ def test_newest_checkpoint_is_used_and_old_ones_are_deleted(tmp_path):
     assert names == ["epoch_0009", "epoch_0010"]
 
 
-def test_best_model_is_that_of_the_newest_checkpoint(tmp_path, monkeypatch):
+def test_best_model_belongs_to_the_newest_checkpoint(tmp_path, monkeypatch):
     run = Run(tmp_path)
 
     def save_best(text):
@@ -71,7 +71,7 @@ def flip_a_byte(folder):
     path.write_bytes(content)
 
 
-def name_another_compression(folder):
+def set_unknown_compression(folder):
     path = folder / "trainer.keras"
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\1\2") + 10] = 99
@@ -82,7 +82,7 @@ def name_another_compression(folder):
     "damage",
     [
         flip_a_byte,
-        name_another_compression,
+        set_unknown_compression,
         lambda folder: (folder / "trainer.keras").unlink(),
         lambda folder: (folder / "trainer.keras").write_bytes(b"PK half"),
         lambda folder: (folder / "state.json").write_text('{"epoch"'),

@@ -1,4 +1,4 @@
-"""Training on two devices, and by two processes, beside one alone."""
+"""Training on two devices or in two processes, compared with one device."""
 
 import json
 import time
@@ -13,7 +13,8 @@ from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.training import distribution
 from koch_siamese.training.loop import train_and_evaluate
 
-# The paper's pairs, without batch normalization: batches divide evenly.
+# Pairs and a network without batch normalization, so that the result does not
+# depend on how a batch is split.
 FLAGS = (
     "--dataset=glyphs/tiny",
     "--network=paper",
@@ -65,7 +66,7 @@ def test_two_devices_train_like_one(alone, glyphs_dir, tmp_path):
 
 @pytest.mark.slow
 def test_two_devices_train_the_fast_network(glyphs_dir, tmp_path):
-    """Its normalization has gradients of its own, which XLA compiles."""
+    """Its normalization has a custom gradient, which XLA compiles."""
     flags = [
         *("--dataset=glyphs/tiny", "--image_size=16", "--filters=8,8"),
         *("--group_characters=10", "--steps_per_epoch=10", "--epochs=2"),
@@ -80,7 +81,7 @@ def test_two_devices_train_the_fast_network(glyphs_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_train_like_one_and_survive_a_killed_one(
+def test_workers_train_like_one_and_resume_after_one_is_killed(
     alone, glyphs_dir, tmp_path
 ):
     arguments = ("multiworker", tmp_path, glyphs_dir, "--epochs=6")

@@ -1,4 +1,4 @@
-"""The commands with KERAS_BACKEND=jax: the same numbers, and the same care."""
+"""Commands with KERAS_BACKEND=jax: the same results and error messages."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ TRAINING = (
 
 @pytest.fixture(autouse=True)
 def compile_quickly(monkeypatch):
-    """Compiled code is not optimized, which takes longer than it runs."""
+    """Turns off XLA's optimizations, which take longer than they save."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
@@ -91,7 +91,7 @@ def test_keras_configuration_files_are_ignored(tmp_path, monkeypatch):
 
 
 def make_drawings(alphabets, seed):
-    """Three characters of each alphabet by 20 drawers: two dots, and noise."""
+    """Makes three patterns per alphabet, each by 20 drawers with noise."""
     rng = np.random.default_rng(seed)
     num = 3 * len(alphabets)
     patterns = np.repeat(np.repeat(rng.random((num, 5, 5)) < 0.4, 21, 1), 21, 2)
@@ -110,7 +110,7 @@ def make_drawings(alphabets, seed):
 
 @pytest.fixture(scope="module")
 def packed_dir(tmp_path_factory):
-    """A folder with a file that has the alphabets of Omniglot."""
+    """A data_dir with a small packed file that can stand in for Omniglot."""
     folder = tmp_path_factory.mktemp("packed")
     test = (*OFFICIAL_TEST_ALPHABETS, "one", "other")
     splits = {
@@ -126,7 +126,7 @@ def packed_dir(tmp_path_factory):
     return folder
 
 
-# A process in which nobody finds TensorFlow.
+# Trains in a process that cannot import TensorFlow.
 WITHOUT_TENSORFLOW = """
 import runpy, sys
 for name in ("tensorflow", "tensorflow_datasets"):
@@ -175,7 +175,7 @@ PAIRS = (
 
 @pytest.fixture
 def train_pairs(packed_dir, tmp_path, monkeypatch):
-    """Trains on pairs in a process that runs a script."""
+    """A function that runs a script which trains on pairs."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
 
     def train(script, *arguments):
@@ -205,8 +205,8 @@ def test_training_without_tensorflow(train_pairs, tmp_path):
 
 @pytest.mark.slow
 def test_several_steps_per_call_equal_several_calls(train_pairs, tmp_path):
-    # Two trainings in one process; the second ends after an epoch, and is
-    # resumed where there is no TensorFlow.
+    # Two runs are trained in one process. The second stops after an epoch and
+    # is resumed without TensorFlow.
     train_pairs(ONE_AND_SEVERAL)
     answer = train_pairs(
         WITHOUT_TENSORFLOW,
@@ -220,7 +220,7 @@ def test_several_steps_per_call_equal_several_calls(train_pairs, tmp_path):
     np.testing.assert_allclose(several["loss"], one["loss"], rtol=1e-4)
     result = tmp_path / "several" / "results" / "within_alphabet.json"
     assert json.loads(result.read_text())["tensorflow"] is not None
-    # Drawings are no part of a checkpoint: 360 of 16 x 16 pixels are 92 kB.
+    # Checkpoints do not contain the drawings: 360 of 16 x 16 pixels are 92 kB.
     one, several = (
         tmp_path / name / "checkpoints" / "epoch_0002" / "trainer.keras"
         for name in ("one", "several")

@@ -36,22 +36,22 @@ def train(settings, workdir, glyphs_dir):
 
 
 def train_in_two(settings, workdir, glyphs_dir):
-    """An epoch, and a second that goes on from what the first has stored."""
-    with no_figures():  # the second draws them
+    """Trains one epoch, and then resumes the run for a second one."""
+    with no_figures():  # the second epoch draws them
         train(dataclasses.replace(settings, epochs=1), workdir, glyphs_dir)
     run = directory.Run(workdir)
     settings = dataclasses.replace(settings, epochs=2)
     run.flags.write_text(format_flags(settings))
     before = run.read_thresholds()
     train(settings, workdir, glyphs_dir)
-    # Not those of the first epoch's model.
+    # They were fitted again, to the second epoch's model.
     assert run.read_thresholds()["same"] != before["same"]
     return run
 
 
 @pytest.fixture(scope="module")
 def finished(glyphs_dir, tmp_path_factory):
-    """A training on groups that has run to its end, and its results."""
+    """The directory of a finished run on groups, and its results."""
     workdir = tmp_path_factory.mktemp("finished")
     return workdir, train(TINY, workdir, glyphs_dir)
 
@@ -138,11 +138,11 @@ def test_finished_run_is_not_trained_again(finished, glyphs_dir):
     [
         {"ways": 5},
         {"dataset": "omniglot"},
-        {"training_epochs": 2},  # measured while it trained
+        {"training_epochs": 2},  # before training ended
         {"flagfile": "experiments/other.flags"},
     ],
 )
-def test_result_of_a_later_evaluation_is_not_that_of_the_run(
+def test_result_of_another_evaluation_is_measured_again(
     finished, glyphs_dir, change
 ):
     workdir, results = finished
@@ -167,11 +167,11 @@ def test_impossible_evaluation_is_refused_before_the_training(
 def test_killed_training_resumes_after_its_last_epoch(
     glyphs_dir, tmp_path, monkeypatch
 ):
-    # Without batch normalization two runs on a CPU agree to the last bit.
+    # Without batch normalization, two runs on a CPU agree to the last bit.
     def build_plain(image_size, filters, depth, ink_value, channels):
         images, x = embeddings.build_input(image_size, ink_value, channels)
         x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
-        x = keras.layers.Dropout(0.2)(x)  # Keras does not save its masks
+        x = keras.layers.Dropout(0.2)(x)  # its state is not in checkpoints
         x = keras.layers.Dense(8, activation="sigmoid")(x)
         return keras.Model(images, x, name="embedding")
 
@@ -226,7 +226,7 @@ def test_best_epoch_is_kept_and_patience_ends_training(
 
 
 def _patch_accuracies(monkeypatch, accuracies):
-    """Has the epochs validate at these."""
+    """Replaces the validation accuracies of successive epochs."""
     rest = iter(accuracies)
     original = checkpoints.evaluate_trials
     monkeypatch.setattr(
@@ -320,7 +320,7 @@ def test_final_model_has_no_batch_normalization(
 
 
 def _list_dtypes(model):
-    """How the convolutions of a model compute."""
+    """Lists the compute dtypes of a model's convolutions."""
     embedding = get_embedding(model)
     nested = [x for x in embedding.layers if isinstance(x, keras.Model)]
     return [

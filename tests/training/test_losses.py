@@ -17,7 +17,8 @@ def test_pair_loss_by_hand():
 
 
 def test_contrastive_loss_by_hand():
-    # Same at distance 3: 9. Different at 0.5, margin 2: 1.5^2; at 3: nothing.
+    # Same at distance 3: 3^2. Different, margin 2: at 0.5 it is 1.5^2, at 3 it
+    # is 0.
     y_true = np.array([1.0, 0.0, 0.0], np.float32)
     distances = np.array([3.0, 0.5, 3.0], np.float32)
     loss = ContrastiveLoss(margin=2.0, reduction="none")(y_true, -distances)
@@ -26,7 +27,7 @@ def test_contrastive_loss_by_hand():
     assert again.margin == 2.0
 
 
-def test_euclidean_distance_by_hand_and_its_slope_at_zero():
+def test_euclidean_distance_by_hand_and_its_gradient_at_zero():
     first = tf.constant([[3.0, 0.0], [1.0, 1.0]])
     second = tf.constant([[0.0, 4.0], [1.0, 1.0]])
     with tf.GradientTape() as tape:
@@ -39,7 +40,7 @@ def test_euclidean_distance_by_hand_and_its_slope_at_zero():
     )
 
 
-def test_all_pairs_loss_weighs_both_kinds_equally():
+def test_all_pairs_loss_weights_both_kinds_equally():
     character = np.array([7, 7, 9, 9, 9])
     zeros = np.zeros((5, 5), np.float32)
     assert float(AllPairsLoss()(character, zeros)) == pytest.approx(LN2)
@@ -50,16 +51,16 @@ def test_all_pairs_loss_by_hand():
     a, b = np.log(3.0), np.log(7.0)
     logits = np.full((4, 4), -b, np.float32)
     logits[[0, 1, 2, 3], [1, 0, 3, 2]] = a
-    np.fill_diagonal(logits, 1e3)  # of a drawing with itself: ignored
+    np.fill_diagonal(logits, 1e3)  # a drawing with itself: ignored
     expected = 0.5 * np.log(4 / 3) + 0.5 * np.log(8 / 7)
     assert float(AllPairsLoss()(character, logits)) == pytest.approx(expected)
-    # Ranking: 3 against two rivals of 1/7 each.
+    # Ranking: the same pair has exp(a) = 3, two others exp(-b) = 1/7 each.
     ranking = np.log((3 + 2 / 7) / 3)
     both = AllPairsLoss(ranking_weight=2.0)(character, logits)
     assert float(both) == pytest.approx(expected + 2 * ranking, rel=1e-5)
 
 
-def test_gradients_pull_same_pairs_up_and_others_down():
+def test_gradients_raise_scores_of_same_pairs_and_lower_others():
     character = np.array([0, 0, 1, 1])
     logits = tf.Variable(np.random.default_rng(0).normal(size=(4, 4)))
     with tf.GradientTape() as tape:
@@ -81,5 +82,6 @@ def test_drawing_without_a_partner_has_the_loss_of_different_pairs():
     character = np.array([0, 0, 1])
     logits = np.zeros((3, 3), np.float32)
     loss = AllPairsLoss(1.0, reduction="none")(character, logits)
-    # Rows 0 and 1: ln 2, and ln 2 for one rival; row 2 has no same pair.
+    # Rows 0 and 1: ln 2 for pairs and ln 2 for ranking against one other. Row
+    # 2: only different pairs, which have a weight of 1/2.
     np.testing.assert_allclose(loss, [2 * LN2, 2 * LN2, LN2 / 2], rtol=1e-6)

@@ -8,7 +8,7 @@ from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
 
 
 def build_two_layers():
-    """One weight and one bias in each of two layers; the loss is their sum."""
+    """Builds two dense layers, each with one weight and one bias."""
     return keras.Sequential(
         [
             keras.Input((1,)),
@@ -45,17 +45,20 @@ def apply(optimizer, model, gradients):
 
 def test_three_steps_and_two_epochs_by_hand():
     model, optimizer = build_two_layers(), build_optimizer()
-    # Epoch 0: momentum 0.5 in both layers. a: kernel 1, l2 adds 2 * 0.05 * 1.
-    # v = -0.1 (1 + 0.1) = -0.11; bias v = -0.1; b: v = -0.2, bias -0.2.
+    # Epoch 0: the momentum of both layers is 0.5, and all velocities v are 0.
+    # Kernel of a, with l2: v = -0.1 (1 + 2 * 0.05 * 1) = -0.11; bias: v = -0.1.
+    # Kernel and bias of b, without l2: v = -0.2.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.89, -0.1, 0.8, -0.2])
-    # v = 0.5 * -0.11 - 0.1 (1 + 0.089) = -0.1639; bias -0.05 - 0.1 = -0.15;
-    # b: -0.1 - 0.2 = -0.3.
+    # Kernel of a: v = 0.5 * -0.11 - 0.1 (1 + 2 * 0.05 * 0.89) = -0.1639; bias:
+    # v = 0.5 * -0.1 - 0.1 = -0.15. Both of b: v = 0.5 * -0.2 - 0.2 = -0.3.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.7261, -0.25, 0.5, -0.5])
-    # Epoch 1: rates x 0.99; momentum of a 0.5 + 0.4 / 4 = 0.6, of b 0.5.
-    # v = 0.6 * -0.1639 - 0.099 (1 + 0.07261) = -0.20452839;
-    # bias 0.6 * -0.15 - 0.099 = -0.189; b: 0.5 * -0.3 - 0.198 = -0.348.
+    # Epoch 1: learning rates are multiplied by 0.99. The momentum of a is
+    # 0.5 + 0.4 / 4 = 0.6, that of b is 0.5.
+    # Kernel of a: v = 0.6 * -0.1639 - 0.099 (1 + 2 * 0.05 * 0.7261)
+    # = -0.20452839; bias: v = 0.6 * -0.15 - 0.099 = -0.189.
+    # Both of b: v = 0.5 * -0.3 - 0.198 = -0.348.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.52157161, -0.439, 0.152, -0.848])
 
@@ -106,15 +109,15 @@ def test_muon_updates_do_not_depend_on_gradient_scale():
         layer.trainable_variables,
     )
     kernel, bias = layer.get_weights()
-    # 0.5 times 0.2 sqrt(3), the larger side of 3 x 2, times the direction;
-    # five steps of Newton and Schulz find its length to a third.
+    # Filters move by 0.5 * 0.2 * sqrt(3), where 3 is the longer side of the
+    # 3 x 2 matrix. Five Newton-Schulz steps find the length to within a third.
     moved = kernel[:, 0, 0] / (-0.1 * np.sqrt(3))
     lengths = np.linalg.norm(moved, axis=0)
     assert np.all((lengths > 0.67) & (lengths < 1.33))
     np.testing.assert_allclose(
         moved / lengths, [[0.6, 0.8], [0, 0], [0.8, -0.6]], atol=1e-3
     )
-    # The first step of Adam goes by the learning rate, here half of it.
+    # Adam's first step equals its learning rate, by default half of Muon's.
     np.testing.assert_allclose(bias, [-0.25, 0.25], rtol=1e-5)
 
 
@@ -122,7 +125,7 @@ def test_muon_updates_do_not_depend_on_gradient_scale():
 def test_muon_orthogonalizes_as_keras_does(shape):
     rng = np.random.default_rng(0)
     rows, columns = np.prod(shape[:3]), shape[3]
-    # Some of a momentum's directions are a thousandth of its largest.
+    # Scales differ between the directions of a momentum, here up to 1000-fold.
     scales = np.geomspace(1, 1e-3, columns)
     matrix = np.float32(rng.normal(size=(rows, columns)) * scales)
     optimizer = ConvolutionMuon(0.1)
@@ -147,13 +150,13 @@ def test_adam_learning_rate_ratio_of_muon():
     np.testing.assert_allclose(layer.bias, [-0.005, -0.005], rtol=1e-5)
 
 
-def test_decay_of_muon_shrinks_filters_alone():
+def test_weight_decay_of_muon_shrinks_only_filters():
     layer = keras.layers.Conv2D(2, 3, bias_initializer="ones")
     layer.build((None, 8, 8, 1))
     before = np.array(layer.kernel)
     optimizer = ConvolutionMuon(0.5, weight_decay=0.1)
-    still = [keras.ops.zeros_like(x) for x in layer.trainable_variables]
-    optimizer.apply(still, layer.trainable_variables)
+    no_gradients = [keras.ops.zeros_like(x) for x in layer.trainable_variables]
+    optimizer.apply(no_gradients, layer.trainable_variables)
     kernel, bias = layer.get_weights()
     np.testing.assert_allclose(kernel, 0.95 * before, rtol=1e-6)
     np.testing.assert_array_equal(bias, [1, 1])
@@ -180,7 +183,7 @@ def test_muon_is_the_same_after_saving_and_loading(tmp_path):
     )
 
 
-def test_momentum_rises_by_steps():
+def test_momentum_rises_at_each_step():
     model = build_two_layers()
     optimizer = build_optimizer(
         learning_rates=(0.0,), l2=(0.0,), momentums=(0.9,), ramp_steps=8
@@ -197,7 +200,7 @@ def test_momentum_rises_by_steps():
         )
 
 
-def test_values_of_layers_are_variables_that_a_compiled_step_follows():
+def test_compiled_step_uses_changed_learning_rates():
     model, optimizer = build_two_layers(), build_optimizer(momentums=(0.5,))
     optimizer.build(model.trainable_variables)
     gradients = [keras.ops.ones_like(x) for x in model.trainable_variables]
@@ -224,6 +227,7 @@ def test_optimizers_of_earlier_versions_are_loaded():
     apply(optimizer, model, [1, 2, 3, 4])
     store = {}
     optimizer.save_own_variables(store)
+    # Earlier versions did not store the last three, the values of the layers.
     older = {str(i): store[str(i)] for i in range(len(store) - 3)}
     loaded = build_optimizer()
     loaded.build(model.trainable_variables)

@@ -1,4 +1,4 @@
-"""Networks and losses of a user's own."""
+"""Networks and losses that users provide."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ SETTINGS = Settings(
 
 @keras.saving.register_keras_serializable(package="test")
 class Squares(keras.losses.Loss):
-    """Squared differences from +-margin."""
+    """Squared difference from +margin for same pairs, -margin for others."""
 
     def __init__(self, margin=2.0, **kwargs):
         super().__init__(**kwargs)
@@ -78,11 +78,11 @@ def test_network_by_name_is_trained_resumed_evaluated_and_used(
     )
     assert answer.returncode == 0, answer.stderr
     recognizer = Recognizer(tmp_path / "model.keras")
-    assert recognizer.embed(resnet_image()).shape == (128,)
+    assert recognizer.embed(draw_bar()).shape == (128,)
     assert recognizer.thresholds is not None
 
 
-def resnet_image():
+def draw_bar():
     image = np.full((50, 50), 255, np.uint8)
     image[10:40, 20:26] = 0
     return image
@@ -102,7 +102,7 @@ def test_network_and_loss_by_object(glyphs_dir, tmp_path):
         )
 
     train(1, build(), Squares())
-    # Layers have other names now, and the architecture is the same.
+    # The layers have other names, but the architecture is the same.
     train(2, build(), Squares())
     assert len(json.loads((tmp_path / "history.json").read_text())["loss"]) == 2
     flags = (tmp_path / "train.flags").read_text()

@@ -24,7 +24,7 @@ SETTINGS = Settings(
 )
 
 
-def test_rates_by_relative_updates(glyphs_dir):
+def test_learning_rates_give_the_relative_updates(glyphs_dir):
     training = load_characters(
         "glyphs/tiny", "training", data_dir=glyphs_dir
     ).resized(16)

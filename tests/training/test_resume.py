@@ -1,4 +1,4 @@
-"""Trainings that are killed, as their users' machines do it, and go on."""
+"""Training that is killed or interrupted, and then resumed."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from conftest import assert_one_line, call, drop_logs
 
 import koch_siamese
 
-# Batch normalization included: the hard case for equal bits.
+# With batch normalization, which makes equal results hard to reproduce.
 FLAGS = (
     "--dataset=glyphs/tiny",
     "--image_size=16",
@@ -50,7 +50,7 @@ def wait_for_epoch(workdir, epoch, process):
 
 @pytest.fixture(scope="module")
 def whole(glyphs_dir, tmp_path_factory):
-    """The run that nobody disturbs."""
+    """The directory of a run that was not interrupted."""
     workdir = tmp_path_factory.mktemp("whole")
     answer = call(
         "train", *FLAGS, f"--workdir={workdir}", f"--data_dir={glyphs_dir}"
@@ -59,7 +59,7 @@ def whole(glyphs_dir, tmp_path_factory):
     return workdir
 
 
-def test_killed_and_resumed_training_ends_with_the_same_bits(
+def test_killed_and_resumed_training_ends_with_equal_weights(
     whole, glyphs_dir, tmp_path
 ):
     process = start(tmp_path, glyphs_dir)
@@ -75,7 +75,9 @@ def test_killed_and_resumed_training_ends_with_the_same_bits(
 
 
 @pytest.mark.slow
-def test_interrupted_training_says_so_and_resumes(whole, glyphs_dir, tmp_path):
+def test_interrupted_training_prints_an_error_and_resumes(
+    whole, glyphs_dir, tmp_path
+):
     process = start(tmp_path, glyphs_dir)
     wait_for_epoch(tmp_path, 2, process)
     process.send_signal(signal.SIGTERM)
@@ -87,7 +89,7 @@ def test_interrupted_training_says_so_and_resumes(whole, glyphs_dir, tmp_path):
 
 
 def assert_resumes(workdir, whole, glyphs_dir):
-    """Asserts that the run ends as the one that nobody disturbed."""
+    """Resumes a run, and asserts that it ends like the uninterrupted one."""
     answer = call(
         "train", *FLAGS, f"--workdir={workdir}", f"--data_dir={glyphs_dir}"
     )

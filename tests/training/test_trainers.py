@@ -1,4 +1,4 @@
-"""Training models, their optimizers, and how they are resumed."""
+"""Training models and their optimizers, new and loaded."""
 
 import dataclasses
 
@@ -37,13 +37,15 @@ def test_trainers_agree_with_the_siamese_model():
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_weights_of_distances_stay_at_most_zero(optimizer, tmp_path):
+def test_nonpositive_weights_of_distances_stay_at_most_zero(
+    optimizer, tmp_path
+):
     settings = Settings(
         dataset="glyphs/tiny",
         image_size=16,
         filters=(4, 4),
         optimizer=optimizer,
-        # So high that some weights of the distances would change their sign.
+        # So high that weights of distances change sign without a constraint.
         learning_rate=5.0,
         schedule="constant",
     )
@@ -61,7 +63,7 @@ def test_weights_of_distances_stay_at_most_zero(optimizer, tmp_path):
         for _ in range(3):
             trainer.train_on_batch(inputs, np.int32([0, 0, 1, 1, 2, 2]))
         largest[kind] = np.max(get_head(siamese).kernel)
-        # As a training is resumed.
+        # Save and load as a resumed run does.
         trainer.save(tmp_path / "trainer.keras")
         loaded = trainers.load_trainer(tmp_path / "trainer.keras", None)
         constraint = get_head(loaded).kernel_constraint

@@ -32,7 +32,7 @@ PAPER = Settings(
 
 
 class Edge:
-    """Suggests an end of each range."""
+    """Suggests the lowest or the highest value of each range."""
 
     def __init__(self, is_high):
         self._is_high = is_high
@@ -70,7 +70,8 @@ def test_ranges_are_those_of_the_paper():
     high = suggest_settings(Edge(True), PAPER, True)
     assert high.layer_learning_rates == high.layer_l2 == (0.1,) * 5
     assert high.filters == (256, 256, 256)
-    # 35 - 19 = 16, 8 - 2 = 6, 3 - 2 = 1: a first kernel of 20 leaves just 3s.
+    # 35 - 19 = 16, 8 - 2 = 6, 3 - 2 = 1: after a kernel of 20 pixels, others
+    # can only have 3.
     assert high.kernel_sizes == (20, 3, 3)
 
 
@@ -84,7 +85,7 @@ def test_ranges_of_relative_updates_are_those_of_the_rates():
         np.testing.assert_allclose(
             np.divide(found.layer_learning_rates, gradients), rate, rtol=1e-12
         )
-    # An update of 0.01 is a rate of 50 in the dense layer: beyond its range.
+    # In the dense layer, an update of 0.01 is a rate of 50, out of its range.
     point = to_point(settings, False, gradients)
     rates = [point[f"learning_rate_{i}"] for i in range(5)]
     np.testing.assert_allclose(rates, (0.01, 0.01, 0.01, 2e-5, 4e-4))
@@ -110,7 +111,7 @@ def test_only_the_papers_optimizer_and_networks_are_searched():
         require_searchable(dataclasses.replace(PAPER, optimizer="adam"))
 
 
-def test_impossible_searches_are_refused():
+def test_searches_of_unsuitable_settings_are_refused():
     initial = dict.fromkeys(("filters", "kernel_sizes", "units"), ())
     initial |= {"init": "pretrained", "network": "fast"}
     for changes in ({"distribute": "mirrored"}, initial):
@@ -138,7 +139,10 @@ def test_a_contrastive_model_has_no_rates_of_a_head():
 
 @pytest.fixture
 def trained(monkeypatch, request):
-    """Replaces training: two epochs, as good as the first momentum."""
+    """Replaces training by one epoch whose accuracy is the first momentum.
+
+    The second call fails or is interrupted, and the fourth one diverges.
+    """
     error = getattr(request, "param", KeyboardInterrupt())
     calls, trained_errors = [], [error]
 
@@ -162,7 +166,7 @@ def trained(monkeypatch, request):
 
     monkeypatch.setattr(study, "train", train)
     monkeypatch.setattr(study, "make_validation", lambda *_: (None, None))
-    # Drawing takes longest; the search from the command line does.
+    # Figures take longest; test_search_from_the_command_line draws one.
     monkeypatch.setattr(study, "save_figure", lambda *_: None)
     return calls
 
@@ -177,11 +181,11 @@ def test_interrupted_search_resumes(trained, tmp_path):
     with pytest.raises((KeyboardInterrupt, InputError)):
         study.Search(PAPER, tmp_path, None).run(4)
     study.Search(PAPER, tmp_path, None).run(4)
-    # The flags as they are come first; what was cut short is taken up again.
+    # The first run has the given flags. The interrupted run is resumed.
     assert trained[0] == ("run_000", 0.9)
     assert trained[1] == trained[2]
     assert trained[2][0] == "run_001"
-    assert len(trained) == 5  # 4 over, one of them diverged, 1 interrupted
+    assert len(trained) == 5  # 4 runs, one of them resumed
     study.Search(PAPER, tmp_path, None).run(4)
     assert len(trained) == 5
 
@@ -219,7 +223,7 @@ def test_search_resumes_from_its_report_alone(trained, tmp_path):
     search = study.Search(PAPER, elsewhere, None)
     assert search.describe_runs() == before["runs"]
     search.run(2)
-    assert len(trained) == 3  # nothing anew
+    assert len(trained) == 3  # nothing more was trained
     search.run(3)
     assert trained[3][0] == "run_002"
     with pytest.raises(InputError, match="--seed=0"):
@@ -230,7 +234,7 @@ def test_search_resumes_from_its_report_alone(trained, tmp_path):
         study.Search(PAPER, tmp_path / "other", None)
 
 
-def test_other_flags_are_not_part_of_a_search(trained, tmp_path):
+def test_search_with_other_flags_is_refused(trained, tmp_path):
     study.Search(PAPER, tmp_path, None).run(1)
     with pytest.raises(InputError, match=r"search with --seed=0: repeat"):
         study.Search(dataclasses.replace(PAPER, seed=1), tmp_path, None)
