@@ -75,7 +75,7 @@ def test_verdicts_follow_from_scores_and_thresholds():
     # A missing threshold does not count as 0.
     verdict = judge_pair(0.9, None)
     assert (verdict.same, verdict.probability, verdict.threshold) == (None,) * 3
-    with pytest.raises(InputError, match="no threshold to decide by"):
+    with pytest.raises(InputError, match="The model has no threshold"):
         bool(verdict)
     assert judge_pair(0.9, None, threshold=1.0).same is False
     assert judge_pair(1.0, None, threshold=np.float64(1)).same is True
