@@ -21,12 +21,27 @@ import pytest
 from commands_server import TIMEOUT_SECONDS, CommandsServer
 
 from koch_siamese.data.characters import Characters
+from koch_siamese.runs.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
 # Commands use the package of this checkout, whatever folder they run in.
 os.environ["PYTHONPATH"] = str(REPOSITORY)
 TINY_MODEL = REPOSITORY / "tests" / "fixtures" / "tiny_model.keras"
 _SERVER = CommandsServer()
+
+# A small network of the paper's kind, with its sampling and optimizer.
+SMALL_PAPER = Settings(
+    dataset="glyphs/tiny",
+    network="paper",
+    image_size=16,
+    filters=(8, 16),
+    kernel_sizes=(5, 3),
+    units=(400,),
+    sampling="pairs",
+    batch_size=512,
+    distortion="none",
+    optimizer="layerwise_sgd",
+)
 
 # The slowest modules, the slowest first. If one of them came last, one worker
 # would run it while the other is idle.

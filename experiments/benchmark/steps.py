@@ -92,7 +92,7 @@ def make_training(options: Options, settings: Settings):
 
 
 def measure_step(row: str, options: Options):
-    """Measures items per second, the share of the peak rate, and a profile."""
+    """Measures items per second, the rate relative to the peak, a profile."""
     sampling, precision = STEPS[row]
     settings = make_settings(options, sampling, precision=precision)
     trainer, train = make_training(options, settings)

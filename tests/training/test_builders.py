@@ -5,29 +5,17 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from conftest import SMALL_PAPER
 
 from koch_siamese.errors import InputError
 from koch_siamese.models.siamese import get_embedding, get_head
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 
-PAPER = Settings(
-    dataset="glyphs/tiny",
-    network="paper",
-    image_size=16,
-    filters=(8, 16),
-    kernel_sizes=(5, 3),
-    units=(400,),
-    sampling="pairs",
-    batch_size=512,
-    distortion="none",
-    optimizer="layerwise_sgd",
-)
-
 
 def build(**changes):
     keras.utils.set_random_seed(0)
-    return builders.build_model(dataclasses.replace(PAPER, **changes))
+    return builders.build_model(dataclasses.replace(SMALL_PAPER, **changes))
 
 
 def list_layers(siamese):
@@ -102,5 +90,5 @@ def test_settings_of_the_papers_optimizer_are_refused_with_others():
             Settings(**changes)
     with pytest.raises(InputError, match="with --initial_values=uniform"):
         dataclasses.replace(
-            PAPER, initial_values="uniform", layer_stddevs=(1.0,)
+            SMALL_PAPER, initial_values="uniform", layer_stddevs=(1.0,)
         )

@@ -1,24 +1,17 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import SMALL_PAPER
 
 from koch_siamese.data.sources import load_characters
-from koch_siamese.runs.settings import Settings
 from koch_siamese.training import batches, builders, losses, trainers
 from koch_siamese.training.relative_updates import convert_relative_updates
 
-SETTINGS = Settings(
-    dataset="glyphs/tiny",
-    network="paper",
-    image_size=16,
-    filters=(8, 16),
-    kernel_sizes=(5, 3),
-    units=(400,),
-    sampling="pairs",
-    batch_size=512,
-    distortion="none",
-    optimizer="layerwise_sgd",
+SETTINGS = dataclasses.replace(
+    SMALL_PAPER,
     relative_updates=True,
     layer_learning_rates=(1e-3, 2e-3, 1e-5, 1e-4),
 )
