@@ -14,6 +14,7 @@ from koch_siamese.models.convolutions import (
     SpectralConv2D,
     is_faster_by_spectra,
 )
+from koch_siamese.models.dense import BFloat16GradientDense, is_large_dense
 from koch_siamese.models.embeddings import build_fast_embedding, fold_batch_norm
 from koch_siamese.models.heads import Head, WeightedL1
 from koch_siamese.models.layers import Preprocessing
@@ -24,6 +25,7 @@ from koch_siamese.models.thresholds import Thresholds
 # trains more slowly than ours.
 REPLACEMENTS = {
     SpectralConv2D: layers.Conv2D,
+    BFloat16GradientDense: layers.Dense,
     layers.GroupNormalization: GroupNormalization,
 }
 
@@ -82,8 +84,9 @@ def copy_siamese(
 
     Args:
         siamese: the model to copy.
-        precision: float32 or bfloat16, in which convolutions and pooling of
-            the copy compute. Weights and all other layers are float32.
+        precision: float32 or bfloat16, in which convolutions, pooling and the
+            gradients of large dense layers are computed. Weights and all else
+            are float32.
         spectral: whether to compute convolutions by spectra, in float32, where
             that is faster; see `SpectralConv2D`.
     """
@@ -94,6 +97,8 @@ def copy_siamese(
             return SpectralConv2D.from_config(config | {"dtype": "float32"})
         if isinstance(layer, layers.Conv2D | layers.MaxPooling2D):
             config["dtype"] = POLICIES[precision]
+        if precision == "bfloat16" and is_large_dense(layer):
+            return BFloat16GradientDense.from_config(config)
         kind = REPLACEMENTS.get(type(layer), type(layer))
         return kind.from_config(config)
 

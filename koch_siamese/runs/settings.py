@@ -476,8 +476,9 @@ class RunSettings:
 
     precision: str = setting(
         "float32",
-        "Precision of convolutions in training. bfloat16 is faster on CPUs and "
-        "GPUs that support it; models are stored in float32.",
+        "Precision of convolutions, and of the gradients of large dense "
+        "layers, in training. bfloat16 is faster on CPUs and GPUs that support "
+        "it; models are stored in float32.",
         choices=("float32", "bfloat16"),
     )
     convolution: str = setting(
@@ -692,8 +693,8 @@ def _check_network(settings):
         )
     if settings.precision != "float32" and settings.network == "dense":
         raise InputError(
-            f"--precision={settings.precision} concerns convolutions, and "
-            "--network=dense has none: remove it."
+            f"--precision={settings.precision} needs a network with "
+            "convolutions, and --network=dense has none: remove it."
         )
 
 

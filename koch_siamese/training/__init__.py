@@ -59,9 +59,10 @@ epoch, with the same batches, when the same command is given again.
 one machine. If a checkpoint is damaged, the one before it is used, and a
 message says so. A second process in the same `--workdir` is refused.
 
-`--precision=bfloat16` trains convolutions in bfloat16, for GPUs and for CPUs
-that support it (AVX512_BF16); other CPUs may be slower with it. The model that
-is evaluated and stored is float32.
+`--precision=bfloat16` computes convolutions and the gradients of large dense
+layers in bfloat16 in training, for GPUs and for CPUs that support it
+(AVX512_BF16); other CPUs may be slower with it. The model that is evaluated and
+stored is float32.
 
 `KERAS_BACKEND=jax` before a command computes with JAX (extra `jax`; on a GPU,
 `pip install 'jax[cuda13]'`). A `model.keras` works with both backends.

@@ -102,7 +102,7 @@ def test_contradictory_settings_are_refused():
     ):
         Settings(batch_norm=True, network="paper", optimizer="layerwise_sgd")
     with pytest.raises(
-        InputError, match="--precision=bfloat16 concerns convolutions"
+        InputError, match="--precision=bfloat16 needs a network with"
     ):
         Settings(precision="bfloat16", network="dense")
     with pytest.raises(InputError, match="--views=2 needs --distortion"):
