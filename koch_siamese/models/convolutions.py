@@ -7,6 +7,7 @@ The transforms are matrix products, too, which are fast on CPUs.
 
 import functools
 import math
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -27,12 +28,27 @@ class SpectralConv2D(keras.layers.Conv2D):
 
     Strides, dilations and groups must be 1, padding `valid`, and images square
     with a known side; see `is_faster_by_spectra`.
+
+    Args:
+        *args: of `keras.layers.Conv2D`.
+        gradient_dtype: float32 or bfloat16, in which gradients are computed.
+        **kwargs: of `keras.layers.Conv2D`.
     """
+
+    def __init__(self, *args, gradient_dtype: str = "float32", **kwargs):
+        """Makes the layer."""
+        super().__init__(*args, **kwargs)
+        self.gradient_dtype = gradient_dtype
 
     def convolution_op(self, inputs, kernel):
         """Convolves; see Keras."""
         # A copy: TensorFlow has other rules for gradients of variables.
-        return convolve(inputs, ops.copy(kernel))
+        return convolve(inputs, ops.copy(kernel), self.gradient_dtype)
+
+    def get_config(self):
+        """Returns the config of the layer."""
+        own = {"gradient_dtype": self.gradient_dtype}
+        return super().get_config() | own
 
 
 def is_faster_by_spectra(layer: keras.layers.Layer) -> bool:
@@ -71,148 +87,160 @@ def compute_saving(
     return direct / (product + transform)
 
 
-@ops.custom_gradient
-def convolve(images, kernel):
+def convolve(images, kernel, gradient_dtype: str = "float32"):
     """Computes the valid convolution (a correlation, as in Keras) by spectra.
 
     Args:
         images: `[batch, side, side, channels]`, with a known side.
         kernel: `[size, size, channels, filters]`.
+        gradient_dtype: float32 or bfloat16, in which gradients are computed.
 
     Returns:
         `[batch, side - size + 1, side - size + 1, filters]`.
     """
-    side, (size, _, channels, filters) = images.shape[1], kernel.shape
-    planes = ops.reshape(kernel, (1, size, size, channels * filters))
-    spectrum = _transform(images, side)
-    kernel_spectrum = _stack_complex(_transform(planes, side), channels)
-    product = ops.matmul(_join(spectrum), kernel_spectrum)
+    side, size = images.shape[1], kernel.shape[0]
 
-    def differentiate(upstream):
-        gradient = _join(_transform(upstream, side))
-        of_images = ops.matmul(gradient, _swap(kernel_spectrum))
-        of_kernel = ops.matmul(_swap(_join(spectrum)), gradient)
-        of_kernel = _sum_complex(of_kernel, channels)
-        return (
-            _invert(_part(of_images), side, side),
-            ops.reshape(_invert(of_kernel, side, size), kernel.shape),
-        )
+    @ops.custom_gradient
+    def convolve_and_differentiate(images, kernel):
+        spectra = _transform_images(images, side)
+        kernel_spectra = _transform_kernel(kernel, side)
+        product = ops.matmul(spectra, kernel_spectra)
 
-    return _invert(_part(product), side, side - size + 1), differentiate
+        def differentiate(upstream):
+            upstream, of_images, of_kernel = (
+                ops.cast(x, gradient_dtype)
+                for x in (upstream, spectra, kernel_spectra)
+            )
+            gradient = _transform_images(upstream, side)
+            results = (
+                _invert_images(ops.matmul(gradient, _swap(of_kernel)), side),
+                _invert_kernel(ops.matmul(_swap(of_images), gradient), kernel),
+            )
+            return tuple(ops.cast(x, kernel.dtype) for x in results)
+
+        return _invert_images(product, side - size + 1), differentiate
+
+    return convolve_and_differentiate(images, kernel)
 
 
-def _transform(planes, side):
-    """Computes the spectra of real planes, padded with zeros to `side`.
+def _transform_images(images, side):
+    """Computes the spectra of real images, padded with zeros to `side`.
 
     Args:
-        planes: `[batch, height, width, channels]`.
+        images: `[batch, height, width, channels]`.
         side: of the transform.
 
     Returns:
-        `[side // 2 + 1, side, batch, 2, channels]`: vertical and horizontal
-        frequencies; real and imaginary parts.
+        `[side // 2 + 1, side, batch, 2 * channels]`: vertical and horizontal
+        frequencies; the real parts of all channels, then the imaginary parts.
     """
+    channels = images.shape[-1]
+    x = _transform(images, _make_matrices(side).columns)
+    x = ops.reshape(x, (-1, side // 2 + 1, 2, side, channels))
+    x = ops.transpose(x, (1, 3, 0, 2, 4))
+    return ops.reshape(x, (side // 2 + 1, side, -1, 2 * channels))
+
+
+def _invert_images(spectra, size):
+    """Computes the upper left `size` x `size` of images from their spectra."""
+    frequencies, side, _, parts = spectra.shape
+    x = ops.reshape(spectra, (frequencies, side, -1, 2, parts // 2))
+    x = ops.transpose(x, (2, 0, 3, 1, 4))
+    x = ops.reshape(x, (-1, frequencies, 2 * side, parts // 2))
+    return _invert(x, side, size, _make_matrices(side).inverse_columns)
+
+
+def _transform_kernel(kernel, side):
+    """Makes real matrices that multiply spectra by a kernel's conjugate ones.
+
+    Args:
+        kernel: `[size, size, channels, filters]`.
+        side: of the transform.
+
+    Returns:
+        `[side // 2 + 1, side, 2 * channels, 2 * filters]`.
+    """
+    size, _, channels, filters = kernel.shape
+    planes = ops.reshape(kernel, (1, size, size, channels * filters))
+    x = _transform(planes, _make_matrices(side).kernel_columns)
+    x = ops.reshape(x, (side // 2 + 1, 2, 2, side, channels, filters))
+    x = ops.transpose(x, (0, 3, 1, 4, 2, 5))
+    return ops.reshape(x, (side // 2 + 1, side, 2 * channels, 2 * filters))
+
+
+def _invert_kernel(spectra, kernel):
+    """Computes a kernel's gradient from that of `_transform_kernel`."""
+    size, _, channels, filters = kernel.shape
+    frequencies, side, _, _ = spectra.shape
+    x = ops.reshape(spectra, (frequencies, side, 2, channels, 2, filters))
+    x = ops.transpose(x, (0, 2, 4, 1, 3, 5))
+    x = ops.reshape(x, (1, frequencies, 4 * side, channels * filters))
+    x = _invert(x, side, size, _make_matrices(side).inverse_kernel_columns)
+    return ops.reshape(x, kernel.shape)
+
+
+def _transform(planes, columns):
+    """Transforms rows, then columns; `[batch, frequencies, parts, channels]`."""
     _, height, width, channels = planes.shape
-    rows, columns, _, _ = _make_matrices(side)
-    columns = columns.reshape(2 * side, 2, side)[:, :, :width]
-    planes = ops.reshape(planes, (-1, height, width * channels))
-    x = ops.matmul(rows[:, :height], planes)
-    x = ops.reshape(x, (-1, len(rows) // 2, 2 * width, channels))
-    x = ops.matmul(columns.reshape(2 * side, -1), x)
-    x = ops.reshape(x, (-1, len(rows) // 2, 2, side, channels))
-    return ops.transpose(x, (1, 3, 0, 2, 4))
+    parts, _, side = columns.shape
+    columns = columns[:, :, :width].reshape(parts, 2 * width)
+    rows = _make_matrices(side).rows[:, :height]
+    x = ops.reshape(planes, (-1, height, width * channels))
+    x = ops.matmul(ops.cast(rows, planes.dtype), x)
+    x = ops.reshape(x, (-1, side // 2 + 1, 2 * width, channels))
+    return ops.matmul(ops.cast(columns, planes.dtype), x)
 
 
-def _invert(spectra, side, size):
-    """Computes the upper left `size` x `size` of planes from their spectra."""
-    frequencies, _, _, _, channels = spectra.shape
-    _, _, columns, rows = _make_matrices(side)
-    columns = columns.reshape(2, side, 2 * side)[:, :size]
-    x = ops.transpose(spectra, (2, 0, 3, 1, 4))
-    x = ops.reshape(x, (-1, frequencies, 2 * side, channels))
-    x = ops.matmul(columns.reshape(2 * size, -1), x)
+def _invert(spectra, side, size, columns):
+    """Computes the upper left `size` x `size` of planes; undoes `_transform`."""
+    _, frequencies, parts, channels = spectra.shape
+    columns = columns[:, :size].reshape(2 * size, parts)
+    rows = _make_matrices(side).inverse_rows[:size]
+    x = ops.matmul(ops.cast(columns, spectra.dtype), spectra)
     x = ops.reshape(x, (-1, 2 * frequencies, size * channels))
-    x = ops.matmul(rows[:size], x)
+    x = ops.matmul(ops.cast(rows, spectra.dtype), x)
     return ops.reshape(x, (-1, size, size, channels))
+
+
+class _Matrices(NamedTuple):
+    """Real matrices that transform rows and columns, and back; float32.
+
+    Rows are real and need half the frequencies; columns are complex by then.
+    Real and imaginary parts alternate in the spectrum of a row; elsewhere all
+    real parts come first. The columns of a kernel have four parts, the real
+    matrix [[real, -imaginary], [imaginary, real]] of a complex number.
+    """
+
+    rows: np.ndarray  # [2 * frequencies, side]
+    columns: np.ndarray  # [2 * side, 2, side]
+    kernel_columns: np.ndarray  # [4 * side, 2, side]
+    inverse_rows: np.ndarray  # [side, 2 * frequencies]
+    inverse_columns: np.ndarray  # [2, side, 2 * side]
+    inverse_kernel_columns: np.ndarray  # [2, side, 4 * side]
 
 
 @functools.cache
 def _make_matrices(side):
-    """Makes the real matrices that transform rows and columns, and back.
-
-    Rows are real and need half the frequencies; columns are complex by then.
-    Real and imaginary parts alternate in the spectrum of a row; elsewhere all
-    real parts come first.
-
-    Returns:
-        float32 `[2 * frequencies, side]`, `[2 * side, 2 * side]`, and for the
-        inverse `[2 * side, 2 * side]`, `[side, 2 * frequencies]`.
-    """
     frequencies = side // 2 + 1
     angle = 2 * math.pi / side * np.outer(np.arange(side), np.arange(side))
     cos, sin = np.cos(angle), np.sin(angle)
     rows = np.stack([cos, -sin], axis=1)[:frequencies].reshape(-1, side)
-    columns = np.block([[cos, sin], [-sin, cos]])
+    real, imaginary = np.hstack([cos, sin]), np.hstack([-sin, cos])
+    columns = np.vstack([real, imaginary])
+    kernel_columns = np.vstack([real, -imaginary, imaginary, real])
     # Each stands for two, except the first and, if `side` is even, the last.
     weight = np.full(frequencies, 2.0)
     weight[:: side // 2 if side % 2 == 0 else side] = 1.0
-    back = rows.T * np.repeat(weight, 2) / side
-    return tuple(
-        matrix.astype(np.float32)
-        for matrix in (rows, columns, columns.T / side, back)
+    matrices = (
+        rows,
+        columns.reshape(-1, 2, side),
+        kernel_columns.reshape(-1, 2, side),
+        rows.T * np.repeat(weight, 2) / side,
+        columns.T.reshape(2, side, -1) / side,
+        kernel_columns.T.reshape(2, side, -1) / side,
     )
-
-
-def _join(spectra):
-    """Joins real and imaginary parts, `[..., batch, 2 * channels]`."""
-    *places, _, parts, channels = spectra.shape
-    return ops.reshape(spectra, (*places, -1, parts * channels))
-
-
-def _part(joined):
-    """The inverse of `_join`."""
-    *places, _, channels = joined.shape
-    return ops.reshape(joined, (*places, -1, 2, channels // 2))
+    return _Matrices(*(matrix.astype(np.float32) for matrix in matrices))
 
 
 def _swap(matrices):
     return ops.transpose(matrices, (0, 1, 3, 2))
-
-
-def _stack_complex(spectra, channels):
-    """Makes real matrices that multiply by a kernel's conjugate spectra.
-
-    Args:
-        spectra: of the kernel, `[..., 1, 2, channels * filters]`.
-        channels: of the kernel.
-
-    Returns:
-        `[..., 2 * channels, 2 * filters]`.
-    """
-    *places, _, parts, planes = spectra.shape
-    spectra = ops.reshape(
-        spectra, (*places, parts, channels, planes // channels)
-    )
-    real, imaginary = spectra[..., 0, :, :], spectra[..., 1, :, :]
-    upper = ops.concatenate([real, -imaginary], axis=-1)
-    lower = ops.concatenate([imaginary, real], axis=-1)
-    return ops.concatenate([upper, lower], axis=-2)
-
-
-def _sum_complex(products, channels):
-    """Computes the spectra of a kernel's gradient from products of parts.
-
-    Args:
-        products: `[..., 2 * channels, 2 * filters]`.
-        channels: of the kernel.
-
-    Returns:
-        `[..., 1, 2, channels * filters]`.
-    """
-    *places, _, filters = products.shape
-    filters //= 2
-    upper, lower = products[..., :channels, :], products[..., channels:, :]
-    real = upper[..., :filters] + lower[..., filters:]
-    imaginary = lower[..., :filters] - upper[..., filters:]
-    spectra = ops.stack([real, imaginary], axis=-3)
-    return ops.reshape(spectra, (*places, 1, 2, channels * filters))

@@ -87,14 +87,17 @@ def copy_siamese(
         precision: float32 or bfloat16, in which convolutions, pooling and the
             gradients of large dense layers are computed. Weights and all else
             are float32.
-        spectral: whether to compute convolutions by spectra, in float32, where
-            that is faster; see `SpectralConv2D`.
+        spectral: whether to compute convolutions by spectra where that is
+            faster; of those, only gradients are computed in bfloat16. See
+            `SpectralConv2D`.
     """
 
     def copy_layer(layer):
         config = layer.get_config()
+        config.pop("gradient_dtype", None)  # of a spectral convolution
         if spectral and is_faster_by_spectra(layer):
-            return SpectralConv2D.from_config(config | {"dtype": "float32"})
+            own = {"dtype": "float32", "gradient_dtype": precision}
+            return SpectralConv2D.from_config(config | own)
         if isinstance(layer, layers.Conv2D | layers.MaxPooling2D):
             config["dtype"] = POLICIES[precision]
         if precision == "bfloat16" and is_large_dense(layer):
