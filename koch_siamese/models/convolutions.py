@@ -107,16 +107,16 @@ def convolve(images, kernel, gradient_dtype: str = "float32"):
         product = ops.matmul(spectra, kernel_spectra)
 
         def differentiate(upstream):
-            upstream, of_images, of_kernel = (
-                ops.cast(x, gradient_dtype)
-                for x in (upstream, spectra, kernel_spectra)
+            def cast(x):
+                return ops.cast(x, gradient_dtype)
+
+            gradient = _transform_images(cast(upstream), side)
+            of_images = ops.matmul(gradient, _swap(cast(kernel_spectra)))
+            of_kernel = ops.matmul(_swap(cast(spectra)), gradient)
+            return (
+                ops.cast(_invert_images(of_images, side), images.dtype),
+                ops.cast(_invert_kernel(of_kernel, kernel), kernel.dtype),
             )
-            gradient = _transform_images(upstream, side)
-            results = (
-                _invert_images(ops.matmul(gradient, _swap(of_kernel)), side),
-                _invert_kernel(ops.matmul(_swap(of_images), gradient), kernel),
-            )
-            return tuple(ops.cast(x, kernel.dtype) for x in results)
 
         return _invert_images(product, side - size + 1), differentiate
 
@@ -180,7 +180,15 @@ def _invert_kernel(spectra, kernel):
 
 
 def _transform(planes, columns):
-    """Transforms rows, then columns; `[batch, frequencies, parts, channels]`."""
+    """Transforms rows, then columns.
+
+    Args:
+        planes: `[batch, height, width, channels]`.
+        columns: one of `_make_matrices`, `[parts, 2, side]`.
+
+    Returns:
+        `[batch, side // 2 + 1, parts, channels]`.
+    """
     _, height, width, channels = planes.shape
     parts, _, side = columns.shape
     columns = columns[:, :, :width].reshape(parts, 2 * width)
@@ -192,7 +200,14 @@ def _transform(planes, columns):
 
 
 def _invert(spectra, side, size, columns):
-    """Computes the upper left `size` x `size` of planes; undoes `_transform`."""
+    """Computes the upper left `size` x `size` of planes; undoes `_transform`.
+
+    Args:
+        spectra: `[batch, side // 2 + 1, parts, channels]`.
+        side: of the transform.
+        size: of the result.
+        columns: one of `_make_matrices`, `[2, side, parts]`.
+    """
     _, frequencies, parts, channels = spectra.shape
     columns = columns[:, :size].reshape(2 * size, parts)
     rows = _make_matrices(side).inverse_rows[:size]
