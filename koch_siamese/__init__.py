@@ -7,7 +7,8 @@ Where to begin:
 - `load_characters`, `load_folder`, `make_pairs`: data for your own experiments
 - `python -m koch_siamese`: the commands
 
-Each sub-package has a guide, such as `help("koch_siamese.training")`.
+These sub-packages have a guide, such as `help("koch_siamese.training")`: data,
+evaluation, inference, models, runs, training, tuning, web.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 r"""Searches the paper's ranges for the best hyper-parameters (section 3.2).
 
     python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \
-        --workdir=runs/search --num_runs=14 --max_minutes=2
+        --workdir=runs/search --num_runs=12 --max_minutes=2
 
 Each run trains with the flags of `train`, except for what is searched: the
 learning rate, momentum and L2 of each layer. The first run uses the flags as

@@ -12,14 +12,16 @@
   false accepts
 - `mnist`: random, 10-way, on a TFDS data set that was not trained on: MNIST,
   or `--dataset=emnist/letters` and others
+- `tutorial`: as in the tutorial's source; only to compare with its results
 
 Query and supports are by different drawers; where a data set has no drawers,
 they are different images. Ties share the credit. Accuracies come with a 95 %
 interval (Wilson). `--ways`, `--shots`, `--num_trials`, `--seed` and `--split`
 change the random protocols.
 
-`--model` takes a model file, `pretrained`, or a baseline: `pixels_cosine`,
-`pixels_euclidean`, `hausdorff`. `--output=FILE` writes the result, as a row if
+`--model` takes a model file, the directory of a run, `pretrained`, or a
+baseline: `pixels_cosine`, `pixels_euclidean`, `hausdorff`.
+`--output=FILE` writes the result, as a row if
 the name ends in `.csv`. `--predictions=FILE.csv` lists the score of every
 candidate or pair, `--per_class=FILE.csv` the accuracy of every class.
 
@@ -44,9 +46,9 @@ and stored with the model (`koch_siamese.get_thresholds`):
   it is (Platt 1999).
 - `none_of_these`, for each number of candidates up to 20: at most 5 % of the
   queries whose character is not among the candidates still get a name. It is
-  strict, as characters of one alphabet resemble each other: correct answers are
-  often withheld as well, so the best guess is also printed. It is not below
-  `same`: a name is at least as probable as not.
+  strict, because characters of one alphabet resemble each other. Correct
+  answers are often withheld, too, so the best guess is also printed. It is
+  never below `same`, so a name has a probability of at least 0.5.
 
 `Recognizer.calibrate` chooses both on your own labelled images.
 

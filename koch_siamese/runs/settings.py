@@ -96,9 +96,9 @@ class DataSettings:
     )
     split_by: str = setting(
         "class",
-        "What training, validation and test are split by: classes of a folder, "
-        "or whole groups of classes (alphabets), so that tests are on groups "
-        "never trained on.",
+        "How a folder is split into training, validation and test: by class, "
+        "or by whole groups of classes (alphabets), so that test groups are "
+        "unseen.",
         choices=("class", "group"),
     )
     training_groups: tuple[str, ...] = setting(

@@ -11,8 +11,8 @@ workdir)` does the same and returns the results.
         --init=pretrained --image_size=32 --distortion=elastic --views=9 \
         --ways=2 --workdir=runs/mine
 
-fine-tunes the model in the package. It needs ten or more characters with at
-least two images each; four or more are better. `--crop` crops images to their
+fine-tunes the model in the package. Use ten or more characters with at least
+two images each; four or more images are better. `--crop` crops images to their
 ink; the model stores this setting, and other commands follow it. `--ways`
 cannot exceed the number of validation characters of an alphabet. Compare the
 result with
