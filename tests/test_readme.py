@@ -82,6 +82,26 @@ def test_readme_numbers_for_own_images_are_the_measured_ones():
     ]
 
 
+def test_readme_numbers_of_other_protocols_are_the_measured_ones():
+    (text,) = [
+        x for x in README.split("\n\n") if x.startswith("The official trials")
+    ]
+    assert [float(x) for x in re.findall(r"([\d.]+) %", text)] == [
+        round(100 * np.mean([x["accuracy"] for x in read_seeds(protocol)]), 1)
+        for protocol in ("within_alphabet", "cross_alphabet")
+    ]
+
+
+def read_seeds(protocol):
+    """The results of the best recipe with its three seeds."""
+    trials = f"{protocol}_20000trials"
+    return [
+        read_result(f"best_seed0_{trials}"),
+        read_result(f"best_seed1_{trials}_seed0"),
+        read_result(f"best_seed2_{trials}_seed0"),
+    ]
+
+
 def read_result(name):
     return json.loads(
         (REPOSITORY / "experiments/results" / f"{name}.json").read_text()

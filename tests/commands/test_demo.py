@@ -6,10 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from conftest import (
-    REPOSITORY,
     TINY_MODEL,
     assert_one_line,
     call,
@@ -21,7 +21,7 @@ gradio = pytest.importorskip("gradio", reason="It needs the extra 'demo'.")
 from gradio_client import Client, handle_file  # noqa: E402
 from gradio_client.exceptions import AppError  # noqa: E402
 
-from koch_siamese import InputError, Recognizer  # noqa: E402
+from koch_siamese import InputError, Recognizer, web  # noqa: E402
 from koch_siamese.web.drawing_pad import open_drawing  # noqa: E402
 from koch_siamese.web.page import build_page, serve  # noqa: E402
 from koch_siamese.web.session import Session  # noqa: E402
@@ -94,13 +94,14 @@ def test_clients_add_and_classify(client, images):
     assert left == {"names": ["wide"], "num_examples": 1}
 
 
-def test_the_client_in_the_readme_runs(url, tmp_path, monkeypatch, capsys):
-    readme = (REPOSITORY / "README.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.M)
-    (code,) = [x for x in blocks if "gradio_client" in x]
+def test_the_client_in_the_guide_runs(url, tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(
+        r"^    from gradio_client .*?\n\n(?=\S)", web.__doc__, re.DOTALL | re.M
+    )
     for path, box in (("known/ka", TALL), ("known/ki", WIDE), ("new", WIDE)):
         save(draw(box=box), tmp_path / f"{path}.png")
     monkeypatch.chdir(tmp_path)
+    code = textwrap.dedent(code)
     exec(code.replace("http://127.0.0.1:7860", url.rstrip("/")), {})
     assert "'best': 'ki'" in capsys.readouterr().out
 
