@@ -99,7 +99,7 @@ def time_calls(function: Callable[[], object], num: int) -> float:
     return statistics.median(timeit.repeat(function, number=1, repeat=num))
 
 
-def summarise(values: Sequence[float]) -> dict[str, float]:
+def summarize(values: Sequence[float]) -> dict[str, float]:
     """Computes median, mean and range of the rounds."""
     return {
         "median": statistics.median(values),
@@ -120,12 +120,12 @@ def make_line(name: str, higher: bool, values: Rounds) -> dict[str, object]:
         for side, rounds in values.items()
         if name in rounds[0]
     }
-    line = {side: summarise(rounds) for side, rounds in found.items()}
+    line = {side: summarize(rounds) for side, rounds in found.items()}
     ours = found.pop("ours")
     for side, rounds in found.items():
         pairs = zip(ours, rounds, strict=True)
         ratios = [a / b if higher else b / a for a, b in pairs]
-        line[f"ratio_{side}"] = summarise(ratios)
+        line[f"ratio_{side}"] = summarize(ratios)
     return line | {"rounds": len(ours)}
 
 

@@ -16,6 +16,7 @@ from experiments.benchmark.measuring import new_process, time_calls
 from experiments.benchmark.options import STEPS, Options
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import DataSource
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.inference import exporters
 from koch_siamese.models.layers import Preprocessing
@@ -161,7 +162,7 @@ def train_in_minutes(options: Options):
     recipe = "tests/tiny" if options.quick else "experiments/compact"
     settings, _ = read_flagfile(f"{recipe}.flags")
     # The folder has the commit's name, so that no other commit's runs are used.
-    commit = "quick" if options.quick else describe_origin()["commit"]
+    commit = "quick" if options.quick else _require_commit()
     values = {}
     for minutes, budget in BUDGETS.items():
         changes = {"seed": options.seed, "max_minutes": float(minutes)}
@@ -179,6 +180,17 @@ def train_in_minutes(options: Options):
         seconds = result["training_seconds"]
         values[f"minutes of the budget of {minutes}"] = seconds / 60
     yield values, []
+
+
+def _require_commit():
+    """Returns the commit of the code, if no other code could have its name."""
+    commit = describe_origin()["commit"]
+    if not commit or commit.endswith("-dirty"):
+        raise InputError(
+            f"The code is at commit {commit}: this row keeps trainings by "
+            "their commit, so commit all changes before you measure it."
+        )
+    return commit
 
 
 WORKLOADS = {

@@ -240,7 +240,7 @@ class PatchConvolution(keras.layers.Conv2D):
         return self.activation(patches @ filters + self.bias)
 
 
-def _orthogonalise_as_keras(optimizer, filters, steps):
+def _orthogonalize_as_keras(optimizer, filters, steps):
     matrix = optimizers._as_matrix(filters)
     orthogonalise = keras.optimizers.Muon.zeropower_via_newtonschulz5
     return ops.reshape(orthogonalise(optimizer, matrix, steps), filters.shape)
@@ -286,7 +286,7 @@ LEVERS = {
     },
     "lever_muon": {
         "training.optimizers.ConvolutionMuon.zeropower_via_newtonschulz5": (
-            _orthogonalise_as_keras
+            _orthogonalize_as_keras
         )
     },
     "lever_no_tuning": {"training.batches.make_batches": _make_tuned},

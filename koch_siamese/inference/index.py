@@ -134,6 +134,10 @@ class GalleryIndex:
 
         faiss.write_index(self._graph, str(path))
 
+    def move_to(self, path: Path):
+        """Notes that the file of a mapped graph is replaced by an equal one."""
+        self._file = path
+
     @property
     def positions(self) -> np.ndarray:
         """The position in the gallery of each drawing; -1: removed."""

@@ -348,6 +348,8 @@ def _write_index(path, index, digest):
     if index.file != graph:
         with _replacing(graph) as partial:
             index.write(partial)
+        if index.file and index.file.parent == path:  # the old one is deleted
+            index.move_to(graph)
     with _replacing(positions) as partial, partial.open("wb") as file:
         np.save(file, index.positions)
     return [graph.name, positions.name]

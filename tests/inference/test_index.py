@@ -211,6 +211,19 @@ def test_recognizer_answers_the_same_with_and_without_an_index(
     assert_equal_answers(older, plain)
 
 
+def test_saved_index_grows_after_a_removal(drawings, tmp_path, large):
+    place = tmp_path / "known"
+    names = [f"c{i % 20}" for i in range(60)]
+    Recognizer(TINY_MODEL).add_drawings(names, drawings).save(place)
+    loaded = Recognizer.load(place).remove("c3")
+    loaded.save(place)
+    assert loaded._index.file == place / list_index(place)[0]
+    loaded.add_drawings(["new"] * 2, drawings[:2])
+    loaded.classify_drawings(drawings[:1])
+    # Two are added to the 60 of the graph, of which three are removed.
+    assert len(loaded._index) == 62
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone", "other"])
 def test_unreadable_index_is_rebuilt(drawings, tmp_path, large, damage):
     recognizer = Recognizer(TINY_MODEL)
