@@ -1,7 +1,8 @@
 """The settings, files and results of a training.
 
 - `model.keras`: the best epoch: `{first, second} -> logit`, images uint8
-  `[batch, height, width, 1]`, 0 = ink, 255 = white, of any size
+  `[batch, height, width, 1]`, 0 = ink, 255 = white, of any size (3
+  channels for photos)
 - `results/P.json` for protocol P: accuracy, interval, trials, seed, commit,
   machine and seconds; flagfile, seed, epochs and seconds of the training. For
   another data set or other trials: `P_dataset_split_5ways.json` or the like,
