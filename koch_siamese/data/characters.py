@@ -183,6 +183,7 @@ def _turn(images, quarters):
 
 
 SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
+SPLITS_BY = ("class", "group")  # what a folder is split by
 # Data sets of only drawings, which have splits of their own.
 DRAWINGS = ("omniglot", "glyphs")
 

@@ -8,9 +8,10 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from koch_siamese.data.characters import is_users_own
+from koch_siamese.data.characters import SPLITS_BY, is_users_own
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.errors import InputError
+from koch_siamese.fields import convert_fields
 from koch_siamese.images import CHANNELS
 from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.sampling.effects import EFFECTS
@@ -99,7 +100,7 @@ class DataSettings:
         "How a folder is split into training, validation and test: by class, "
         "or by whole groups of classes (alphabets), so that test groups are "
         "unseen.",
-        choices=("class", "group"),
+        choices=SPLITS_BY,
     )
     training_groups: tuple[str, ...] = setting(
         (),
@@ -551,12 +552,13 @@ class Settings(
     --help` explains each field.
 
     Raises:
-        InputError: a value is out of its range, or two values contradict each
-            other.
+        InputError: a value has another type or is out of its range, or two
+            values contradict each other.
     """
 
     def __post_init__(self):
         """Checks each value, and that values do not contradict each other."""
+        convert_fields(self)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):

@@ -1,5 +1,7 @@
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from koch_siamese.errors import InputError
@@ -29,6 +31,49 @@ def test_values_are_accepted_in_their_ranges_only(name, good, bad):
     assert getattr(Settings(**{name: good}), name) == good
     with pytest.raises(InputError, match=f"^--{name} is .*expected"):
         Settings(**{name: bad})
+
+
+def test_values_are_converted_to_their_types():
+    given = Settings(
+        filters=[32, np.int64(64)],
+        protocols=["verification"],
+        learning_rate=np.float64(0.5),
+        weight_decay=0,
+        epochs=np.int64(5),
+        dataset=Path("mnist"),
+    )
+    # Types too: a run stores values as text, such as 0.0.
+    assert repr(given) == repr(
+        Settings(
+            filters=(32, 64),
+            protocols=("verification",),
+            learning_rate=0.5,
+            weight_decay=0.0,
+            epochs=5,
+            dataset="mnist",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("filters", 64, "is 64: expected a list or a tuple of int"),
+        ("filters", ["64"], r"\[0\] is '64': expected a value of type int"),
+        ("protocols", "lake", "is 'lake': expected a list or a tuple of str"),
+        ("training_groups", None, "is None: expected a list or a tuple of str"),
+        ("learning_rate", None, "is None: expected a value of type float"),
+        ("max_minutes", True, "is True: expected a value of type float"),
+        ("epochs", "5", "is '5': expected a value of type int"),
+        ("epochs", 2.5, "is 2.5: expected a value of type int"),
+        ("epochs", True, "is True: expected a value of type int"),
+        ("crop", 1, "is 1: expected a value of type bool"),
+        ("network", 1, "is 1: expected a value of type str"),
+    ],
+)
+def test_values_of_other_types_are_refused(name, value, message):
+    with pytest.raises(InputError, match=rf"^{name} ?{message}\.$"):
+        Settings(**{name: value})
 
 
 def test_lake_needs_omniglot():
