@@ -11,3 +11,11 @@ def expand_home(path: str | os.PathLike) -> Path:
     with contextlib.suppress(RuntimeError):
         return path.expanduser()
     return path
+
+
+def expand_home_in(text: str) -> str:
+    """Expands a leading `~`; any other text, such as `gs://x`, stays as it is.
+
+    `Path` would remove a slash of an address.
+    """
+    return str(expand_home(text)) if text.startswith("~") else text

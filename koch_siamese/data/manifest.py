@@ -15,7 +15,7 @@ from koch_siamese.data.image_errors import (
 )
 from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.data.labelled_files import PARTS, LabelledFiles
-from koch_siamese.paths import expand_home
+from koch_siamese.paths import expand_home_in
 
 SUFFIX = ".csv"
 NEEDED = ("path", "label")
@@ -199,8 +199,7 @@ def _find_file(folder, text, listed) -> str | None:
         listed: the file names of each folder that was listed so far.
     """
     for form in (text, text.replace("\\", "/")):
-        if form.startswith("~"):
-            form = str(expand_home(form))
+        form = expand_home_in(form)
         file = os.path.normpath(os.path.join(folder, form))  # noqa: PTH118
         parent, name = os.path.split(file)
         if parent not in listed:

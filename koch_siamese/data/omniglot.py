@@ -9,6 +9,7 @@ import numpy as np
 from koch_siamese.data.characters import Characters, read_examples
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE
+from koch_siamese.paths import expand_home
 from koch_siamese.sampling.lake import list_lake_drawers
 
 # A file of `pack_characters`, which --data_dir may have instead of TFDS files.
@@ -142,7 +143,7 @@ def pack_characters(characters: dict[str, Characters], path: str | os.PathLike):
             arrays[f"{split}/{field.name}"] = getattr(drawings, field.name)
         is_white = drawings.images[..., 0] > 0
         arrays[f"{split}/images"] = np.packbits(is_white, axis=-1)
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(expand_home(path), **arrays)
 
 
 def read_packed(path: str | os.PathLike, split: str) -> Characters:
@@ -151,7 +152,7 @@ def read_packed(path: str | os.PathLike, split: str) -> Characters:
     Raises:
         InputError: the file does not have the split.
     """
-    with np.load(path) as arrays:
+    with np.load(expand_home(path)) as arrays:
         if f"{split}/images" not in arrays:
             raise InputError(f"{path} does not have Omniglot's {split!r}.")
         images = arrays[f"{split}/images"]

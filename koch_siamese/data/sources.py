@@ -17,12 +17,15 @@ from koch_siamese.data import (
 from koch_siamese.data.characters import (
     DRAWINGS,
     SPLITS,
+    SPLITS_BY,
     Characters,
     is_users_own,
     read_examples,
 )
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
+from koch_siamese.fields import convert_fields
+from koch_siamese.paths import expand_home_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,12 @@ class DataSource:
             by class like a folder, to train on it; if not, its own splits are
             used, each with all labels.
         may_prepare: whether a missing data set may be written to `data_dir`.
+
+    A leading `~` of `data_dir` and `manual_dir` is expanded.
+
+    Raises:
+        InputError: a value has another type or is unknown, or groups are given
+            for a data set that is not split by them.
     """
 
     dataset: str
@@ -64,6 +73,27 @@ class DataSource:
     test_groups: tuple[str, ...] = ()
     may_prepare: bool = True
     split_labels: bool = False
+
+    def __post_init__(self):
+        """Expands paths and checks values, except the names of groups."""
+        convert_fields(self)
+        for name in ("data_dir", "manual_dir"):
+            path = getattr(self, name)
+            object.__setattr__(self, name, path and expand_home_in(path))
+        _require_choice("split_by", self.split_by, SPLITS_BY)
+        _require_choice("background", self.background, omniglot.BACKGROUNDS)
+        if self.split_by == "group" and self.dataset != "folder":
+            raise InputError(
+                "split_by='group' needs dataset='folder'; got "
+                f"{self.dataset!r}: remove it."
+            )
+        for split in SPLITS:
+            groups = getattr(self, f"{split}_groups")
+            if groups and self.split_by != "group":
+                raise InputError(
+                    f"{split}_groups={groups} has no effect with "
+                    f"split_by={self.split_by!r}: give split_by='group'."
+                )
 
     def load(self, split: str) -> Characters:
         """Loads a split, and prepares the data set first if necessary.
@@ -232,11 +262,7 @@ class DataSource:
                 f"--split_by=group has no effect, as {self.data_dir} has "
                 "splits of its own: remove the flag, or the splits."
             )
-        parts = {
-            "training": self.training_groups,
-            "validation": self.validation_groups,
-            "test": self.test_groups,
-        }
+        parts = {split: getattr(self, f"{split}_groups") for split in SPLITS}
         return splits.split_groups(self._images.characters, split, parts)
 
     @functools.cached_property
@@ -260,6 +286,13 @@ class DataSource:
             return splits.assign_splits(images.characters, images.names)
         return splits.complete_splits(
             images.splits, images.characters, images.names
+        )
+
+
+def _require_choice(name, value, known):
+    if value not in known:
+        raise InputError(
+            f"{name} is {value!r}: expected one of {', '.join(known)}."
         )
 
 
@@ -306,7 +339,7 @@ def load_characters(dataset: str, split: str, **options) -> Characters:
 
     Raises:
         InputError: the data are missing and cannot be prepared, or an option is
-            unknown.
+            unknown or has a wrong value.
     """
     known = [field.name for field in dataclasses.fields(DataSource)][1:]
     for name in options:

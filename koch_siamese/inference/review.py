@@ -25,6 +25,7 @@ from koch_siamese.inference.transcription import (
     name_place,
 )
 from koch_siamese.models.thresholds import Thresholds
+from koch_siamese.paths import expand_home
 
 DOUBTFUL, CONFIRMED = "doubtful", "confirmed"
 # Least lead of the best candidate over the runner-up, in log odds. On pages of
@@ -72,7 +73,7 @@ class ReviewFolder:
             InputError: it is not a folder, or a symbol was confirmed under two
                 names.
         """
-        self._path = Path(path)
+        self._path = expand_home(path)
         if self._path.exists() and not self._path.is_dir():
             raise InputError(f"--review={path} is a file: give a folder.")
         confirmed = self._read(CONFIRMED)

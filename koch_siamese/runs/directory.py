@@ -23,7 +23,7 @@ class Run:
     """A training's directory, `--workdir`; see `koch_siamese.runs`.
 
     Attributes:
-        path: the directory.
+        path: the directory; a leading `~` is expanded.
         model: `model.keras`, the best epoch.
         flags: `train.flags`, the settings and the flagfile they are from.
         history: `history.json`, loss and accuracy of each epoch.
@@ -36,7 +36,7 @@ class Run:
 
     def __init__(self, path: str | os.PathLike):
         """Names the files; creates none."""
-        self.path = Path(path)
+        self.path = expand_home(path)
         self.model = self.path / "model.keras"
         self.flags = self.path / "train.flags"
         self.history = self.path / "history.json"
@@ -93,7 +93,7 @@ class Run:
             self._require_same(settings)
             if self.read_settings() == settings and (recipe or not flagfile):
                 return
-        is_named = flagfile and Path(flagfile) == self.flags
+        is_named = flagfile and expand_home(flagfile) == self.flags
         if not (is_named or (resumes and recipe)):
             recipe = flagfile
         if recipe:

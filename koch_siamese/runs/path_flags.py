@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from koch_siamese.paths import expand_home
+from koch_siamese.paths import expand_home_in
 
 # absl then assigns flags to the calling module, by which --help groups them.
 flags.disclaim_key_flags()
@@ -13,8 +13,7 @@ class PathParser(flags.ArgumentParser):
 
     def parse(self, argument: str) -> str:
         """Expands `~` at the beginning."""
-        is_home = argument.startswith("~")
-        return str(expand_home(argument)) if is_home else argument
+        return expand_home_in(argument)
 
 
 def define_path(

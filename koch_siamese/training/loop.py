@@ -121,7 +121,8 @@ def train_and_evaluate(
             with run.copy() as own:
                 train(settings, own, source, strategy=strategy, loss=loss)
             return None
-        run.require_own(data_dir if settings.dataset == "folder" else None)
+        is_folder = settings.dataset == "folder"
+        run.require_own(source.data_dir if is_folder else None)
         with run.lock():
             run.claim(settings, flagfile)
             model = _train_and_finalize(

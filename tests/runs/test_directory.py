@@ -5,7 +5,7 @@ import pytest
 
 from koch_siamese.errors import InputError
 from koch_siamese.runs import results
-from koch_siamese.runs.directory import Run
+from koch_siamese.runs.directory import Run, find_run
 from koch_siamese.runs.settings import Settings, get_end
 from koch_siamese.training.checkpoints import save_checkpoint
 
@@ -95,6 +95,17 @@ def test_flagfile_is_added_to_a_run_without_one(tmp_path):
     run.claim(Settings(), "experiments/quickstart.flags")
     assert run.read_recipe() == "experiments/quickstart.flags"
     assert run.read_settings() == Settings()
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = Run("~/run")
+    assert run.path == tmp_path / "run"
+    run.claim(Settings(), "experiments/quickstart.flags")
+    # Its own flags are not its flagfile, however they are named.
+    run.claim(Settings(seed=1), "~/run/train.flags")
+    assert run.read_recipe() == "experiments/quickstart.flags"
+    assert find_run("~/run").path == find_run("~/run/model.keras").path
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -350,6 +350,19 @@ def test_nan_scores_end_training(glyphs_dir, tmp_path, monkeypatch):
     assert load_checkpoint(directory.Run(tmp_path)) is None
 
 
+def test_run_among_images_at_home_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"photos/run is in --data_dir="):
+        train_and_evaluate(
+            Settings(dataset="folder"),
+            "~/photos/run",
+            data_dir="~/photos",
+            may_lower_ways=False,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_wrong_number_of_layers_is_refused(glyphs_dir, tmp_path):
     settings = dataclasses.replace(
         TINY, optimizer="layerwise_sgd", layer_l2=(0.0, 0.1)
