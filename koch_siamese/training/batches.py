@@ -185,8 +185,9 @@ def make_pairs(
     """
     if not isinstance(characters, Characters):
         raise InputError(
-            f"characters is {characters!r}: expected Characters, as "
-            "load_characters and load_folder return them."
+            f"characters is a value of type {type(characters).__name__}: "
+            "expected Characters, as load_characters returns them; load_folder "
+            "returns characters and names: pass the first."
         )
     if batch_size < 2:
         raise InputError(

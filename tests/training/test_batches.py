@@ -184,7 +184,8 @@ def test_make_pairs_distorts_as_training_does():
 @pytest.mark.parametrize(
     ("characters", "changes", "message"),
     [
-        ("glyphs", {}, "'glyphs': expected Characters, as load_characters"),
+        ("glyphs", {}, "type str: expected Characters, as load_characters"),
+        ((CHARACTERS, ("a",)), {}, "characters and names: pass the first"),
         (CHARACTERS, {"batch_size": 1}, "is 1: expected at least 2"),
         (CHARACTERS, {"within_alphabet": 1.5}, "is 1.5: expected 0 to 1"),
     ],
