@@ -37,23 +37,52 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
     """Builds a siamese model: one embedding for both inputs, one logit.
 
     Args:
-        embedding: `[batch, height, width, channels] -> [batch, dim]`.
-        head: a `heads.Head`; the paper's `WeightedL1` by default.
+        embedding: `[batch, height, width, channels] -> [batch, dim]`, a model
+            named `embedding` with a `Preprocessing` layer, as those of
+            `models.embeddings` and `own_network.build_own_embedding` are.
+        head: a `heads.Head` named `logit`, such as `WeightedL1(name="logit")`,
+            the paper's, which is the default.
 
     Returns:
         A model from `{"first": images, "second": images}`, each
         `[batch, height, width, channels]` with 0 = ink and 255 = white, to
         `logit`, `[batch]`: the higher, the more probable the same character.
         `get_thresholds` has the thresholds of a trained model.
+
+    Raises:
+        InputError: the embedding or the head is not such a one.
     """
+    head = head or WeightedL1(name="logit")
+    _check_parts(embedding, head)
     shape = (None, None, embedding.input.shape[-1])
     first = keras.Input(shape, name="first")
     second = keras.Input(shape, name="second")
-    head = head or WeightedL1(name="logit")
     logit = head(embedding(first), embedding(second))
     return keras.Model(
         {"first": first, "second": second}, logit, name="siamese"
     )
+
+
+def _check_parts(embedding, head):
+    """Refuses parts by which `get_embedding` and others find nothing."""
+    parts = getattr(embedding, "layers", ())
+    is_ready = any(isinstance(layer, Preprocessing) for layer in parts)
+    if not is_ready or embedding.name != "embedding":
+        raise InputError(
+            f"The embedding is {_describe(embedding)}: expected a model named "
+            "'embedding' with a Preprocessing layer. Build one around your "
+            "network by own_network.build_own_embedding."
+        )
+    if not isinstance(head, Head) or head.name != "logit":
+        raise InputError(
+            f"The head is {_describe(head)}: expected a heads.Head named "
+            "'logit', such as WeightedL1(name='logit')."
+        )
+
+
+def _describe(part):
+    name = getattr(part, "name", None)
+    return f"of type {type(part).__name__} and named {name!r}"
 
 
 def build_fast_head(dim: int, constraint=None) -> WeightedL1:

@@ -365,9 +365,9 @@ def test_model_file_with_a_flipped_byte_is_refused(member, tmp_path):
 
 
 def test_model_with_code_is_refused(tmp_path):
-    images = keras.Input((None, None, 1))
+    images, ink = embeddings.build_input(8)
     embedding = keras.Model(
-        images, keras.layers.Lambda(lambda x: x)(images), name="embedding"
+        images, keras.layers.Lambda(lambda x: x)(ink), name="embedding"
     )
     path = tmp_path / "lambda.keras"
     build_siamese(embedding).save(path)
@@ -386,13 +386,21 @@ def test_unknown_layer_is_refused(tmp_path, monkeypatch):
 
     known = keras.saving.get_custom_objects()
     monkeypatch.setitem(known, "test>Twice", Twice)
-    inputs = keras.Input((8, 8, 1))
-    flat = keras.layers.Flatten()(Twice()(inputs))
-    outputs = keras.layers.Dense(4)(flat)
-    build_siamese(keras.Model(inputs, outputs)).save(tmp_path / "model.keras")
+    images, ink = embeddings.build_input(8)
+    outputs = keras.layers.Dense(4)(keras.layers.Flatten()(Twice()(ink)))
+    embedding = keras.Model(images, outputs, name="embedding")
+    build_siamese(embedding).save(tmp_path / "model.keras")
     monkeypatch.delitem(known, "test>Twice")
-    with pytest.raises(InputError, match="the directory of the training"):
+    with pytest.raises(InputError, match="to a command, give --workdir"):
         koch_siamese.load_model(tmp_path)
+    flags = tmp_path / "train.flags"
+    for network, advice in (
+        ("mine.nets:build", r"import mine\.nets first"),
+        ("given:0123abc", "import the module that defines it first"),
+    ):
+        flags.write_text(f"--image_size=8\n--network={network}\n")
+        with pytest.raises(InputError, match=rf"not known: {advice}\.$"):
+            koch_siamese.load_model(tmp_path)
 
 
 def test_files_that_are_not_models_are_refused(tmp_path):
@@ -420,13 +428,27 @@ def test_models_that_are_not_siamese_are_refused(fast):
         keras.layers.GlobalAveragePooling2D()(images),
         name="embedding",
     )
-    without_preprocessing = build_siamese(plain)
+    with pytest.raises(InputError, match="by own_network.build_own_embedding"):
+        build_siamese(plain)
+    score = keras.layers.Dense(1, name="logit")(plain(images))
+    without_preprocessing = keras.Model(images, score)
     for model in (keras.Sequential(words), without_preprocessing, plain):
         assert not is_siamese(model)
         with pytest.raises(InputError, match="is not a siamese model"):
             koch_siamese.Recognizer(model)
     with pytest.raises(InputError, match="model 'pretrained' is not a siamese"):
         koch_siamese.get_thresholds("pretrained")
+
+
+def test_parts_that_do_not_make_a_siamese_model_are_refused(fast):
+    embedding = get_embedding(fast)
+    renamed = keras.Model(embedding.input, embedding.output, name="mine")
+    with pytest.raises(InputError, match=r"'mine'.*build_own_embedding\.$"):
+        build_siamese(renamed)
+    for head in (WeightedL1(), keras.layers.Dense(1, name="logit")):
+        with pytest.raises(InputError, match=r"WeightedL1\(name='logit'\)\.$"):
+            build_siamese(embedding, head)
+    assert is_siamese(build_siamese(embedding, WeightedL1(name="logit")))
 
 
 def test_invalid_images_are_refused():
