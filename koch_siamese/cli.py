@@ -276,17 +276,17 @@ def model_path(default: str | None = None) -> str:
 
 
 def import_own_network():
-    """Imports the network of a run's directory, if it is the user's own.
+    """Imports the network of a run's model, if it is the user's own.
 
     Keras then knows its layers when it loads the model.
     """
     from koch_siamese.models.own_network import import_builder
-    from koch_siamese.runs.directory import Run
+    from koch_siamese.runs.directory import find_run
     from koch_siamese.runs.settings import APPLICATIONS, GIVEN, is_own_network
 
     path = flags.FLAGS.model or flags.FLAGS.workdir
-    run = path and Run(path)
-    if not run or not run.flags.is_file():
+    run = path and find_run(path)
+    if not run:
         return
     network = run.read_settings().network
     has_module = not network.startswith((GIVEN, APPLICATIONS))

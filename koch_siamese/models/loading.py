@@ -1,6 +1,7 @@
 """Loads siamese models from files."""
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -54,13 +55,24 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         first_line = str(error).strip().partition("\n")[0]
         reason = first_line or type(error).__name__
         if "Could not locate" in str(error):
-            reason = (
-                "it has a layer that is not known. Import the module that "
-                "defines it first, or give the directory of the training."
-            )
+            reason = f"it has a layer that is not known: {_advise(path)}."
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error
     if is_own:  # its file is too old to name its data set
         set_dataset(model, "omniglot")
     return model
+
+
+def _advise(path):
+    """Says how Keras gets to know the layers of a user's network."""
+    flags = path.with_name("train.flags")
+    if not flags.is_file():
+        return (
+            "in Python, import the module that defines it first; to a command, "
+            "give --workdir, the directory of the training"
+        )
+    text = flags.read_text("utf-8", errors="replace")
+    # Of a network that was given as an object, a hash is stored.
+    named = re.search(r"^--network=(?!given:)([\w.]+):", text, re.MULTILINE)
+    return f"import {named[1] if named else 'the module that defines it'} first"

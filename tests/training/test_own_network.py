@@ -1,6 +1,7 @@
 """Networks and losses that users provide."""
 
 import dataclasses
+import importlib
 import json
 
 import keras
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, assert_one_line, call
 from keras import layers
+from PIL import Image
 
 from experiments import resnet
 from koch_siamese import InputError, Recognizer, Settings, train_and_evaluate
 from koch_siamese.models import own_network
+from koch_siamese.models.siamese import build_siamese
+from koch_siamese.runs.directory import Run
 
 SETTINGS = Settings(
     dataset="glyphs/tiny",
@@ -174,6 +178,42 @@ def test_unsuitable_losses_are_refused(loss, sampling, part):
     with pytest.raises(InputError, match=part):
         own_network.check_loss(loss, sampling)
     own_network.check_loss(Squares(), "pairs")
+
+
+MODULE = """
+import keras
+
+@keras.saving.register_keras_serializable(package="mynet")
+class Twice(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+def build(settings):
+    images = keras.Input((16, 16, 1))
+    x = keras.layers.GlobalAveragePooling2D()(Twice()(images))
+    return keras.Model(images, x)
+"""
+
+
+def test_own_layers_are_known_to_commands_that_get_the_models_file(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "mynet.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = importlib.import_module("mynet").build(SETTINGS)
+    run = Run(tmp_path / "run")
+    run.claim(dataclasses.replace(SETTINGS, network="mynet:build"))
+    embedding = own_network.build_own_embedding(network, 16)
+    build_siamese(embedding).save(run.model)
+    image = tmp_path / "bar.png"
+    Image.fromarray(draw_bar()).save(image)
+    answer = call(
+        *("verify", f"--first={image}", f"--second={image}"),
+        *("--model=run/model.keras", "--json"),
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["score"] == pytest.approx(0.5, abs=0.2)
 
 
 @pytest.mark.parametrize(
