@@ -11,8 +11,9 @@ from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
     """Loads a split, with its labels as characters of one alphabet.
 
-    Drawings are converted to grey, inverted if they are light on dark, as in
-    MNIST, and fitted to a square if they differ in size. Their drawers are
+    Drawings are converted to grey, multiplied by 255 if no value of the split
+    is above 1, inverted if they are light on dark, as in MNIST, and fitted to a
+    square if they differ in size. Their drawers are
     unknown: `drawer` numbers the images of a label, so that the query and
     supports of a trial are different images.
 
@@ -60,13 +61,26 @@ def _make_characters(builder, split, photo_size):
     images, labels = take(images, order), labels[order]
     place = np.arange(len(labels)) - np.searchsorted(labels, labels)
     return Characters(
-        images=images if photo_size else invert_if_dark(images),
+        images=images if photo_size else invert_if_dark(scale_binary(images)),
         character=labels.astype(np.int32),
         number=(labels + 1).astype(np.int32),
         alphabet=np.zeros(len(labels), np.int32),
         drawer=(place + 1).astype(np.int32),
         alphabet_names=(builder.name,),
     )
+
+
+def scale_binary(images: np.ndarray) -> np.ndarray:
+    """Multiplies all images by 255, in place, if their largest value is 1.
+
+    Args:
+        images: uint8 `[num, height, width, channels]`.
+    """
+    chunks = _list_chunks(images)
+    if max((images[chunk].max() for chunk in chunks), default=0) == 1:
+        for chunk in chunks:
+            images[chunk] *= WHITE
+    return images
 
 
 def invert_if_dark(images: np.ndarray) -> np.ndarray:
@@ -80,10 +94,15 @@ def invert_if_dark(images: np.ndarray) -> np.ndarray:
     num, height, width, channels = images.shape
     num_values = 2 * num * (height + width) * channels
     if 2 * dark > num_values:
-        for start in range(0, len(images), CHUNK):
-            chunk = slice(start, start + CHUNK)
+        for chunk in _list_chunks(images):
             images[chunk] = WHITE - images[chunk]
     return images
+
+
+def _list_chunks(images):
+    return [
+        slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)
+    ]
 
 
 def _read(builder, split, photo_size):

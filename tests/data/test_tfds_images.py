@@ -48,6 +48,26 @@ def test_color_and_sizes_are_fitted_to_a_square(data_dir):
     assert (pictures.images[0] < 110).sum() == pytest.approx(26**2, rel=0.1)
 
 
+def test_drawings_of_zeros_and_ones_get_the_full_contrast(monkeypatch):
+    monkeypatch.setattr(tfds_images, "CHUNK", 1)
+    bits = np.zeros((2, 3, 3, 1), np.uint8)
+    bits[1, 1, 1] = 1
+    scaled = tfds_images.scale_binary(bits.copy())
+    np.testing.assert_array_equal(scaled, 255 * bits)
+    # A single larger value shows that 1 is nearly black.
+    grey = bits.copy()
+    grey[0, 0, 0] = 2
+    np.testing.assert_array_equal(tfds_images.scale_binary(grey.copy()), grey)
+
+
+def test_binary_data_set_is_read_as_ink_on_paper(tmp_path):
+    labelled_sets.TinyBits(data_dir=str(tmp_path)).download_and_prepare()
+    bits = load_characters("tiny_bits", "test", data_dir=tmp_path)
+    assert set(bits.images.ravel()) == {0, 255}
+    ink = (bits.images == 0).sum(axis=(1, 2, 3))
+    np.testing.assert_array_equal(ink, np.repeat([4, 9, 16, 25, 36], 4))
+
+
 def test_paper_is_the_most_frequent_edge_color():
     image = np.full((1, 4, 4, 1), 10, np.uint8)
     image[0, 1:3, 1:3] = 240

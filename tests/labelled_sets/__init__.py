@@ -8,6 +8,7 @@ class TinyDigits(tfds.core.GeneratorBasedBuilder):
     """Like MNIST, light on dark. Label k is a square with a side of k + 2."""
 
     VERSION = tfds.core.Version("1.0.0")
+    INK = 250
 
     def _info(self):
         features = {
@@ -26,8 +27,16 @@ class TinyDigits(tfds.core.GeneratorBasedBuilder):
             label = example % 5
             image = np.zeros((12, 12, 1), np.uint8)
             start = 1 + example // 5
-            image[start : start + label + 2, start : start + label + 2] = 250
+            image[start : start + label + 2, start : start + label + 2] = (
+                self.INK
+            )
             yield example, {"image": image, "label": label}
+
+
+class TinyBits(TinyDigits):
+    """The same with the values 0 and 1, as in binary_alpha_digits."""
+
+    INK = 1
 
 
 class TinyPhotographs(TinyDigits):
