@@ -13,9 +13,9 @@ def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
 
     Drawings are converted to grey, multiplied by 255 if no value of the split
     is above 1, inverted if they are light on dark, as in MNIST, and fitted to a
-    square if they differ in size. Their drawers are
-    unknown: `drawer` numbers the images of a label, so that the query and
-    supports of a trial are different images.
+    square if they differ in size. Their drawers are unknown: `drawer` numbers
+    the images of a label, so that the query and supports of a trial are
+    different images.
 
     Args:
         builder: a prepared builder of images and labels.

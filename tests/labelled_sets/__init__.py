@@ -27,9 +27,8 @@ class TinyDigits(tfds.core.GeneratorBasedBuilder):
             label = example % 5
             image = np.zeros((12, 12, 1), np.uint8)
             start = 1 + example // 5
-            image[start : start + label + 2, start : start + label + 2] = (
-                self.INK
-            )
+            side = slice(start, start + label + 2)
+            image[side, side] = self.INK
             yield example, {"image": image, "label": label}
 
 
