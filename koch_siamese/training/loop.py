@@ -106,11 +106,11 @@ def train_and_evaluate(
         InputError: settings, data and run directory do not fit together, or
             the training diverges.
     """
-    settings = _name_objects(settings, embedding, loss)
+    run = Run(workdir)
+    settings = _name_objects(settings, run, embedding, loss)
     if settings.deterministic:
         make_deterministic()
     strategy = distribution.make_strategy(settings.distribute)
-    run = Run(workdir)
     source = make_source(settings, data_dir, manual_dir, may_prepare)
     if may_lower_ways is None:
         may_lower_ways = settings.ways == Settings.ways
@@ -130,7 +130,7 @@ def train_and_evaluate(
             return _evaluate(settings, run, source, model)
 
 
-def _name_objects(settings, embedding, loss):
+def _name_objects(settings, run, embedding, loss):
     """Names the given objects in the settings, which identifies them."""
     if embedding is not None:
         if settings.distribute != "none":
@@ -141,8 +141,11 @@ def _name_objects(settings, embedding, loss):
         own_network.check_network(
             embedding, settings.image_size, CHANNELS[settings.image_kind]
         )
-        name = own_network.compute_architecture(embedding)
-        settings = dataclasses.replace(settings, network=f"{GIVEN}{name}")
+        network = f"{GIVEN}{own_network.compute_architecture(embedding)}"
+        older = f"{GIVEN}{own_network.compute_kinds(embedding)}"
+        if run.flags.exists() and run.read_settings().network == older:
+            network = older
+        settings = dataclasses.replace(settings, network=network)
     if loss is not None:
         own_network.check_loss(loss, settings.sampling)
         name = own_network.name_loss(loss)
@@ -446,7 +449,8 @@ def _build_or_load(
                 siamese = build_siamese(
                     get_embedding(trainer), get_head(trainer)
                 )
-            _require_same_network(settings, siamese, network)
+            if network is not None:
+                _require_same_network(settings, siamese, network)
         else:
             siamese = builders.build_model(settings, network)
             if settings.relative_updates:
@@ -459,13 +463,12 @@ def _build_or_load(
 
 def _require_same_network(settings, siamese, network):
     """Raises an error if a run would resume with another architecture."""
-    if network is None:
-        return
-    own_network.check_network(
-        network, settings.image_size, CHANNELS[settings.image_kind]
-    )
-    before, now = map(
-        own_network.compute_architecture, (get_embedding(siamese), network)
+    built = builders.build_model(settings, network)
+    before, now = (
+        # The last layer of the embedding is the network, with layers replaced
+        # as the precision requires.
+        own_network.compute_architecture(get_embedding(model).layers[-1])
+        for model in (siamese, built)
     )
     if before != now:
         raise InputError(
