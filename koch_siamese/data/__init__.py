@@ -54,7 +54,7 @@ validation and one for testing. The split is the same for every `--seed`. It
 changes when a class is added or removed: start a new run then.
 With `--split_by=group`, whole groups are split, so that the test is on kinds
 never trained on; `--training_groups`, `--validation_groups` and `--test_groups`
-name them.
+name them. A name with a comma is in quotes: `'"Greek, ancient",Latin'`.
 
 If `test` has the same classes as `train`, it is a closed set: a fifth of the
 training images is used for validation. The output, the result file
@@ -64,6 +64,10 @@ With fewer than ten classes, two are for validation and two for testing. With
 four or five, validation uses other images of the training classes. At least
 four are needed. Trials have as many ways as there are classes, up to 20, unless
 `--ways` is given.
+
+Each epoch is validated, and thresholds are fitted, on up to 2,000 validation
+images, the same number of each class: at least four, and always four of
+`omniglot` and `glyphs`.
 
 Images that need more than `--max_image_megabytes` of memory (1024) are kept in
 a file in `$TMPDIR`, so that a data set may be larger than memory.

@@ -11,6 +11,7 @@ import numpy as np
 
 from koch_siamese.data.characters import SPLITS, Characters
 from koch_siamese.data.image_errors import MAX_LISTED, warn
+from koch_siamese.data.image_folder import count_images
 from koch_siamese.errors import InputError
 
 MIN_CHARACTERS = 4  # two to train on, two to test on
@@ -50,7 +51,7 @@ def assign_splits(
     known, first, counts = np.unique(
         characters.character, return_index=True, return_counts=True
     )
-    _check_splittable([names[x] if names else str(x) for x in known], counts)
+    _check_splittable(_list_names(known, names), counts)
     alphabet = characters.alphabet[first]
     rng = np.random.default_rng(SPLIT_SEED)
     # The characters, shuffled within each alphabet, take five turns.
@@ -196,6 +197,18 @@ def is_closed(parts: np.ndarray, character: np.ndarray, split: str) -> bool:
     return bool(np.isin(own, character[parts == TRAINING]).any())
 
 
+def take_first(characters: Characters, num: int) -> Characters:
+    """Selects the first `num` drawings of each character.
+
+    Drawers take turns, as each may have several drawings of a character.
+    """
+    character, drawer = characters.character.astype(np.int64), characters.drawer
+    turn = count_images(character * (drawer.max() + 1) + drawer)
+    order = np.lexsort((drawer, turn, character))
+    first = order[count_images(character[order]) <= num]
+    return characters.select(np.sort(first))
+
+
 class MissingGroupError(InputError):
     """A group that was named does not exist, or none is left for a split."""
 
@@ -259,7 +272,6 @@ def _check_splittable(names, counts):
             f"{names[0]!r}: expected at least 2 of each to train on, in a "
             f"folder for each class, such as {names[0]}/1.png."
         )
-    small = [name for name, num in zip(names, counts, strict=True) if num < 2]
     problems = []
     if len(counts) < MIN_CHARACTERS:
         problems.append(
@@ -268,14 +280,46 @@ def _check_splittable(names, counts):
             "or, to recognize just these, give images to train and to test on "
             "as train/NAME and test/NAME."
         )
-    if small:
-        listed = ", ".join(map(repr, small[:MAX_LISTED]))
-        more = len(small) - MAX_LISTED
-        rest = f" and {more} more" if more > 0 else ""
-        problems.append(
-            f"{len(small)} of {len(counts)} characters have only 1 drawing "
-            f"({listed}{rest}): expected at least 2 of each; add some, or "
-            "remove these characters."
-        )
+    if counts.min() < 2:
+        problems.append(_describe_single(names, counts))
     if problems:
         raise InputError(" ".join(problems))
+
+
+def require_pairs(characters: Characters, names: Sequence[str] | None = None):
+    """Checks that same and different pairs can be made of drawings.
+
+    Args:
+        characters: the drawings of a split.
+        names: the names of the characters, for the message.
+
+    Raises:
+        InputError: there are fewer than two characters, or only one drawing of
+            some.
+    """
+    known, counts = np.unique(characters.character, return_counts=True)
+    listed = _list_names(known, names)
+    if len(known) < 2:
+        raise InputError(
+            f"There is only 1 character, {listed[0]!r}: expected at least 2; "
+            "add some."
+        )
+    if counts.min() < 2:
+        raise InputError(_describe_single(listed, counts))
+
+
+def _list_names(known, names):
+    return [names[x] if names else str(x) for x in known]
+
+
+def _describe_single(names, counts):
+    """Describes the characters that have only one drawing."""
+    small = [name for name, num in zip(names, counts, strict=True) if num < 2]
+    listed = ", ".join(map(repr, small[:MAX_LISTED]))
+    more = len(small) - MAX_LISTED
+    rest = f" and {more} more" if more > 0 else ""
+    return (
+        f"{len(small)} of {len(counts)} characters have only 1 drawing "
+        f"({listed}{rest}): expected at least 2 of each; add some, or remove "
+        "these characters."
+    )

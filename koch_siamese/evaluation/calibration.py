@@ -13,7 +13,7 @@ from koch_siamese.sampling.pairs import (
     Pairs,
     sample_verification_pairs,
 )
-from koch_siamese.sampling.trials import sample_trials
+from koch_siamese.sampling.trials import Trials, sample_trials
 
 NUM_PAIRS = 10_000  # section 4.2
 NUM_ABSENT_TRIALS = 5_000
@@ -58,13 +58,9 @@ def calibrate(
     Raises:
         InputError: there are not enough characters or drawings.
     """
-    pairs = sample_verification_pairs(
-        characters.character, characters.alphabet, NUM_PAIRS, seed
-    )
+    pairs, trials = sample_calibration(characters, ways=ways, seed=seed)
     scores = drawings.score_pairs(pairs.first, pairs.second)
-    absent, present = _score_absent_and_present(
-        drawings, characters, ways, seed
-    )
+    absent, present = _score_absent_and_present(drawings, trials)
     threshold = compute_same_threshold(scores, pairs.same)
     refusals = compute_absence_thresholds(absent, FALSE_ACCEPTS, MIN_WAYS)
     thresholds = Thresholds(
@@ -87,14 +83,24 @@ def _count_distinct(pairs):
     return np.bincount(pairs.same[rows].astype(int), minlength=2)
 
 
-def _score_absent_and_present(drawings, characters, ways, seed):
-    """Scores trials without the query's character, and with it.
+def sample_calibration(
+    characters: Characters, *, ways: int, seed: int
+) -> tuple[Pairs, Trials]:
+    """Samples the pairs and the trials that thresholds are fitted to.
+
+    Args:
+        characters, ways, seed: see `calibrate`.
 
     Returns:
-        absent: `[num_trials, ways]`, other characters of the alphabet.
-        present: `[num_trials, ways]`, the query's own character in column 0,
-            then the others except the last one.
+        The pairs, and trials with one candidate more than `ways` or, if there
+        are fewer, all characters of an alphabet.
+
+    Raises:
+        InputError: there are not enough characters or drawings.
     """
+    pairs = sample_verification_pairs(
+        characters.character, characters.alphabet, NUM_PAIRS, seed
+    )
     index = CharacterIndex.from_labels(
         characters.character, characters.alphabet
     )
@@ -107,6 +113,17 @@ def _score_absent_and_present(drawings, characters, ways, seed):
         shots=1,
         rng=np.random.default_rng(seed),
     )
+    return pairs, trials
+
+
+def _score_absent_and_present(drawings, trials):
+    """Scores trials without the query's character, and with it.
+
+    Returns:
+        absent: `[num_trials, ways]`, other characters of the alphabet.
+        present: `[num_trials, ways]`, the query's own character in column 0,
+            then the others except the last one.
+    """
     scores = drawings.score_trials(trials)
     answer = np.arange(trials.ways) == trials.answer[:, np.newaxis]
     absent = scores[~answer].reshape(len(trials), -1)

@@ -12,13 +12,24 @@ from keras import ops
 
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.models.embeddings import build_input
-from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.siamese import list_layers
 
 EXPECTED = (
     "a functional keras.Model from float32 [batch, {size}, {size}, "
     "{channels}] ({meaning}) to [batch, dim]"
 )
+
+# Entries of configs that do not change what a network computes, or that follow
+# from others.
+NO_ARCHITECTURE = {
+    "build_config",
+    "dtype",
+    "input_layers",
+    "module",
+    "name",
+    "output_layers",
+    "trainable",
+}
 
 
 def import_builder(name: str) -> Callable:
@@ -138,28 +149,73 @@ def _format(shape):
     return f"[{', '.join('batch' if x is None else str(x) for x in shape)}]"
 
 
-def compute_architecture(embedding: keras.Model) -> str:
-    """Computes a hash of a network's layers, whatever the values of weights.
+def compute_architecture(network: keras.Model) -> str:
+    """Computes a hash of a network, whatever the values of its weights.
 
-    Names of layers are left out, because Keras numbers them.
+    It covers the layers, their arguments and how they are connected. Names of
+    layers are left out, because Keras numbers them.
 
     Returns:
         12 hexadecimal digits.
     """
-    parts = [
+    return _hash([_simplify(network.get_config()), _list_kinds(network)])
+
+
+def compute_kinds(network: keras.Model) -> str:
+    """Computes the hash that older runs store: of kinds and sizes of layers.
+
+    Returns:
+        12 hexadecimal digits.
+    """
+    return _hash(_list_kinds(network))
+
+
+def _list_kinds(network):
+    """Lists the class and the shapes of the weights of each layer."""
+    return [
         (type(layer).__name__, [list(weight.shape) for weight in layer.weights])
-        for layer in list_layers(embedding)
-        if not isinstance(layer, keras.layers.InputLayer | Preprocessing)
+        for layer in list_layers(network)
+        if not isinstance(layer, keras.layers.InputLayer)
     ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _simplify(config, places=None):
+    """Removes from a config what does not change the computation.
+
+    Values of None too, as a newer Keras may have more arguments.
+
+    Args:
+        config: of a model or a layer, or a part of it.
+        places: the index of each layer in the model that has them, by name.
+    """
+    if isinstance(config, list | tuple):
+        return [_simplify(item, places) for item in config]
+    if not isinstance(config, dict):
+        return config
+    if "input_layers" in config:  # a functional model
+        layers = config["layers"]
+        places = {layer["name"]: place for place, layer in enumerate(layers)}
+    kept = {
+        key: _simplify(value, places)
+        for key, value in config.items()
+        if key not in NO_ARCHITECTURE and value is not None
+    }
+    if "keras_history" in kept:  # the layer that an input comes from
+        name, *outputs = kept["keras_history"]
+        kept["keras_history"] = [places[name], *outputs]
+    return kept
+
+
+def _hash(value):
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def name_loss(loss: keras.losses.Loss) -> str:
     """Names a loss by its class, and by a hash of its arguments."""
     config = keras.saving.serialize_keras_object(loss)
     config["config"].pop("name", None)  # Keras numbers it
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    return f"{type(loss).__name__}:{digest.hexdigest()[:12]}"
+    return f"{type(loss).__name__}:{_hash(config)}"
 
 
 def check_loss(loss: keras.losses.Loss, sampling: str):

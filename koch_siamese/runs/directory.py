@@ -76,7 +76,7 @@ class Run:
         A training that has not finished an epoch may be started again with
         other settings, for example after a mistake. Otherwise only the number
         of epochs, patience and minutes may change, and only if that does not
-        change its steps.
+        change its steps. A run whose checkpoints were deleted is not changed.
 
         Args:
             settings: of the training.
@@ -88,10 +88,13 @@ class Run:
         """
         text = format_flags(settings)
         recipe = self.read_recipe()
-        resumes = self.flags.exists() and self.list_checkpoints()
+        checkpoints = self.list_checkpoints()
+        is_trained = checkpoints or self.model.exists()
+        resumes = self.flags.exists() and is_trained
         if resumes:
             self._require_same(settings)
-            if self.read_settings() == settings and (recipe or not flagfile):
+            is_same = self.read_settings() == settings
+            if not checkpoints or (is_same and (recipe or not flagfile)):
                 return
         is_named = flagfile and expand_home(flagfile) == self.flags
         if not (is_named or (resumes and recipe)):
@@ -254,6 +257,9 @@ class Run:
             other = Run(folder)
             if self.checkpoints.exists():
                 shutil.copytree(self.checkpoints, other.checkpoints)
+            for file in (self.model, self.history):
+                if file.exists():
+                    shutil.copy(file, other.path)
             yield other
 
 

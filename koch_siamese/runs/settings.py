@@ -4,7 +4,9 @@ It imports nothing that is slow to load, so that a command answers `--help` and
 mistakes at once.
 """
 
+import csv
 import dataclasses
+import io
 import math
 from collections.abc import Iterator
 
@@ -617,9 +619,14 @@ def _format_flag(settings, name):
 
 
 def format_value(value) -> str:
-    """Formats the value of a setting as in a flag."""
+    """Formats the value of a setting as in a flag.
+
+    A list is a line of CSV: an item with a comma is in quotes.
+    """
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(map(str, value))
+        return line.getvalue()
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

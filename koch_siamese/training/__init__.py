@@ -57,7 +57,9 @@ A training that was interrupted or killed resumes after its last complete
 epoch, with the same batches, when the same command is given again.
 `--deterministic` makes the final weights equal to the last bit, on the CPU of
 one machine. If a checkpoint is damaged, the one before it is used, and a
-message says so. A second process in the same `--workdir` is refused.
+message says so. A second process in the same `--workdir` is refused. Without
+its checkpoints, a finished training prints the results of its model, and one
+that was interrupted is refused, so that its model is not overwritten.
 
 `--precision=bfloat16` computes convolutions and the gradients of large dense
 layers in bfloat16 in training, for GPUs and for CPUs that support it

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from koch_siamese.data.characters import Characters
+from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import DivergedError, InputError, NanScoreError
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
@@ -19,7 +20,7 @@ from koch_siamese.models import views
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.results import write_text
+from koch_siamese.runs.results import read_text, write_text
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
@@ -116,15 +117,22 @@ def load_state(
         `best_accuracy`; `history`.
 
     Raises:
-        InputError: the run's folder of images has changed since.
+        InputError: the run's folder of images has changed since; or the run has
+            not finished, and its checkpoints were deleted.
     """
-    initial = {
-        "epoch": 0,
-        "best_epoch": 0,
-        "best_accuracy": -1.0,
-        "history": {"loss": [], "accuracy": [], "seconds": []},
-    }
-    path, state = load_checkpoint(run) or (None, initial)
+    path, state = load_checkpoint(run) or (None, _read_history(run))
+    if path is None and run.model.exists():
+        if not is_finished(settings, state):
+            raise InputError(
+                f"--workdir={run.path} has a trained model but no checkpoints, "
+                "without which its training cannot be resumed: give another "
+                "--workdir."
+            )
+        if settings.dataset == "folder":
+            warn(
+                f"{run.path} has no checkpoints, so it is unknown whether the "
+                f"images in {source.data_dir} are those that it was trained on."
+            )
     if settings.dataset == "folder":
         found = source.compute_fingerprint()
         # A different split would test a model on its training images.
@@ -135,6 +143,21 @@ def load_state(
                 "give another --workdir."
             )
     return path, state
+
+
+def _read_history(run):
+    """Reads the state of a run without checkpoints from its history."""
+    history = {"loss": [], "accuracy": [], "seconds": []}
+    if run.model.exists() and run.history.exists():
+        history = json.loads(read_text(run.history))
+    accuracy = history["accuracy"]
+    best = max(accuracy, default=-1.0)
+    return {
+        "epoch": len(accuracy),
+        "best_epoch": accuracy.index(best) + 1 if accuracy else 0,
+        "best_accuracy": best,
+        "history": history,
+    }
 
 
 def is_finished(settings: Settings, state: dict) -> bool:

@@ -9,13 +9,14 @@ import typing
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters, is_users_own
 from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
+from koch_siamese.data.splits import require_pairs, take_first
 from koch_siamese.errors import InputError
+from koch_siamese.evaluation.calibration import sample_calibration
 from koch_siamese.evaluation.evaluator import Evaluator
 from koch_siamese.evaluation.protocols import (
     PROTOCOLS,
@@ -61,9 +62,11 @@ from koch_siamese.training.relative_updates import convert_relative_updates
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
-# As in section 4.2. Embedding all 20 drawers after each epoch would take a CPU
-# too long.
-NUM_VALIDATION_DRAWERS = 4
+# Drawings of each character, as in section 4.2. Embedding those of all 20
+# drawers after each epoch would take a CPU too long.
+NUM_VALIDATION_DRAWINGS = 4
+# Of a user's data set in all, if it has few classes.
+NUM_VALIDATION_IMAGES = 2000
 
 
 def train_and_evaluate(
@@ -106,11 +109,11 @@ def train_and_evaluate(
         InputError: settings, data and run directory do not fit together, or
             the training diverges.
     """
-    settings = _name_objects(settings, embedding, loss)
+    run = Run(workdir)
+    settings = _name_objects(settings, run, embedding, loss)
     if settings.deterministic:
         make_deterministic()
     strategy = distribution.make_strategy(settings.distribute)
-    run = Run(workdir)
     source = make_source(settings, data_dir, manual_dir, may_prepare)
     if may_lower_ways is None:
         may_lower_ways = settings.ways == Settings.ways
@@ -131,7 +134,7 @@ def train_and_evaluate(
             return _evaluate(settings, run, source, model)
 
 
-def _name_objects(settings, embedding, loss):
+def _name_objects(settings, run, embedding, loss):
     """Names the given objects in the settings, which identifies them."""
     if embedding is not None:
         if settings.distribute != "none":
@@ -142,8 +145,11 @@ def _name_objects(settings, embedding, loss):
         own_network.check_network(
             embedding, settings.image_size, CHANNELS[settings.image_kind]
         )
-        name = own_network.compute_architecture(embedding)
-        settings = dataclasses.replace(settings, network=f"{GIVEN}{name}")
+        network = f"{GIVEN}{own_network.compute_architecture(embedding)}"
+        older = f"{GIVEN}{own_network.compute_kinds(embedding)}"
+        if run.flags.exists() and run.read_settings().network == older:
+            network = older
+        settings = dataclasses.replace(settings, network=network)
     if loss is not None:
         own_network.check_loss(loss, settings.sampling)
         name = own_network.name_loss(loss)
@@ -246,7 +252,8 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
             print("This training has finished; these are its results.")
             return load_model(run.model)  # raises if the file is damaged
         run.thresholds.unlink()  # chosen for an earlier epoch
-    _check_protocols(settings, source)
+    validation = make_validation(settings, source)
+    _check_evaluation(settings, source, validation[0])
     is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
     if is_closed["test"]:
         warn(
@@ -254,7 +261,6 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
             "The accuracy is not a one-shot accuracy, which is measured on new "
             "classes."
         )
-    validation = make_validation(settings, source)
     train(
         settings,
         run,
@@ -279,10 +285,15 @@ def make_validation(
     """Makes the validation set: characters, and one-shot trials over them.
 
     The trials are within alphabets, and the same after every epoch.
+
+    Raises:
+        InputError: there are not enough classes or images.
     """
-    characters = source.load("validation")
-    drawers = np.unique(characters.drawer)[:NUM_VALIDATION_DRAWERS]
-    characters = characters.of_drawers(drawers)
+    characters = _load_classes(source, "validation")
+    num = NUM_VALIDATION_DRAWINGS
+    if is_users_own(settings.dataset):
+        num = max(num, NUM_VALIDATION_IMAGES // characters.num_characters)
+    characters = take_first(characters, num)
     with naming_split("validation", source):
         trials = PROTOCOLS["within_alphabet"].sample(
             characters,
@@ -406,8 +417,12 @@ def _make_callbacks(run):
 
 
 def load_training(settings: Settings, source: DataSource) -> Characters:
-    """Loads the characters to train on, ready for batches."""
-    training = source.load("training").resized(settings.image_size)
+    """Loads the characters to train on, ready for batches.
+
+    Raises:
+        InputError: there are fewer than two, or one has a single drawing.
+    """
+    training = _load_classes(source, "training").resized(settings.image_size)
     if settings.quarter_turns:
         training = training.with_quarter_turns()
     if settings.mirror_images:
@@ -415,8 +430,18 @@ def load_training(settings: Settings, source: DataSource) -> Characters:
     return training
 
 
-def _check_protocols(settings, source):
+def _load_classes(source, split):
+    """Loads characters that same and different pairs can be made of."""
+    characters = source.load(split)
+    with naming_split(split, source):
+        require_pairs(characters, source.load_names())
+    return characters
+
+
+def _check_evaluation(settings, source, validation):
     """Raises errors of the final evaluation already before the training."""
+    with naming_split("validation", source):
+        sample_calibration(validation, ways=settings.ways, seed=settings.seed)
     for name in settings.protocols:
         protocol = PROTOCOLS[name]
         if not protocol.fixed:
@@ -447,7 +472,8 @@ def _build_or_load(
                 siamese = build_siamese(
                     get_embedding(trainer), get_head(trainer)
                 )
-            _require_same_network(settings, siamese, network)
+            if network is not None:
+                _require_same_network(settings, siamese, network)
         else:
             siamese = builders.build_model(settings, network)
             if settings.relative_updates:
@@ -460,13 +486,12 @@ def _build_or_load(
 
 def _require_same_network(settings, siamese, network):
     """Raises an error if a run would resume with another architecture."""
-    if network is None:
-        return
-    own_network.check_network(
-        network, settings.image_size, CHANNELS[settings.image_kind]
-    )
-    before, now = map(
-        own_network.compute_architecture, (get_embedding(siamese), network)
+    built = builders.build_model(settings, network)
+    before, now = (
+        # The last layer of the embedding is the network, with layers replaced
+        # as the precision requires.
+        own_network.compute_architecture(get_embedding(model).layers[-1])
+        for model in (siamese, built)
     )
     if before != now:
         raise InputError(

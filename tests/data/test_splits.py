@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import make_characters
@@ -9,7 +11,9 @@ from koch_siamese.data.splits import (
     assign_splits,
     complete_splits,
     is_closed,
+    require_pairs,
     split_groups,
+    take_first,
 )
 from koch_siamese.errors import InputError
 
@@ -82,6 +86,32 @@ def test_very_few_classes_are_validated_on_other_images(num):
         pytest.warns(DataWarning),
     ):
         assign_splits(few)
+
+
+def test_pairs_need_two_characters_and_two_drawings_of_each():
+    characters = make_characters((3,), num_drawers=2)
+    require_pairs(characters)
+    left = characters.select(np.array([0, 1, 2, 4, 5]))
+    with pytest.raises(
+        InputError, match=r"1 of 3 characters have only 1 drawing \('q'\)"
+    ):
+        require_pairs(left, ("p", "q", "r"))
+    with pytest.raises(InputError, match="only 1 character, '2': expected"):
+        require_pairs(characters.select(np.array([4, 5])))
+
+
+def test_first_drawings_of_each_character_by_turns_of_drawers():
+    characters = make_characters((2, 3), num_drawers=4)
+    three = characters.of_drawers([1, 2, 3])
+    np.testing.assert_array_equal(
+        take_first(characters, 3).images, three.images
+    )
+    # Each drawer has two drawings of each character.
+    sessions = dataclasses.replace(
+        characters, drawer=np.array([2, 2, 1, 1] * 5)
+    )
+    found = take_first(sessions, 3).images[:3]
+    np.testing.assert_array_equal(found, characters.images[[0, 2, 3]])
 
 
 def complete(parts, characters):

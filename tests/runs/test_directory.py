@@ -21,6 +21,17 @@ def test_directory_belongs_to_one_training(tmp_path):
         run.claim(Settings(seed=2))
 
 
+def test_a_model_without_checkpoints_keeps_its_settings(tmp_path):
+    run = Run(tmp_path)
+    settings = Settings(schedule="constant", epochs=3)
+    run.claim(settings)
+    run.model.write_text("model")
+    with pytest.raises(InputError, match="with --seed=0; asked for --seed=2"):
+        run.claim(dataclasses.replace(settings, seed=2))
+    run.claim(dataclasses.replace(settings, epochs=5))
+    assert run.read_settings() == settings
+
+
 def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
     run = Run(tmp_path)
     settings = Settings(schedule="constant", epochs=3)

@@ -80,3 +80,16 @@ def test_flagfiles_of_a_command_line():
     assert find_flagfiles(["train", "--seed=1"]) is None
     arguments = ["train", "--flagfile=a.flags", "--seed=1", "-flagfile", "b"]
     assert find_flagfiles(arguments) == "a.flags,b"
+
+
+def test_lists_are_read_back_with_commas_and_quotes_in_their_items():
+    settings = Settings(
+        dataset="folder",
+        split_by="group",
+        training_groups=("Greek, ancient", 'the "old" one'),
+        test_groups=("Latin", "'small caps'"),
+    )
+    text = format_flags(settings)
+    assert parse_flags(text) == settings
+    assert '--training_groups="Greek, ancient","the ""old"" one"\n' in text
+    assert "--test_groups=Latin,'small caps'\n" in text  # quoted only if needed

@@ -1,19 +1,22 @@
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
-from conftest import no_figures
+from conftest import make_characters, no_figures
+from drawing import draw, save
 
 import koch_siamese
+from koch_siamese.data.characters import Characters
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.models import embeddings
 from koch_siamese.models.siamese import get_embedding, get_head
 from koch_siamese.runs import directory
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, checkpoints
+from koch_siamese.training import builders, checkpoints, loop
 from koch_siamese.training.checkpoints import load_checkpoint
 from koch_siamese.training.loop import train_and_evaluate
 
@@ -133,6 +136,23 @@ def test_finished_run_is_not_trained_again(finished, glyphs_dir):
     model.write_bytes(before[model])
 
 
+def test_model_without_checkpoints_is_not_overwritten(
+    finished, glyphs_dir, tmp_path
+):
+    workdir, results = finished
+    run = directory.Run(tmp_path / "copy")
+    ignored = shutil.ignore_patterns("checkpoints")
+    shutil.copytree(workdir, run.path, ignore=ignored)
+    before = run.model.read_bytes()
+    assert train(TINY, run.path, glyphs_dir) == results
+    with pytest.raises(InputError, match="--ways=20; asked for --ways=5"):
+        train(dataclasses.replace(TINY, ways=5), run.path, glyphs_dir)
+    run.history.write_text('{"loss": [1], "accuracy": [0.5], "seconds": [1]}')
+    with pytest.raises(InputError, match="a trained model but no checkpoints"):
+        train(TINY, run.path, glyphs_dir)
+    assert run.model.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -160,6 +180,84 @@ def test_impossible_evaluation_is_refused_before_the_training(
     with pytest.raises(InputError, match="50 shots"):
         train(settings, tmp_path, glyphs_dir)
     assert load_checkpoint(directory.Run(tmp_path)) is None
+
+
+GROUPS = Settings(
+    dataset="folder",
+    split_by="group",
+    training_groups=("a",),
+    validation_groups=("b", "c"),
+    test_groups=("d",),
+    image_size=16,
+    ways=2,
+)
+
+
+@pytest.mark.parametrize(
+    ("group", "split"), [("a", "training"), ("c", "validation")]
+)
+def test_classes_with_one_image_are_refused_before_the_training(
+    tmp_path, group, split
+):
+    images = tmp_path / "images"
+    for name in "abcd":
+        for place in ("x", "y"):
+            num = 1 if (name, place) == (group, "y") else 2
+            for number in range(num):
+                save(draw(), images / name / place / f"{number}.png")
+    message = rf"folder, {split} split: 1 of .* \('{group}/y'\): expected"
+    with pytest.raises(InputError, match=message):
+        train(GROUPS, tmp_path / "run", images)
+    assert load_checkpoint(directory.Run(tmp_path / "run")) is None
+
+
+def test_thresholds_that_cannot_be_fitted_are_refused_before_the_training(
+    tmp_path,
+):
+    # Only group b has trials, which are two-way; thresholds need three ways,
+    # and no two people drew all of group c.
+    lines = ["path,label,group,drawer"]
+    for group, name in ("ax", "ay", "bx", "by", "cx", "cy", "cz", "dx", "dy"):
+        for drawer in "34" if group + name == "cy" else "12":
+            file = f"{group}{name}{drawer}.png"
+            save(draw(), tmp_path / file)
+            lines.append(f"{file},{name},{group},{drawer}")
+    table = tmp_path / "images.csv"
+    table.write_text("\n".join(lines))
+    message = "folder, validation split: Trials of 3 ways need an alphabet"
+    with pytest.raises(InputError, match=message):
+        train(GROUPS, tmp_path / "run", table)
+    assert load_checkpoint(directory.Run(tmp_path / "run")) is None
+
+
+@dataclasses.dataclass
+class Source:
+    """A source whose splits all have the same characters."""
+
+    dataset: str
+    characters: Characters
+
+    def load(self, split):
+        return self.characters
+
+    def load_names(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "num_drawers", "used"),
+    [
+        ("glyphs/tiny", 5, 4),
+        ("folder", 5, 5),
+        ("cifar100", 401, 400),
+    ],
+)
+def test_number_of_validation_drawings(dataset, num_drawers, used):
+    source = Source(dataset, make_characters((2, 3), num_drawers, side=1))
+    settings = Settings(dataset=dataset, ways=2, validation_trials=9)
+    characters, trials = loop.make_validation(settings, source)
+    assert np.bincount(characters.character).tolist() == [used] * 5
+    assert len(trials) == 9
 
 
 @pytest.mark.slow

@@ -15,7 +15,10 @@ from experiments import resnet
 from koch_siamese import InputError, Recognizer, Settings, train_and_evaluate
 from koch_siamese.models import own_network
 from koch_siamese.models.siamese import build_siamese
+from koch_siamese.runs import directory
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.flagfiles import format_flags
+from koch_siamese.training import builders, loop
 
 SETTINGS = Settings(
     dataset="glyphs/tiny",
@@ -52,9 +55,15 @@ class Unregistered(layers.Layer):
         return x
 
 
-def build(channels=1, size=16, end=layers.GlobalAveragePooling2D, middle=None):
+def build(
+    channels=1,
+    size=16,
+    end=layers.GlobalAveragePooling2D,
+    middle=None,
+    activation="relu",
+):
     inputs = keras.Input((size, size, channels))
-    x = layers.Conv2D(8, 3, activation="relu")(inputs)
+    x = layers.Conv2D(8, 3, activation=activation)(inputs)
     x = middle(x) if middle else x
     return keras.Model(inputs, end()(x) if end else x, name="mine")
 
@@ -114,12 +123,62 @@ def test_network_and_loss_by_object(glyphs_dir, tmp_path):
     assert "--objective=given:Squares:" in flags
     for network, loss in (
         (build(end=layers.Flatten), Squares()),
+        (build(activation="gelu"), Squares()),
         (build(), Squares(margin=1.0)),
         (build(), None),
         (None, Squares()),
     ):
         with pytest.raises(InputError, match="holds a run with"):
             train(3, network, loss)
+
+
+def build_residual(rate=0.2, strides=1, shortcut=0, function="relu"):
+    inputs = keras.Input((16, 16, 1))
+    maps = [layers.Conv2D(4, 3, strides, padding="same")(inputs)]
+    maps.append(layers.Conv2D(4, 3, padding="same")(maps[0]))
+    x = layers.Conv2D(4, 3, padding="same")(maps[1])
+    x = getattr(keras.ops, function)(layers.Add()([x, maps[shortcut]]))
+    x = keras.Sequential([layers.GlobalMaxPooling2D(), layers.Dropout(rate)])(x)
+    return keras.Model(inputs, x)
+
+
+def test_architectures_differ_in_arguments_and_connections():
+    compute = own_network.compute_architecture
+    known = compute(build_residual())
+    assert compute(build_residual()) == known
+    for change in (
+        {"rate": 0.3},
+        {"strides": 2},
+        {"shortcut": 1},
+        {"function": "gelu"},
+    ):
+        assert compute(build_residual(**change)) != known
+
+
+def test_a_run_with_the_hash_of_an_older_version_is_resumed(tmp_path):
+    run = directory.Run(tmp_path)
+    older = dataclasses.replace(SETTINGS, network="given:ff85310c40e2")
+    run.flags.write_text(format_flags(older))
+    assert loop._name_objects(SETTINGS, run, build(), None) == older
+    other = loop._name_objects(SETTINGS, run, build(end=layers.Flatten), None)
+    assert other.network != older.network
+
+
+def test_a_network_is_the_same_as_its_copy_in_a_checkpoint(tmp_path):
+    def build_large(activation):  # a copy replaces its dense layer
+        def end():
+            return keras.Sequential([layers.Flatten(), layers.Dense(700)])
+
+        return build(end=end, activation=activation)
+
+    settings = dataclasses.replace(SETTINGS, precision="bfloat16")
+    siamese = builders.build_model(settings, build_large("relu"))
+    path = tmp_path / "siamese.keras"
+    siamese.save(path)
+    stored = keras.models.load_model(path)
+    loop._require_same_network(settings, stored, build_large("relu"))
+    with pytest.raises(InputError, match="builds another architecture"):
+        loop._require_same_network(settings, stored, build_large("gelu"))
 
 
 @pytest.mark.usefixtures("without_figures")
