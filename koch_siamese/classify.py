@@ -52,13 +52,17 @@ def _check_flags():
 
 
 def _list_files():
-    """Lists the queries, and checks the files of --support."""
+    """Lists the queries, and checks the files of --support and --figure."""
     from koch_siamese.data.image_folder import check_files
     from koch_siamese.data.image_paths import list_images
 
-    if SUPPORT.value:
-        check_files(SUPPORT.value)
-    return list_images(QUERY.value) if QUERY.value else []
+    examples = check_files(SUPPORT.value) if SUPPORT.value else []
+    queries = list_images(QUERY.value) if QUERY.value else []
+    if FIGURE.value:
+        given = map(Path, (SUPPORT.value, QUERY.value))
+        inputs = (*given, *examples, *queries)
+        cli.refuse_inputs("figure", [Path(FIGURE.value)], inputs)
+    return queries
 
 
 def _read_queries(recognizer, paths):

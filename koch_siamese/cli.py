@@ -8,7 +8,7 @@ import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -218,6 +218,49 @@ def check_figure(path: str | None):
         raise InputError(
             f"--figure={path} must be a file name that ends in .png."
         )
+
+
+def refuse_inputs(name: str, outputs: Iterable[Path], inputs: Iterable[Path]):
+    """Refuses to overwrite an input, or to write into a folder of inputs.
+
+    What is written there would be an input of the next run.
+
+    Args:
+        name: the flag that names the outputs.
+        outputs: the files and folders to write.
+        inputs: the files and folders that are read.
+
+    Raises:
+        InputError: an output is an input, or lies in one.
+    """
+    given = f"--{name}={flags.FLAGS[name].value}"
+    known = {_identify(path): path for path in inputs}
+    known.pop(None, None)
+    for output in outputs:
+        whole = output.resolve()
+        if _identify(whole) in known:
+            raise InputError(
+                f"{given} would overwrite {output}, which is an input: give "
+                "another name."
+            )
+        for folder in map(_identify, whole.parents):
+            if folder in known:
+                raise InputError(
+                    f"{given} would write {output} into {known[folder]}, of "
+                    "which all images are read: give a place outside it."
+                )
+
+
+def _identify(path):
+    """Identifies a file or folder; None if it does not exist.
+
+    Paths may differ, in case or by a link.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def note(text: str):

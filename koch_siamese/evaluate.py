@@ -140,6 +140,11 @@ def _check_flags():
                 f"--{flag.name}={flag.value} must be a file that ends in .csv."
             )
     _require_different_files()
+    read = map(Path, filter(None, (cli.DATA_DIR.value, flags.FLAGS.model)))
+    inputs = [path for path in read if path.is_file()]
+    for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
+        if flag.value:
+            cli.refuse_inputs(flag.name, [Path(flag.value)], inputs)
 
 
 def _require_different_files():

@@ -141,12 +141,11 @@ def _sheet_path():
 
 
 def _list_pages():
-    """Lists the pages, and checks the files of --support."""
+    """Lists the pages, and checks the files of --support and those to write."""
     from koch_siamese.data.image_folder import check_files
     from koch_siamese.data.page_files import list_pages
 
-    if SUPPORT.value:
-        check_files(SUPPORT.value)
+    examples = check_files(SUPPORT.value) if SUPPORT.value else []
     pages = list_pages(PAGE.value)
     for flag, suffix in SUFFIXES:
         if len(pages) > 1 and flag.value and _is_file(flag.value, suffix):
@@ -154,7 +153,31 @@ def _list_pages():
                 f"--{flag.name}={flag.value} is one file, and there are "
                 f"{len(pages)} pages: give a folder."
             )
+    given = [Path(x) for x in (PAGE.value, SUPPORT.value) if x]
+    inputs = [*given, *examples, *(page.path for page in pages)]
+    for name, images in _list_written_images(pages).items():
+        cli.refuse_inputs(name, images, inputs)
     return pages
+
+
+def _list_written_images(pages):
+    """Lists the images, or folders of images, that each flag writes."""
+    stems, written = _name_outputs(pages), {}
+    if FIGURE.value:
+        written[FIGURE.name] = [
+            _choose_path(FIGURE.value, stem, ".png") for stem in stems.values()
+        ]
+    if XML.value:
+        written[XML.name] = [
+            _name_image(_choose_path(XML.value, stem, ".xml"))
+            for page, stem in stems.items()
+            if page.number
+        ]
+    if REVIEW.value:
+        written[REVIEW.name] = [Path(REVIEW.value)]
+    if DISCOVER.value:
+        written[DISCOVER.name] = [Path(DISCOVER.value), _sheet_path()]
+    return written
 
 
 def _find_symbols(files, complaints):
@@ -285,7 +308,7 @@ class _Writer:
         picture = page_figures.draw_transcription(
             page, read, self._names, self._examples
         )
-        path = self._choose_path(FIGURE.value, file, ".png")
+        path = _choose_path(FIGURE.value, self._stems[file], ".png")
         page_figures.save_picture(picture, path)
 
     def _write_xml(self, file, page, read):
@@ -293,19 +316,25 @@ class _Writer:
 
         from koch_siamese.reporting import page_figures, page_xml
 
-        path = self._choose_path(XML.value, file, ".xml")
+        path = _choose_path(XML.value, self._stems[file], ".xml")
         image = file.path.name
         if file.number:  # tools need an image of that page
-            picture = path.with_name(f"{path.stem}_page.png")
+            picture = _name_image(path)
             page_figures.save_picture(Image.fromarray(page.pixels), picture)
             image = picture.name
         content = page_xml.format_page_xml(read, image, DIRECTION.value)
         page_xml.save_page_xml(content, path)
 
-    def _choose_path(self, given, file, suffix):
-        if _is_file(given, suffix):
-            return Path(given)
-        return Path(given) / f"{self._stems[file]}{suffix}"
+
+def _choose_path(given, stem, suffix):
+    """Chooses the output of a page: the given file, or one in the folder."""
+    path = Path(given)
+    return path if _is_file(given, suffix) else path / f"{stem}{suffix}"
+
+
+def _name_image(path):
+    """Names the image of a page of a PDF or TIFF, beside its PAGE XML."""
+    return path.with_name(f"{path.stem}_page.png")
 
 
 def _name_outputs(files):

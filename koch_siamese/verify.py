@@ -33,8 +33,9 @@ def _check_flags():
             "Two images are expected: give --first=FILE and --second=FILE."
         )
     cli.check_figure(FIGURE.value)
-    for path in (FIRST.value, SECOND.value):
-        require_path(path, "an image")
+    images = [require_path(x, "an image") for x in (FIRST.value, SECOND.value)]
+    if FIGURE.value:
+        cli.refuse_inputs("figure", [Path(FIGURE.value)], images)
 
 
 def main():

@@ -88,17 +88,20 @@ def load_images(
     return _load(_list_files(path, may_split=True), crop, photo_size)
 
 
-def check_files(path: str | Path, may_split: bool = False):
+def check_files(path: str | Path, may_split: bool = False) -> list[Path]:
     """Checks the files of a folder or a table of images, but reads no image.
 
     Args:
         path: see `load_folder`.
         may_split: whether to check what `load_images` reads.
 
+    Returns:
+        The image files.
+
     Raises:
         InputError: see `load_folder`.
     """
-    _list_quietly(path, may_split)
+    return list(_list_quietly(path, may_split).files)
 
 
 def has_splits(path: str | Path) -> bool:

@@ -318,6 +318,21 @@ def test_verify_says_same_or_different(images, tmp_path):
             [MODEL, "--support=t.png", "--query=t.png", "--threshold=-inf"],
             "--threshold=-inf",
         ),
+        (
+            "classify",
+            ["--support=t.png", "--query=t.png", "--figure=t.png"],
+            "--figure=t.png would overwrite t.png",
+        ),
+        (
+            "classify",
+            ["--support=t.png", "--query=.", "--figure=f/read.png"],
+            "would write f/read.png into .",
+        ),
+        (
+            "verify",
+            ["--first=t.png", "--second=t.png", "--figure=t.png"],
+            "--figure=t.png would overwrite t.png",
+        ),
         ("train", ["--dataset=folder"], "--data_dir"),
         ("train", ["--dataset=folder", "--data_dir=s"], "'s' does not exist"),
     ],

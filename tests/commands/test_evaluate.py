@@ -213,6 +213,15 @@ def test_data_is_not_prepared_in_a_given_folder(tmp_path):
     assert list((tmp_path / "empty").iterdir()) == []
 
 
+def test_results_do_not_overwrite_a_table_of_images(tmp_path):
+    table = tmp_path / "images.csv"
+    table.write_text("path,label\n")
+    arguments = (MODEL, "--dataset=folder", f"--data_dir={table}")
+    answer = call("evaluate", *arguments, f"--per_class={table}")
+    assert_one_line(answer, "images.csv would overwrite")
+    assert table.read_text() == "path,label\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [

@@ -253,6 +253,40 @@ def test_discovered_groups_can_be_used_as_support(folder, tmp_path):
     assert_one_line(again, "exists already")
 
 
+@pytest.mark.parametrize(
+    ("page", "flag", "part"),
+    [
+        (
+            "scans",
+            "--figure=scans",
+            "overwrite scans/p1.png, which is an",
+        ),
+        ("scans/p1.png", "--figure=link", "would overwrite link/p1.png"),
+        ("scans", "--figure=scans/out", "into scans, of which all images"),
+        ("tiff", "--xml=tiff", "would write tiff/two_1_page.png into tiff"),
+        ("scans", "--review=scans/review", "would write scans/review into"),
+        ("scans", "--figure=known/read", "would write known/read/p1.png into"),
+    ],
+)
+def test_inputs_are_not_overwritten(page, flag, part, tmp_path):
+    image = Image.new("L", (90, 90), 255)
+    for name in ("scans/p1.png", "scans/p2.png", "known/a.png", "tiff/two.tif"):
+        save(image, tmp_path / name)
+    image.save(tmp_path / "tiff/two.tif", save_all=True, append_images=[image])
+    (tmp_path / "link").symlink_to("scans")
+    before = {x: x.is_file() and x.read_bytes() for x in tmp_path.rglob("*")}
+    arguments = (MODEL, "--support=known", f"--page={page}", flag)
+    assert_one_line(call("transcribe", *arguments, cwd=tmp_path), part)
+    after = {x: x.is_file() and x.read_bytes() for x in tmp_path.rglob("*")}
+    assert after == before
+
+
+def test_page_xml_may_be_beside_its_image(folder, tmp_path):
+    page = save(Image.open(folder / "page.png"), tmp_path / "scans/page.png")
+    transcribe(folder, f"--xml={page.parent}", page=page.parent)
+    assert page.with_suffix(".xml").is_file()
+
+
 def test_nothing_is_discovered_on_a_blank_page(folder, tmp_path):
     answer = call(
         "transcribe",
@@ -286,7 +320,7 @@ def test_nothing_is_discovered_on_a_blank_page(folder, tmp_path):
             ["--page=p.png", "--support=p.png", "--xml=f.png"],
             "--xml=f.png: expected a file that ends in .xml, or a folder",
         ),
-        (["--page=p.png", "--support=p.png", "--review=p.png"], "is a file"),
+        (["--page=p.png", "--support=p.png", "--review=q.png"], "is a file"),
         (["--page=broken.pdf", "--support=p.png"], "broken.pdf"),
     ],
 )
