@@ -234,7 +234,8 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
         ink = np.pad(ink, int(np.ceil(growth)), constant_values=WHITE)
         ink = _thicken(ink, growth)
     # Twice the size, so that a stroke can grow half a pixel on each side.
-    large = fit_to_square(ink, 2 * IMAGE_SIZE, round(IMAGE_SIZE / scale))
+    side = max(round(IMAGE_SIZE / scale), *ink.shape)  # of a dot, the padding
+    large = fit_to_square(ink, 2 * IMAGE_SIZE, side)
     large = (3.0 * large - WHITE).clip(0, WHITE).astype(np.uint8)  # sharper
     growth = round(STROKE_WIDTH - measure_stroke_width(large <= WHITE // 2) / 2)
     growth = max(growth, -MAX_THINNING)

@@ -199,6 +199,15 @@ def test_crop_ignores_position_and_specks(tmp_path):
     np.testing.assert_array_equal(*drawings)
 
 
+@pytest.mark.parametrize("side", [20, 28, 105, 200])
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_dots_are_cropped(length, side):
+    image = np.full((side, side), 255, np.uint8)
+    image[2 : 2 + length, 7 : 7 + length] = 0
+    drawing = cleaning.crop_to_ink(image)
+    assert (drawing.shape, drawing.min()) == ((105, 105), 0)
+
+
 @pytest.mark.parametrize("width", [1, 6, 20, 60])
 def test_crop_gives_the_usual_stroke_width(width, tmp_path):
     image = Image.new("L", (900, 900), 255)
