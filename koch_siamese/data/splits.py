@@ -34,8 +34,8 @@ def assign_splits(
     With fewer than MIN_TURNS characters, two are for validation and two for
     testing, each two of one alphabet. With fewer than MIN_VALIDATED, validation
     uses separate images of the training characters. If alphabets are so small
-    that no two validation characters would share one, pairs of one alphabet are
-    chosen for validation and testing.
+    that no two characters for validation, or for testing, would share one,
+    pairs of one alphabet are chosen for both.
 
     Args:
         characters: any drawings.
@@ -59,9 +59,12 @@ def assign_splits(
     turns = rng.permutation([TRAINING] * 3 + [VALIDATION, TEST])
     of_known = np.empty(len(known), np.int8)
     of_known[order] = turns[np.arange(len(known)) % len(turns)]
-    validated = np.bincount(alphabet[of_known == VALIDATION], minlength=1)
-    if len(known) < MIN_TURNS or validated.max() < 2:
-        of_known = _assign_pairs(order, alphabet)
+    most = min(
+        _count_most(alphabet[of_known == part]) for part in (VALIDATION, TEST)
+    )
+    if len(known) < MIN_TURNS or most < 2:
+        turns = (TEST, VALIDATION) if len(known) >= MIN_VALIDATED else (TEST,)
+        of_known = _assign_pairs(order, alphabet, turns)
     parts = of_known[np.searchsorted(known, characters.character)]
     if len(known) < MIN_VALIDATED:
         warn(
@@ -73,11 +76,18 @@ def assign_splits(
     return parts
 
 
-def _assign_pairs(order, alphabet):
-    """Assigns each character to a split, in pairs of one alphabet."""
+def _count_most(alphabet):
+    """Counts the characters in the alphabet that has most of them."""
+    return np.bincount(alphabet, minlength=1).max()
+
+
+def _assign_pairs(order, alphabet, turns):
+    """Assigns each character to a split, in pairs of one alphabet.
+
+    A fifth of the characters are for each split in `turns`.
+    """
     parts = np.full(len(order), TRAINING, np.int8)
-    turns = (TEST, VALIDATION) * max(1, round(len(order) / 10))
-    for part in turns if len(order) >= MIN_VALIDATED else (TEST,):
+    for part in turns * max(1, round(len(order) / 10)):
         left = order[parts[order] == TRAINING]
         names, counts = np.unique(alphabet[left], return_counts=True)
         largest = names[np.argmax(counts)]
@@ -118,8 +128,10 @@ def complete_splits(
 ) -> np.ndarray:
     """Checks given splits, and adds validation images if there are none.
 
-    These are a fifth of the training classes; in a closed set, or with fewer
-    than MIN_TURNS training classes, they are a fifth of the images of each.
+    These are a fifth of the training classes, in pairs of one group if groups
+    are so small that no two of them would share one. In a closed set, or with
+    fewer than MIN_TURNS training classes, they are a fifth of the images of
+    each.
 
     Args:
         parts: int8 `[num_images]`, see `assign_splits`.
@@ -148,8 +160,11 @@ def complete_splits(
     known, first = np.unique(character[of_training], return_index=True)
     alphabet = characters.alphabet[of_training][first]
     order = np.lexsort((rng.random(len(known)), alphabet))
-    chosen = known[order[rng.integers(5) :: 5]]
-    parts[of_training & np.isin(character, chosen)] = VALIDATION
+    chosen = order[rng.integers(5) :: 5]
+    if _count_most(alphabet[chosen]) < 2:
+        pairs = _assign_pairs(order, alphabet, (VALIDATION,))
+        chosen = np.flatnonzero(pairs == VALIDATION)
+    parts[of_training & np.isin(character, known[chosen])] = VALIDATION
     return parts
 
 

@@ -65,10 +65,14 @@ def test_few_classes_give_two_for_validation_and_two_for_test(alphabets, sizes):
         assert len(set(part.alphabet)) == 1
 
 
-def test_small_groups_leave_two_classes_of_one_group_for_validation():
-    parts = split_all(make_characters((6, 6), num_drawers=2))
-    assert [part.num_characters for part in parts] == [8, 2, 2]
-    assert len(set(parts[1].alphabet)) == 1
+@pytest.mark.parametrize(
+    ("alphabets", "sizes"), [((6, 6), [8, 2, 2]), ((6, 4), [6, 2, 2])]
+)
+def test_small_groups_leave_pairs_of_one_group(alphabets, sizes):
+    parts = split_all(make_characters(alphabets, num_drawers=2))
+    assert [part.num_characters for part in parts] == sizes
+    for part in parts[1:]:
+        assert len(set(part.alphabet)) == 1
 
 
 @pytest.mark.parametrize("num", [4, 5])
@@ -126,6 +130,15 @@ def test_given_splits_use_a_fifth_of_training_classes_for_validation():
     assert np.bincount(parts).tolist() == [24, 6, 4]
     np.testing.assert_array_equal(parts, complete(given, characters))
     assert not is_closed(parts, characters.character, "validation")
+
+
+@pytest.mark.parametrize("groups", [(5, 5), (4, 4, 4), (2,) * 5])
+def test_small_training_groups_are_validated_on_a_pair(groups):
+    characters = make_characters((*groups, 2), num_drawers=1)
+    num = sum(groups)
+    parts = complete([0] * num + [2] * 2, characters)
+    assert np.bincount(parts).tolist() == [num - 2, 2, 2]
+    assert len(set(characters.alphabet[parts == 1])) == 1
 
 
 def test_given_splits_must_not_share_test_classes():
