@@ -38,7 +38,8 @@ columns, in any order. Other columns are ignored with a note:
 - `group`: as above.
 - `drawer`: who drew it, or the session in which a photograph was taken. If at
   least two drawers have all classes of a group, the query and the supports of a
-  trial are by different drawers.
+  trial are by different drawers. Of several images of a class by one drawer, a
+  trial takes one at random.
 - `split`: `train`, `val` or `test`.
 
 `Recognizer.add("images.csv")` and `classify --support=images.csv` read all

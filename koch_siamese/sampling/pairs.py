@@ -84,6 +84,13 @@ class CharacterIndex:
                 f"has {self.num_drawings.min()}."
             )
 
+    def draw(
+        self, character: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Samples a drawing of each character, int of any shape."""
+        offset = rng.integers(self.num_drawings[character])
+        return self.drawings[self.first_drawing[character] + offset]
+
 
 def _runs(values: np.ndarray):
     """Starts and lengths of the runs of equal values."""

@@ -46,11 +46,11 @@ def build_drawing_table(
 
     Args:
         character: int `[num_drawings]`.
-        drawer: int `[num_drawings]`; one drawing per character and drawer.
+        drawer: int `[num_drawings]`.
 
     Returns:
-        Indices of drawings, int `[num_characters, num_drawers]`, -1 for missing
-        ones; characters and drawers are sorted.
+        Indices of drawings, int `[num_characters, num_drawers]`, the last of
+        several, -1 for missing ones; characters and drawers are sorted.
     """
     characters, row = np.unique(character, return_inverse=True)
     drawers, column = np.unique(drawer, return_inverse=True)
@@ -68,14 +68,20 @@ class TrialIndex:
 
     Attributes:
         tables: for each alphabet that is large enough, int `[num_characters,
-            num_drawers]`, the drawings by drawers who drew all of it.
+            num_drawers]`, a drawing of each character by the drawers who drew
+            all of it.
         ways: candidate characters in a trial.
         shots: drawings of each candidate.
+        alike: int `[num_drawings]`, a number for the drawings of one character
+            by one drawer.
+        by_alike: the drawings by these numbers.
     """
 
     tables: tuple[np.ndarray, ...]
     ways: int
     shots: int
+    alike: np.ndarray
+    by_alike: CharacterIndex
 
     @classmethod
     def from_labels(
@@ -93,7 +99,13 @@ class TrialIndex:
                 drew all of them.
         """
         tables = _tables_by_alphabet(character, alphabet, drawer)
-        return cls(tuple(_suitable_tables(tables, ways, shots)), ways, shots)
+        tables = tuple(_suitable_tables(tables, ways, shots))
+        _, alike = np.unique(
+            np.stack([character, drawer]), axis=1, return_inverse=True
+        )
+        alike = alike.reshape(-1)  # NumPy 2.0 keeps an axis
+        by_alike = CharacterIndex.from_labels(alike, np.zeros_like(alike))
+        return cls(tables, ways, shots, alike, by_alike)
 
     def sample(self, num_trials: int, rng: np.random.Generator) -> Trials:
         """Samples trials, see `sample_trials`."""
@@ -107,6 +119,12 @@ class TrialIndex:
             columns = rng.choice(table.shape[1], shots + 1, replace=False)
             query[trial] = table[rows[answer[trial]], columns[0]]
             support[trial] = table[rows[:, np.newaxis], columns[1:]]
+        # Otherwise nothing more is drawn: published trials stay as they are.
+        if self.by_alike.num_drawings.max() > 1:
+            query, support = (
+                self.by_alike.draw(self.alike[drawings], rng)
+                for drawings in (query, support)
+            )
         return Trials(query, support, answer)
 
 
@@ -123,7 +141,8 @@ def sample_trials(
     """Samples trials within alphabets, as in the paper's section 4.3.
 
     The candidates of a trial are distinct characters of one alphabet. All
-    supports are by the same `shots` drawers, the query by another one.
+    supports are by the same `shots` drawers, the query by another one. Of
+    several drawings of a character by one drawer, one is chosen at random.
     Alphabets take turns; those with fewer characters than `ways` are skipped.
     For trials across alphabets, give all drawings the same alphabet.
 
@@ -176,12 +195,8 @@ def sample_tutorial_trials(
     candidates = (own + others) % num_characters
     answer = rng.integers(ways, size=num_trials)
     candidates[np.arange(num_trials), answer] = own[:, 0]
-
-    def draw(characters):
-        offset = rng.integers(index.num_drawings[characters])
-        return index.drawings[index.first_drawing[characters] + offset]
-
-    return Trials(draw(own[:, 0]), draw(candidates)[..., np.newaxis], answer)
+    query, support = index.draw(own[:, 0], rng), index.draw(candidates, rng)
+    return Trials(query, support[..., np.newaxis], answer)
 
 
 def _tables_by_alphabet(character, alphabet, drawer):

@@ -97,6 +97,31 @@ def test_drawing_table():
     assert table.tolist() == [[-1, 2], [0, 1]]
 
 
+def test_all_drawings_of_a_drawer_occur():
+    """Tests three characters in two sessions with 20 drawings each."""
+    character, drawer, _ = np.indices((3, 2, 20)).reshape(3, -1)
+    index = TrialIndex.from_labels(character, 0 * character, drawer, 3, 1)
+    trials = index.sample(2000, np.random.default_rng(0))
+    for drawings in (trials.query, trials.support):
+        assert set(drawings.flat) == set(range(120))
+    answers = trials.support[np.arange(2000), trials.answer, 0]
+    np.testing.assert_array_equal(character[answers], character[trials.query])
+    assert (drawer[answers] != drawer[trials.query]).all()
+    shown = drawer[trials.support[..., 0]]
+    np.testing.assert_array_equal(shown, shown[:, :1].repeat(3, axis=1))
+
+
+def test_trials_of_one_drawing_by_each_drawer_are_those_published():
+    trials = draw(num_trials=3, ways=3)
+    assert trials.query.tolist() == [0, 25, 49]
+    assert trials.support[..., 0].tolist() == [
+        [11, 15, 3],
+        [30, 26, 38],
+        [47, 51, 59],
+    ]
+    assert trials.answer.tolist() == [2, 1, 1]
+
+
 def test_constant_scores_get_exactly_one_in_ways():
     answer = np.random.default_rng(0).integers(20, size=400)
     credit = compute_credit(np.zeros((400, 20)), answer)
