@@ -301,20 +301,6 @@ def draw(data: bytes, suffix: str, grey: bool = False) -> Image.Image:
     return image.convert("L").convert("RGB") if grey else image
 
 
-def check_output(path: str) -> Path:
-    """Returns the folder to write, which must be new or empty."""
-    output = Path(path).resolve()
-    if output.is_dir():
-        if any(output.iterdir()):
-            raise InputError(
-                f"--output={path} is not empty: give a new folder, or delete "
-                "that one."
-            )
-    elif output.exists():
-        raise InputError(f"--output={path} is a file: a folder is expected.")
-    return output
-
-
 def write_images(emoji: Sequence[Emoji], output: Path, grey: bool = False):
     """Writes all images and their licenses to a folder, or nothing at all.
 
@@ -374,7 +360,7 @@ def format_counts(emoji: Sequence[Emoji]) -> str:
 
 def main():
     """Reads the packages, and writes the images."""
-    output = check_output(OUTPUT.value)
+    output = cli.require_new_folder(OUTPUT.value)
     import_renderer()
     if PACKAGES.value:
         emoji = collect_emoji(find_packages(Path(PACKAGES.value)))

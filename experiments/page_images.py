@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from experiments.photographs import light
+from koch_siamese.pages.sheet import fit_perspective, map_points
 
 CELL = 105  # side of a drawing
 MARGIN = 1.2  # around the lines, in sides of a symbol
@@ -53,7 +54,7 @@ def make_page(
     else:
         matrix, size = _look_from_the_side(sheet.size, rng)
         image = _photograph(sheet, matrix, size, rng)
-    boxes = np.array([_bound(_map(matrix, x)) for x in points])
+    boxes = np.array([_bound(map_points(matrix, x)) for x in points])
     return Page(image, boxes, line, chosen)
 
 
@@ -124,7 +125,7 @@ def _tilt(size, rng):
 def _look_from_the_side(size, rng):
     """Samples a perspective of a tilted sheet, with or without a desk."""
     matrix, (width, height) = _tilt(size, rng)
-    corners = _map(matrix, _corners(size))
+    corners = map_points(matrix, _corners(size))
     corners += rng.uniform(-0.04, 0.04, (4, 2)) * [width, height]
     if rng.random() < 0.5:
         # The desk is seen on all sides of the sheet.
@@ -135,7 +136,7 @@ def _look_from_the_side(size, rng):
     else:
         # Paper fills the picture, also outside of the sheet.
         whole = np.array([width, height])
-    return _fit_perspective(_corners(size), corners), tuple(
+    return fit_perspective(_corners(size), corners), tuple(
         int(x) for x in whole
     )
 
@@ -143,23 +144,6 @@ def _look_from_the_side(size, rng):
 def _corners(size):
     width, height = size
     return np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
-
-
-def _fit_perspective(source, target):
-    """Computes the matrix that maps four points to four others."""
-    rows = []
-    for (x, y), (u, v) in zip(source, target, strict=True):
-        rows += [
-            [x, y, 1, 0, 0, 0, -u * x, -u * y],
-            [0, 0, 0, x, y, 1, -v * x, -v * y],
-        ]
-    values = np.linalg.solve(np.array(rows), target.ravel())
-    return np.append(values, 1).reshape(3, 3)
-
-
-def _map(matrix, points):
-    mapped = np.c_[points, np.ones(len(points))] @ matrix.T
-    return mapped[:, :2] / mapped[:, 2:]
 
 
 def _bound(points):
@@ -186,7 +170,7 @@ def _photograph(sheet, matrix, size, rng):
     paper = rng.uniform(150, 235) * rng.uniform(0.93, 1.07, size=3)
     color = rng.uniform(20, 90) * rng.uniform(0.6, 1.5, size=3)
     image = paper * (1 - ink) + color * ink
-    corners = _map(matrix, _corners(sheet.size))
+    corners = map_points(matrix, _corners(sheet.size))
     is_on_desk = (corners.min() >= 0) and (corners.max(0) <= size).all()
     if is_on_desk:
         is_paper = np.asarray(covered)[..., None] / 255

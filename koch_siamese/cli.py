@@ -220,6 +220,26 @@ def check_figure(path: str | None):
         )
 
 
+def require_new_folder(path: str | None) -> Path:
+    """Returns the folder of --output, whole.
+
+    Raises:
+        InputError: it is not given, or is neither new nor empty.
+    """
+    if not path:
+        raise InputError("There is no folder to write to: give --output=DIR.")
+    output = Path(path).resolve()
+    if output.is_dir():
+        if any(output.iterdir()):
+            raise InputError(
+                f"--output={path} is not empty: give a new folder, or delete "
+                "that one."
+            )
+    elif output.exists():
+        raise InputError(f"--output={path} is a file: expected a folder.")
+    return output
+
+
 def refuse_inputs(name: str, outputs: Iterable[Path], inputs: Iterable[Path]):
     """Refuses to overwrite an input, or to write into a folder of inputs.
 

@@ -56,24 +56,6 @@ def _check_formats():
     return formats
 
 
-def _check_output():
-    """Returns --output, if it is new or empty."""
-    if not OUTPUT.value:
-        raise InputError("There is no folder to write to: give --output=DIR.")
-    output = Path(OUTPUT.value).resolve()
-    if output.is_dir():
-        if any(output.iterdir()):
-            raise InputError(
-                f"--output={OUTPUT.value} is not empty: give a new folder, or "
-                "delete that one."
-            )
-    elif output.exists():
-        raise InputError(
-            f"--output={OUTPUT.value} is a file: expected a folder."
-        )
-    return output
-
-
 def _make_folder_beside(output):
     """Makes a temporary folder on the same disk, to be renamed to `output`."""
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +102,7 @@ def _describe_exports(output, differences):
 
 def main():
     """Writes, checks and lists the files."""
-    formats, output = _check_formats(), _check_output()
+    formats, output = _check_formats(), cli.require_new_folder(OUTPUT.value)
     path = cli.model_path(default="pretrained")
     # A model.keras is the same for every backend; exports need TensorFlow.
     os.environ["KERAS_BACKEND"] = "tensorflow"

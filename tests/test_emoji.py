@@ -17,6 +17,7 @@ pytest.importorskip(
 )
 
 from experiments import emoji
+from koch_siamese import cli
 from koch_siamese.errors import InputError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -230,5 +231,5 @@ def test_non_empty_output_folder_is_a_one_line_error(packages, tmp_path, name):
 def test_empty_output_folder_is_accepted(packages, tmp_path):
     output = tmp_path / "emoji"
     output.mkdir()
-    write(packages, emoji.check_output(output))
+    write(packages, cli.require_new_folder(str(output)))
     assert (output / "people_body").is_dir()
