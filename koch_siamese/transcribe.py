@@ -320,7 +320,9 @@ class _Writer:
         image = file.path.name
         if file.number:  # tools need an image of that page
             picture = _name_image(path)
-            page_figures.save_picture(Image.fromarray(page.pixels), picture)
+            # Of the stored size, in whose pixels the boxes are.
+            whole = Image.fromarray(page.pixels).resize(page.size)
+            page_figures.save_picture(whole, picture)
             image = picture.name
         content = page_xml.format_page_xml(read, image, DIRECTION.value)
         page_xml.save_page_xml(content, path)

@@ -447,8 +447,8 @@ class Recognizer:
     ) -> Transcription | list[Transcription]:
         """Reads pages: finds their symbols and recognizes each.
 
-        Symbols are always cropped to their ink, regardless of `crop`. Needs the
-        extra `pages`.
+        Symbols are cropped to their ink, as examples must be. Needs the extra
+        `pages`.
 
         Args:
             pages: one or more images of pages. A PDF, a TIFF of several pages
@@ -463,8 +463,8 @@ class Recognizer:
             no lines if no clean symbol was found on the page.
 
         Raises:
-            InputError: no character is known, a page cannot be read, or the
-                model was trained on photos.
+            InputError: no character is known, a page cannot be read, the model
+                was trained on photos, or `crop` is False.
         """
         self.require_drawings()
         pages, is_single = list_given_pages(pages)
@@ -472,15 +472,20 @@ class Recognizer:
         return read[0] if is_single else read
 
     def require_drawings(self):
-        """Checks that the model can read pages, whose symbols are drawings.
+        """Checks that examples are drawings cropped to their ink, as on pages.
 
         Raises:
-            InputError: the model was trained on photos.
+            InputError: the model was trained on photos, or `crop` is False.
         """
         if self._photo_size:
             raise InputError(
                 "The model was trained on photos: expected one of drawings, "
                 "such as pretrained, to read a page."
+            )
+        if not self.crop:
+            raise InputError(
+                "Pages need examples cropped to their ink, and these are whole "
+                "images: give --crop (crop=True in Python)."
             )
 
     def _transcribe(self, page, direction, threshold):

@@ -98,18 +98,11 @@ def test_outputs_are_files_by_their_suffix(folder, tmp_path):
 
 
 def test_examples_are_drawn_as_they_were_read(folder, tmp_path):
-    """Tests the figure with an example in place of a name without a font.
-
-    The example would be refused if it were cropped.
-    """
-    dots = Image.new("L", (200, 200), 255)
-    for x in range(10, 190, 15):
-        for y in range(10, 190, 15):
-            dots.paste(0, (x, y, x + 6, y + 6))
-    save(dots, tmp_path / "known" / "\N{TANGSA LETTER OZ}.png")
+    """Tests the figure with an example in place of a name without a font."""
+    save(SYMBOLS["a"], tmp_path / "known" / "\N{TANGSA LETTER OZ}.png")
     answer = call(
         "transcribe",
-        *(MODEL, "--nocrop", EVERYTHING, f"--page={folder / 'page.png'}"),
+        *(MODEL, EVERYTHING, f"--page={folder / 'page.png'}"),
         f"--support={tmp_path / 'known'}",
         f"--figure={tmp_path / 'read.png'}",
     )
@@ -279,6 +272,33 @@ def test_inputs_are_not_overwritten(page, flag, part, tmp_path):
     assert_one_line(call("transcribe", *arguments, cwd=tmp_path), part)
     after = {x: x.is_file() and x.read_bytes() for x in tmp_path.rglob("*")}
     assert after == before
+
+
+def test_boxes_of_page_xml_fit_the_image_beside_it(folder, tmp_path):
+    """Tests a page of a TIFF that is reduced to be read."""
+    page = Image.open(folder / "page.png")
+    wide = Image.new("L", (5000, page.height), 255)
+    wide.paste(page)
+    wide.save(tmp_path / "two.tif", save_all=True, append_images=[wide])
+    first = tmp_path / "two.tif#page=1"
+    transcribe(folder, f"--xml={tmp_path / 'read.xml'}", page=first)
+    names = {"p": NAMESPACE}
+    root = ElementTree.parse(tmp_path / "read.xml").getroot()
+    shown = root.find("p:Page", names)
+    image = Image.open(tmp_path / shown.get("imageFilename"))
+    size = int(shown.get("imageWidth")), int(shown.get("imageHeight"))
+    assert image.size == size == (5000, page.height)
+    ink = image.convert("L").point(lambda x: 255 * (x < 128))
+    found = root.findall(".//p:Glyph/p:Coords", names)
+    assert len(found) == 7
+    for element in found:
+        points = [
+            tuple(map(int, x.split(","))) for x in element.get("points").split()
+        ]
+        left, top, right, bottom = box = (*points[0], *points[2])
+        around = (left - 9, top - 9, right + 9, bottom + 9)
+        inner = np.array(ink.crop(around).getbbox()) + [*around[:2]] * 2
+        assert np.abs(inner - box).max() <= 3
 
 
 def test_page_xml_may_be_beside_its_image(folder, tmp_path):

@@ -188,6 +188,12 @@ def test_boxes_are_in_pixels_of_the_upright_page(
     assert_near([x.box for x in read.symbols], boxes, 4)
 
 
+def test_examples_must_be_cropped_as_symbols_are(page):
+    whole = Recognizer(TINY_MODEL, crop=False).add(SYMBOLS)
+    with pytest.raises(InputError, match="need examples cropped to their ink"):
+        whole.transcribe(page[0])
+
+
 def test_white_ink_on_transparent_paper_is_read(recognizer, page):
     image, _ = page
     white = Image.new("LA", image.size, (255, 0))
