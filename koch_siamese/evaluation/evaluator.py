@@ -15,10 +15,9 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.loading import (
-    get_reading,
-    is_trained_on,
+    compare_with_training,
     load_scorer,
-    split_as_in_training,
+    make_source,
 )
 from koch_siamese.evaluation.protocols import (
     DEFAULTS,
@@ -38,7 +37,6 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trial_classes,
     evaluate_trials,
 )
-from koch_siamese.runs.directory import find_run
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -75,9 +73,12 @@ def evaluate_protocol(
         source: the name of a data set, as in `Settings.dataset`, which is read
             and split as for the training of the model; or a source, such as
             one of a folder that was split by groups. A model that is given as
-            an object does not know its groups, but its run does.
+            an object does not know its groups or `background`, but its run
+            does.
         data_dir: where the data set of that name is, or the folder of images.
-        split, num_trials, ways, shots, seed: see `Evaluator.evaluate`.
+        split, num_trials, ways, shots, seed: see `Evaluator.evaluate`. Defaults
+            do not depend on the model: 400 trials, where the command `evaluate`
+            has those of the run in `--workdir`, or 1000.
 
     Returns:
         See `Evaluator.evaluate`.
@@ -86,9 +87,6 @@ def evaluate_protocol(
         InputError: the model is not a siamese model, or data cannot be loaded,
             or there are too few, or an option has no effect with the protocol.
     """
-    # Not above: `evaluate --help` needs no Keras.
-    from koch_siamese.models.siamese import get_dataset
-
     given = {
         "split": split,
         "num_trials": num_trials,
@@ -106,24 +104,11 @@ def evaluate_protocol(
             f"source is {dataset!r}, but protocol={protocol} is always "
             f"measured on {fixed!r}: give that."
         )
-    siamese, scorer = load_scorer(model)
-    trained = get_dataset(siamese) if siamese else None
-    run = find_run(model) if isinstance(model, str | os.PathLike) else None
+    siamese, scorer, run = load_scorer(model)
     if isinstance(source, str):
-        source = DataSource(
-            source,
-            data_dir=data_dir,
-            **get_reading(source, siamese),
-            split_labels=source == trained,
-        )
-        if run:
-            source = split_as_in_training(source, run)
-    evaluator = Evaluator(
-        scorer,
-        source,
-        may_know_classes=bool(siamese) and trained in (None, dataset),
-        is_training_folder=run is not None and is_trained_on(source, run),
-    )
+        source = make_source(source, siamese, run, data_dir=data_dir)
+    knowledge = compare_with_training(source, siamese, run)
+    evaluator = Evaluator(scorer, source, **knowledge)
     return evaluator.evaluate(protocol, **given)
 
 
