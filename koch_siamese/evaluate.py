@@ -24,7 +24,7 @@ from koch_siamese.evaluation.loading import (
     load_scorer,
     make_source,
 )
-from koch_siamese.evaluation.protocols import DEFAULTS, PROTOCOLS
+from koch_siamese.evaluation.protocols import DEFAULTS, LOWEST, PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
@@ -79,26 +79,26 @@ NUM_TRIALS = flags.DEFINE_integer(
     "num_trials",
     None,
     "Number of random trials or pairs. Default: the run's, or else 1000.",
-    lower_bound=2,
+    lower_bound=LOWEST["num_trials"],
 )
 WAYS = flags.DEFINE_integer(
     "ways",
     None,
     "Number of candidates in a trial. Default: the run's, or else 20; with "
     "--protocol=mnist, 10; never more than there are classes.",
-    lower_bound=1,
+    lower_bound=LOWEST["ways"],
 )
 SHOTS = flags.DEFINE_integer(
     "shots",
     None,
     "Number of images of each candidate. Default: the run's, or else 1.",
-    lower_bound=1,
+    lower_bound=LOWEST["shots"],
 )
 SEED = flags.DEFINE_integer(
     "seed",
     None,
     "Random seed of the trials. Default: the run's, or else 0.",
-    lower_bound=0,
+    lower_bound=LOWEST["seed"],
 )
 OUTPUT = define_path(
     "output",

@@ -65,6 +65,11 @@ class DataSource:
     may_prepare: bool = True
     split_labels: bool = False
 
+    def __post_init__(self):
+        """Makes tuples of lists of groups, so that a source is hashable."""
+        for name in ("training_groups", "validation_groups", "test_groups"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def load(self, split: str) -> Characters:
         """Loads a split, and prepares the data set first if necessary.
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import typing
 
+from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import BASELINES
@@ -89,6 +90,35 @@ def make_source(
         **_get_reading(dataset, siamese, settings),
     } | {name: value for name, value in given.items() if value is not None}
     return _split_by_groups(DataSource(dataset, **attributes), settings)
+
+
+def check_reading(source: DataSource, siamese: "keras.Model"):
+    """Checks that a user's source is read as in the training of a model.
+
+    Warns with a `DataWarning` if a folder's images are cropped otherwise.
+
+    Args:
+        source: the data to test on.
+        siamese: the model.
+
+    Raises:
+        InputError: photos are read as drawings, or in another size.
+    """
+    reading = _get_reading(source.dataset, siamese, Settings())
+    size, crop = reading["photo_size"], reading["crop"]
+    if source.photo_size != size:
+        trained = f"photos of {size} pixels" if size else "drawings"
+        raise InputError(
+            f"source has photo_size={source.photo_size}, but the model was "
+            f"trained on {trained}: give DataSource(..., photo_size={size})."
+        )
+    if source.dataset == "folder" and source.crop != crop:
+        images = ("whole images", "images cropped to ink")
+        warn(
+            f"source has crop={source.crop}, but the model was trained on "
+            f"{images[crop]}: give DataSource(..., crop={crop}), or else "
+            "accuracy may suffer."
+        )
 
 
 def compare_with_training(
