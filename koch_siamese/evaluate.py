@@ -14,16 +14,17 @@ from absl import flags
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.omniglot import BACKGROUNDS
-from koch_siamese.data.sources import DataSource, check_folder
+from koch_siamese.data.sources import check_folder
 from koch_siamese.data.splits import MissingGroupError
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.evaluator import Evaluator
 from koch_siamese.evaluation.loading import (
+    compare_with_training,
     is_trained_on,
     load_scorer,
-    split_as_in_training,
+    make_source,
 )
-from koch_siamese.evaluation.protocols import DEFAULTS, PROTOCOLS
+from koch_siamese.evaluation.protocols import DEFAULTS, LOWEST, PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.settings import Settings
@@ -52,7 +53,7 @@ BACKGROUND = flags.DEFINE_enum(
     None,
     list(BACKGROUNDS),
     "How Omniglot's drawers are split, see train: koch keeps four of 20 for "
-    "testing. Default: the run's.",
+    "testing. Default: that of the model's run, or of --workdir.",
 )
 SPLIT = flags.DEFINE_enum(
     "split",
@@ -78,26 +79,26 @@ NUM_TRIALS = flags.DEFINE_integer(
     "num_trials",
     None,
     "Number of random trials or pairs. Default: the run's, or else 1000.",
-    lower_bound=2,
+    lower_bound=LOWEST["num_trials"],
 )
 WAYS = flags.DEFINE_integer(
     "ways",
     None,
     "Number of candidates in a trial. Default: the run's, or else 20; with "
     "--protocol=mnist, 10; never more than there are classes.",
-    lower_bound=1,
+    lower_bound=LOWEST["ways"],
 )
 SHOTS = flags.DEFINE_integer(
     "shots",
     None,
     "Number of images of each candidate. Default: the run's, or else 1.",
-    lower_bound=1,
+    lower_bound=LOWEST["shots"],
 )
 SEED = flags.DEFINE_integer(
     "seed",
     None,
     "Random seed of the trials. Default: the run's, or else 0.",
-    lower_bound=0,
+    lower_bound=LOWEST["seed"],
 )
 OUTPUT = define_path(
     "output",
@@ -169,21 +170,6 @@ def _read_run():
     return run, run.read_settings()
 
 
-def _crop(run, settings, siamese):
-    """Whether to crop a folder's images: by default, as in the training."""
-    from koch_siamese.models.siamese import get_crop
-
-    trained = get_crop(siamese) if siamese else True
-    is_runs = not (siamese and flags.FLAGS.model)  # the run's model, a baseline
-    if run and is_runs and settings.dataset == "folder":
-        trained = settings.crop  # also for models before 0.2
-    if CROP.value is None:
-        return trained
-    if siamese:
-        cli.note_reading(CROP.value, siamese)
-    return CROP.value
-
-
 def _find_photo_size(siamese):
     """Returns the side of photos as read, in pixels; 0 for drawings.
 
@@ -230,44 +216,29 @@ def _find_dataset(siamese):
     return dataset
 
 
-def _get_trained(run, settings, siamese):
-    """Returns the data set that the scorer was trained on, if known."""
-    from koch_siamese.models.siamese import get_dataset
-
-    if run and not flags.FLAGS.model:
-        return settings.dataset
-    return get_dataset(siamese) if siamese else None
-
-
-def _make_evaluator(run, settings, siamese, scorer):
+def _make_evaluator(model, run, settings):
     """Makes the evaluator on the data set that flags name, or the model's."""
-    from koch_siamese.runs.directory import find_run
-
-    own_run = find_run(cli.model_path())
-    trained = _get_trained(run, settings, siamese)
+    siamese, scorer, own_run = load_scorer(model)
+    if siamese and CROP.value is not None:
+        cli.note_reading(CROP.value, siamese)
     named = _name_dataset()
     dataset = named
     if named is None:
         dataset = settings.dataset if run else _find_dataset(siamese)
-    source = DataSource(
+    source = make_source(
         dataset,
-        BACKGROUND.value or settings.background,
-        cli.DATA_DIR.value,
-        cli.MANUAL_DIR.value,
-        _crop(run, settings, siamese),
-        _find_photo_size(siamese),
+        siamese,
+        own_run or run,
+        background=BACKGROUND.value,
+        data_dir=cli.DATA_DIR.value,
+        manual_dir=cli.MANUAL_DIR.value,
+        crop=CROP.value,
+        photo_size=_find_photo_size(siamese),
         may_prepare=named is not None,
-        split_labels=trained == dataset,
     )
-    if own_run or run:  # of a baseline, that of --workdir
-        source = split_as_in_training(source, own_run or run)
     _check_groups(source)
-    return Evaluator(
-        scorer,
-        source,
-        may_know_classes=bool(siamese) and trained in (None, dataset),
-        is_training_folder=bool(own_run and is_trained_on(source, own_run)),
-    )
+    knowledge = compare_with_training(source, siamese, own_run)
+    return Evaluator(scorer, source, **knowledge)
 
 
 def _check_groups(source):
@@ -348,8 +319,7 @@ def main():
     from koch_siamese.reporting.text import format_results, format_worst_classes
 
     cli.import_own_network()
-    siamese, scorer = load_scorer(model)
-    evaluator = _make_evaluator(run, settings, siamese, scorer)
+    evaluator = _make_evaluator(model, run, settings)
     options = _choose_options(evaluator, settings)
     result = evaluator.evaluate(PROTOCOL.value, **options)
     result["model"] = model

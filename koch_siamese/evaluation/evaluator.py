@@ -15,16 +15,17 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.loading import (
-    get_reading,
-    is_trained_on,
+    check_reading,
+    compare_with_training,
     load_scorer,
-    split_as_in_training,
+    make_source,
 )
 from koch_siamese.evaluation.protocols import (
     DEFAULTS,
     DIFFERENT_PAIRS,
     PROTOCOLS,
     Protocol,
+    check_options,
     get_protocol,
     limit_ways,
     naming_split,
@@ -38,7 +39,6 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trial_classes,
     evaluate_trials,
 )
-from koch_siamese.runs.directory import find_run
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -70,25 +70,28 @@ def evaluate_protocol(
     Args:
         model: a siamese model; its file or run, or `pretrained`, see
             `load_model`; the name of a baseline, such as `pixels_cosine`; or
-            any object with the methods of a `Scorer`.
+            any object with the methods `embed` and `score` of a `Scorer`.
         protocol: such as `lake`, `within_alphabet` or `verification`.
         source: the name of a data set, as in `Settings.dataset`, which is read
             and split as for the training of the model; or a source, such as
-            one of a folder that was split by groups. A model that is given as
-            an object does not know its groups, but its run does.
+            one of a folder that was split by groups, which is used as it is. A
+            `DataWarning` reports another `crop` than in the training. A model
+            that is given as an object does not know its groups or `background`,
+            but its run does.
         data_dir: where the data set of that name is, or the folder of images.
-        split, num_trials, ways, shots, seed: see `Evaluator.evaluate`.
+        split, num_trials, ways, shots, seed: see `Evaluator.evaluate`. Defaults
+            do not depend on the model: 400 trials, where the command `evaluate`
+            has those of the run in `--workdir`, or 1000.
 
     Returns:
         See `Evaluator.evaluate`.
 
     Raises:
         InputError: the model is not a siamese model, or data cannot be loaded,
-            or there are too few, or an option has no effect with the protocol.
+            or there are too few, or an option is out of range or has no effect
+            with the protocol, or a source has another `photo_size` than the
+            model.
     """
-    # Not above: `evaluate --help` needs no Keras.
-    from koch_siamese.models.siamese import get_dataset
-
     given = {
         "split": split,
         "num_trials": num_trials,
@@ -106,24 +109,13 @@ def evaluate_protocol(
             f"source is {dataset!r}, but protocol={protocol} is always "
             f"measured on {fixed!r}: give that."
         )
-    siamese, scorer = load_scorer(model)
-    trained = get_dataset(siamese) if siamese else None
-    run = find_run(model) if isinstance(model, str | os.PathLike) else None
+    siamese, scorer, run = load_scorer(model)
     if isinstance(source, str):
-        source = DataSource(
-            source,
-            data_dir=data_dir,
-            **get_reading(source, siamese),
-            split_labels=source == trained,
-        )
-        if run:
-            source = split_as_in_training(source, run)
-    evaluator = Evaluator(
-        scorer,
-        source,
-        may_know_classes=bool(siamese) and trained in (None, dataset),
-        is_training_folder=run is not None and is_trained_on(source, run),
-    )
+        source = make_source(source, siamese, run, data_dir=data_dir)
+    elif siamese:
+        check_reading(source, siamese)
+    knowledge = compare_with_training(source, siamese, run)
+    evaluator = Evaluator(scorer, source, **knowledge)
     return evaluator.evaluate(protocol, **given)
 
 
@@ -205,11 +197,11 @@ class Evaluator:
             protocol: a name in `PROTOCOLS`.
             split: the split to test on; by default `test`, or `evaluation` of
                 the protocol `tutorial`.
-            num_trials: by default 400. If the scorer has no threshold for
-                `verification`, it is chosen on as many validation pairs.
-            ways: by default 20, or 10 of the protocol `mnist`, but not more
-                than there are classes.
-            shots, seed: by default 1 and 0.
+            num_trials: from 2, by default 400. If the scorer has no threshold
+                for `verification`, it is chosen on as many validation pairs.
+            ways: from 1, by default 20, or 10 of the protocol `mnist`, but not
+                more than there are classes.
+            shots, seed: from 1 and 0, which are the defaults.
 
         Returns:
             What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
@@ -226,7 +218,8 @@ class Evaluator:
             have `image_kind`.
 
         Raises:
-            InputError: data cannot be loaded, or there are too few.
+            InputError: data cannot be loaded, or there are too few, or an
+                option is out of range.
         """
         given = {
             "split": split,
@@ -314,13 +307,15 @@ class Evaluator:
             A value for each option of `evaluate`.
 
         Raises:
-            InputError: there is no such protocol, or data cannot be loaded.
+            InputError: there is no such protocol, an option is out of range,
+                or data cannot be loaded.
         """
         protocol = get_protocol(protocol)
         own = {**defaults, **protocol.defaults}
         options = {name: own[name] for name in DEFAULTS} | {
             name: value for name, value in given.items() if value is not None
         }
+        check_options(options)
         if given.get("ways") is None and not protocol.fixed:
             split, ways = options["split"], options["ways"]
             most = limit_ways(protocol, ways, self._load(self.source, split))
@@ -400,9 +395,10 @@ class Evaluator:
 
     def _get_threshold(self, scorer, task):
         """Returns the scorer's threshold, or chooses one."""
-        if scorer.same_threshold is not None:
-            return scorer.same_threshold
-        return self._choose_threshold(scorer, task)
+        threshold = getattr(scorer, "same_threshold", None)
+        if threshold is None:
+            threshold = self._choose_threshold(scorer, task)
+        return threshold
 
     def _choose_threshold(self, scorer, task, **options):
         """Chooses the threshold on validation pairs drawn like the others."""
@@ -465,7 +461,8 @@ class Evaluator:
         return self._characters[key]
 
     def _embed(self, scorer, source, split):
-        key = scorer, source, split
+        # Not the scorer itself, which need not be hashable.
+        key = id(scorer), source, split
         if key not in self._drawings:
             images = self._load(source, split).images
             self._drawings[key] = EmbeddedDrawings(scorer, images)

@@ -4,12 +4,13 @@ import dataclasses
 import os
 import typing
 
+from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.baselines import BASELINES
 from koch_siamese.evaluation.scoring import Scorer
-from koch_siamese.runs.directory import Run
-from koch_siamese.runs.settings import get_photo_size
+from koch_siamese.runs.directory import Run, find_run
+from koch_siamese.runs.settings import Settings, get_photo_size
 
 if typing.TYPE_CHECKING:
     import keras
@@ -17,14 +18,15 @@ if typing.TYPE_CHECKING:
 
 def load_scorer(
     model: "keras.Model | Scorer | str | os.PathLike",
-) -> tuple["keras.Model | None", Scorer]:
+) -> tuple["keras.Model | None", Scorer, Run | None]:
     """Loads a model or baseline to evaluate.
 
     Args:
         model: see `evaluate_protocol`.
 
     Returns:
-        The siamese model, or None for another scorer; and the scorer.
+        The siamese model, or None for another scorer; the scorer; and the run
+        of a model that is given by its path, if it has one.
 
     Raises:
         InputError: there is no such model, or it is not a siamese model.
@@ -36,53 +38,131 @@ def load_scorer(
     from koch_siamese.models.siamese import require_siamese
 
     if isinstance(model, str) and model in BASELINES:
-        return None, BASELINES[model]()
+        return None, BASELINES[model](), None
+    run = None
     if isinstance(model, str | os.PathLike):
-        model = load_model(model)
+        run, model = find_run(model), load_model(model)
     if isinstance(model, keras.Model):
         require_siamese(model)
-        return model, SiameseScorer(model)
+        if run:
+            _complete(model, run.read_settings())
+        return model, SiameseScorer(model), run
     if not (hasattr(model, "embed") and hasattr(model, "score")):
         raise InputError(
             f"model is a {type(model).__name__}: expected a siamese model, its "
             "file, 'pretrained', a baseline such as 'pixels_cosine', or an "
             "object with the methods embed and score."
         )
-    return None, model
+    return None, model, None
 
 
-def get_reading(
-    dataset: str, siamese: "keras.Model | None"
-) -> dict[str, object]:
-    """Returns how images are read, as in the training of a model.
+def _complete(siamese, settings):
+    """Adds to a model what a model older than 0.2 does not store."""
+    from koch_siamese.models.siamese import set_crop, set_dataset
+
+    set_dataset(siamese, settings.dataset)
+    if settings.dataset == "folder":
+        set_crop(siamese, settings.crop)
+
+
+def make_source(
+    dataset: str,
+    siamese: "keras.Model | None",
+    run: Run | None,
+    **given: object,
+) -> DataSource:
+    """Makes a source that is read and split as in a training.
 
     Args:
         dataset: the data set to test on.
         siamese: the model, or None for another scorer.
+        run: the run of the model, or the one to compare a scorer without a run
+            with, or None.
+        **given: attributes of the source that a user gave; None if not given.
+    """
+    from koch_siamese.models.siamese import get_dataset
+
+    settings = run.read_settings() if run else Settings()
+    trained = get_dataset(siamese) if siamese else run and settings.dataset
+    attributes = {
+        "background": settings.background,
+        "split_labels": trained == dataset,
+        **_get_reading(dataset, siamese, settings),
+    } | {name: value for name, value in given.items() if value is not None}
+    return _split_by_groups(DataSource(dataset, **attributes), settings)
+
+
+def check_reading(source: DataSource, siamese: "keras.Model"):
+    """Checks that a user's source is read as in the training of a model.
+
+    Warns with a `DataWarning` if a folder's images are cropped otherwise.
+
+    Args:
+        source: the data to test on.
+        siamese: the model.
+
+    Raises:
+        InputError: photos are read as drawings, or in another size.
+    """
+    reading = _get_reading(source.dataset, siamese, Settings())
+    size, crop = reading["photo_size"], reading["crop"]
+    if source.photo_size != size:
+        trained = f"photos of {size} pixels" if size else "drawings"
+        raise InputError(
+            f"source has photo_size={source.photo_size}, but the model was "
+            f"trained on {trained}: give DataSource(..., photo_size={size})."
+        )
+    if source.dataset == "folder" and source.crop != crop:
+        images = ("whole images", "images cropped to ink")
+        warn(
+            f"source has crop={source.crop}, but the model was trained on "
+            f"{images[crop]}: give DataSource(..., crop={crop}), or else "
+            "accuracy may suffer."
+        )
+
+
+def compare_with_training(
+    source: DataSource, siamese: "keras.Model | None", run: Run | None
+) -> dict[str, bool]:
+    """Compares a source with the training of a scorer.
+
+    Args:
+        source: the data to test on.
+        siamese: the model, or None for another scorer.
+        run: the run of the model, or None.
 
     Returns:
-        Fields of a `DataSource`.
+        The arguments of `Evaluator` that say what the scorer may know.
     """
+    from koch_siamese.models.siamese import get_dataset
+
+    known = (None, source.dataset)  # older models do not store theirs
+    return {
+        "may_know_classes": bool(siamese) and get_dataset(siamese) in known,
+        "is_training_folder": run is not None and is_trained_on(source, run),
+    }
+
+
+def _get_reading(dataset, siamese, settings):
+    """Returns how images are read, as attributes of a `DataSource`."""
     from koch_siamese.models.siamese import get_crop, get_photo_size
 
-    crop = get_crop(siamese) if siamese else True
+    if siamese:
+        crop = get_crop(siamese)
+    else:
+        crop = settings.dataset != "folder" or settings.crop
     return {
         "crop": dataset == "folder" and crop,
         "photo_size": get_photo_size(siamese) if siamese else 0,
     }
 
 
-def split_as_in_training(source: DataSource, run: Run) -> DataSource:
-    """Returns a source with the groups of a run, if it was trained on groups.
+def _split_by_groups(source, settings):
+    """Returns a source with the groups of a training, if it had some.
 
     They are of no use for another data set, or for a folder with splits of its
     own.
-
-    Args:
-        source: the data to test on.
-        run: the run of the model.
     """
-    settings = run.read_settings()
     if settings.split_by != "group" or source.dataset != settings.dataset:
         return source
     if source.has_own_splits:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import numbers
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -27,7 +28,9 @@ DEFAULTS = {
     "shots": 1,
     "seed": 0,
 }
-OPTIONS = ("num_trials", "ways", "shots", "seed")  # of sampling
+# Their smallest values; of two pairs, one is same and one different.
+LOWEST = {"num_trials": 2, "ways": 1, "shots": 1, "seed": 0}
+OPTIONS = tuple(LOWEST)  # of sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,6 +253,21 @@ def get_protocol(name: str) -> Protocol:
             f"protocol is {name!r}: expected one of {', '.join(PROTOCOLS)}."
         )
     return PROTOCOLS[name]
+
+
+def check_options(options: Mapping[str, object]):
+    """Checks the numbers among the options of an evaluation.
+
+    Raises:
+        InputError: one is not a whole number, or too small.
+    """
+    for name, lowest in LOWEST.items():
+        value = options[name]
+        if not isinstance(value, numbers.Integral) or value < lowest:
+            raise InputError(
+                f"{name} is {value!r}: expected a whole number, {lowest} or "
+                "more."
+            )
 
 
 def limit_ways(protocol: Protocol, ways: int, characters: Characters) -> int:

@@ -29,12 +29,10 @@ SECONDS_WITHOUT_BAR = 2
 class Scorer(typing.Protocol):
     """A scorer to evaluate: a trained model (`SiameseScorer`) or a baseline.
 
-    Attributes:
-        same_threshold: the score from which a pair counts as the same, or None
-            if it has to be chosen on validation pairs.
+    It may have an attribute `same_threshold`, the score from which a pair
+    counts as the same. Without it, or if it is None, the threshold is chosen on
+    validation pairs.
     """
-
-    same_threshold: float | None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds uint8 images, see `Characters`, as `[num, dim]`."""

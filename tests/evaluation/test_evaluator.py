@@ -1,3 +1,6 @@
+import dataclasses
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import set_dataset
+from koch_siamese.runs.directory import Run
+from koch_siamese.runs.settings import Settings
 
 CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
 
@@ -160,6 +165,100 @@ def test_set_is_closed_only_for_models_trained_on_its_data_set(tmp_path):
             ways=2,
         )
         assert result["closed_set"] is expected
+
+
+def test_background_is_that_of_the_models_run(packed_omniglot_dir, tmp_path):
+    run = Run(tmp_path)
+    run.claim(Settings(dataset="omniglot", background="koch"))
+    shutil.copy(TINY_MODEL, run.model)
+    options = {"num_trials": 20, "ways": 5}
+    for model, background in (
+        (run.path, "koch"),
+        (str(run.model), "koch"),
+        (TINY_MODEL, "original"),
+    ):
+        result = evaluate_protocol(
+            model,
+            "within_alphabet",
+            "omniglot",
+            data_dir=packed_omniglot_dir,
+            **options,
+        )
+        assert result["background"] == background
+    source = DataSource("omniglot", data_dir=packed_omniglot_dir)
+    given = evaluate_protocol(run.path, "within_alphabet", source, **options)
+    assert given["background"] == "original"
+    assert given["accuracy"] == result["accuracy"]
+
+
+def save_drawings(folder):
+    """Saves four drawings of each of four classes."""
+    for name in ("ka", "ki", "ku", "ke"):
+        for side in (40, 50, 60, 70):
+            save(draw(side=side), folder / name / f"{side}.png")
+    return DataSource("folder", data_dir=str(folder), crop=True)
+
+
+def test_source_that_is_read_unlike_the_training_images(tmp_path):
+    source = save_drawings(tmp_path)
+    options = {"split": "all", "num_trials": 4, "ways": 4}
+    arguments = TINY_MODEL, "within_alphabet"
+    uncropped = dataclasses.replace(source, crop=False)
+    with pytest.warns(DataWarning, match="source has crop=False") as warned:
+        evaluate_protocol(*arguments, uncropped, **options)
+    assert [x.filename for x in warned if "crop=" in str(x.message)] == [
+        __file__
+    ]
+    photos = dataclasses.replace(source, photo_size=30)
+    with pytest.raises(InputError, match="photo_size=30, but the model"):
+        evaluate_protocol(*arguments, photos, **options)
+
+
+@dataclasses.dataclass
+class MinimalScorer:
+    """Has only what a scorer must have, and is not hashable."""
+
+    def embed(self, images):
+        return images.reshape(len(images), -1).mean(axis=1, keepdims=True)
+
+    def score(self, first, second):
+        return -np.abs(first - second)[:, 0]
+
+
+@pytest.mark.parametrize("protocol", ["verification", "within_alphabet"])
+def test_a_scorer_needs_only_embed_and_score(protocol, source):
+    ways = {} if protocol == "verification" else {"ways": 5}
+    first, second = (
+        evaluate_protocol(scorer, protocol, source, num_trials=30, **ways)
+        for scorer in (MinimalScorer(), Scorer())
+    )
+    assert first["accuracy"] == second["accuracy"]
+
+
+def test_groups_may_be_lists(tmp_path):
+    source = dataclasses.replace(
+        save_drawings(tmp_path), split_by="group", test_groups=[tmp_path.name]
+    )
+    result = evaluate_protocol(
+        MinimalScorer(), "within_alphabet", source, ways=4, num_trials=4
+    )
+    assert result["num_classes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_trials": 0}, "num_trials is 0: expected a whole number, 2 or"),
+        ({"num_trials": 1}, "num_trials is 1: expected a whole number, 2 or"),
+        ({"num_trials": 2.5}, "num_trials is 2.5: expected a whole number"),
+        ({"ways": 0}, "ways is 0: expected a whole number, 1 or more"),
+        ({"shots": 0}, "shots is 0: expected a whole number, 1 or more"),
+        ({"seed": -1}, "seed is -1: expected a whole number, 0 or more"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options, message, source):
+    with pytest.raises(InputError, match=message):
+        evaluate_protocol(Scorer(), "within_alphabet", source, **options)
 
 
 def test_wrong_models_and_sources_are_refused(glyphs_dir):
