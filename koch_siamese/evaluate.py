@@ -7,6 +7,7 @@ Prints the result, and writes it to results/ of the run if there is one, and to
 --output.
 """
 
+import json
 from pathlib import Path
 
 from absl import flags
@@ -288,6 +289,18 @@ def _name(settings, result, options, is_own):
     return "_".join(parts).replace("/", "_")
 
 
+def _distinguish(run, name, result):
+    """Returns another name if a result of another folder has this one."""
+    from koch_siamese.runs.results import read_text
+
+    path, key = run.results / f"{name}.json", "data_fingerprint"
+    if key not in result or not path.exists():
+        return name
+    # An older result has no fingerprint and is replaced.
+    other = json.loads(read_text(path)).get(key, result[key])
+    return name if other == result[key] else f"{name}_{result[key][:8]}"
+
+
 def _write_files(evaluator, options, result, classes):
     """Writes the files that flags name."""
     from koch_siamese.runs.provenance import describe_origin
@@ -335,6 +348,8 @@ def main():
     if run:
         is_own = is_trained_on(evaluator.source, run)
         name = _name(settings, result, options, is_own)
+        if not is_own:
+            name = _distinguish(run, name, result)
         print(f"Written to {run.write_result(name, result)}")
     _write_files(evaluator, options, result, classes)
 

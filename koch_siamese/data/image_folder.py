@@ -34,12 +34,14 @@ class ImageSet:
             if no splits are given.
         has_drawers: whether drawers are given. If not, `drawer` numbers the
             images of a character.
+        files: the path of each image; empty if they are not in files.
     """
 
     characters: Characters
     names: tuple[str, ...]
     splits: np.ndarray | None = None
     has_drawers: bool = False
+    files: tuple[Path, ...] = ()
 
 
 def load_folder(
@@ -130,7 +132,8 @@ def _load(listed: LabelledFiles, crop, photo_size) -> ImageSet:
     """Reads the images, sorted by class and path."""
     labels, files = listed.labels, listed.files
     order = sorted(range(len(files)), key=lambda i: (labels[i], files[i].parts))
-    images = _read_images([files[i] for i in order], crop, photo_size)
+    files = tuple(files[i] for i in order)
+    images = _read_images(files, crop, photo_size)
     characters, names = make_characters([labels[i] for i in order], images)
     if not listed.has_groups:
         names = tuple(name.partition("/")[2] for name in names)
@@ -144,7 +147,8 @@ def _load(listed: LabelledFiles, crop, photo_size) -> ImageSet:
     splits = listed.splits and np.array(
         [SPLITS.index(listed.splits[i]) for i in order], np.int8
     )
-    return ImageSet(characters, names, splits, listed.drawers is not None)
+    has_drawers = listed.drawers is not None
+    return ImageSet(characters, names, splits, has_drawers, files)
 
 
 def _read_images(files, crop, photo_size):

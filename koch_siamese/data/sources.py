@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,34 @@ class DataSource:
         """
         return self._images.names if self.dataset == "folder" else None
 
+    def load_files(self, split: str) -> list[str] | None:
+        """Loads the names of the files of a folder's split.
+
+        Args:
+            split: see `load`.
+
+        Returns:
+            A name for each image that `load` returns: its path below the
+            folder or the folder of the table, or else the whole path. None for
+            other data sets.
+
+        Raises:
+            InputError: see `load`.
+        """
+        if self.dataset != "folder":
+            return None
+        images = self._images
+        if split == "all":
+            chosen = range(len(images.files))
+        elif self.split_by == "group":
+            groups = self._load_groups(split).alphabet
+            chosen = np.flatnonzero(np.isin(images.characters.alphabet, groups))
+        else:
+            chosen = np.flatnonzero(self._parts == SPLITS.index(split))
+        root = Path(self.data_dir)
+        folder = os.path.abspath(root.parent if root.is_file() else root)  # noqa: PTH100
+        return [_shorten(images.files[i], folder) for i in chosen]
+
     @property
     def _is_split_here(self):
         """Whether the data set has no one-shot splits of its own."""
@@ -294,6 +323,13 @@ def _require_choice(name, value, known):
         raise InputError(
             f"{name} is {value!r}: expected one of {', '.join(known)}."
         )
+
+
+def _shorten(file, folder):
+    """Returns a path without the folder that it is in, with `/`."""
+    file = Path(os.path.abspath(file))  # noqa: PTH100 - links are kept
+    below = file.relative_to(folder) if file.is_relative_to(folder) else file
+    return below.as_posix()
 
 
 def check_folder(dataset: str, data_dir: str | None):

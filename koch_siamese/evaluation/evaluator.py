@@ -214,7 +214,8 @@ class Evaluator:
             and a threshold from validation pairs that are drawn the same way.
             Folders and other TFDS data sets have `closed_set`: whether the
             scorer was trained on other images of these classes. Folders have
-            `crop` and `data_dir`, the name of the folder or table, and photos
+            `crop`, `data_dir`, the name of the folder or table, and
+            `data_fingerprint`, see `DataSource.compute_fingerprint`; photos
             have `image_kind`.
 
         Raises:
@@ -252,13 +253,18 @@ class Evaluator:
             (from 0), `query`, `support`, `score` and `is_answer`; or for each
             pair, a dict with `pair`, `first`, `second`, `score` and `same`.
             Drawings are named alphabet/character/drawer, such as
-            `Tengwar/03/12`; several of one candidate are joined by spaces.
+            `Tengwar/03/12`; several of one candidate are joined by spaces. A
+            folder's images are named by their files, such as `ka/1.png`,
+            several of one candidate joined by ` | `.
         """
         task = self._draw(protocol, options)
         drawings = self._embed(self._scorer, task.source, task.split)
+        files = task.source.load_files(task.split)
+        name = files.__getitem__ if files else task.characters.describe
         if isinstance(task.drawn, Trials):
-            return _list_candidates(task.characters, task.drawn, drawings)
-        return _list_pairs(task.characters, task.drawn, drawings)
+            between = " | " if files else " "  # files may have spaces
+            return _list_candidates(name, between, task.drawn, drawings)
+        return _list_pairs(name, task.drawn, drawings)
 
     def list_classes(self, protocol: str, **options) -> list[dict[str, object]]:
         """Lists the accuracy of each class of a result.
@@ -361,6 +367,7 @@ class Evaluator:
         }
         if source.dataset == "folder":
             description["data_dir"] = _name_folder(source)
+            description["data_fingerprint"] = source.compute_fingerprint()
             description["crop"] = source.crop
         if is_users_own(source.dataset):
             description["closed_set"] = self._is_closed(task)
@@ -485,7 +492,7 @@ def _name_classes(characters, names):
     }
 
 
-def _list_candidates(characters, trials, drawings):
+def _list_candidates(name, between, trials, drawings):
     scores = drawings.score_trials(trials)
     for trial, (query, supports) in enumerate(
         zip(trials.query, trials.support, strict=True)
@@ -494,22 +501,22 @@ def _list_candidates(characters, trials, drawings):
             yield {
                 "trial": trial,
                 "candidate": candidate,
-                "query": characters.describe(query),
-                "support": " ".join(map(characters.describe, support)),
+                "query": name(query),
+                "support": between.join(map(name, support)),
                 "score": float(scores[trial, candidate]),
                 "is_answer": int(candidate == trials.answer[trial]),
             }
 
 
-def _list_pairs(characters, pairs, drawings):
+def _list_pairs(name, pairs, drawings):
     scores = drawings.score_pairs(pairs.first, pairs.second)
     for pair, (first, second) in enumerate(
         zip(pairs.first, pairs.second, strict=True)
     ):
         yield {
             "pair": pair,
-            "first": characters.describe(first),
-            "second": characters.describe(second),
+            "first": name(first),
+            "second": name(second),
             "score": float(scores[pair]),
             "same": int(pairs.same[pair]),
         }

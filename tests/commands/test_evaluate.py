@@ -118,11 +118,42 @@ def test_classes_have_the_names_of_their_folders(tmp_path):
         *("evaluate", "--model=pixels_cosine", "--dataset=folder"),
         *(f"--data_dir={tmp_path / 'images'}", "--split=all", "--ways=2"),
         *("--num_trials=20", f"--per_class={tmp_path / 'classes.csv'}"),
+        *("--shots=2", f"--predictions={tmp_path / 'all.csv'}"),
     )
     assert answer.returncode == 0, answer.stderr
     classes = read_csv(tmp_path / "classes.csv")
     assert [row["class"] for row in classes] == ["ka", "ki", "ku"]
     assert f"Written to {tmp_path / 'classes.csv'}" in answer.stdout
+    for row in read_csv(tmp_path / "all.csv"):
+        files = [row["query"], *row["support"].split(" | ")]
+        assert len(files) == 3
+        assert all((tmp_path / "images" / x).is_file() for x in files)
+        if row["is_answer"] == "1":
+            assert len({x.partition("/")[0] for x in files}) == 1
+
+
+def test_results_of_folders_of_one_name_are_kept(tmp_path):
+    run = Run(tmp_path / "run")
+    run.claim(Settings(dataset="folder"))
+    written = []
+    for place, first in (("one", 40), ("other", 45), ("one", 40)):
+        images = tmp_path / place / "images"
+        for name in ("ka", "ki"):
+            for side in (first, 60, 80):
+                save(draw(side=side), images / name / f"{side}.png")
+        answer = call(
+            *("evaluate", f"--workdir={run.path}", "--model=pixels_cosine"),
+            *(f"--data_dir={images}", "--split=all", "--num_trials=20"),
+        )
+        assert answer.returncode == 0, answer.stderr
+        path = answer.stdout.splitlines()[-1].removeprefix("Written to ")
+        written.append(Path(path))
+    first, second, third = written
+    assert first == third
+    assert "_folder_images_all_20trials_2ways_" in first.name
+    fingerprint = json.loads(second.read_text())["data_fingerprint"]
+    assert second.stem == f"{first.stem}_{fingerprint[:8]}"
+    assert json.loads(first.read_text())["data_fingerprint"] != fingerprint
 
 
 def test_folders_are_read_as_in_the_training_of_the_model(tmp_path):

@@ -166,12 +166,35 @@ def test_closed_set_is_trained_and_tested_on_the_same_classes(tmp_path):
     assert test.character.tolist() == [0, 0, 0, 1, 1, 1]
     assert test.drawer.tolist() == [1, 2, 3] * 2
     assert source.load("validation").drawer.tolist() == [1, 2] * 2
+    files = source.load_files("test")
+    assert files == [f"Test/{x}/{i}.jpg" for x in ("ka", "ma") for i in "012"]
+    assert len(source.load_files("all")) == 26
     # A folder for validation replaces the images taken from training.
     save_photos(tmp_path / "val", ["ka", "ma"], num=2)
     sizes = [len(load(tmp_path, x)) for x in ("training", "validation")]
     assert sizes == [20, 4]
     with pytest.raises(InputError, match="--split_by=group has no effect"):
         load(tmp_path, "test", split_by="group")
+
+
+def test_files_of_groups_and_of_a_table_are_named_in_order(tmp_path):
+    save_photos(tmp_path / "set", [f"{x}/c{i}" for x in "abc" for i in "01"])
+    options = {"split_by": "group", "test_groups": ("c", "a")}
+    source = DataSource(
+        "folder", data_dir=str(tmp_path / "set"), photo_size=8, **options
+    )
+    names = [f"{x}/c{i}/{j}.jpg" for x in "ac" for i in "01" for j in "01"]
+    assert source.load_files("test") == names
+    reds = source.load("test").images[:, 4, 4, 0]
+    np.testing.assert_allclose(
+        reds, np.repeat([0, 20, 80, 100], 2), atol=5
+    )  # as `save_photos` colors the classes of `a` and `c`
+    table = tmp_path / "set" / "a" / "images.csv"
+    outside = tmp_path / "set" / "b" / "c0" / "0.jpg"
+    table.write_text(f"path,label\n{outside},x\nc0/1.jpg,ka\n")
+    source = DataSource("folder", data_dir=str(table), photo_size=8)
+    assert source.load_files("all") == ["c0/1.jpg", outside.as_posix()]
+    assert DataSource("glyphs").load_files("test") is None
 
 
 def test_given_splits_of_distinct_classes_are_kept(tmp_path):
