@@ -242,8 +242,8 @@ class PatchConvolution(keras.layers.Conv2D):
 
 def _orthogonalize_as_keras(optimizer, filters, steps):
     matrix = optimizers._as_matrix(filters)
-    orthogonalise = keras.optimizers.Muon.zeropower_via_newtonschulz5
-    return ops.reshape(orthogonalise(optimizer, matrix, steps), filters.shape)
+    orthogonalize = keras.optimizers.Muon.zeropower_via_newtonschulz5
+    return ops.reshape(orthogonalize(optimizer, matrix, steps), filters.shape)
 
 
 def _weigh_all_pairs(first, second, kernel):

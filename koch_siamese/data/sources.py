@@ -326,7 +326,7 @@ def _require_choice(name, value, known):
 
 
 def _shorten(file, folder):
-    """Returns a path without the folder that it is in, with `/`."""
+    """Returns a path relative to a folder that it is in, with `/`."""
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links are kept
     below = file.relative_to(folder) if file.is_relative_to(folder) else file
     return below.as_posix()

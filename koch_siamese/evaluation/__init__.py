@@ -20,15 +20,15 @@ interval (Wilson). `--ways`, `--shots`, `--num_trials`, `--seed` and `--split`
 change the random protocols.
 
 `--model` takes a model file, the directory of a run, `pretrained`, or a
-baseline: `pixels_cosine`, `pixels_euclidean`, `hausdorff`.
-`--output=FILE` writes the result, as a row if
-the name ends in `.csv`. `--predictions=FILE.csv` lists the score of every
-candidate or pair, `--per_class=FILE.csv` the accuracy of every class.
+baseline: `pixels_cosine`, `pixels_euclidean`, `hausdorff`. `--output=FILE`
+writes the result, as a row if the name ends in `.csv`. `--predictions=FILE.csv`
+lists the score of every candidate or pair, `--per_class=FILE.csv` the accuracy
+of every class.
 
 In Python, `koch_siamese.evaluate_protocol(model, "within_alphabet", "glyphs")`
 measures a model, or its file, run or name as in `--model`, and returns the
-result as a dict. It draws 400 trials by default; the command as many as the run
-in `--workdir`, or 1000.
+result as a dict. It draws 400 trials by default. The command draws as many as
+the run in `--workdir`, or else 1000.
 
 Intervals of ROC AUC, equal error rate and true accept rates are computed by a
 bootstrap over classes, since pairs of one character are not independent (the

@@ -23,8 +23,9 @@ class SpectralConv2D(keras.layers.Conv2D):
     """A `Conv2D` that convolves by discrete Fourier transforms.
 
     Weights, arguments and results are those of `keras.layers.Conv2D`; only
-    rounding errors differ, and are smaller. A custom gradient computes three
-    products from three spectra. It cannot be differentiated again.
+    rounding errors differ, and are smaller in float32. A custom gradient
+    computes three products from three spectra. It cannot be differentiated
+    again.
 
     Strides, dilations and groups must be 1, padding `valid`, and images square
     with a known side; see `is_faster_by_spectra`.

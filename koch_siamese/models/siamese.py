@@ -64,7 +64,7 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
 
 def _check_parts(embedding, head):
-    """Refuses parts by which `get_embedding` and others find nothing."""
+    """Refuses parts that `get_embedding` and others would not find."""
     parts = getattr(embedding, "layers", ())
     is_ready = any(isinstance(layer, Preprocessing) for layer in parts)
     if not is_ready or embedding.name != "embedding":

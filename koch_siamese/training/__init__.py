@@ -63,8 +63,9 @@ that was interrupted is refused, so that its model is not overwritten.
 
 `--precision=bfloat16` computes convolutions and the gradients of large dense
 layers in bfloat16 in training, for GPUs and for CPUs that support it
-(AVX512_BF16); other CPUs may be slower with it. The model that is evaluated and
-stored is float32.
+(AVX512_BF16); other CPUs may be slower with it. Of convolutions by Fourier
+transforms, only the gradients are. The model that is evaluated and stored is
+float32.
 
 `KERAS_BACKEND=jax` before a command computes with JAX (extra `jax`; on a GPU,
 `pip install 'jax[cuda13]'`). A `model.keras` works with both backends.
