@@ -2,7 +2,7 @@
 
 Each function takes a drawing, uint8 `[105, 105]`, and returns an image with it,
 uint8. Half of the images are clean, as if drawn by a program, half look
-scanned: grey, blurred and noisy. `BLANKS` make images without any symbol.
+scanned: gray, blurred and noisy. `BLANKS` make images without any symbol.
 """
 
 import numpy as np
@@ -30,19 +30,19 @@ def _place(drawing, rng, share=(0.4, 0.6), side=None):
 
 
 def _scan(image, rng):
-    """Leaves an image unchanged, or makes it grey, blurred and noisy."""
+    """Leaves an image unchanged, or makes it gray, blurred and noisy."""
     if rng.random() < 0.5:
         return np.asarray(image)
     blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
     paper, ink = rng.uniform(170, 245), rng.uniform(20, 80)
-    grey = ink + (paper - ink) / 255 * np.asarray(blurred, float)
-    grey *= light(*image.size, rng) if rng.random() < 0.5 else 1
-    grey += rng.normal(0, rng.uniform(1, 6), grey.shape)
-    return grey.clip(0, 255).astype(np.uint8)
+    gray = ink + (paper - ink) / 255 * np.asarray(blurred, float)
+    gray *= light(*image.size, rng) if rng.random() < 0.5 else 1
+    gray += rng.normal(0, rng.uniform(1, 6), gray.shape)
+    return gray.clip(0, 255).astype(np.uint8)
 
 
 def _pen(image, rng):
-    """Returns a pen, and a width and a grey level of printed lines."""
+    """Returns a pen, and a width and a gray level of printed lines."""
     width = max(1, round(rng.uniform(0.004, 0.012) * image.width))
     return ImageDraw.Draw(image), width, int(rng.integers(0, 110))
 
@@ -106,18 +106,18 @@ def shadow_edge(drawing, rng):
     """Puts an image half in a shadow, whose hard edge may cross the drawing."""
     image, _ = _place(drawing, rng)
     side = image.width
-    grey = np.asarray(image.filter(ImageFilter.GaussianBlur(0.5)), float)
+    gray = np.asarray(image.filter(ImageFilter.GaussianBlur(0.5)), float)
     paper, ink = rng.uniform(180, 245), rng.uniform(10, 60)
-    grey = ink + (paper - ink) / 255 * grey
+    gray = ink + (paper - ink) / 255 * gray
     angle = rng.uniform(0, 2 * np.pi)
     x, y = np.meshgrid(*[np.arange(side) - side / 2] * 2)
     along = np.cos(angle) * x + np.sin(angle) * y
     edge = along - rng.uniform(-0.3, 0.3) * side
     softness = rng.uniform(0.3, 3)
     shade = 1 / (1 + np.exp(-(edge / softness).clip(-50, 50)))
-    grey *= 1 - rng.uniform(0.3, 0.6) * shade
-    grey += rng.normal(0, rng.uniform(1, 4), grey.shape)
-    return grey.clip(0, 255).astype(np.uint8)
+    gray *= 1 - rng.uniform(0.3, 0.6) * shade
+    gray += rng.normal(0, rng.uniform(1, 4), gray.shape)
+    return gray.clip(0, 255).astype(np.uint8)
 
 
 def desk(drawing, rng):
@@ -162,9 +162,9 @@ def pencil(drawing, rng):
     ink = 1 - np.asarray(image.filter(ImageFilter.GaussianBlur(0.6))) / 255
     grain = rng.uniform(0.7, 1.0, ink.shape)
     paper = rng.uniform(200, 245)
-    grey = paper * (1 - rng.uniform(0.25, 0.5) * ink * grain)
-    grey += rng.normal(0, rng.uniform(1, 4), grey.shape)
-    return grey.clip(0, 255).astype(np.uint8)
+    gray = paper * (1 - rng.uniform(0.25, 0.5) * ink * grain)
+    gray += rng.normal(0, rng.uniform(1, 4), gray.shape)
+    return gray.clip(0, 255).astype(np.uint8)
 
 
 KINDS = {
@@ -197,13 +197,13 @@ def _lined(rng, is_squared):
 def _texture(rng):
     """Makes noise of several scales, like wood, cloth or stone."""
     side = int(rng.integers(150, 600))
-    grey = np.full((side, side), rng.uniform(80, 200))
+    gray = np.full((side, side), rng.uniform(80, 200))
     stretch = rng.uniform(1, 8)
     for cells in (6, 15, 40, 90):
         shape = (cells + 1, max(2, round(cells / stretch)))
         layer = rng.normal(0, rng.uniform(3, 25), shape).astype(np.float32)
-        grey += np.asarray(Image.fromarray(layer).resize((side, side), 3))
-    return grey.clip(0, 255).astype(np.uint8)
+        gray += np.asarray(Image.fromarray(layer).resize((side, side), 3))
+    return gray.clip(0, 255).astype(np.uint8)
 
 
 def _scene(rng):
@@ -217,9 +217,9 @@ def _scene(rng):
         draw = (pen.ellipse, pen.rectangle)[int(rng.integers(2))]
         draw((x, y, x + w, y + h), fill=_color(rng))
     image = image.filter(ImageFilter.GaussianBlur(rng.uniform(1, 8)))
-    grey = np.asarray(image, float) * light(side, side, rng)[..., None]
-    grey += rng.normal(0, 6, grey.shape)
-    return grey.clip(0, 255).astype(np.uint8)
+    gray = np.asarray(image, float) * light(side, side, rng)[..., None]
+    gray += rng.normal(0, 6, gray.shape)
+    return gray.clip(0, 255).astype(np.uint8)
 
 
 def _color(rng):
@@ -229,10 +229,10 @@ def _color(rng):
 def _noise(rng):
     side = int(rng.integers(100, 500))
     if rng.random() < 0.5:
-        grey = rng.normal(
+        gray = rng.normal(
             rng.uniform(60, 200), rng.uniform(10, 60), (side,) * 2
         )
-        return grey.clip(0, 255).astype(np.uint8)
+        return gray.clip(0, 255).astype(np.uint8)
     is_ink = rng.random((side, side)) < rng.uniform(0.005, 0.45)
     return np.where(is_ink, 0, 255).astype(np.uint8)
 
@@ -243,9 +243,9 @@ def _gradient(rng):
     angle = rng.uniform(0, 2 * np.pi)
     along = np.cos(angle) * x + np.sin(angle) * y
     along = along + rng.uniform(0, 1) * (x**2 + y**2)
-    grey = 128 + rng.uniform(30, 120) * along / np.abs(along).max()
-    grey += rng.normal(0, rng.choice([0, 2]), grey.shape)
-    return grey.clip(0, 255).astype(np.uint8)
+    gray = 128 + rng.uniform(30, 120) * along / np.abs(along).max()
+    gray += rng.normal(0, rng.choice([0, 2]), gray.shape)
+    return gray.clip(0, 255).astype(np.uint8)
 
 
 BLANKS = {

@@ -40,7 +40,7 @@ PACKAGES = define_path(
     "are downloaded, and deleted in the end.",
 )
 GREY = flags.DEFINE_bool(
-    "grey", False, "Write the images in grey, as three equal channels."
+    "grey", False, "Write the images in gray, as three equal channels."
 )
 
 SIZE = 64
@@ -285,29 +285,29 @@ def lay_on_white(image: Image.Image) -> Image.Image:
     )
 
 
-def draw(data: bytes, suffix: str, grey: bool = False) -> Image.Image:
+def draw(data: bytes, suffix: str, gray: bool = False) -> Image.Image:
     """Draws an image file.
 
     Args:
         data: its content.
         suffix: `.png` or `.svg`.
-        grey: whether to make the three channels equal.
+        gray: whether to make the three channels equal.
 
     Returns:
         The image, RGB, uint8 `[64, 64, 3]`.
     """
     source = render(data) if suffix == ".svg" else Image.open(io.BytesIO(data))
     image = lay_on_white(source)
-    return image.convert("L").convert("RGB") if grey else image
+    return image.convert("L").convert("RGB") if gray else image
 
 
-def write_images(emoji: Sequence[Emoji], output: Path, grey: bool = False):
+def write_images(emoji: Sequence[Emoji], output: Path, gray: bool = False):
     """Writes all images and their licenses to a folder, or nothing at all.
 
     Args:
         emoji: those to draw.
         output: the folder, which is empty or does not exist.
-        grey: see `draw`.
+        gray: see `draw`.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -320,7 +320,7 @@ def write_images(emoji: Sequence[Emoji], output: Path, grey: bool = False):
             folder.mkdir(parents=True)
             for name, data in one.files.items():
                 try:
-                    image = draw(data, DESIGNERS[name].suffix, grey)
+                    image = draw(data, DESIGNERS[name].suffix, gray)
                 except (OSError, ValueError) as error:
                     raise InputError(
                         f"{one.name} of {name} cannot be drawn ({error}): "
@@ -343,7 +343,7 @@ def format_licenses() -> str:
     return "\n".join(
         [
             "# Licenses of the images\n",
-            "Changed: laid on white, in 64 x 64 pixels, with --grey in grey.\n",
+            "Changed: laid on white, in 64 x 64 pixels, with --grey in gray.\n",
             *lines,
             "",
         ]

@@ -186,7 +186,7 @@ def _photograph(sheet, matrix, size, rng):
 
 
 def _desk(size, rng):
-    """Makes a desk: darker than paper, brown or grey, with a grain."""
+    """Makes a desk: darker than paper, brown or gray, with a grain."""
     width, height = size
     color = rng.uniform(30, 110) * np.array([1.0, 1.0, 1.0])
     color *= rng.uniform([0.9, 0.75, 0.5], [1.3, 1.0, 0.95])

@@ -2,7 +2,7 @@ r"""Draws portraits, to try faces.flags without photographs.
 
 python -m experiments.portraits --output=portraits
 
-The folders s1 to s40 are people, each with ten grey portraits of 92 x 112
+The folders s1 to s40 are people, each with ten gray portraits of 92 x 112
 pixels as PGM files, like those of the AT&T Database of Faces. A person keeps
 the shape of the face, hair, eyes and glasses; place, light, look and smile
 change.
@@ -34,7 +34,7 @@ def draw_portrait(person: int, take: int) -> Image.Image:
 
 
 def _draw_features(rng):
-    """Samples the features of a person: grey values, and lengths in pixels."""
+    """Samples the features of a person: gray values, and lengths in pixels."""
     return {
         "width": rng.uniform(52, 70),
         "height": rng.uniform(72, 92),

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-WHITE = 255  # grey value of paper
+WHITE = 255  # gray value of paper
 IMAGE_SIZE = 105  # side of Omniglot's drawings in pixels
 CHANNELS = {"drawing": 1, "photo": 3}  # of each kind of image
 

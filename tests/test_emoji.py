@@ -166,8 +166,8 @@ def test_non_square_images_keep_their_aspect_ratio():
     assert (pixels[:, ~columns] == 255).all()
 
 
-def test_grey_has_equal_channels(packages, tmp_path):
-    write(packages, tmp_path / "emoji", grey=True)
+def test_gray_has_equal_channels(packages, tmp_path):
+    write(packages, tmp_path / "emoji", gray=True)
     for path in (tmp_path / "emoji").rglob("*.png"):
         image = Image.open(path)
         assert image.mode == "RGB"

@@ -136,7 +136,7 @@ def train(mode: str, workdir: Path) -> dict[str, list[float]]:
     return json.loads((workdir / "history.json").read_text())
 
 
-def summarise(history: dict, alone: dict) -> dict:
+def summarize(history: dict, alone: dict) -> dict:
     """Compares a mode with one process on one device.
 
     The speed excludes the first epoch, in which the step is compiled.
@@ -156,7 +156,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         histories = {mode: train(mode, Path(folder, mode)) for mode in MODES}
     modes = {
-        mode: summarise(history, histories["none"])
+        mode: summarize(history, histories["none"])
         for mode, history in histories.items()
     }
     for mode, values in modes.items():

@@ -167,7 +167,7 @@ class Characters:
         """Resizes the drawings to `image_size` x `image_size`, antialiased.
 
         The result is that of the network's own preprocessing, except for
-        rounding to whole grey values. Resizing once saves time in every epoch.
+        rounding to whole gray values. Resizing once saves time in every epoch.
         """
         num, *sides, channels = self.images.shape
         if sides == [image_size, image_size]:
@@ -208,8 +208,8 @@ def read_examples(builder, split: str) -> dict[str, np.ndarray]:
 
     @tf.autograph.experimental.do_not_convert
     def decode(example):
-        grey = tf.io.decode_png(example["image"], channels=1)
-        return example | {"image": grey}
+        gray = tf.io.decode_png(example["image"], channels=1)
+        return example | {"image": gray}
 
     dataset = builder.as_dataset(
         split=split,

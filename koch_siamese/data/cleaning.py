@@ -24,11 +24,11 @@ MIN_INK = 0.3 * WHITE  # least darkness of ink
 MIN_CONTRAST, NOISE_CONTRAST = 0.12, 8.0
 
 
-def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
+def clean(gray: np.ndarray) -> tuple[np.ndarray, bool]:
     """Makes ink black and paper white in any light.
 
     Args:
-        grey: float32 `[height, width]`, within 0..255.
+        gray: float32 `[height, width]`, within 0..255.
 
     Returns:
         The drawing, uint8 `[height, width]`; and whether it was already black
@@ -37,39 +37,39 @@ def clean(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     # A shortcut for most drawings, as fitting the light takes most of the time.
     # There is more paper than ink, even if a drawing fills its image, except in
     # very bold black drawings with a white border.
-    negative = WHITE - grey
-    if is_black_on_white(grey):
-        return grey.round().astype(np.uint8), True
+    negative = WHITE - gray
+    if is_black_on_white(gray):
+        return gray.round().astype(np.uint8), True
     if is_black_on_white(negative):
-        drawing = grey if _has_white_border(grey) else negative
+        drawing = gray if _has_white_border(gray) else negative
         return drawing.round().astype(np.uint8), True
-    scale = min(1, LIGHTING_SIDE / max(grey.shape))
-    size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
-    small = np.asarray(resize(Image.fromarray(grey), size))
+    scale = min(1, LIGHTING_SIDE / max(gray.shape))
+    size = [max(1, round(scale * side)) for side in gray.shape[::-1]]
+    small = np.asarray(resize(Image.fromarray(gray), size))
     lighting = _fit_lighting(small)
     if _has_shadow_edge(small, lighting):
-        grey = negative if is_ink_light(grey) else grey
-        return _drop_border(_stretch(grey / _fill_ink(grey))), False
+        gray = negative if is_ink_light(gray) else gray
+        return _drop_border(_stretch(gray / _fill_ink(gray))), False
     if not _is_paper_light(small - lighting):
-        grey, small, lighting = negative, WHITE - small, WHITE - lighting
-    return _stretch(grey / _estimate_paper(small, lighting, grey.shape)), False
+        gray, small, lighting = negative, WHITE - small, WHITE - lighting
+    return _stretch(gray / _estimate_paper(small, lighting, gray.shape)), False
 
 
-def is_black_on_white(grey: np.ndarray) -> bool:
+def is_black_on_white(gray: np.ndarray) -> bool:
     """Tells whether an image, float32, is mostly white, else mostly black."""
-    is_white, is_black = grey >= WHITE - 2, grey <= 32
-    num_between = grey.size - is_white.sum() - is_black.sum()
-    return 2 * is_white.sum() > grey.size and num_between <= is_black.sum()
+    is_white, is_black = gray >= WHITE - 2, gray <= 32
+    num_between = gray.size - is_white.sum() - is_black.sum()
+    return 2 * is_white.sum() > gray.size and num_between <= is_black.sum()
 
 
-def _fit_lighting(grey):
+def _fit_lighting(gray):
     # A quadratic surface follows light and shade, but not strokes.
     y, x = np.meshgrid(
-        *(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij"
+        *(np.linspace(-1, 1, side) for side in gray.shape), indexing="ij"
     )
     terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y])
-    terms, values = terms.reshape(6, -1), grey.ravel()
-    is_paper = np.ones(grey.size, bool)
+    terms, values = terms.reshape(6, -1), gray.ravel()
+    is_paper = np.ones(gray.size, bool)
     for _ in range(6):
         known = terms[:, is_paper]
         # In an image of one row or column, terms would be undetermined.
@@ -77,11 +77,11 @@ def _fit_lighting(grey):
         surface = np.linalg.solve(products, known @ values[is_paper]) @ terms
         gaps = np.abs(values - surface)
         is_paper = gaps <= 2.25 * np.median(gaps) + 1
-    return surface.reshape(grey.shape).astype(np.float32)
+    return surface.reshape(gray.shape).astype(np.float32)
 
 
-def _has_white_border(grey):
-    return np.mean(_border(grey) >= WHITE - 2) > 0.9
+def _has_white_border(gray):
+    return np.mean(_border(gray) >= WHITE - 2) > 0.9
 
 
 def _is_paper_light(gaps):
@@ -99,20 +99,20 @@ def _is_border(shape, edge):
     return is_border
 
 
-def _has_shadow_edge(grey, lighting):
+def _has_shadow_edge(gray, lighting):
     """Whether more than ink is off the surface: a shadow with a hard edge."""
-    is_off = np.abs(grey - lighting) > EVEN * lighting
+    is_off = np.abs(gray - lighting) > EVEN * lighting
     return is_off.mean() > MAX_OFF
 
 
-def _fill_ink(grey):
+def _fill_ink(gray):
     """Estimates the paper below the ink, on both sides of a shadow's edge."""
     from scipy import ndimage
 
     # A closing fills dark narrow parts, and keeps straight edges in place.
-    smooth = ndimage.gaussian_filter(grey, max(0.7, min(grey.shape) / 400))
-    size = 2 * round(LIGHTING_REACH * max(grey.shape) / LIGHTING_SIDE) + 1
-    return np.maximum(ndimage.grey_closing(smooth, size, mode="nearest"), 1)
+    smooth = ndimage.gaussian_filter(gray, max(0.7, min(gray.shape) / 400))
+    size = 2 * round(LIGHTING_REACH * max(gray.shape) / LIGHTING_SIDE) + 1
+    return np.maximum(ndimage.gray_closing(smooth, size, mode="nearest"), 1)
 
 
 def _drop_border(drawing):
@@ -128,13 +128,13 @@ def _drop_border(drawing):
     return np.where(is_dropped[parts], np.uint8(WHITE), drawing)
 
 
-def _estimate_paper(grey, lighting, shape):
+def _estimate_paper(gray, lighting, shape):
     from scipy import ndimage
 
     lighting = np.maximum(lighting, 1)
     # A closing, which fills dark narrow parts, shows what the surface missed.
     size = 2 * LIGHTING_REACH + 1
-    filled = ndimage.grey_closing(grey / lighting, size, mode="nearest")
+    filled = ndimage.gray_closing(gray / lighting, size, mode="nearest")
     filled = Image.fromarray((150 * filled).clip(0, 255).astype(np.uint8))
     filled = filled.filter(ImageFilter.GaussianBlur(LIGHTING_REACH / 3))
     paper = Image.fromarray(lighting * np.asarray(filled) / np.float32(150))
@@ -191,7 +191,7 @@ def erase_specks(drawing: np.ndarray) -> np.ndarray:
     parts, num_parts = ndimage.label(is_ink, np.ones((3, 3)))
     areas = np.bincount(parts.ravel())
     medians = ndimage.median(blackness, parts, np.arange(num_parts + 1))
-    # The remains of a shadow are large, but grey.
+    # The remains of a shadow are large, but gray.
     is_stroke_part = (areas >= min_area) & (medians > WHITE / 2)
     is_stroke_part[0] = False  # the background
     is_kept = is_stroke_part[parts]
@@ -229,7 +229,7 @@ def crop_to_ink(drawing: np.ndarray) -> np.ndarray:
     scale = (wanted - STROKE_WIDTH) / max(1, length - width)
     scale = min(scale, (wanted + MAX_THINNING) / length)
     if width * scale < 1:
-        # Hairlines would turn grey and break where they fall between pixels.
+        # Hairlines would turn gray and break where they fall between pixels.
         growth = 1 / scale - width
         ink = np.pad(ink, int(np.ceil(growth)), constant_values=WHITE)
         ink = _thicken(ink, growth)

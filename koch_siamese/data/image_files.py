@@ -82,13 +82,13 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             `limit_pixels` allows, is an array of another dtype or shape, or
             shows no ink or, with `crop` and the extra `pages`, no clean symbol.
     """
-    grey = _open(image, _make_grey_drawing)
+    gray = _open(image, _make_gray_drawing)
     may_isolate = crop and sheet.is_available()
     if may_isolate and not (
-        is_black_on_white(grey) or is_black_on_white(WHITE - grey)
+        is_black_on_white(gray) or is_black_on_white(WHITE - gray)
     ):
-        grey = surroundings.flatten_sheet(grey)
-    drawing, is_clean = clean(grey)
+        gray = surroundings.flatten_sheet(gray)
+    drawing, is_clean = clean(gray)
     if may_isolate:
         seen = drawing
         drawing = surroundings.erase_lines(seen)
@@ -122,7 +122,7 @@ def read_photo(image: ImageLike, size: int) -> np.ndarray:
 
     The aspect ratio is kept: an image that is not square is centered on a white
     square. Transparent pixels are white. Of an animation, the first frame is
-    read. Grey values are repeated in all channels.
+    read. Gray values are repeated in all channels.
 
     Args:
         image: as in `read_drawing`.
@@ -327,10 +327,10 @@ def check_size(image: ImageLike, size: tuple[int, int]):
         )
 
 
-def _make_grey_drawing(image):
-    """Converts to grey, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
-    grey = _scale_deep(image) if _is_deep(image) else _make_grey(image)
-    return np.asarray(_limit_size(grey), np.float32)
+def _make_gray_drawing(image):
+    """Converts to gray, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
+    gray = _scale_deep(image) if _is_deep(image) else _make_gray(image)
+    return np.asarray(_limit_size(gray), np.float32)
 
 
 def _make_colors(image):
@@ -370,7 +370,7 @@ def _scale_deep(image):
     return Image.fromarray((WHITE * (values / scale)).astype(np.float32))
 
 
-def _make_grey(image):
+def _make_gray(image):
     if not image.has_transparency_data:
         return _strongest_band(image)
     return _strongest_band(_lay_on(image, _choose_paper(image)))
@@ -395,10 +395,10 @@ def _strongest_band(image):
     if image.mode in ("1", "L"):
         return image.convert("L")
     colors = image.convert("RGB")
-    grey = colors.convert("L")
-    # Yellow is almost white in grey, but black in the blue channel.
+    gray = colors.convert("L")
+    # Yellow is almost white in gray, but black in the blue channel.
     band = max(colors.split(), key=_contrast)
-    return band if _contrast(band) > 2 * _contrast(grey) else grey
+    return band if _contrast(band) > 2 * _contrast(gray) else gray
 
 
 def _contrast(image):

@@ -11,7 +11,7 @@ from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
     """Loads a split, with its labels as characters of one alphabet.
 
-    Drawings are converted to grey, multiplied by 255 if no value of the split
+    Drawings are converted to gray, multiplied by 255 if no value of the split
     is above 1, inverted if they are light on dark, as in MNIST, and fitted to a
     square if they differ in size. Their drawers are unknown: `drawer` numbers
     the images of a label, so that the query and supports of a trial are

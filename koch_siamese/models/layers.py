@@ -100,9 +100,9 @@ def _check_images(images, channels):
     *_, width, found = images.shape
     # One image without a batch dimension arrives here as many narrow ones.
     if found not in (channels, None) or (channels == 1 and width in (3, 4)):
-        meaning = f"0 = ink, {WHITE} = white. Convert colors to grey"
+        meaning = f"0 = ink, {WHITE} = white. Convert colors to gray"
         if channels == 3:
-            meaning = "in RGB. Repeat grey values in three channels"
+            meaning = "in RGB. Repeat gray values in three channels"
         raise ValueError(
             f"Images have the shape {tuple(images.shape)}: expected [batch, "
             f"height, width, {channels}], {meaning}, or use "

@@ -10,7 +10,7 @@ from koch_siamese.backend import compile_with_xla
 from koch_siamese.images import WHITE
 
 BLUR_REACH = 3  # of the blur, in pixels to either side
-COVER = WHITE / 2  # the grey value of a covered part
+COVER = WHITE / 2  # the gray value of a covered part
 MIN_STDDEV = 1e-3  # in pixels; it blurs nothing
 
 

@@ -14,10 +14,10 @@ MIN_CONTRAST, NOISE_CONTRAST = 0.1, 6.0
 MAX_STROKE = 1 / 24  # width of a stroke, of the page's shorter side
 
 
-def make_grey(page: np.ndarray) -> np.ndarray:
-    """Converts a page to grey, float32 `[height, width]`, 0 to 255.
+def make_gray(page: np.ndarray) -> np.ndarray:
+    """Converts a page to gray, float32 `[height, width]`, 0 to 255.
 
-    Yellow hardly differs from white in grey, but is black in the blue channel:
+    Yellow hardly differs from white in gray, but is black in the blue channel:
     a color channel is used instead if its contrast is much higher.
 
     Args:
@@ -26,12 +26,12 @@ def make_grey(page: np.ndarray) -> np.ndarray:
     if page.ndim == 2:
         return page.astype(np.float32)
     image = Image.fromarray(page[..., :3])
-    grey = np.asarray(image.convert("L"), np.float32)
+    gray = np.asarray(image.convert("L"), np.float32)
     bands = [page[..., i] for i in range(3)]
     band = max(bands, key=_compute_contrast)
-    if _compute_contrast(band) > 2 * _compute_contrast(grey):
+    if _compute_contrast(band) > 2 * _compute_contrast(gray):
         return band.astype(np.float32)
-    return grey
+    return gray
 
 
 def _compute_contrast(values):
@@ -39,38 +39,38 @@ def _compute_contrast(values):
     return high - low
 
 
-def is_ink_light(grey: np.ndarray) -> bool:
+def is_ink_light(gray: np.ndarray) -> bool:
     """Whether ink is lighter than its paper, as on a blackboard.
 
     Args:
-        grey: float32 `[height, width]`.
+        gray: float32 `[height, width]`.
     """
     from scipy import ndimage
 
-    step = max(1, max(grey.shape) // 500)
-    small = ndimage.uniform_filter(grey, step)[::step, ::step]
+    step = max(1, max(gray.shape) // 500)
+    small = ndimage.uniform_filter(gray, step)[::step, ::step]
     gaps = small - ndimage.gaussian_filter(small, min(small.shape) / 20)
     # Ink differs much from its surroundings, paper near ink only a little.
     return bool(np.sum(gaps.astype(float) ** 3) > 0)
 
 
-def even_light(grey: np.ndarray) -> np.ndarray:
+def even_light(gray: np.ndarray) -> np.ndarray:
     """Divides by the brightness of the paper, on both sides of a shadow's edge.
 
     The paper below strokes is found by a morphological closing, which keeps
     straight edges in place.
 
     Args:
-        grey: float32 `[height, width]`, ink darker than paper.
+        gray: float32 `[height, width]`, ink darker than paper.
 
     Returns:
         float32 `[height, width]`: paper is about 1, ink is darker.
     """
     from scipy import ndimage
 
-    smooth = ndimage.gaussian_filter(grey, max(0.7, min(grey.shape) / 2000))
-    size = 2 * round(min(grey.shape) * MAX_STROKE / 2) + 3
-    paper = ndimage.grey_closing(smooth, (size, size), mode="nearest")
+    smooth = ndimage.gaussian_filter(gray, max(0.7, min(gray.shape) / 2000))
+    size = 2 * round(min(gray.shape) * MAX_STROKE / 2) + 3
+    paper = ndimage.gray_closing(smooth, (size, size), mode="nearest")
     paper = ndimage.uniform_filter(paper, 5)
     return smooth / np.maximum(paper, 1)
 

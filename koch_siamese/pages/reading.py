@@ -5,7 +5,7 @@ from PIL import Image
 
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
-from koch_siamese.pages.ink import blacken, even_light, is_ink_light, make_grey
+from koch_siamese.pages.ink import blacken, even_light, is_ink_light, make_gray
 from koch_siamese.pages.lines import assign_lines, measure_tilt
 from koch_siamese.pages.rulings import erase_rulings, find_rulings
 from koch_siamese.pages.sheet import find_sheet, is_available, map_points, warp
@@ -195,13 +195,13 @@ def _drop_specks(parts):
 def _flatten(page):
     """The ink of the rectified sheet, and the matrix to the page."""
     sheet = find_sheet(page)
-    grey, matrix = make_grey(page), np.eye(3)
+    gray, matrix = make_gray(page), np.eye(3)
     if sheet:
         matrix = sheet.matrix
-        grey = warp(grey, matrix, sheet.size, WHITE)
-    if is_ink_light(grey):
-        grey = WHITE - grey
-    return blacken(even_light(grey)), matrix
+        gray = warp(gray, matrix, sheet.size, WHITE)
+    if is_ink_light(gray):
+        gray = WHITE - gray
+    return blacken(even_light(gray)), matrix
 
 
 def _turn(drawing, angle):

@@ -90,15 +90,15 @@ def _fill_strokes(small):
     small = ndimage.gaussian_filter(small, (1, 1, 0))
     # Padding keeps a narrow strip of desk at the border, which is no stroke.
     wide = np.pad(small, [(margin, margin)] * 2 + [(0, 0)], mode="edge")
-    wide = ndimage.grey_opening(ndimage.grey_closing(wide, shape), shape)
+    wide = ndimage.gray_opening(ndimage.gray_closing(wide, shape), shape)
     return wide[margin:-margin, margin:-margin]
 
 
 def _find_corners(small):
     from skimage import filters
 
-    grey = small.mean(2)
-    bands = [grey]
+    gray = small.mean(2)
+    bands = [gray]
     if small.shape[2] == 3:
         # Warm against cold: a brown desk may be as light as the paper.
         bands.append(128 + small[..., 0] - small[..., 2])

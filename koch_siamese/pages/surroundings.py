@@ -23,19 +23,19 @@ MAX_BORDER = 0.045  # largest fraction of the border that a symbol touches
 MIN_INK = 0.002  # of the image; with less, there is no symbol beside the lines
 
 
-def flatten_sheet(grey: np.ndarray) -> np.ndarray:
+def flatten_sheet(gray: np.ndarray) -> np.ndarray:
     """Rectifies the sheet of paper in an image, if there is one.
 
     Args:
-        grey: float32 `[height, width]`.
+        gray: float32 `[height, width]`.
 
     Returns:
         float32 `[height, width]`.
     """
-    sheet = find_sheet(grey) if min(grey.shape) >= MIN_SIDE else None
+    sheet = find_sheet(gray) if min(gray.shape) >= MIN_SIDE else None
     if sheet is None:
-        return grey
-    return warp(grey, sheet.matrix, sheet.size, WHITE)
+        return gray
+    return warp(gray, sheet.matrix, sheet.size, WHITE)
 
 
 def erase_lines(drawing: np.ndarray) -> np.ndarray:

@@ -113,7 +113,7 @@ def _choose_worst(pairs, scores, label, num):
 
 
 def _join(first, second):
-    """Puts two images side by side, with a grey line between them."""
+    """Puts two images side by side, with a gray line between them."""
     line = np.full_like(first[:, : 1 + first.shape[1] // 50], WHITE // 2)
     return np.concatenate([first, line, second], axis=1)
 
@@ -320,7 +320,7 @@ def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
     """Draws the filters of the first layer (Koch et al. 2015, figure 7).
 
     Args:
-        filters: float `[height, width, channels, num]`; grey is 0, and each
+        filters: float `[height, width, channels, num]`; gray is 0, and each
             filter has its own contrast.
         columns: filters side by side.
     """
@@ -329,13 +329,13 @@ def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
     sheet = Sheet(
         (-(-num // columns), columns),
         0.4,
-        heading=f"The {num} filters of the first layer; grey is 0",
+        heading=f"The {num} filters of the first layer; gray is 0",
         title_lines=0,
     )
     for index in range(num):
         contrast = filters[..., index] / np.abs(filters[..., index]).max()
-        grey = WHITE * (contrast + 1) / 2
-        sheet.show(*divmod(index, columns), grey, FAINT)
+        gray = WHITE * (contrast + 1) / 2
+        sheet.show(*divmod(index, columns), gray, FAINT)
     return sheet.figure
 
 

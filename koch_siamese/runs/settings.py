@@ -89,7 +89,7 @@ class DataSettings:
     image_kind: str = setting(
         "drawing",
         "How images are read. drawing: as dark ink on light paper, cleaned, in "
-        "grey; photo: in color, unchanged.",
+        "gray; photo: in color, unchanged.",
         choices=tuple(CHANNELS),
     )
     crop: bool = setting(

@@ -74,7 +74,7 @@ def sample_affine_matrices(
     """Samples the matrices of `num` affine distortions (section 4.1).
 
     A matrix maps a point of the distorted image to the point of the original
-    whose grey value it takes. Coordinates are relative to the image's center,
+    whose gray value it takes. Coordinates are relative to the image's center,
     in sides of the image, x to the right and y downwards, so that a matrix fits
     every image size. If the ranges have waves, a matrix has another column for
     each of `WAVES`: the map is no longer affine, but still smooth.

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-# Shares of red, green and blue in the grey value of a color (ITU-R BT.601).
+# Shares of red, green and blue in the gray value of a color (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
 MIDDLE = 0.5  # the value of 0..1 that contrast does not change
 
@@ -19,7 +19,7 @@ class EffectRanges:
     Attributes:
         brightness: added, within plus and minus this part of the full scale.
         contrast, saturation: lowest and highest factor; 1 has no effect.
-        hue_degrees: rotation of the colors about grey, within plus and minus
+        hue_degrees: rotation of the colors about gray, within plus and minus
             this angle.
         blur: the largest standard deviation, as a fraction of the image's side.
         erasing: the longest side of a covered rectangle, as a fraction of the
@@ -86,14 +86,14 @@ def sample_effects(
 
 
 def _saturate(factor):
-    """Matrices that mix colors with their grey value."""
-    grey = np.tile(LUMA, (3, 1))
+    """Matrices that mix colors with their gray value."""
+    gray = np.tile(LUMA, (3, 1))
     factor = factor[:, np.newaxis, np.newaxis]
-    return grey + factor * (np.eye(3) - grey)
+    return gray + factor * (np.eye(3) - gray)
 
 
 def _turn_hue(angle):
-    """Rotations of RGB about the axis of grey values (Rodrigues' formula)."""
+    """Rotations of RGB about the axis of gray values (Rodrigues' formula)."""
     axis = np.full(3, 1 / np.sqrt(3))
     cross = np.cross(np.eye(3), axis)
     cos, sin = (f(angle)[:, np.newaxis, np.newaxis] for f in (np.cos, np.sin))

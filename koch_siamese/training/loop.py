@@ -251,7 +251,6 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
         if is_finished(settings, state):
             print("This training has finished; these are its results.")
             return load_model(run.model)  # raises if the file is damaged
-        run.thresholds.unlink()  # chosen for an earlier epoch
     validation = make_validation(settings, source)
     _check_evaluation(settings, source, validation[0])
     is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
@@ -261,6 +260,7 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
             "The accuracy is not a one-shot accuracy, which is measured on new "
             "classes."
         )
+    run.thresholds.unlink(missing_ok=True)  # chosen for an earlier epoch
     train(
         settings,
         run,

@@ -56,8 +56,8 @@ def test_resizing_agrees_with_the_networks_preprocessing():
     before = make_characters((2,), num_drawers=4, side=105)
     after = before.resized(35)
     ink = Preprocessing(35)(before.images)
-    grey = 255 * (1 - np.array(ink))
-    assert np.abs(after.images - grey).max() <= 1.5
+    gray = 255 * (1 - np.array(ink))
+    assert np.abs(after.images - gray).max() <= 1.5
     assert after.resized(35) is after
 
 

@@ -14,20 +14,20 @@ from koch_siamese.pages.ink import measure_stroke_width
 
 def variants():
     drawing = draw()
-    grey = np.asarray(drawing)
+    gray = np.asarray(drawing)
     colors = drawing.convert("RGB")
-    alpha = Image.fromarray(255 - grey)
+    alpha = Image.fromarray(255 - gray)
     clear = {"black": Image.new("RGB", (105, 105), "black")}
     clear["white"] = Image.new("RGB", (105, 105), "white")
     for image in clear.values():
         image.putalpha(alpha)
-    deep = grey.astype(np.uint16) * 257
+    deep = gray.astype(np.uint16) * 257
     return {
         "clean.png": drawing,
         "clean.gif": drawing,
         "clean.bmp": drawing,
         "one_bit.png": drawing.convert("1"),
-        "inverted.png": Image.fromarray(255 - grey),
+        "inverted.png": Image.fromarray(255 - gray),
         "colors.png": colors,
         "palette.png": colors.quantize(8),
         "yellow.png": Image.merge(
@@ -41,7 +41,7 @@ def variants():
         "lossless.webp": drawing.convert("RGB"),
         "clean.tif": drawing,
         "deep.TIFF": Image.fromarray(deep),
-        "shares.tif": Image.fromarray((grey / 255).astype(np.float32)),
+        "shares.tif": Image.fromarray((gray / 255).astype(np.float32)),
         "four_inks.tif": drawing.convert("CMYK"),
         "clean.pgm": drawing,
         "deep.pgm": Image.fromarray(deep),
@@ -74,8 +74,8 @@ def test_path_bytes_file_pillow_image_and_array_read_the_same(crop, tmp_path):
         ):
             drawing = read_drawing(source, crop)
             np.testing.assert_array_equal(drawing, expected)
-    grey = np.asarray(draw())
-    np.testing.assert_array_equal(read_drawing(grey[..., np.newaxis]), grey)
+    gray = np.asarray(draw())
+    np.testing.assert_array_equal(read_drawing(gray[..., np.newaxis]), gray)
 
 
 def test_pillow_image_is_not_changed(tmp_path):
@@ -114,14 +114,14 @@ def test_number_of_pixels_is_limited(tmp_path, monkeypatch):
 
 
 def test_light_is_not_estimated_on_clean_drawings(monkeypatch):
-    grey = np.asarray(draw(), np.float32)
+    gray = np.asarray(draw(), np.float32)
     monkeypatch.setattr(cleaning, "_fit_lighting", None)
-    drawing, was_clean = cleaning.clean(255 - grey)
+    drawing, was_clean = cleaning.clean(255 - gray)
     assert was_clean
-    np.testing.assert_array_equal(drawing, grey)
-    drawing, was_clean = cleaning.clean(grey)
+    np.testing.assert_array_equal(drawing, gray)
+    drawing, was_clean = cleaning.clean(gray)
     assert was_clean
-    np.testing.assert_array_equal(drawing, grey)
+    np.testing.assert_array_equal(drawing, gray)
 
 
 @pytest.mark.parametrize(
@@ -242,8 +242,8 @@ def photograph(image, paper=200, ink=60):
     rng = np.random.default_rng(0)
     blurred = image.filter(ImageFilter.GaussianBlur(1))
     light = np.linspace(0.6, 1, image.width)
-    grey = (ink + (paper - ink) / 255 * np.asarray(blurred)) * light
-    colors = grey[..., np.newaxis] * [1.1, 1, 0.8]
+    gray = (ink + (paper - ink) / 255 * np.asarray(blurred)) * light
+    colors = gray[..., np.newaxis] * [1.1, 1, 0.8]
     colors += rng.normal(0, 6, colors.shape)
     return Image.fromarray(colors.clip(0, 255).astype(np.uint8))
 
@@ -370,18 +370,18 @@ def test_photos_of_one_color_are_accepted():
 
 
 def test_photos_of_every_mode_are_rgb(tmp_path):
-    grey = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (30, 1))
-    colors = Image.fromarray(np.repeat(grey[..., np.newaxis], 3, axis=2))
+    gray = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (30, 1))
+    colors = Image.fromarray(np.repeat(gray[..., np.newaxis], 3, axis=2))
     expected = read_photo(colors, 30)
-    np.testing.assert_array_equal(expected[..., 1], grey)
-    clear = Image.fromarray(grey).convert("LA")
+    np.testing.assert_array_equal(expected[..., 1], gray)
+    clear = Image.fromarray(gray).convert("LA")
     for image in (
-        Image.fromarray(grey),
-        Image.fromarray(grey.astype(np.uint16) * 257),
+        Image.fromarray(gray),
+        Image.fromarray(gray.astype(np.uint16) * 257),
         colors.convert("RGBA"),
         clear,
-        grey,
-        grey[..., np.newaxis],
+        gray,
+        gray[..., np.newaxis],
         np.asarray(colors),
     ):
         np.testing.assert_allclose(read_photo(image, 30), expected, atol=1)

@@ -55,9 +55,9 @@ def test_drawings_of_zeros_and_ones_get_the_full_contrast(monkeypatch):
     scaled = tfds_images.scale_binary(bits.copy())
     np.testing.assert_array_equal(scaled, 255 * bits)
     # A single larger value shows that 1 is nearly black.
-    grey = bits.copy()
-    grey[0, 0, 0] = 2
-    np.testing.assert_array_equal(tfds_images.scale_binary(grey.copy()), grey)
+    gray = bits.copy()
+    gray[0, 0, 0] = 2
+    np.testing.assert_array_equal(tfds_images.scale_binary(gray.copy()), gray)
 
 
 def test_binary_data_set_is_read_as_ink_on_paper(tmp_path):

@@ -124,7 +124,7 @@ def test_probabilities_are_calibrated():
 
 
 class Distance:
-    """Scores a pair by the difference of their mean grey values."""
+    """Scores a pair by the difference of their mean gray values."""
 
     def embed(self, images):
         return images.mean(axis=(1, 2), dtype=np.float32)
@@ -135,8 +135,8 @@ class Distance:
 
 def test_calibration_on_few_separable_drawings_is_not_overconfident():
     characters = make_characters((6,), num_drawers=3, side=1)
-    grey = 40 * characters.character + characters.drawer
-    images = grey.astype(np.uint8)[:, np.newaxis, np.newaxis, np.newaxis]
+    gray = 40 * characters.character + characters.drawer
+    images = gray.astype(np.uint8)[:, np.newaxis, np.newaxis, np.newaxis]
     found = calibrate(
         EmbeddedDrawings(Distance(), images), characters, ways=5, seed=0
     )

@@ -453,22 +453,22 @@ def test_parts_that_do_not_make_a_siamese_model_are_refused(fast):
 
 def test_invalid_images_are_refused():
     model = build_fast_siamese(16, (4, 8))
-    grey = np.full((2, 20, 20, 1), 255, np.uint8)
-    grey[:, 5:10] = 0
+    gray = np.full((2, 20, 20, 1), 255, np.uint8)
+    gray[:, 5:10] = 0
 
     def score(first):
-        return model({"first": first, "second": grey})
+        return model({"first": first, "second": gray})
 
-    assert score(grey).shape == (2,)
-    one_of_two = np.stack([grey[0], grey[1] // 255])
-    for scaled in (grey / 255, grey // 255, one_of_two):
+    assert score(gray).shape == (2,)
+    one_of_two = np.stack([gray[0], gray[1] // 255])
+    for scaled in (gray / 255, gray // 255, one_of_two):
         with pytest.raises(ValueError, match="no value above 1: expected 0"):
             score(scaled)
-    score(np.minimum(grey, 2))  # pale, but not in 0..1
+    score(np.minimum(gray, 2))  # pale, but not in 0..1
     with pytest.raises(tf.errors.InvalidArgumentError, match="no value above"):
-        model.predict({"first": one_of_two, "second": grey}, verbose=0)
-    colors = np.repeat(grey, 3, axis=-1)
+        model.predict({"first": one_of_two, "second": gray}, verbose=0)
+    colors = np.repeat(gray, 3, axis=-1)
     # Without a batch dimension, a photo looks like 20 images of 20 x 3 pixels.
     for first, second in ((colors, colors), (colors[0], colors[0])):
-        with pytest.raises(ValueError, match="Convert colors to grey"):
+        with pytest.raises(ValueError, match="Convert colors to gray"):
             model({"first": first, "second": second})

@@ -18,7 +18,7 @@ def slow_warp(image, matrix, fill):
     height, width = image.shape
     result = np.full(image.shape, np.nan)
 
-    def grey(row, column):
+    def gray(row, column):
         inside = 0 <= row < height and 0 <= column < width
         return float(image[row, column]) if inside else fill
 
@@ -43,10 +43,10 @@ def slow_warp(image, matrix, fill):
             left, top = int(np.floor(x)), int(np.floor(y))
             right_share, bottom_share = x - left, y - top
             result[row, column] = (
-                (1 - right_share) * (1 - bottom_share) * grey(top, left)
-                + right_share * (1 - bottom_share) * grey(top, left + 1)
-                + (1 - right_share) * bottom_share * grey(top + 1, left)
-                + right_share * bottom_share * grey(top + 1, left + 1)
+                (1 - right_share) * (1 - bottom_share) * gray(top, left)
+                + right_share * (1 - bottom_share) * gray(top, left + 1)
+                + (1 - right_share) * bottom_share * gray(top + 1, left)
+                + right_share * bottom_share * gray(top + 1, left + 1)
             )
     return result
 

@@ -82,8 +82,8 @@ def test_drawing_has_only_the_ink_of_its_symbol():
 
 def test_drawing_is_black_on_white():
     for symbol in find_symbols(make_page(GRID, width=2))[0]:
-        grey = (symbol.drawing > 32) & (symbol.drawing < 253)
-        assert grey.sum() < (symbol.drawing <= 32).sum()
+        gray = (symbol.drawing > 32) & (symbol.drawing < 253)
+        assert gray.sum() < (symbol.drawing <= 32).sum()
 
 
 def test_ruled_line_through_strokes_is_not_ink():
@@ -104,7 +104,7 @@ def test_light_ink_on_dark_is_the_same_as_its_negative():
     assert get_boxes(find_symbols(255 - page)) == get_boxes(find_symbols(page))
 
 
-def test_colors_are_the_same_as_grey():
+def test_colors_are_the_same_as_gray():
     page = make_page(GRID)
     colors = np.repeat(page[..., np.newaxis], 3, axis=2)
     assert get_boxes(find_symbols(colors)) == get_boxes(find_symbols(page))

@@ -64,8 +64,8 @@ def test_ruled_and_squared_lines_are_not_ink(is_squared):
 def test_hard_edge_of_a_shadow_is_not_ink(step):
     y, x = np.mgrid[-150:150, -150:150]
     light = np.where(step[0] * x + step[1] * y > 20, 1, 0.4)
-    grey = 60 + 180 / 255 * np.asarray(draw_letter())
-    assert compare((grey * light).astype(np.uint8)) > 0.75
+    gray = 60 + 180 / 255 * np.asarray(draw_letter())
+    assert compare((gray * light).astype(np.uint8)) > 0.75
 
 
 def test_desk_around_the_paper_is_not_ink():

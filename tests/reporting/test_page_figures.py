@@ -29,7 +29,7 @@ def test_frames_of_groups_show_how_certain_members_are():
     picture = koch_siamese.draw_groups(groups)
     assert count(picture, SAME) == 3 * FRAME
     assert count(picture, WRONG) == FRAME
-    # The division is rounded down, as some pixels of text have the same grey.
+    # The division is rounded down, as some pixels of text have the same gray.
     assert count(picture, FAINT) // FRAME == 2 * num_shown - 3
 
 

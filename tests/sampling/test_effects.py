@@ -39,18 +39,18 @@ def test_no_effects_change_nothing():
     assert ((left == right) & (top == bottom)).all()
 
 
-def test_saturation_and_hue_leave_grey_as_it_is():
+def test_saturation_and_hue_leave_gray_as_it_is():
     colors = sample(EFFECTS["recolor"])["colors"]
-    for grey in (GREY, WHITE):
+    for gray in (GREY, WHITE):
         np.testing.assert_allclose(
-            recolor(colors, grey), np.tile(grey, (200, 1)), atol=1e-6
+            recolor(colors, gray), np.tile(gray, (200, 1)), atol=1e-6
         )
     # At a random hue, red becomes mostly green or blue in two of three cases.
     strongest = recolor(colors, RED).argmax(axis=1)
     assert np.bincount(strongest, minlength=3).min() > 40
 
 
-def test_zero_saturation_gives_the_grey_value():
+def test_zero_saturation_gives_the_gray_value():
     colors = sample(EffectRanges(saturation=(0.0, 0.0)), 1)["colors"]
     np.testing.assert_allclose(recolor(colors, RED)[0], 3 * [LUMA[0]], 1e-6)
 
@@ -65,7 +65,7 @@ def test_hue_rotation_by_a_third_turns_red_into_green_or_blue():
     assert moved[:, 2].max() == pytest.approx(1.0, abs=1e-3)
 
 
-def test_contrast_keeps_middle_grey_and_brightness_shifts_it():
+def test_contrast_keeps_middle_gray_and_brightness_shifts_it():
     colors = sample(EffectRanges(contrast=(0.5, 0.5)), 1)["colors"]
     np.testing.assert_allclose(recolor(colors, WHITE)[0], 3 * [0.75])
     np.testing.assert_allclose(recolor(colors, GREY)[0], GREY)

@@ -211,6 +211,23 @@ def test_classes_with_one_image_are_refused_before_the_training(
     assert load_checkpoint(directory.Run(tmp_path / "run")) is None
 
 
+def test_a_finished_run_keeps_its_thresholds_if_its_data_are_refused(
+    finished, glyphs_dir, tmp_path, monkeypatch
+):
+    run = directory.Run(shutil.copytree(finished[0], tmp_path / "run"))
+    before = run.read_thresholds()
+    more = dataclasses.replace(TINY, epochs=TINY.epochs + 1)
+    run.flags.write_text(format_flags(more))
+
+    def refuse(*_):
+        raise InputError("no data")
+
+    monkeypatch.setattr(loop, "make_validation", refuse)
+    with pytest.raises(InputError, match="no data"):
+        train(more, run.path, glyphs_dir)
+    assert run.read_thresholds() == before
+
+
 def test_thresholds_that_cannot_be_fitted_are_refused_before_the_training(
     tmp_path,
 ):
