@@ -65,13 +65,13 @@ def _make_folder_beside(output):
 
 
 def _make_card(path):
-    """Returns the card of the package's model, or makes one for a run."""
-    from koch_siamese.models.loading import PRETRAINED, read_pretrained_card
+    """Returns the card of a model in the package, or makes one for a run."""
+    from koch_siamese.models.loading import PACKAGED, read_card
     from koch_siamese.reporting.text import format_model_card
     from koch_siamese.runs.directory import find_run
 
-    if path == PRETRAINED:
-        return read_pretrained_card()
+    if path in PACKAGED:
+        return read_card(path)
     run = find_run(path)
     if not run:
         return ""

@@ -60,7 +60,9 @@ def calibrate(
     """
     pairs, trials = sample_calibration(characters, ways=ways, seed=seed)
     scores = drawings.score_pairs(pairs.first, pairs.second)
-    absent, present = _score_absent_and_present(drawings, trials)
+    absent, present = split_by_presence(
+        drawings.score_trials(trials), trials.answer
+    )
     threshold = compute_same_threshold(scores, pairs.same)
     refusals = compute_absence_thresholds(absent, FALSE_ACCEPTS, MIN_WAYS)
     thresholds = Thresholds(
@@ -116,18 +118,23 @@ def sample_calibration(
     return pairs, trials
 
 
-def _score_absent_and_present(drawings, trials):
-    """Scores trials without the query's character, and with it.
+def split_by_presence(
+    scores: np.ndarray, answer: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes trials without the query's character, and as many with it.
+
+    Args:
+        scores: float `[num_trials, ways + 1]`, of trials.
+        answer: int `[num_trials]`, the columns of the query's character.
 
     Returns:
         absent: `[num_trials, ways]`, other characters of the alphabet.
         present: `[num_trials, ways]`, the query's own character in column 0,
             then the others except the last one.
     """
-    scores = drawings.score_trials(trials)
-    answer = np.arange(trials.ways) == trials.answer[:, np.newaxis]
-    absent = scores[~answer].reshape(len(trials), -1)
-    return absent, np.c_[scores[answer], absent[:, :-1]]
+    is_own = np.arange(scores.shape[1]) == answer[:, np.newaxis]
+    absent = scores[~is_own].reshape(len(scores), -1)
+    return absent, np.c_[scores[is_own], absent[:, :-1]]
 
 
 def measure_same(

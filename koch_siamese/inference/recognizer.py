@@ -61,7 +61,12 @@ from koch_siamese.inference.transcription import (
     find_on_page,
     make_transcription,
 )
-from koch_siamese.models.loading import PRETRAINED, load_model
+from koch_siamese.models.loading import (
+    PACKAGED,
+    PRETRAINED,
+    PRETRAINED_LARGE,
+    load_model,
+)
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     compute_fingerprint,
@@ -128,7 +133,7 @@ class Recognizer:
         if isinstance(model, keras.Model):
             require_siamese(model)
         else:
-            self._model_name = PRETRAINED if str(model) == PRETRAINED else None
+            self._model_name = str(model) if str(model) in PACKAGED else None
             model = load_model(model)
         self._model = model
         self._scorer = SiameseScorer(model)
@@ -757,10 +762,15 @@ class Recognizer:
         """
         path = expand_home(path).resolve()
         stored = storage.read(path)
-        recognizer = cls(
-            model or stored.model or PRETRAINED,
-            crop=stored.crop if crop is None else crop,
-        )
+        crop = stored.crop if crop is None else crop
+        model = model or stored.model or PRETRAINED
+        recognizer = cls(model, crop=crop)
+        if (
+            model == PRETRAINED
+            and stored.fingerprint != recognizer._fingerprint
+        ):
+            # In earlier versions, `pretrained` was the larger model.
+            recognizer = cls(PRETRAINED_LARGE, crop=crop)
         recognizer._require_own(stored, path)
         recognizer._gallery = stored.gallery
         recognizer._index = storage.read_index(

@@ -23,7 +23,7 @@ from koch_siamese.data.image_paths import get_suffixes, normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
-from koch_siamese.models.loading import PRETRAINED
+from koch_siamese.models.loading import PACKAGED
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.version import __version__
 
@@ -279,7 +279,7 @@ def _read_folder(path):
         thresholds |= {"none_of_these": none_of_these}
         thresholds = Thresholds(**thresholds)
     model = index["model"]
-    if model != PRETRAINED:
+    if model not in PACKAGED:
         model = str(_inside(path, model))
     embeddings = np.load(
         _inside(path, index["embeddings"]), mmap_mode="r", allow_pickle=False
@@ -372,7 +372,7 @@ def _list_files(path):
     try:
         index = json.loads((path / INDEX).read_text(encoding="utf-8"))
         names = {index["embeddings"], index["model"], *index.get("index", ())}
-        names -= {PRETRAINED}
+        names -= set(PACKAGED)
         return {_inside(path, name).name for name in names}
     except (ValueError, KeyError, TypeError):  # a broken index is replaced
         return set()

@@ -12,6 +12,8 @@ from koch_siamese.models.siamese import is_siamese, set_dataset
 from koch_siamese.paths import expand_home
 
 PRETRAINED = "pretrained"  # the name of the package's own model
+PRETRAINED_LARGE = "pretrained_large"  # slower, and a little more accurate
+PACKAGED = (PRETRAINED, PRETRAINED_LARGE)
 
 
 def load_pretrained() -> keras.Model:
@@ -19,25 +21,25 @@ def load_pretrained() -> keras.Model:
     return load_model(PRETRAINED)
 
 
-def read_pretrained_card() -> str:
-    """Reads the model card of the pretrained model, in Markdown."""
-    return Path(__file__).with_name("pretrained.md").read_text("utf-8")
+def read_card(name: str) -> str:
+    """Reads the model card of one of the `PACKAGED` models, in Markdown."""
+    return Path(__file__).with_name(f"{name}.md").read_text("utf-8")
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:
     """Loads a siamese model, `model.keras` of a run, in Keras' safe mode.
 
     Args:
-        path: a file, the directory of a run, or `pretrained` for the model of
-            `load_pretrained`.
+        path: a file, the directory of a run, or the name of a model in the
+            package: `pretrained` or `pretrained_large`.
 
     Raises:
         InputError: there is no such file, or it is not a siamese model.
     """
-    is_own = str(path) == PRETRAINED
+    name = str(path)
     path = expand_home(path)
-    if is_own:
-        path = Path(__file__).with_name("pretrained.keras")
+    if name in PACKAGED:
+        path = Path(__file__).with_name(f"{name}.keras")
     if path.is_dir():
         path = path / "model.keras"
     if not path.is_file():
@@ -59,7 +61,7 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error
-    if is_own:  # its file is too old to name its data set
+    if name == PRETRAINED_LARGE:  # its file is too old to name its data set
         set_dataset(model, "omniglot")
     return model
 
