@@ -31,7 +31,12 @@ RESULTS = define_path(
 )
 DOCUMENTS = flags.DEFINE_list(
     "documents",
-    ["README.md", "experiments/README.md", "koch_siamese/models/pretrained.md"],
+    [
+        "README.md",
+        "experiments/README.md",
+        "koch_siamese/models/pretrained.md",
+        "koch_siamese/models/pretrained_large.md",
+    ],
     "Markdown files with tables between <!-- report: TABLE --> and "
     "<!-- end of report -->.",
 )

@@ -35,7 +35,7 @@ ABLATIONS = {
     "proxy_found_small_dense_l2": {"layer_l2"},
     "proxy_found_uniform": {"initial_values", "layer_stddevs"},
 }
-ABLATED = re.compile("(ablation|proxy_found|emoji(?=_(gray|no_)))_.+")
+ABLATED = re.compile("(ablation|proxy_found|emoji(?=_(grey|no_)))_.+")
 # Different kinds of networks, batches, optimizers and images. The others are
 # trained with -m slow.
 TRAINED_QUICKLY = (

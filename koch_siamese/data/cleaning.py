@@ -112,7 +112,7 @@ def _fill_ink(gray):
     # A closing fills dark narrow parts, and keeps straight edges in place.
     smooth = ndimage.gaussian_filter(gray, max(0.7, min(gray.shape) / 400))
     size = 2 * round(LIGHTING_REACH * max(gray.shape) / LIGHTING_SIDE) + 1
-    return np.maximum(ndimage.gray_closing(smooth, size, mode="nearest"), 1)
+    return np.maximum(ndimage.grey_closing(smooth, size, mode="nearest"), 1)
 
 
 def _drop_border(drawing):
@@ -134,7 +134,7 @@ def _estimate_paper(gray, lighting, shape):
     lighting = np.maximum(lighting, 1)
     # A closing, which fills dark narrow parts, shows what the surface missed.
     size = 2 * LIGHTING_REACH + 1
-    filled = ndimage.gray_closing(gray / lighting, size, mode="nearest")
+    filled = ndimage.grey_closing(gray / lighting, size, mode="nearest")
     filled = Image.fromarray((150 * filled).clip(0, 255).astype(np.uint8))
     filled = filled.filter(ImageFilter.GaussianBlur(LIGHTING_REACH / 3))
     paper = Image.fromarray(lighting * np.asarray(filled) / np.float32(150))

@@ -70,7 +70,7 @@ def even_light(gray: np.ndarray) -> np.ndarray:
 
     smooth = ndimage.gaussian_filter(gray, max(0.7, min(gray.shape) / 2000))
     size = 2 * round(min(gray.shape) * MAX_STROKE / 2) + 3
-    paper = ndimage.gray_closing(smooth, (size, size), mode="nearest")
+    paper = ndimage.grey_closing(smooth, (size, size), mode="nearest")
     paper = ndimage.uniform_filter(paper, 5)
     return smooth / np.maximum(paper, 1)
 

@@ -90,7 +90,7 @@ def _fill_strokes(small):
     small = ndimage.gaussian_filter(small, (1, 1, 0))
     # Padding keeps a narrow strip of desk at the border, which is no stroke.
     wide = np.pad(small, [(margin, margin)] * 2 + [(0, 0)], mode="edge")
-    wide = ndimage.gray_opening(ndimage.gray_closing(wide, shape), shape)
+    wide = ndimage.grey_opening(ndimage.grey_closing(wide, shape), shape)
     return wide[margin:-margin, margin:-margin]
 
 

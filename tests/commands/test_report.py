@@ -33,6 +33,12 @@ TABLES = {
     },
 }
 
+DOCUMENTS = (
+    "README.md",
+    "experiments/README.md",
+    "koch_siamese/models/pretrained.md",
+    "koch_siamese/models/pretrained_large.md",
+)
 DOCUMENT = """Before 50 %.
 
 <!-- report: one -->
@@ -152,7 +158,7 @@ def place(tmp_path):
     (tmp_path / "experiments/tables.json").write_text(json.dumps(TABLES))
     (tmp_path / "README.md").write_text(DOCUMENT)
     (tmp_path / "koch_siamese/models").mkdir(parents=True)
-    for name in ("experiments/README.md", "koch_siamese/models/pretrained.md"):
+    for name in DOCUMENTS[1:]:
         (tmp_path / name).write_text(
             "<!-- report: one -->\n<!-- end of report -->\n"
         )
@@ -163,9 +169,7 @@ def test_tables_are_exact_and_written_only_if_they_change(place):
     answer = call("report", cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert (place / "README.md").read_text() == EXPECTED
-    names = "README.md, experiments/README.md, "
-    names += "koch_siamese/models/pretrained.md"
-    assert f"Updated: {names}\n" in answer.stdout
+    assert f"Updated: {', '.join(DOCUMENTS)}\n" in answer.stdout
     assert "| none | not run |" in answer.stdout
     unused = [x for x in answer.stdout.splitlines() if x.startswith("In no")]
     assert unused == ["In no table: one_seed0_verification_validation.json"]
