@@ -53,15 +53,17 @@ def define_model_flags(
     """Defines --workdir and --model, for commands that use a trained model.
 
     Args:
-        what: what --model may be, besides a run's directory and pretrained.
+        what: what --model may be, besides the directory of a run and the models
+            of the package.
         without: the default if there is no --workdir either.
     """
     define_path("workdir", None, "The directory of a training run.")
     define_path(
         "model",
         None,
-        f"{what}, the directory of a training run, or pretrained, the model "
-        "that comes with the package. Default: model.keras in "
+        f"{what}, the directory of a training run, or a model of the package: "
+        "pretrained, or pretrained_large, which takes three times as long and "
+        "is slightly more accurate. Default: model.keras in "
         f"--workdir{without}.",
     )
 

@@ -278,6 +278,7 @@ def measure(workloads, row, options, **changes):
         ("input", {"input"}),
         ("evaluation", {"evaluation", "images/s"}),
         ("serving", {"serving_20", "serving_100000"}),
+        ("query", {"query"}),
     ],
 )
 def test_our_rows_are_measured(quick, row, names):

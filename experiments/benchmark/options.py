@@ -35,12 +35,12 @@ ROWS = {
     **dict.fromkeys(STEPS, ("ours", *RIVALS)),
     **dict.fromkeys(("input", "evaluation", "serving"), ("ours", *RIVALS)),
     **dict.fromkeys(PLAIN, ("ours",)),
-    **dict.fromkeys((*LEVERS, "learning"), ("ours", "otherwise")),
+    **dict.fromkeys(("query", *LEVERS, "learning"), ("ours", "otherwise")),
     "time_to_accuracy": ("ours",),
 }
 # Rows that are not in the default take minutes or hours.
 DEFAULT_ROWS = [row for row in ROWS if row not in (*LEVERS, *TRAININGS)]
-NO_DATA = ("serving", *PLAIN, *TRAININGS)
+NO_DATA = ("serving", "query", *PLAIN, *TRAININGS)
 
 
 def size(full, quick):

@@ -20,6 +20,11 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.inference import exporters
 from koch_siamese.models.layers import Preprocessing
+from koch_siamese.models.loading import (
+    PRETRAINED,
+    PRETRAINED_LARGE,
+    load_model,
+)
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.warp import AffineWarp
 from koch_siamese.runs.directory import Run
@@ -83,10 +88,7 @@ def evaluate(options: Options):
 def serve(options: Options):
     """Times a query against stored embeddings, with the exported SavedModel."""
     siamese = builders.build_model(steps.make_settings(options))
-    with tempfile.TemporaryDirectory() as folder:
-        metadata = exporters.describe_model(siamese)
-        exporters.save_saved_model(siamese, Path(folder), metadata)
-        served = tf.saved_model.load(str(Path(folder, "saved_model")))
+    served = _export(siamese)
     dim = SiameseScorer(siamese).dim
     rng = np.random.default_rng(0)
     query, *galleries = (
@@ -108,6 +110,35 @@ def serve(options: Options):
         slopes = np.diff(times) / np.diff(options.galleries)
         values["serving_slope"] = 1e6 * slopes[-1]
         yield values, [f"{dim} dimensions"]
+
+
+def answer_query(options: Options):
+    """Times a drawing against 20 stored ones, with the exported SavedModel.
+
+    Our side is the model `pretrained`, `otherwise` is `pretrained_large`.
+    """
+    ours = options.side == "ours"
+    served = _export(load_model(PRETRAINED if ours else PRETRAINED_LARGE))
+    rng = np.random.default_rng(0)
+    drawings = rng.integers(0, 256, (20, 105, 105, 1), np.uint8)
+    stored = served.embed(images=tf.constant(drawings))["embedding"]
+
+    def answer():
+        query = served.embed(images=tf.constant(drawings[:1]))["embedding"]
+        answer = served.match(query_embedding=query, support_embedding=stored)
+        return answer["prediction"].numpy()
+
+    while True:
+        milliseconds = 1e3 * time_calls(answer, options.calls)
+        yield {"query": milliseconds}, [f"{stored.shape[1]} dimensions"]
+
+
+def _export(siamese):
+    """Exports a model as a SavedModel, and loads it again."""
+    with tempfile.TemporaryDirectory() as folder:
+        metadata = exporters.describe_model(siamese)
+        exporters.save_saved_model(siamese, Path(folder), metadata)
+        return tf.saved_model.load(str(Path(folder, "saved_model")))
 
 
 def learn(options: Options):
@@ -199,6 +230,7 @@ WORKLOADS = {
     "input": make_input,
     "evaluation": evaluate,
     "serving": serve,
+    "query": answer_query,
     "learning": learn,
     "time_to_accuracy": train_in_minutes,
 }

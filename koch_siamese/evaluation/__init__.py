@@ -19,11 +19,11 @@ they are different images. Ties share the credit. Accuracies come with a 95 %
 interval (Wilson). `--ways`, `--shots`, `--num_trials`, `--seed` and `--split`
 change the random protocols.
 
-`--model` takes a model file, the directory of a run, `pretrained`, or a
-baseline: `pixels_cosine`, `pixels_euclidean`, `hausdorff`. `--output=FILE`
-writes the result, as a row if the name ends in `.csv`. `--predictions=FILE.csv`
-lists the score of every candidate or pair, `--per_class=FILE.csv` the accuracy
-of every class.
+`--model` takes a model file, the directory of a run, `pretrained`,
+`pretrained_large`, or a baseline: `pixels_cosine`, `pixels_euclidean`,
+`hausdorff`. `--output=FILE` writes the result, as a row if the name ends in
+`.csv`. `--predictions=FILE.csv` lists the score of every candidate or pair,
+`--per_class=FILE.csv` the accuracy of every class.
 
 In Python, `koch_siamese.evaluate_protocol(model, "within_alphabet", "glyphs")`
 measures a model, or its file, run or name as in `--model`, and returns the

@@ -121,7 +121,8 @@ class Recognizer:
 
         Args:
             model: a siamese model, its file (`model.keras` of a training), or
-                `pretrained`.
+                a model of the package: `pretrained`, or `pretrained_large`,
+                which is slower and slightly more accurate.
             crop: whether to crop images to their ink; by default as in the
                 training of the model. Photos cannot be cropped.
 

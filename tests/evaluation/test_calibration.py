@@ -7,9 +7,17 @@ from koch_siamese.evaluation.calibration import (
     compute_absence_thresholds,
     compute_same_threshold,
     compute_slope,
+    split_by_presence,
 )
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
 from koch_siamese.models.thresholds import Thresholds, compute_probability
+
+
+def test_trials_are_split_by_presence():
+    scores = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    absent, present = split_by_presence(scores, np.array([1, 2]))
+    assert absent.tolist() == [[1, 3], [4, 5]]
+    assert present.tolist() == [[2, 1], [6, 4]]
 
 
 def test_same_threshold_by_hand():

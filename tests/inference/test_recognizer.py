@@ -301,6 +301,26 @@ def test_nothing_is_overwritten_without_asking(model, drawings, tmp_path):
         other.save(path, if_exists="maybe")
 
 
+@pytest.mark.parametrize("name", ["known", "known.npz"])
+def test_galleries_of_the_earlier_pretrained_model_are_opened(
+    drawings, tmp_path, name
+):
+    known = {x: drawings[x][:1] for x in ("c0", "c1")}
+    earlier = Recognizer("pretrained_large").add(known)
+    path = tmp_path / name
+    earlier.save(path)
+    if path.is_dir():
+        index = path / "recognizer.json"
+        index.write_text(
+            index.read_text().replace("pretrained_large", "pretrained")
+        )
+    loaded = Recognizer.load(path)
+    query = drawings["c0"][1]
+    assert loaded.classify(query).to_json() == earlier.classify(query).to_json()
+    with pytest.raises(InputError, match="another model"):
+        Recognizer.load(path, koch_siamese.load_pretrained())
+
+
 def test_saving_elsewhere_makes_a_copy(model, drawings, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for path, name in ((first, "a"), (second, "b")):

@@ -1,4 +1,4 @@
-"""The pretrained model: its size, accuracy and calibration."""
+"""The models in the package: their sizes, accuracy and calibration."""
 
 import json
 import subprocess
@@ -16,12 +16,19 @@ from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     evaluate_trials,
 )
+from koch_siamese.models.loading import read_card
 from koch_siamese.models.scorer import SiameseScorer
-from koch_siamese.models.siamese import get_image_size, get_thresholds
+from koch_siamese.models.siamese import (
+    get_crop,
+    get_dataset,
+    get_image_size,
+    get_thresholds,
+)
 from koch_siamese.models.thresholds import compute_probability
+from koch_siamese.models.views import count_views, remove_views
 from koch_siamese.sampling.pairs import CharacterIndex, sample_pairs
 
-RESULT = REPOSITORY / "experiments/results/best_seed0_lake.json"
+RESULT = REPOSITORY / "experiments/results/pretrained_lake.json"
 
 # A client with TensorFlow alone: PNG files in, an accuracy out.
 CLIENT = """
@@ -64,13 +71,33 @@ def drawings(model, lake):
     return EmbeddedDrawings(SiameseScorer(model), characters.images)
 
 
-def test_pretrained_model_is_small_and_has_thresholds(model):
-    path = Path(koch_siamese.__file__).parent / "models" / "pretrained.keras"
-    assert path.stat().st_size < 8_000_000
+@pytest.mark.parametrize(
+    ("name", "size", "num_views"),
+    [("pretrained", 4e6, 3), ("pretrained_large", 8e6, 9)],
+)
+def test_models_are_small_and_have_thresholds(name, size, num_views):
+    folder = Path(koch_siamese.__file__).parent / "models"
+    assert (folder / f"{name}.keras").stat().st_size < size
+    model = koch_siamese.load_model(name)
+    assert count_views(model) == num_views
     assert get_image_size(model) == 32
+    assert (get_dataset(model), get_crop(model)) == ("omniglot", True)
     thresholds = get_thresholds(model)
     assert len(thresholds.none_of_these) == 20
     assert list(thresholds.none_of_these) == sorted(thresholds.none_of_these)
+    assert f"# The model `{name}`\n" in read_card(name)
+
+
+def test_both_models_have_the_same_weights(model):
+    large = koch_siamese.load_model("pretrained_large")
+    for ours, theirs in zip(
+        remove_views(model).get_weights(),
+        remove_views(large).get_weights(),
+        strict=True,
+    ):
+        # Half precision has 11 binary digits; the least positive number is
+        # 6e-8.
+        np.testing.assert_allclose(ours, theirs, rtol=2**-10, atol=6e-8)
 
 
 def test_pretrained_model_keeps_its_stated_accuracy(drawings, lake):
