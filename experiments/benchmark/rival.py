@@ -62,15 +62,22 @@ class Siamese(nn.Module):
         return self.head(torch.abs(first - second))
 
 
-def build_paper_network(filters: tuple[int, ...], units: int) -> Siamese:
-    """Builds the paper's network for images of 105 pixels."""
-    layers, channels = [], 1
-    for width, kernel_size in zip(filters, (10, 7, 4, 4), strict=True):
+def build_paper_network(
+    filters: tuple[int, ...],
+    units: int,
+    kernel_sizes: tuple[int, ...] = (10, 7, 4, 4),
+    image_size: int = 105,
+) -> Siamese:
+    """Builds the paper's network for images of `image_size` pixels."""
+    layers, channels, pooled = [], 1, image_size
+    for width, kernel_size in zip(filters, kernel_sizes, strict=True):
         layers += [nn.Conv2d(channels, width, kernel_size), nn.ReLU()]
         layers.append(nn.MaxPool2d(2))
-        channels = width
-    # The last convolution is not pooled, and leaves 6 x 6 places.
-    layers[-1:] = [nn.Flatten(), nn.Linear(36 * channels, units), nn.Sigmoid()]
+        side = pooled - kernel_size + 1
+        channels, pooled = width, side // 2
+    # The last convolution is not pooled.
+    dense = nn.Linear(side**2 * channels, units)
+    layers[-1:] = [nn.Flatten(), dense, nn.Sigmoid()]
     return Siamese(nn.Sequential(*layers), units)
 
 
