@@ -268,8 +268,8 @@ def refuse_inputs(name: str, outputs: Iterable[Path], inputs: Iterable[Path]):
         for folder in map(_identify, whole.parents):
             if folder in known:
                 raise InputError(
-                    f"{given} would write {output} into {known[folder]}, of "
-                    "which all images are read: give a place outside it."
+                    f"{given} would write {output} into {known[folder]}, whose "
+                    "images are inputs: give a place outside it."
                 )
 
 

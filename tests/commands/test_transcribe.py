@@ -255,7 +255,7 @@ def test_discovered_groups_can_be_used_as_support(folder, tmp_path):
             "overwrite scans/p1.png, which is an",
         ),
         ("scans/p1.png", "--figure=link", "would overwrite link/p1.png"),
-        ("scans", "--figure=scans/out", "into scans, of which all images"),
+        ("scans", "--figure=scans/out", "into scans, whose images are inputs"),
         ("tiff", "--xml=tiff", "would write tiff/two_1_page.png into tiff"),
         ("scans", "--review=scans/review", "would write scans/review into"),
         ("scans", "--figure=known/read", "would write known/read/p1.png into"),
