@@ -20,6 +20,7 @@ from absl import flags
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation import calibration
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
 from koch_siamese.models import siamese, views
@@ -75,13 +76,14 @@ def round_weights(model):
     )
 
 
-def store_in_half_precision(path: Path):
-    """Rewrites a Keras file with weights of half precision, compressed."""
+def save_in_half_precision(model, path: Path):
+    """Saves a model as a Keras file with weights of half precision."""
     import h5py
 
-    partial = path.with_suffix(".partial")
+    whole, partial = (path.with_suffix(x) for x in (".whole.keras", ".partial"))
+    model.save(whole)
     with (
-        zipfile.ZipFile(path) as source,
+        zipfile.ZipFile(whole) as source,
         zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as target,
     ):
         for name in source.namelist():
@@ -94,6 +96,7 @@ def store_in_half_precision(path: Path):
                     weights.visititems(lambda *item: _copy(halved, *item))
                 content = buffer.getvalue()
             target.writestr(name, content)
+    whole.unlink()
     partial.replace(path)
 
 
@@ -108,21 +111,23 @@ def _copy(file, name, item):
 
 def main():
     """Chooses the views, fits the thresholds, and stores the model."""
+    path = Path(OUTPUT.value)
+    if path.suffix != ".keras" or not path.parent.is_dir():
+        raise InputError(
+            f"--output={path}: expected a file *.keras in an existing folder."
+        )
     import_tensorflow()
     large = load_model(PRETRAINED_LARGE)
     characters = load_characters(
         "omniglot", "validation", data_dir=cli.DATA_DIR.value
     )
     model = views.keep_views(large, choose_views(large, characters))
-    siamese.set_crop(model, siamese.get_crop(large))
     round_weights(model)
     fitted = calibration.calibrate(
         _embed(model, characters), characters, ways=MAX_WAYS, seed=SEED
     )
     siamese.set_thresholds(model, fitted.thresholds)
-    path = Path(OUTPUT.value)
-    model.save(path)
-    store_in_half_precision(path)
+    save_in_half_precision(model, path)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     print(json.dumps(fitted.report, indent=2))
 

@@ -5,8 +5,8 @@ r"""Trains the tutorial's network as its source does, in PyTorch.
 
 This is to compare with `tutorial_35px.flags`, and with the figures that the
 source publishes: pairs are drawn and rotated one by one with `random` and PIL,
-and the network is written in PyTorch. Only the drawings, their size and the
-test trials are ours.
+and the network is written in PyTorch. The image size, the network and its
+learning rate are those of `tutorial_35px.flags`; the test trials are ours.
 """
 
 import random
@@ -29,8 +29,10 @@ from koch_siamese.runs.results import write_result
 from koch_siamese.sampling.trials import sample_tutorial_trials
 
 OUTPUT = define_path("output", None, "A file for the result.")
-STEPS = flags.DEFINE_integer("steps", 2000, "Training steps.")
-TEST_EVERY = flags.DEFINE_integer("test_every", 500, "Steps between tests.")
+STEPS = flags.DEFINE_integer("steps", 2000, "Of training.", lower_bound=1)
+TEST_EVERY = flags.DEFINE_integer(
+    "test_every", 500, "Steps between tests.", lower_bound=1
+)
 SEED = flags.DEFINE_integer("seed", 0, "Of pairs and initial values.")
 # As in tutorial_35px.flags.
 SIZE = 35
@@ -140,7 +142,7 @@ def main():
             "ci95": wilson_interval(round(accuracy * NUM_TRIALS), NUM_TRIALS),
             "num_trials": NUM_TRIALS,
             "seed": SEED.value,
-            "training_seconds": time.perf_counter() - begin,
+            "seconds": time.perf_counter() - begin,
             "torch": torch.__version__,
         }
         write_result(Path(OUTPUT.value), result)

@@ -154,20 +154,24 @@ def _open_gallery():
     """
     from koch_siamese.inference import storage
     from koch_siamese.inference.recognizer import Recognizer
+    from koch_siamese.models.loading import PACKAGED, PRETRAINED
 
     path = flags.FLAGS.gallery and Path(flags.FLAGS.gallery)
     if path:
         storage.require_place(path)
     # A new gallery, which another process may make in the meantime.
     is_new = path and flags.FLAGS.support and not storage.is_stored(path)
+    if not path or is_new:
+        own = load_recognizer()
+        return own, own.thresholds
+    crop = flags.FLAGS.crop
     is_given = flags.FLAGS.model or flags.FLAGS.workdir
-    if path and storage.is_folder(path) and not is_given:
-        recognizer = Recognizer.load(path, crop=flags.FLAGS.crop)
+    name = model_path(default=PRETRAINED)
+    if name in PACKAGED:
+        recognizer = Recognizer.load(path, is_given and name, crop=crop)
         return recognizer, recognizer.thresholds
     own = load_recognizer()
-    if not path or is_new:
-        return own, own.thresholds
-    recognizer = Recognizer.load(path, own.model, crop=flags.FLAGS.crop)
+    recognizer = Recognizer.load(path, own.model, crop=crop)
     if storage.is_gallery(path):
         return recognizer, own.thresholds
     return recognizer, recognizer.thresholds

@@ -217,7 +217,7 @@ def test_table_of_the_repository_has_all_rows():
         for name in ("benchmark", "profile", "levers")
     ]
     assert {row.row for table in tables for row in table.rows} == set(ROWS)
-    assert [row.row for row in tables[2].rows] == list(LEVERS)
+    assert [row.row for row in tables[2].rows] == [*LEVERS, "query"]
     assert {row.line.partition(": ")[2] for row in tables[1].rows} == set(
         steps.ALL_KINDS
     )

@@ -82,6 +82,14 @@ def test_readme_numbers_for_own_images_are_the_measured_ones():
     ]
 
 
+def test_readme_begins_with_the_accuracies_of_the_models_in_the_package():
+    shares = re.findall(r"([\d.]+) %", README[: README.index("humans")])
+    assert [float(x) for x in shares] == [
+        100 * read_result(name)["accuracy"]
+        for name in ("pretrained_lake", "best_seed0_lake")
+    ]
+
+
 def test_readme_numbers_of_other_protocols_are_the_measured_ones():
     (text,) = [
         x for x in README.split("\n\n") if x.startswith("The official trials")

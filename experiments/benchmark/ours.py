@@ -125,8 +125,8 @@ def answer_query(options: Options):
 
     def answer():
         query = served.embed(images=tf.constant(drawings[:1]))["embedding"]
-        answer = served.match(query_embedding=query, support_embedding=stored)
-        return answer["prediction"].numpy()
+        found = served.match(query_embedding=query, support_embedding=stored)
+        return found["prediction"].numpy()
 
     while True:
         milliseconds = 1e3 * time_calls(answer, options.calls)

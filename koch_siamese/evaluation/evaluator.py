@@ -68,7 +68,7 @@ def evaluate_protocol(
     ```
 
     Args:
-        model: a siamese model; its file or run, or `pretrained`, see
+        model: a siamese model; its file, run or name in the package, see
             `load_model`; the name of a baseline, such as `pixels_cosine`; or
             any object with the methods `embed` and `score` of a `Scorer`.
         protocol: such as `lake`, `within_alphabet` or `verification`.

@@ -754,7 +754,9 @@ class Recognizer:
         Args:
             path: a folder, or an `.npz` file.
             model: the model that embedded an `.npz` file, by default
-                `pretrained`. A folder has its own.
+                `pretrained`. A folder has its own. For what the model
+                `pretrained` of a version before 0.2 embedded, this takes
+                `pretrained_large`, which is the same.
             crop: if given, the recognizer must have been made with it.
 
         Raises:
@@ -764,13 +766,9 @@ class Recognizer:
         path = expand_home(path).resolve()
         stored = storage.read(path)
         crop = stored.crop if crop is None else crop
-        model = model or stored.model or PRETRAINED
-        recognizer = cls(model, crop=crop)
-        if (
-            model == PRETRAINED
-            and stored.fingerprint != recognizer._fingerprint
-        ):
-            # In earlier versions, `pretrained` was the larger model.
+        recognizer = cls(model or stored.model or PRETRAINED, crop=crop)
+        is_other = stored.fingerprint != recognizer._fingerprint
+        if is_other and recognizer._model_name == PRETRAINED:
             recognizer = cls(PRETRAINED_LARGE, crop=crop)
         recognizer._require_own(stored, path)
         recognizer._gallery = stored.gallery

@@ -241,7 +241,12 @@ def _normalize(x):
     return GroupNormalization(groups)(x)
 
 
-def build_input(image_size: int, ink_value: int = 1, channels: int = 1):
+def build_input(
+    image_size: int,
+    ink_value: int = 1,
+    channels: int = 1,
+    crop: bool | None = None,
+):
     """Builds the input of an embedding, images of any size, and its ink.
 
     Arguments are those of `layers.Preprocessing`.
@@ -250,5 +255,7 @@ def build_input(image_size: int, ink_value: int = 1, channels: int = 1):
         The input and the preprocessed images, both symbolic.
     """
     images = keras.Input((None, None, channels), name="images")
-    preprocess = Preprocessing(image_size, ink_value, channels=channels)
+    preprocess = Preprocessing(
+        image_size, ink_value, crop=crop, channels=channels
+    )
     return images, preprocess(images)

@@ -11,13 +11,13 @@ from koch_siamese.errors import InputError
 from koch_siamese.models.siamese import is_siamese, set_dataset
 from koch_siamese.paths import expand_home
 
-PRETRAINED = "pretrained"  # the name of the package's own model
+PRETRAINED = "pretrained"  # of the models in the package, the default
 PRETRAINED_LARGE = "pretrained_large"  # slower, and a little more accurate
 PACKAGED = (PRETRAINED, PRETRAINED_LARGE)
 
 
 def load_pretrained() -> keras.Model:
-    """Loads the siamese model that comes with the package; see the README."""
+    """Loads the model `pretrained` of the package; see the README."""
     return load_model(PRETRAINED)
 
 

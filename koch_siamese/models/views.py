@@ -145,8 +145,13 @@ def keep_views(siamese: keras.Model, chosen: Sequence[int]) -> keras.Model:
     Args:
         siamese: a model with views, see `add_views`.
         chosen: the views to keep, from 0 on.
+
+    Raises:
+        InputError: the model has no views.
     """
     views = _find(get_embedding(siamese), Views)
+    if views is None:
+        raise InputError("This model has no views: see add_views.")
     matrices = views.get_weights()[0][list(chosen)]
     return add_views(remove_views(siamese), matrices, views.fill_value)
 
@@ -159,7 +164,9 @@ def count_views(siamese: keras.Model) -> int:
 
 def _build_input(siamese):
     return embeddings.build_input(
-        get_image_size(siamese), channels=get_channels(siamese)
+        get_image_size(siamese),
+        channels=get_channels(siamese),
+        crop=_find(get_embedding(siamese), Preprocessing).crop,
     )
 
 

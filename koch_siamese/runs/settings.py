@@ -145,7 +145,7 @@ class NetworkSettings:
     init: str = setting(
         "",
         "A trained model to start from instead of a new network: a file, the "
-        "directory of a run, or pretrained.",
+        "directory of a run, or pretrained. Its views are removed.",
     )
     network: str = setting(
         "fast",

@@ -7,6 +7,8 @@ import pytest
 from conftest import TINY_MODEL, assert_one_line, call, call_afresh
 from PIL import Image
 
+from koch_siamese import Recognizer
+
 MODEL = f"--model={TINY_MODEL}"
 
 
@@ -109,6 +111,31 @@ def test_gallery_gives_the_answers_of_its_folder(images, tmp_path):
     assert {x["best"] for x in without} <= {"c1", "c2", "c4"}
     again = classify(images, gallery, f"--support={images / 'support/c0.png'}")
     assert {x["best"] for x in again} <= {"c0", "c1", "c2", "c4"}
+
+
+@pytest.mark.parametrize("name", ["known", "known.npz"])
+def test_galleries_of_the_earlier_pretrained_model_are_opened(
+    images, tmp_path, name
+):
+    known = Recognizer("pretrained_large").add(images / "support")
+    known.save(tmp_path / name)
+    found = [
+        call(
+            "classify",
+            f"--gallery={tmp_path / name}",
+            f"--query={images / 'query'}",
+            *model,
+        )
+        for model in (
+            (),
+            ("--model=pretrained",),
+            ("--model=pretrained_large",),
+        )
+    ]
+    assert [answer.stderr for answer in found] == [""] * 3
+    assert len({answer.stdout for answer in found}) == 1
+    threshold = known.thresholds.for_ways(5)
+    assert f"(threshold {threshold:.2f})" in found[0].stdout
 
 
 def test_gallery_can_be_a_folder_with_its_model(images, tmp_path):

@@ -11,14 +11,16 @@ from conftest import REPOSITORY, call
 from PIL import Image
 
 import koch_siamese
+from experiments import pretrained
 from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     evaluate_trials,
 )
-from koch_siamese.models.loading import read_card
+from koch_siamese.models.loading import load_model, read_card
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
+    build_fast_siamese,
     get_crop,
     get_dataset,
     get_image_size,
@@ -85,7 +87,23 @@ def test_models_are_small_and_have_thresholds(name, size, num_views):
     thresholds = get_thresholds(model)
     assert len(thresholds.none_of_these) == 20
     assert list(thresholds.none_of_these) == sorted(thresholds.none_of_these)
-    assert f"# The model `{name}`\n" in read_card(name)
+    card = read_card(name)
+    assert f"# The model `{name}`\n" in card
+    assert f"**Output.** An embedding of {256 * num_views:,} numbers" in card
+    assert "**Limits.**" in card
+
+
+def test_a_model_is_saved_in_half_precision(tmp_path):
+    model = build_fast_siamese(16, (4, 8))
+    model.save(tmp_path / "whole.keras")
+    pretrained.round_weights(model)
+    path = tmp_path / "model.keras"
+    pretrained.save_in_half_precision(model, path)
+    assert {x.name for x in tmp_path.iterdir()} == {"whole.keras", path.name}
+    assert path.stat().st_size < (tmp_path / "whole.keras").stat().st_size
+    images = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 1), np.uint8)
+    pair = {"first": images[:1], "second": images[1:]}
+    np.testing.assert_array_equal(load_model(path)(pair), model(pair))
 
 
 def test_both_models_have_the_same_weights(model):

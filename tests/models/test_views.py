@@ -10,10 +10,12 @@ from koch_siamese.models.siamese import (
     build_siamese,
     compute_fingerprint,
     copy_siamese,
+    get_crop,
     get_embedding,
     get_filters,
     get_head,
     get_image_size,
+    set_crop,
 )
 from koch_siamese.models.warp import warp, warp_in_all_ways
 from koch_siamese.sampling.distortions import DISTORTIONS
@@ -145,6 +147,11 @@ def test_score_of_kept_views_is_their_mean(siamese, matrices):
     np.testing.assert_allclose(kept(pair), (alone[2] + alone[0]) / 2, rtol=1e-5)
     np.testing.assert_allclose(sum(alone) / 3, model(pair), rtol=1e-5)
     assert np.ptp(alone) > 1e-3
+    set_crop(model, False)
+    assert not get_crop(views.keep_views(model, [0, 1]))
+    assert not get_crop(views.remove_views(model))
+    with pytest.raises(InputError, match="no views"):
+        views.keep_views(siamese, [0])
 
 
 def test_fingerprint_depends_on_the_views(siamese, matrices):

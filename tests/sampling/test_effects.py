@@ -11,7 +11,7 @@ from koch_siamese.sampling.effects import (
     sample_effects,
 )
 
-RED, GREY, WHITE = [1.0, 0, 0], [0.5, 0.5, 0.5], [1.0, 1, 1]
+RED, GRAY, WHITE = [1.0, 0, 0], [0.5, 0.5, 0.5], [1.0, 1, 1]
 
 
 def sample(ranges, num=200):
@@ -41,7 +41,7 @@ def test_no_effects_change_nothing():
 
 def test_saturation_and_hue_leave_gray_as_it_is():
     colors = sample(EFFECTS["recolor"])["colors"]
-    for gray in (GREY, WHITE):
+    for gray in (GRAY, WHITE):
         np.testing.assert_allclose(
             recolor(colors, gray), np.tile(gray, (200, 1)), atol=1e-6
         )
@@ -68,9 +68,9 @@ def test_hue_rotation_by_a_third_turns_red_into_green_or_blue():
 def test_contrast_keeps_middle_gray_and_brightness_shifts_it():
     colors = sample(EffectRanges(contrast=(0.5, 0.5)), 1)["colors"]
     np.testing.assert_allclose(recolor(colors, WHITE)[0], 3 * [0.75])
-    np.testing.assert_allclose(recolor(colors, GREY)[0], GREY)
+    np.testing.assert_allclose(recolor(colors, GRAY)[0], GRAY)
     colors = sample(EffectRanges(brightness=0.2))["colors"]
-    moved = recolor(colors, GREY)[:, 0] - 0.5
+    moved = recolor(colors, GRAY)[:, 0] - 0.5
     assert -0.2 <= moved.min() < -0.18
     assert 0.18 < moved.max() <= 0.2
 
