@@ -7,6 +7,10 @@ each, without training. An image is a path, the bytes of a file, an open file, a
 Pillow image or a uint8 array with 0 = black and 255 = white. In scans and
 photographs, the ink is found, made black on white, and cut out.
 
+`Recognizer.pretrained()` has the model of the package.
+`Recognizer("pretrained_large")` takes three times as long for an image and is
+slightly more accurate; `Recognizer("runs/mine")` has the model of a training.
+
 - `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
   characters
 - `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
