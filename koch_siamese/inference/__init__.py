@@ -8,8 +8,8 @@ Pillow image or a uint8 array with 0 = black and 255 = white. In scans and
 photographs, the ink is found, made black on white, and cut out.
 
 `Recognizer.pretrained()` has the model of the package.
-`Recognizer("pretrained_large")` takes three times as long for an image and is
-slightly more accurate; `Recognizer("runs/mine")` has the model of a training.
+`Recognizer("pretrained_large")` takes up to three times as long and is slightly
+more accurate; `Recognizer("runs/mine")` has the model of a training.
 
 - `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
   characters
