@@ -62,8 +62,8 @@ def define_model_flags(
         "model",
         None,
         f"{what}, the directory of a training run, or a model of the package: "
-        "pretrained, or pretrained_large, which takes up to three times as long "
-        "and is slightly more accurate. Default: model.keras in "
+        "pretrained, or pretrained_large, which takes up to three times as "
+        "long and is slightly more accurate. Default: model.keras in "
         f"--workdir{without}.",
     )
 

@@ -217,7 +217,11 @@ def test_table_of_the_repository_has_all_rows():
         for name in ("benchmark", "profile", "levers")
     ]
     assert {row.row for table in tables for row in table.rows} == set(ROWS)
-    assert [row.row for row in tables[2].rows] == [*LEVERS, "query"]
+    assert [row.row for row in tables[2].rows] == [
+        *LEVERS,
+        "query",
+        "query",
+    ]
     assert {row.line.partition(": ")[2] for row in tables[1].rows} == set(
         steps.ALL_KINDS
     )
@@ -278,7 +282,7 @@ def measure(workloads, row, options, **changes):
         ("input", {"input"}),
         ("evaluation", {"evaluation", "images/s"}),
         ("serving", {"serving_20", "serving_100000"}),
-        ("query", {"query"}),
+        ("query", {"query", "embedding"}),
     ],
 )
 def test_our_rows_are_measured(quick, row, names):
