@@ -2,10 +2,11 @@ r"""Makes the model `pretrained` from `pretrained_large`.
 
     python -m experiments.pretrained --data_dir=D --output=FILE.keras
 
-It averages three of the nine views, which takes a third of the time. The three
-are those that name most queries correctly, on trials of the validation
-alphabets with ten candidates and 5 % false accepts. Its weights are stored in
-half precision. Its thresholds are then fitted on the same alphabets.
+It averages three of the nine views, which takes little more than a third of the
+time for many drawings. The three are those that name most queries correctly, on
+trials of the validation alphabets with ten candidates and 5 % false accepts.
+Its weights are stored in half precision. Its thresholds are then fitted on the
+same alphabets.
 """
 
 import io
