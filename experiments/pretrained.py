@@ -9,15 +9,17 @@ Its weights are stored in half precision. Its thresholds are then fitted on the
 same alphabets.
 """
 
-import io
 import itertools
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
+from experiments.half_precision import (
+    round_weights,
+    save_in_half_precision,
+)
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
@@ -35,7 +37,6 @@ NUM_VIEWS = 3
 WAYS = 10  # as experiments/practical.py
 MAX_WAYS = 20  # of the thresholds
 SEED = 0
-WEIGHTS = "model.weights.h5"
 
 
 def choose_views(model, characters) -> tuple[int, ...]:
@@ -68,46 +69,6 @@ def choose_views(model, characters) -> tuple[int, ...]:
 
 def _embed(model, characters):
     return EmbeddedDrawings(SiameseScorer(model), characters.images)
-
-
-def round_weights(model):
-    """Rounds the weights to half precision."""
-    model.set_weights(
-        [weight.astype(np.float16) for weight in model.get_weights()]
-    )
-
-
-def save_in_half_precision(model, path: Path):
-    """Saves a model as a Keras file with weights of half precision."""
-    import h5py
-
-    whole, partial = (path.with_suffix(x) for x in (".whole.keras", ".partial"))
-    model.save(whole)
-    with (
-        zipfile.ZipFile(whole) as source,
-        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as target,
-    ):
-        for name in source.namelist():
-            content = source.read(name)
-            if name == WEIGHTS:
-                with (
-                    h5py.File(io.BytesIO(content)) as weights,
-                    h5py.File(buffer := io.BytesIO(), "w") as halved,
-                ):
-                    weights.visititems(lambda *item: _copy(halved, *item))
-                content = buffer.getvalue()
-            target.writestr(name, content)
-    whole.unlink()
-    partial.replace(path)
-
-
-def _copy(file, name, item):
-    """Copies a group or a data set of a file to another one."""
-    if hasattr(item, "dtype"):
-        file[name] = item[()].astype(np.float16)
-    else:
-        file.require_group(name)
-    file[name].attrs.update(item.attrs)
 
 
 def main():

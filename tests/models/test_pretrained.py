@@ -11,7 +11,7 @@ from conftest import REPOSITORY, call
 from PIL import Image
 
 import koch_siamese
-from experiments import pretrained
+from experiments import half_precision
 from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
@@ -96,9 +96,9 @@ def test_models_are_small_and_have_thresholds(name, size, num_views):
 def test_a_model_is_saved_in_half_precision(tmp_path):
     model = build_fast_siamese(16, (4, 8))
     model.save(tmp_path / "whole.keras")
-    pretrained.round_weights(model)
+    half_precision.round_weights(model)
     path = tmp_path / "model.keras"
-    pretrained.save_in_half_precision(model, path)
+    half_precision.save_in_half_precision(model, path)
     assert {x.name for x in tmp_path.iterdir()} == {"whole.keras", path.name}
     assert path.stat().st_size < (tmp_path / "whole.keras").stat().st_size
     images = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 1), np.uint8)
