@@ -16,10 +16,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.half_precision import (
-    round_weights,
-    save_in_half_precision,
-)
+from experiments.half_precision import round_weights, save_in_half_precision
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
@@ -35,7 +32,7 @@ from koch_siamese.runs.path_flags import define_path
 OUTPUT = define_path("output", None, "The file of the model.")
 NUM_VIEWS = 3
 WAYS = 10  # as experiments/practical.py
-MAX_WAYS = 20  # of the thresholds
+MAX_WAYS = 20  # of the thresholds, as in best.flags
 SEED = 0
 
 
