@@ -28,6 +28,10 @@ ABLATIONS = {
     "ablation_nonpositive": {"head_weights"},
     "ablation_one_view": {"views"},
     "ablation_turned_views": {"turned_views"},
+    **dict.fromkeys(
+        ("confirm_35px_run26", "confirm_35px_run67", "confirm_35px_run97"),
+        {"layer_learning_rates", "layer_momentums", "layer_l2"},
+    ),
     "emoji_grey": set(),  # only the images differ
     "emoji_no_new_classes": {"character_distortion", "character_effects"},
     "proxy_found_one_rate": {"layer_learning_rates", "relative_updates"},
@@ -35,7 +39,7 @@ ABLATIONS = {
     "proxy_found_small_dense_l2": {"layer_l2"},
     "proxy_found_uniform": {"initial_values", "layer_stddevs"},
 }
-ABLATED = re.compile("(ablation|proxy_found|emoji(?=_(grey|no_)))_.+")
+ABLATED = re.compile("(ablation|confirm_35px|proxy_found|emoji(?=_(grey|no_)))_.+")
 # Different kinds of networks, batches, optimizers and images. The others are
 # trained with -m slow.
 TRAINED_QUICKLY = (
