@@ -142,7 +142,7 @@ def main():
             "ci95": wilson_interval(round(accuracy * NUM_TRIALS), NUM_TRIALS),
             "num_trials": NUM_TRIALS,
             "seed": SEED.value,
-            "seconds": time.perf_counter() - begin,
+            "training_seconds": time.perf_counter() - begin,
             "torch": torch.__version__,
         }
         write_result(Path(OUTPUT.value), result)
