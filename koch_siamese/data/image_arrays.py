@@ -63,10 +63,4 @@ def join(parts: list[np.ndarray]) -> np.ndarray:
     """Concatenates arrays of images of the same size."""
     num = sum(map(len, parts))
     joined = make_images((num, *parts[0].shape[1:]), parts[0].dtype)
-    place = 0
-    for part in parts:
-        for start in range(0, len(part), CHUNK):
-            chunk = part[start : start + CHUNK]
-            joined[place : place + len(chunk)] = chunk
-            place += len(chunk)
-    return joined
+    return np.concatenate(parts, out=joined)
