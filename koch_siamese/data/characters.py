@@ -131,7 +131,10 @@ class Characters:
         `4 c + t`.
         """
         return self._with_variants(
-            {f"{90 * turn}": _turn(self.images, turn) for turn in range(4)}
+            {
+                f"{90 * turn}": np.rot90(self.images, turn, axes=(1, 2))
+                for turn in range(4)
+            }
         )
 
     def with_mirror_images(self) -> "Characters":
@@ -178,10 +181,6 @@ class Characters:
         return dataclasses.replace(self, images=resized)
 
 
-def _turn(images, quarters):
-    return np.rot90(images, quarters, axes=(1, 2))
-
-
 SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
 SPLITS_BY = ("class", "group")  # what a folder is split by
 # Data sets of only drawings, which have splits of their own.
@@ -191,6 +190,24 @@ DRAWINGS = ("omniglot", "glyphs")
 def is_users_own(dataset: str) -> bool:
     """Tells whether a data set has to be split: a folder, or others of TFDS."""
     return dataset.partition("/")[0] not in DRAWINGS
+
+
+def count_images(character: np.ndarray) -> np.ndarray:
+    """Numbers the images of each class from 1, in order.
+
+    Args:
+        character: int `[num_images]`, the class of each.
+
+    Returns:
+        int32 `[num_images]`.
+    """
+    order = np.argsort(character, kind="stable")
+    in_order = character[order]
+    numbers = np.empty(len(order), np.int32)
+    numbers[order] = (
+        np.arange(len(order)) - np.searchsorted(in_order, in_order) + 1
+    )
+    return numbers
 
 
 def read_examples(builder, split: str) -> dict[str, np.ndarray]:

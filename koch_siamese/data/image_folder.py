@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from koch_siamese.data.characters import SPLITS, Characters
+from koch_siamese.data.characters import SPLITS, Characters, count_images
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import (
     DataWarning,
@@ -185,31 +185,15 @@ def make_characters(
     character = np.array([index[label] for label in labels])
     rank = {alphabet: place for place, alphabet in enumerate(alphabets)}
     alphabet = np.array([rank[name] for name, _ in names])
-    number = np.arange(len(names)) - np.searchsorted(alphabet, alphabet) + 1
     characters = Characters(
         images=images,
         character=character.astype(np.int32),
-        number=number[character].astype(np.int32),
+        number=count_images(alphabet)[character],
         alphabet=alphabet[character].astype(np.int32),
         drawer=count_images(character),
         alphabet_names=tuple(alphabets),
     )
     return characters, tuple("/".join(name) for name in names)
-
-
-def count_images(character: np.ndarray) -> np.ndarray:
-    """Numbers the images of each class from 1, in order.
-
-    Args:
-        character: int `[num_images]`, the class of each.
-    """
-    order = np.argsort(character, kind="stable")
-    in_order = character[order]
-    numbers = np.empty(len(order), np.int32)
-    numbers[order] = (
-        np.arange(len(order)) - np.searchsorted(in_order, in_order) + 1
-    )
-    return numbers
 
 
 def number_drawers(

@@ -20,6 +20,7 @@ from koch_siamese.data.characters import (
     SPLITS,
     SPLITS_BY,
     Characters,
+    count_images,
     is_users_own,
     read_examples,
 )
@@ -282,7 +283,7 @@ class DataSource:
         if images.has_drawers:
             return chosen
         # Numbered again, as images of a class may be in another split.
-        drawer = image_folder.count_images(chosen.character)
+        drawer = count_images(chosen.character)
         return dataclasses.replace(chosen, drawer=drawer)
 
     def _load_groups(self, split):

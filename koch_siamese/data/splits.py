@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from koch_siamese.data.characters import SPLITS, Characters
+from koch_siamese.data.characters import SPLITS, Characters, count_images
 from koch_siamese.data.image_errors import MAX_LISTED, warn
-from koch_siamese.data.image_folder import count_images
 from koch_siamese.errors import InputError
 
 MIN_CHARACTERS = 4  # two to train on, two to test on
