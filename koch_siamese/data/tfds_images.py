@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from koch_siamese.data.characters import Characters, collect
+from koch_siamese.data.characters import Characters, collect, count_images
 from koch_siamese.data.image_arrays import CHUNK, take
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
@@ -11,11 +11,11 @@ from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
     """Loads a split, with its labels as characters of one alphabet.
 
-    Drawings are converted to gray, multiplied by 255 if no value of the split
-    is above 1, inverted if they are light on dark, as in MNIST, and fitted to a
-    square if they differ in size. Their drawers are unknown: `drawer` numbers
-    the images of a label, so that the query and supports of a trial are
-    different images.
+    Images are multiplied by 255 if no value of the split is above 1. Drawings
+    are converted to gray, fitted to a square if they differ in size, and
+    inverted if they are light on dark, as in MNIST. Their drawers are unknown:
+    `drawer` numbers the images of a label, so that the query and supports of a
+    trial are different images.
 
     Args:
         builder: a prepared builder of images and labels.
@@ -55,32 +55,18 @@ def load_all(
 
 def _make_characters(builder, split, photo_size):
     examples = _read(builder, split, photo_size)
-    images, labels = examples["image"], examples["label"]
+    labels = examples["label"]
     order = np.argsort(labels, kind="stable")
     order = order[labels[order] >= 0]
-    images, labels = take(images, order), labels[order]
-    place = np.arange(len(labels)) - np.searchsorted(labels, labels)
+    images, labels = take(examples["image"], order), labels[order]
     return Characters(
-        images=images if photo_size else invert_if_dark(scale_binary(images)),
+        images=images if photo_size else invert_if_dark(images),
         character=labels.astype(np.int32),
         number=(labels + 1).astype(np.int32),
         alphabet=np.zeros(len(labels), np.int32),
-        drawer=(place + 1).astype(np.int32),
+        drawer=count_images(labels),
         alphabet_names=(builder.name,),
     )
-
-
-def scale_binary(images: np.ndarray) -> np.ndarray:
-    """Multiplies all images by 255, in place, if their largest value is 1.
-
-    Args:
-        images: uint8 `[num, height, width, channels]`.
-    """
-    chunks = _list_chunks(images)
-    if max((images[chunk].max() for chunk in chunks), default=0) == 1:
-        for chunk in chunks:
-            images[chunk] *= WHITE
-    return images
 
 
 def invert_if_dark(images: np.ndarray) -> np.ndarray:
@@ -94,15 +80,10 @@ def invert_if_dark(images: np.ndarray) -> np.ndarray:
     num, height, width, channels = images.shape
     num_values = 2 * num * (height + width) * channels
     if 2 * dark > num_values:
-        for chunk in _list_chunks(images):
+        for start in range(0, num, CHUNK):
+            chunk = slice(start, start + CHUNK)
             images[chunk] = WHITE - images[chunk]
     return images
-
-
-def _list_chunks(images):
-    return [
-        slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)
-    ]
 
 
 def _read(builder, split, photo_size):
@@ -110,9 +91,11 @@ def _read(builder, split, photo_size):
     import tensorflow as tf
 
     height, width, channels = builder.info.features["image"].shape
+    dataset = builder.as_dataset(split=split, shuffle_files=False)
+    scale = WHITE if _is_binary(dataset) else 1
 
     def convert(example):
-        image = example["image"]
+        image = example["image"] * scale
         if photo_size and channels == 1:
             image = tf.image.grayscale_to_rgb(image)
         if channels == 3 and not photo_size:
@@ -124,9 +107,16 @@ def _read(builder, split, photo_size):
             image = fit_in_pipeline(image, IMAGE_SIZE)
         return {"image": image, "label": example["label"]}
 
-    dataset = builder.as_dataset(split=split, shuffle_files=False)
     return collect(
         dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE),
         builder.info.splits[split].num_examples,
         f"The split {split!r} of {builder.name}",
     )
+
+
+def _is_binary(dataset):
+    """Tells whether no value of any image is above 1."""
+    import tensorflow as tf
+
+    others = dataset.filter(lambda example: tf.reduce_max(example["image"]) > 1)
+    return not list(others.take(1))

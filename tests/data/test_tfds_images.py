@@ -3,6 +3,7 @@ import json
 import labelled_sets
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import TINY_MODEL, assert_one_line, call
 
 from koch_siamese.data import downloads, tfds_images
@@ -48,24 +49,24 @@ def test_color_and_sizes_are_fitted_to_a_square(data_dir):
     assert (pictures.images[0] < 110).sum() == pytest.approx(26**2, rel=0.1)
 
 
-def test_drawings_of_zeros_and_ones_get_the_full_contrast(monkeypatch):
-    monkeypatch.setattr(tfds_images, "CHUNK", 1)
-    bits = np.zeros((2, 3, 3, 1), np.uint8)
-    bits[1, 1, 1] = 1
-    scaled = tfds_images.scale_binary(bits.copy())
-    np.testing.assert_array_equal(scaled, 255 * bits)
-    # A single larger value shows that 1 is nearly black.
-    gray = bits.copy()
-    gray[0, 0, 0] = 2
-    np.testing.assert_array_equal(tfds_images.scale_binary(gray.copy()), gray)
-
-
-def test_binary_data_set_is_read_as_ink_on_paper(tmp_path):
+def test_binary_data_set_gets_the_full_contrast(tmp_path):
     labelled_sets.TinyBits(data_dir=str(tmp_path)).download_and_prepare()
     bits = load_characters("tiny_bits", "test", data_dir=tmp_path)
     assert set(bits.images.ravel()) == {0, 255}
     ink = (bits.images == 0).sum(axis=(1, 2, 3))
     np.testing.assert_array_equal(ink, np.repeat([4, 9, 16, 25, 36], 4))
+    photos = load_characters(
+        "tiny_bits", "test", data_dir=tmp_path, photo_size=12
+    )
+    np.testing.assert_array_equal(photos.images[..., :1], 255 - bits.images)
+
+
+@pytest.mark.parametrize("largest", [1, 2])
+def test_one_value_above_1_shows_that_1_is_nearly_black(largest):
+    images = np.zeros((3, 4, 4, 1), np.uint8)
+    images[1], images[2, 0, 0] = 1, largest
+    dataset = tf.data.Dataset.from_tensor_slices({"image": images})
+    assert tfds_images._is_binary(dataset) == (largest == 1)
 
 
 def test_paper_is_the_most_frequent_edge_color():
