@@ -42,6 +42,17 @@ def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
+def limit_size(
+    image: Image.Image,
+    max_side: int,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
+    """Reduces a Pillow image if its longer side exceeds `max_side`."""
+    scale = min(1, max_side / max(image.size))
+    size = [max(1, round(scale * side)) for side in image.size]
+    return image.resize(size, resample)
+
+
 def fit_to_square(
     image: np.ndarray, size: int, side: int | None = None
 ) -> np.ndarray:

@@ -7,7 +7,13 @@ every command.
 import numpy as np
 from PIL import Image, ImageFilter
 
-from koch_siamese.images import IMAGE_SIZE, WHITE, fit_to_square, resize
+from koch_siamese.images import (
+    IMAGE_SIZE,
+    WHITE,
+    fit_to_square,
+    limit_size,
+    resize,
+)
 from koch_siamese.pages.ink import is_ink_light, measure_stroke_width
 
 # Medians over Omniglot's 19,280 training drawings: the longer side of the ink's
@@ -43,9 +49,7 @@ def clean(gray: np.ndarray) -> tuple[np.ndarray, bool]:
     if is_black_on_white(negative):
         drawing = gray if _has_white_border(gray) else negative
         return drawing.round().astype(np.uint8), True
-    scale = min(1, LIGHTING_SIDE / max(gray.shape))
-    size = [max(1, round(scale * side)) for side in gray.shape[::-1]]
-    small = np.asarray(resize(Image.fromarray(gray), size))
+    small = np.asarray(limit_size(Image.fromarray(gray), LIGHTING_SIDE))
     lighting = _fit_lighting(small)
     if _has_shadow_edge(small, lighting):
         gray = negative if is_ink_light(gray) else gray
@@ -203,10 +207,8 @@ def erase_specks(drawing: np.ndarray) -> np.ndarray:
 
 def _reduce(values):
     """Averages over the cells of a grid of SPECK_SIDE; adds a zero frame."""
-    scale = min(1, SPECK_SIDE / max(values.shape))
-    size = [max(1, round(scale * side)) for side in values.shape[::-1]]
     image = Image.fromarray(values.astype(np.float32))
-    return np.pad(np.asarray(image.resize(size, Image.Resampling.BOX)), 1)
+    return np.pad(limit_size(image, SPECK_SIDE, Image.Resampling.BOX), 1)
 
 
 def crop_to_ink(drawing: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ from koch_siamese.images import (
     WHITE,
     ImageLike,
     fit_to_square,
-    resize,
+    limit_size,
 )
 from koch_siamese.pages import sheet, surroundings
 from koch_siamese.paths import expand_home
@@ -330,7 +330,7 @@ def check_size(image: ImageLike, size: tuple[int, int]):
 def _make_gray_drawing(image):
     """Converts to gray, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
     gray = _scale_deep(image) if _is_deep(image) else _make_gray(image)
-    return np.asarray(_limit_size(gray), np.float32)
+    return np.asarray(limit_size(gray, MAX_SIDE), np.float32)
 
 
 def _make_colors(image):
@@ -339,7 +339,7 @@ def _make_colors(image):
         image = _scale_deep(image)
     elif image.has_transparency_data:
         image = _lay_on(image, "white")
-    return np.asarray(_limit_size(image.convert("RGB")))
+    return np.asarray(limit_size(image.convert("RGB"), MAX_SIDE))
 
 
 def _make_page(image):
@@ -350,13 +350,8 @@ def _make_page(image):
         page = _lay_on(image, _choose_paper(image))
     else:
         page = image
-    page = _limit_size(page.convert("RGB"), MAX_PAGE_SIDE)
+    page = limit_size(page.convert("RGB"), MAX_PAGE_SIDE)
     return np.asarray(page), image.size
-
-
-def _limit_size(image, max_side=MAX_SIDE):
-    scale = min(1, max_side / max(image.size))
-    return resize(image, [max(1, round(scale * side)) for side in image.size])
 
 
 def _is_deep(image):
