@@ -20,10 +20,10 @@ from koch_siamese.data.image_errors import NoSymbolError, complaint
 from koch_siamese.data.image_paths import (
     HEIF_EXTRA,
     HEIF_SUFFIXES,
-    complain_of_missing,
     get_formats,
     is_pdf,
     refuse_pdf,
+    require_path,
 )
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import (
@@ -36,7 +36,6 @@ from koch_siamese.images import (
     limit_size,
 )
 from koch_siamese.pages import sheet, surroundings
-from koch_siamese.paths import expand_home
 
 MAX_SIDE = 1024  # larger images are first reduced to this
 MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
@@ -233,19 +232,15 @@ def _decode(image, draft_side) -> Image.Image:
     A JPEG may be decoded at a smaller size, but at least `draft_side` pixels.
     """
     if isinstance(image, np.ndarray):
-        opened = Image.fromarray(_check_array(image))
-        return _turn_upright(image, opened, draft_side)
+        return _turn_upright(image, Image.fromarray(_check_array(image)))
     if isinstance(image, Image.Image):
-        check_size(image, image.size)  # before the copy decodes it
-        # A copy, so that the user's image is not changed.
-        return _turn_upright(image, image.copy(), draft_side)
+        # Without a draft, which would change the user's image.
+        return _turn_upright(image, image)
     file = image
     if isinstance(image, BYTES):
         file = io.BytesIO(image)
     elif isinstance(image, str | os.PathLike):
-        file = expand_home(image)
-        if not file.exists():
-            raise complain_of_missing(image, "an image")
+        file = require_path(image, "an image")
         if not file.is_file():
             raise complaint(
                 image, "is not a file", "an image", "check the name"
@@ -304,7 +299,8 @@ def _check_array(array):
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 
 
-def _turn_upright(name, image, draft_side):
+def _turn_upright(name, image, draft_side=None):
+    """Returns an upright copy."""
     check_size(name, image.size)
     if draft_side:
         image.draft(image.mode, (draft_side, draft_side))

@@ -1,6 +1,7 @@
 """Finds image files: their formats, and the files of a folder."""
 
 import collections
+import contextlib
 import functools
 import os
 import re
@@ -143,7 +144,7 @@ def find_images(folder: str | Path) -> Iterator[Path]:
 
 
 def require_path(
-    path: str | Path, expected: str = "an image or a folder"
+    path: str | os.PathLike, expected: str = "an image or a folder"
 ) -> Path:
     """Expands the path of a file or a folder, and checks that it exists.
 
@@ -152,33 +153,21 @@ def require_path(
         expected: what the error says it should be.
 
     Raises:
-        InputError: it does not exist.
+        InputError: it does not exist, or is a web address.
     """
     found = expand_home(path)
-    try:
+    with contextlib.suppress(OSError):  # for example, the name is too long
         if found.exists():
             return found
-    except OSError:  # for example, the name is too long
-        pass
-    raise complain_of_missing(path, expected)
-
-
-def complain_of_missing(path: str | os.PathLike, expected: str) -> ImageError:
-    """Makes the error about a path that does not exist, or a web address.
-
-    Args:
-        path: its path.
-        expected: what the error says it should be.
-    """
     address = re.fullmatch(r"(https?):/+(.+)", str(path))
-    if not address:
-        return complaint(path, "does not exist", expected, "check the name")
-    return complaint(
-        "://".join(address.groups()),  # a Path has lost a slash
-        "is a web address",
-        f"{expected} on this computer",
-        "download it first",
-    )
+    if address:
+        raise complaint(
+            "://".join(address.groups()),  # a Path has lost a slash
+            "is a web address",
+            f"{expected} on this computer",
+            "download it first",
+        )
+    raise complaint(path, "does not exist", expected, "check the name")
 
 
 def normalize_name(name: str) -> str:
