@@ -78,8 +78,9 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
 
     Raises:
         InputError: the image cannot be read, has more pixels than
-            `limit_pixels` allows, is an array of another dtype or shape, or
-            shows no ink or, with `crop` and the extra `pages`, no clean symbol.
+            `limit_pixels` allows, has the values 0 and 1, is an array of
+            another dtype or shape, or shows no ink or, with `crop` and the
+            extra `pages`, no clean symbol.
     """
     gray = _open(image, _make_gray_drawing)
     may_isolate = crop and sheet.is_available()
@@ -132,7 +133,8 @@ def read_photo(image: ImageLike, size: int) -> np.ndarray:
 
     Raises:
         InputError: the image cannot be read, has more pixels than
-            `limit_pixels` allows, or is an array of another dtype or shape.
+            `limit_pixels` allows, has the values 0 and 1, or is an array of
+            another dtype or shape.
     """
     return fit_to_square(_open(image, _make_colors), size)
 
@@ -192,7 +194,9 @@ def _open(image, convert, draft_side=MAX_SIDE):
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return convert(_decode(image, draft_side))
+            upright = _decode(image, draft_side)
+            _refuse_mask(image, upright)
+            return convert(upright)
         except InputError:
             raise
         except Exception as error:  # Pillow raises anything for broken files.
@@ -267,8 +271,7 @@ def _check_array(array):
     """Checks an array, and drops a last axis of one channel for Pillow.
 
     Raises:
-        InputError: its dtype or shape is not that of an image, or its values
-            are those of a mask.
+        InputError: its dtype or shape is not that of an image.
     """
     if array.dtype != np.uint8:
         raise complaint(
@@ -289,13 +292,6 @@ def _check_array(array):
             "channels",
             "move the channels last; give several images as a list",
         )
-    if array.size and array.max() == 1:
-        raise complaint(
-            array,
-            "has no value above 1",
-            f"0 = ink, {WHITE} = white",
-            f"multiply it by {WHITE}",
-        )
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 
 
@@ -305,6 +301,19 @@ def _turn_upright(name, image, draft_side=None):
     if draft_side:
         image.draft(image.mode, (draft_side, draft_side))
     return ImageOps.exif_transpose(image)
+
+
+def _refuse_mask(name, image):
+    """Refuses the values 0 and 1, which would all be read as black."""
+    # In other modes, 1 is the second color of a palette, or white.
+    is_usual = image.mode in ("L", "LA", "RGB", "RGBA")
+    if is_usual and np.max(image.getextrema()) == 1:
+        raise complaint(
+            name,
+            "has no value above 1",
+            f"0 = black, {WHITE} = white",
+            f"multiply its values by {WHITE}",
+        )
 
 
 def check_size(image: ImageLike, size: tuple[int, int]):

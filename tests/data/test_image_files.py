@@ -91,7 +91,6 @@ def test_pillow_image_is_not_changed(tmp_path):
         (np.zeros((9, 9)), "has the dtype float64: expected uint8, 0 = ink"),
         (np.ones((9, 9), bool), "has the dtype bool"),
         (np.zeros((9, 9), np.uint16), "has the dtype uint16"),
-        (np.eye(9, dtype=np.uint8), "has no value above 1"),
         (np.zeros((9, 9, 2), np.uint8), r"of shape \(9, 9, 2\) is not an"),
         (np.zeros((2, 9, 9, 3), np.uint8), "give several images as a list"),
         (np.zeros((0, 9), np.uint8), "has 9 x 0 pixels"),
@@ -102,6 +101,19 @@ def test_pillow_image_is_not_changed(tmp_path):
 def test_values_that_are_not_images_are_refused(array, part):
     with pytest.raises(InputError, match=part):
         read_drawing(array)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("read", [read_drawing, lambda x: read_photo(x, 9)])
+def test_images_of_zeros_and_ones_are_refused(read, mode, tmp_path):
+    mask = Image.fromarray(np.eye(9, dtype=np.uint8)).convert(mode)
+    if mode == "RGBA":
+        mask.putalpha(1)
+    for image in (mask, np.asarray(mask), save(mask, tmp_path / "a.png")):
+        with pytest.raises(
+            InputError, match=r"no value above 1: .*255 = white"
+        ):
+            read(image)
 
 
 def test_number_of_pixels_is_limited(tmp_path, monkeypatch):
