@@ -64,7 +64,7 @@ def recover_drawers(
         label: int `[num_examples]`.
 
     Returns:
-        int32 `[num_examples]`, from 1.
+        int `[num_examples]`, from 1.
 
     Raises:
         InputError: an example is not where its key belongs, so the data are not
@@ -97,24 +97,26 @@ def recover_drawers(
             f"{len(label)} examples are not in the official order. Delete the "
             "folder omniglot/ in --data_dir and let TFDS prepare it again."
         )
-    return drawers.astype(np.int32)
+    return drawers
 
 
 def read_characters(builder, split: str) -> Characters:
-    """Reads one split of a prepared official builder, drawers included."""
+    """Reads one split of a prepared builder of Omniglot or of `glyphs`."""
     examples = read_examples(builder, split)
     names = tuple(builder.info.features["alphabet"].names)
     number = examples["alphabet_char_id"] + 1
     alphabet = examples["alphabet"]
-    drawer = recover_drawers(
-        split, np.array(names)[alphabet], number, examples["label"]
-    )
+    drawer = examples.get("drawer")  # glyphs have it
+    if drawer is None:
+        drawer = recover_drawers(
+            split, np.array(names)[alphabet], number, examples["label"]
+        )
     return Characters(
         images=examples["image"],
         character=examples["label"].astype(np.int32),
         number=number.astype(np.int32),
         alphabet=alphabet.astype(np.int32),
-        drawer=drawer,
+        drawer=drawer.astype(np.int32),
         alphabet_names=names,
     )
 

@@ -22,7 +22,6 @@ from koch_siamese.data.characters import (
     Characters,
     count_images,
     is_users_own,
-    read_examples,
 )
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
@@ -128,7 +127,7 @@ class DataSource:
                 config or "default", self.data_dir, self.may_prepare
             )
             split = "train" if split == "training" else split
-            return _read_glyphs(builder, split)
+            return omniglot.read_characters(builder, split)
         return tfds_images.load_labelled(
             self._prepare_labelled(), split, self.photo_size
         )
@@ -386,15 +385,3 @@ def load_characters(dataset: str, split: str, **options) -> Characters:
                 f"{', '.join(known)}."
             )
     return DataSource(dataset, **options).load(split)
-
-
-def _read_glyphs(builder, split) -> Characters:
-    examples = read_examples(builder, split)
-    return Characters(
-        images=examples["image"],
-        character=examples["label"].astype(np.int32),
-        number=examples["alphabet_char_id"].astype(np.int32) + 1,
-        alphabet=examples["alphabet"].astype(np.int32),
-        drawer=examples["drawer"].astype(np.int32),
-        alphabet_names=tuple(builder.info.features["alphabet"].names),
-    )
