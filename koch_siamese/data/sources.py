@@ -47,7 +47,7 @@ class DataSource:
         crop: whether a folder's images are cropped to their ink.
         photo_size: the side of photos in pixels, or 0 to read drawings.
         split_by: whether a folder is split by `class`, or by whole `group`s;
-            see `splits.assign_splits` and `split_groups`. With `class`, splits
+            see `splits.assign_splits` and `assign_groups`. With `class`, splits
             of the folder or table itself are kept.
         training_groups, validation_groups, test_groups: names of groups.
         split_labels: whether the splits of a TFDS data set are joined and split
@@ -144,7 +144,7 @@ class DataSource:
         Raises:
             InputError: see `load`.
         """
-        if not self._is_split_here or self.split_by == "group":
+        if not self._is_split_here:
             return False
         if split == "all" and self._images.splits is None:
             return False
@@ -192,17 +192,13 @@ class DataSource:
         """
         if self.dataset != "folder":
             return None
-        images = self._images
-        if split == "all":
-            chosen = range(len(images.files))
-        elif self.split_by == "group":
-            groups = self._load_groups(split).alphabet
-            chosen = np.flatnonzero(np.isin(images.characters.alphabet, groups))
-        else:
+        files = self._images.files
+        if split != "all":
             chosen = np.flatnonzero(self._parts == SPLITS.index(split))
+            files = [files[i] for i in chosen]
         root = Path(self.data_dir)
         folder = os.path.abspath(root.parent if root.is_file() else root)  # noqa: PTH100
-        return [_shorten(images.files[i], folder) for i in chosen]
+        return [_shorten(file, folder) for file in files]
 
     @property
     def _is_split_here(self):
@@ -270,9 +266,14 @@ class DataSource:
         images = self._images
         if split == "all":
             return images.characters
-        if self.split_by == "group":
-            return self._load_groups(split)
         chosen = images.characters.select(self._parts == SPLITS.index(split))
+        if not len(chosen) and self.split_by == "group":
+            groups = images.characters.alphabet_names
+            raise splits.MissingGroupError(
+                f"No group is left for the {split} split: there are "
+                f"{', '.join(map(repr, groups))}. Name some as "
+                f"--{split}_groups, or add folders."
+            )
         if not len(chosen):
             raise InputError(
                 f"{self.data_dir} has no images for the {split} split: give "
@@ -284,15 +285,6 @@ class DataSource:
         # Numbered again, as images of a class may be in another split.
         drawer = count_images(chosen.character)
         return dataclasses.replace(chosen, drawer=drawer)
-
-    def _load_groups(self, split):
-        if self._images.splits is not None:
-            raise InputError(
-                f"--split_by=group has no effect, as {self.data_dir} has "
-                "splits of its own: remove the flag, or the splits."
-            )
-        parts = {split: getattr(self, f"{split}_groups") for split in SPLITS}
-        return splits.split_groups(self._images.characters, split, parts)
 
     @functools.cached_property
     def _images(self) -> image_folder.ImageSet:
@@ -311,6 +303,14 @@ class DataSource:
     def _parts(self):
         """The index in `SPLITS` of each image."""
         images = self._images
+        if self.split_by == "group":
+            if images.splits is not None:
+                raise InputError(
+                    f"--split_by=group has no effect, as {self.data_dir} has "
+                    "splits of its own: remove the flag, or the splits."
+                )
+            groups = {x: getattr(self, f"{x}_groups") for x in SPLITS}
+            return splits.assign_groups(images.characters, groups)
         if images.splits is None:
             return splits.assign_splits(images.characters, images.names)
         return splits.complete_splits(

@@ -227,29 +227,30 @@ class MissingGroupError(InputError):
     """A group that was named does not exist, or none is left for a split."""
 
 
-def split_groups(
-    characters: Characters,
-    split: str,
-    parts: Mapping[str, Sequence[str]],
-) -> Characters:
-    """Selects groups (whole alphabets) to train, to validate or to test on.
+def assign_groups(
+    characters: Characters, groups: Mapping[str, Sequence[str]]
+) -> np.ndarray:
+    """Splits by groups (whole alphabets).
+
+    If no training groups are named, the remaining ones are for training;
+    otherwise, if no test groups are named, they are for testing. Without any
+    names, three groups in five are for training, one is for validation and one
+    for testing, regardless of the training's seed.
 
     Args:
         characters: drawings of several groups.
-        split: `training`, `validation` or `test`.
-        parts: the names of the groups of each split. If no training groups are
-            named, the remaining ones are for training; otherwise, if no test
-            groups are named, they are for testing. Without any names, three
-            groups in five are for training, one is for validation and one for
-            testing, regardless of the training's seed.
+        groups: the names of the groups of each split.
+
+    Returns:
+        int8 `[num_drawings]`, the index in `SPLITS` of each drawing; -1 for
+        those in no split.
 
     Raises:
-        MissingGroupError: a group does not exist, or none is left for the
-            split.
+        MissingGroupError: a group does not exist.
         InputError: a group is named twice.
     """
     known = characters.alphabet_names
-    given = [name for part in parts.values() for name in part]
+    given = [name for names in groups.values() for name in names]
     for name in given:
         if name not in known:
             raise MissingGroupError(
@@ -261,22 +262,15 @@ def split_groups(
                 f"The group {name!r} is named twice: expected each in one of "
                 "--training_groups, --validation_groups and --test_groups."
             )
-    rest = tuple(name for name in known if name not in given)
     if not given:
         turns = np.random.default_rng(SPLIT_SEED).permutation(len(known))
-        part = np.array([1, 2, 0, 0, 0])[turns % 5]
-        chosen = tuple(np.array(known)[part == SPLITS.index(split)])
-    elif split == "training" or (split == "test" and parts["training"]):
-        chosen = parts[split] or rest
-    else:
-        chosen = parts[split]
-    if not chosen:
-        raise MissingGroupError(
-            f"No group is left for the {split} split: there are "
-            f"{', '.join(map(repr, known))}. Name some as --{split}_groups, or "
-            "add folders."
-        )
-    return characters.of_alphabets(chosen)
+        of_group = np.array([1, 2, 0, 0, 0], np.int8)[turns % 5]
+        return of_group[characters.alphabet]
+    unnamed = [x for x in ("training", "test") if not groups[x]]
+    rest = SPLITS.index(unnamed[0]) if unnamed else -1
+    parts = {name: SPLITS.index(x) for x in groups for name in groups[x]}
+    of_group = np.array([parts.get(name, rest) for name in known], np.int8)
+    return of_group[characters.alphabet]
 
 
 def _check_splittable(names, counts):

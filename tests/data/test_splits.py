@@ -8,11 +8,11 @@ from drawing import assert_names
 from koch_siamese.data.characters import SPLITS
 from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.splits import (
+    assign_groups,
     assign_splits,
     complete_splits,
     is_closed,
     require_pairs,
-    split_groups,
     take_first,
 )
 from koch_siamese.errors import InputError
@@ -158,15 +158,13 @@ def test_splits_have_whole_groups():
     no_names = {"training": (), "validation": (), "test": ()}
 
     def split(**names):
-        parts = no_names | names
+        parts = assign_groups(characters, no_names | names)
+        found = dict(zip(characters.alphabet, parts, strict=True))
+        # Whole groups: each drawing is in the part of the last one.
+        assert [found[x] for x in characters.alphabet] == parts.tolist()
         return {
-            part: sorted(
-                characters.alphabet_names[alphabet]
-                for alphabet in set(
-                    split_groups(characters, part, parts).alphabet
-                )
-            )
-            for part in parts
+            part: [f"a{x}" for x in found if found[x] == index]
+            for index, part in enumerate(no_names)
         }
 
     # Without names, every group is in exactly one part.
@@ -186,6 +184,12 @@ def test_splits_have_whole_groups():
         "validation": ["a1"],
         "test": ["a2", "a4", "a5"],
     }
+    # If all parts are named, the other groups are in none.
+    assert split(training=("a0",), test=("a1",)) == {
+        "training": ["a0"],
+        "validation": [],
+        "test": ["a1"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -193,10 +197,9 @@ def test_splits_have_whole_groups():
     [
         ({"test": ("b",)}, "no group 'b': expected some of 'a0', 'a1', 'a2'"),
         ({"test": ("a0",), "validation": ("a0",)}, "'a0' is named twice"),
-        ({"validation": ("a0",)}, "No group is left for the test split"),
     ],
 )
-def test_too_few_groups_are_refused(characters, names, message):
+def test_wrong_groups_are_refused(characters, names, message):
     parts = {"training": (), "validation": (), "test": ()} | names
     with pytest.raises(InputError, match=message):
-        split_groups(characters, "test", parts)
+        assign_groups(characters, parts)
