@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import io
 import threading
 import urllib.request
 from pathlib import Path
@@ -143,7 +144,9 @@ def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
         name = "glyphs" if config == "default" else f"glyphs/{config}"
         _check_folder(name, data_dir, may_prepare)
     try:
-        builder.download_and_prepare()
+        # TFDS would print that it downloads them.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
     except OSError as error:
         # Another process may have written them first.
         written = Glyphs(config=config, data_dir=data_dir)

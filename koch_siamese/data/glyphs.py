@@ -282,9 +282,6 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _log_download_bytes(self):
-        """Prints nothing about a download, as there is none."""
-
     def _split_generators(self, dl_manager):
         train, validation, test = map(
             self._generate_examples, self.builder_config.alphabets
