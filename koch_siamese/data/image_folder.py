@@ -16,7 +16,7 @@ from koch_siamese.data.image_errors import (
     raise_complaints,
 )
 from koch_siamese.data.image_files import get_shape, read_image
-from koch_siamese.data.image_paths import require_path
+from koch_siamese.data.image_paths import normalize_name, require_path
 from koch_siamese.data.labelled_files import LabelledFiles, list_folder
 from koch_siamese.data.manifest import is_manifest, read_manifest
 
@@ -103,7 +103,7 @@ def check_files(path: str | Path, may_split: bool = False) -> list[Path]:
     Raises:
         InputError: see `load_folder`.
     """
-    return list(_list_quietly(path, may_split).files)
+    return _list_quietly(path, may_split).files
 
 
 def has_splits(path: str | Path) -> bool:
@@ -130,7 +130,8 @@ def _list_files(path, may_split):
 
 def _load(listed: LabelledFiles, crop, photo_size) -> ImageSet:
     """Reads the images, sorted by class and path."""
-    labels, files = listed.labels, listed.files
+    labels = [tuple(map(normalize_name, label)) for label in listed.labels]
+    files = listed.files
     order = sorted(range(len(files)), key=lambda i: (labels[i], files[i].parts))
     files = tuple(files[i] for i in order)
     images = _read_images(files, crop, photo_size)

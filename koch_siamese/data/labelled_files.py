@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from koch_siamese.data.image_errors import complaint
-from koch_siamese.data.image_paths import list_images, normalize_name
+from koch_siamese.data.image_paths import list_images
 
 # Common names of the parts of a data set, and their splits.
-PARTS = {
-    **dict.fromkeys(("train", "training"), "training"),
-    **dict.fromkeys(
-        ("val", "valid", "validation", "dev"),
-        "validation",
-    ),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
+PARTS = (
+    dict.fromkeys(("train", "training"), "training")
+    | dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
+    | dict.fromkeys(("test", "testing", "eval", "evaluation"), "test")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +21,13 @@ class LabelledFiles:
 
     Attributes:
         files: the paths of the images.
-        labels: the group (alphabet) and class of each image, in Unicode's
-            composed form.
+        labels: the group (alphabet) and class of each image.
         has_groups: whether groups are given; if not, all images are in one.
         drawers: who drew each image, or None.
         splits: `training`, `validation` or `test` for each image, or None.
     """
 
-    files: Sequence[Path]
+    files: list[Path]
     labels: Sequence[tuple[str, str]]
     has_groups: bool
     drawers: Sequence[str] | None = None
@@ -57,28 +53,22 @@ def list_folder(root: Path, may_split: bool = False) -> LabelledFiles:
     files = list_images(root)
     if root.is_file():
         label = root.resolve().parent.name, root.stem
-        return LabelledFiles(files, _normalize([label]), False)
+        return LabelledFiles(files, [label], has_groups=False)
     inner = [file.relative_to(root).parts for file in files]
     _check_depths(root, inner)
-    folder = root.resolve().name
-    if len(inner[0]) == 1:
+    folder, depth = root.resolve().name, len(inner[0])
+    if depth == 1:
         labels = [(folder, file.stem) for file in files]
-    elif len(inner[0]) == 2:
+    elif depth == 2:
         labels = [(folder, parts[0]) for parts in inner]
     else:
         labels = [parts[:2] for parts in inner]
         splits = [PARTS.get(name.casefold()) for name, _ in labels]
         if may_split and None not in splits and len(set(splits)) > 1:
             labels = [(folder, name) for _, name in labels]
-            return LabelledFiles(
-                files, _normalize(labels), False, splits=splits
-            )
+            return LabelledFiles(files, labels, has_groups=False, splits=splits)
         _check_alphabets(root, set(labels))
-    return LabelledFiles(files, _normalize(labels), len(inner[0]) == 3)
-
-
-def _normalize(labels):
-    return [tuple(map(normalize_name, label)) for label in labels]
+    return LabelledFiles(files, labels, has_groups=depth == 3)
 
 
 def _check_depths(root, inner):

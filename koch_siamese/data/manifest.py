@@ -13,7 +13,6 @@ from koch_siamese.data.image_errors import (
     raise_complaints,
     warn,
 )
-from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.data.labelled_files import PARTS, LabelledFiles
 from koch_siamese.paths import expand_home_in
 
@@ -63,16 +62,11 @@ def read_manifest(path: Path) -> LabelledFiles:
             values.pop(name, None)
     _require_values(path, values, numbers)
     files = _find_files(path, values["path"], numbers)
-    normalized = {text: normalize_name(text) for text in set(values["label"])}
-    labels = [normalized[text] for text in values["label"]]
-    groups = values.get("group")
-    if groups:
-        normalized = {text: normalize_name(text) for text in set(groups)}
-        groups = [normalized[text] for text in groups]
+    groups = values.get("group", [path.stem] * len(files))
     return LabelledFiles(
         files,
-        list(zip(groups or [path.stem] * len(labels), labels, strict=True)),
-        has_groups=groups is not None,
+        list(zip(groups, values["label"], strict=True)),
+        has_groups="group" in values,
         drawers=values.get("drawer"),
         splits=_find_splits(path, values.get("split"), numbers),
     )
