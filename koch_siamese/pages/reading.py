@@ -92,11 +92,9 @@ def see_ink(page: np.ndarray) -> np.ndarray:
 
 
 def _find_lines(page):
-    from scipy import ndimage
-
     drawing, matrix = _flatten(page)
     drawing = _erase_rulings(drawing)
-    parts = _find_clean_parts(drawing)
+    parts, labels = _find_clean_parts(drawing)
     if not parts:
         return []
     size = measure_size(parts)
@@ -105,9 +103,8 @@ def _find_lines(page):
         if abs(angle) > MIN_TILT:
             drawing, turn = _turn(drawing, angle)
             matrix = matrix @ turn
-    labels, _ = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
-    parts = _drop_specks(find_parts(labels))
-    size = measure_size(parts)
+            parts, labels = _find_clean_parts(drawing)
+            size = measure_size(parts)
     boxes = np.array([x.box for x in parts])
     numbers = assign_lines(boxes, size)
     lines = [
@@ -146,7 +143,7 @@ def _measure_shortest_ruling(drawing):
     ones, with long strokes.
     """
     side = max(drawing.shape)
-    parts = _find_clean_parts(drawing)
+    parts, _ = _find_clean_parts(drawing)
     lengths = np.array([max(x.width, x.height) for x in parts])
     small = lengths[lengths < 0.1 * side]
     if len(small) > MAX_FEW:
@@ -178,18 +175,15 @@ def _may_be_symbol(part, parts):
 
 
 def _find_clean_parts(drawing):
+    """Finds connected parts of ink, without specks; also labels all pixels."""
     from scipy import ndimage
 
-    labels, _ = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
-    return _drop_specks(find_parts(labels))
-
-
-def _drop_specks(parts):
-    if not parts:
-        return parts
-    size = measure_size(parts)
-    min_area = max(4, (size / 25) ** 2)
-    return [x for x in parts if x.area >= min_area]
+    labels, num = ndimage.label(drawing < WHITE // 2, np.ones((3, 3)))
+    if not num:
+        return [], labels
+    parts = find_parts(labels)
+    min_area = max(4, (measure_size(parts) / 25) ** 2)
+    return [x for x in parts if x.area >= min_area], labels
 
 
 def _flatten(page):

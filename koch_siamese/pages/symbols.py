@@ -69,10 +69,7 @@ def find_parts(labels: np.ndarray) -> list[Part]:
 
     areas = np.bincount(labels.ravel())
     parts = []
-    for number, place in enumerate(ndimage.find_objects(labels), 1):
-        if place is None:
-            continue
-        rows, columns = place
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
         box = [columns.start, rows.start, columns.stop, rows.stop]
         parts.append(Part((number,), np.array(box, float), int(areas[number])))
     return parts
