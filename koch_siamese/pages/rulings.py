@@ -200,7 +200,7 @@ def erase_rulings(drawing: np.ndarray, rulings: list[Ruling]) -> np.ndarray:
 
     Args:
         drawing: uint8 `[height, width]`, 0 = ink.
-        rulings: those to erase.
+        rulings: those to erase, at least one.
     """
     from scipy import ndimage
 
@@ -218,7 +218,7 @@ def erase_rulings(drawing: np.ndarray, rulings: list[Ruling]) -> np.ndarray:
             target[rows[own], places[own]] = WHITE
             touched[rows[own], places[own]] = True
     # Crumbs left beside a line, which are no larger than it is thick.
-    widest = max((x.thickness for x in rulings), default=0)
+    widest = max(x.thickness for x in rulings)
     labels, _ = ndimage.label(erased < 0.7 * WHITE, np.ones((3, 3)))
     near = ndimage.binary_dilation(on_line, np.ones((3, 3)))
     for number, place in enumerate(ndimage.find_objects(labels), 1):

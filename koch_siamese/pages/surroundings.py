@@ -54,18 +54,24 @@ def erase_lines(drawing: np.ndarray) -> np.ndarray:
     rulings = [x for x in rulings if x.thickness <= MAX_WIDTH * side]
     chosen = [x for x in rulings if _goes_on(x, drawing.shape)]
     rest = [x for x in rulings if x not in chosen]
-    if len(chosen) == 1 and not _is_printed(chosen[0], drawing):
-        chosen, rest = [], rulings
     if chosen:
-        drawing = erase_rulings(drawing, chosen)
+        erased = erase_rulings(drawing, chosen)
+        # A single line may be a stroke.
+        if len(chosen) > 1 or _is_printed(chosen[0], drawing, erased):
+            drawing = erased
+        else:
+            rest = rulings
     cell = _find_cell(rest)
     if cell:
         inner = _cut_to_cell(drawing, cell)
         if np.mean(inner < WHITE // 2) > MIN_INK:
             return inner
     for ruling in rest:
-        if ruling.is_level and _is_underline(ruling, drawing):
-            return erase_rulings(drawing, [ruling])
+        if not ruling.is_level:
+            continue
+        erased = erase_rulings(drawing, [ruling])
+        if _is_below(ruling, erased) and _is_printed(ruling, drawing, erased):
+            return erased
     return drawing
 
 
@@ -85,13 +91,14 @@ def _goes_on(ruling: Ruling, shape) -> bool:
 
 def _find_cell(rulings):
     """The four outermost lines, if they meet in corners; otherwise None."""
-    level = sorted((x for x in rulings if x.is_level), key=lambda x: x.place)
+    rulings = sorted(rulings, key=lambda x: x.place)
+    level = [x for x in rulings if x.is_level]
     upright = [x for x in rulings if not x.is_level]
-    upright.sort(key=lambda x: x.place)
     if len(level) < 2 or len(upright) < 2:
         return None
-    top, bottom, left, right = level[0], level[-1], upright[0], upright[-1]
-    reach = 1.5 * max(x.thickness for x in (top, bottom, left, right)) + 2
+    lines = level[0], level[-1], upright[0], upright[-1]
+    top, bottom, left, right = lines
+    reach = 1.5 * max(x.thickness for x in lines) + 2
     reach += 0.02 * (right.place - left.place)
     meets = (
         abs(line.start - first.place) <= reach
@@ -103,7 +110,6 @@ def _find_cell(rulings):
             (right, top, bottom),
         )
     )
-    lines = (top, bottom, left, right)
     is_clear = all(x.is_free.mean() >= MIN_CLEAR for x in lines)
     return lines if is_clear and all(meets) else None
 
@@ -120,25 +126,27 @@ def _cut_to_cell(drawing, cell):
     return inner
 
 
-def _is_underline(ruling, drawing):
-    is_ink = erase_rulings(drawing, [ruling]) < WHITE // 2
+def _is_below(ruling, erased):
+    """Whether a line is below the rest of the ink, and longer."""
+    is_ink = erased < WHITE // 2
     if is_ink.mean() < MIN_INK:
         return False
     columns = np.flatnonzero(is_ink.any(axis=0))
     above = is_ink[: int(ruling.place)].sum() / is_ink.sum()
-    overhang = MIN_OVERHANG * drawing.shape[1]
-    is_longer = (
-        columns[0] - ruling.start >= overhang
+    overhang = MIN_OVERHANG * erased.shape[1]
+    return (
+        above >= 0.97
+        and columns[0] - ruling.start >= overhang
         and ruling.stop - columns[-1] >= overhang
     )
-    if above < 0.97 or not is_longer:
-        return False
-    return _is_printed(ruling, drawing)
 
 
-def _is_printed(ruling, drawing):
-    """Whether a line is thinner than strokes; or thicker, long and straight."""
-    is_ink = erase_rulings(drawing, [ruling]) < WHITE // 2
+def _is_printed(ruling, drawing, erased):
+    """Whether a line is thinner than strokes; or thicker, long and straight.
+
+    `erased` is the drawing without the line.
+    """
+    is_ink = erased < WHITE // 2
     stroke = _measure_stroke(is_ink) if is_ink.any() else np.inf
     is_straight = _is_straight(ruling)
     if ruling.thickness <= MAX_THICKNESS * stroke:
