@@ -95,6 +95,7 @@ def _fill_strokes(small):
 
 
 def _find_corners(small):
+    """Finds the corners of the largest sheet; None if there is none."""
     from skimage import filters
 
     gray = small.mean(2)
@@ -102,18 +103,15 @@ def _find_corners(small):
     if small.shape[2] == 3:
         # Warm against cold: a brown desk may be as light as the paper.
         bands.append(128 + small[..., 0] - small[..., 2])
-    best, best_area = None, 0.0
-    for band in bands:
-        if np.ptp(band) < 10:
-            continue
-        thresholds = [filters.threshold_otsu(band)]
-        thresholds += list(_split_in_three(band))
-        for threshold in thresholds:
-            for mask in (band > threshold, band <= threshold):
-                found = _fit_corners(mask, small)
-                if found is not None and found[1] > best_area:
-                    best, best_area = found
-    return best
+    found = [
+        _fit_corners(mask, small)
+        for band in bands
+        if np.ptp(band) >= 10
+        for threshold in (filters.threshold_otsu(band), *_split_in_three(band))
+        for mask in (band > threshold, band <= threshold)
+    ]
+    largest = max(filter(None, found), key=lambda x: x[1], default=None)
+    return largest and largest[0]
 
 
 def _split_in_three(band):
@@ -128,6 +126,7 @@ def _split_in_three(band):
 def _fit_corners(mask, small):
     """Corners and area of the largest part of a mask, if it is a sheet."""
     from scipy import ndimage
+    from skimage.draw import polygon2mask
 
     mask = ndimage.binary_opening(mask, np.ones((5, 5)))
     labels, num = ndimage.label(mask)
@@ -141,7 +140,7 @@ def _fit_corners(mask, small):
     corners = _fit_quadrilateral(mask)
     if corners is None:
         return None
-    inside = _draw(corners, mask.shape)
+    inside = polygon2mask(mask.shape, corners[:, ::-1] - 0.5)
     likeness = (inside & mask).sum() / (inside | mask).sum()
     if likeness < MIN_LIKENESS or not _has_edges(corners, small):
         return None
@@ -204,12 +203,6 @@ def _start_upper_left(corners):
     if np.sum(_cross(corners, np.roll(corners, -1, 0))) < 0:
         corners = corners[::-1]
     return np.roll(corners, -corners.sum(1).argmin(), axis=0)
-
-
-def _draw(corners, shape):
-    from skimage.draw import polygon2mask
-
-    return polygon2mask(shape, corners[:, ::-1] - 0.5)
 
 
 def _has_edges(corners, small):
