@@ -334,33 +334,29 @@ def check_size(image: ImageLike, size: tuple[int, int]):
 
 def _make_gray_drawing(image):
     """Converts to gray, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
-    gray = _scale_deep(image) if _is_deep(image) else _make_gray(image)
+    gray = _strongest_band(_flatten(image))
     return np.asarray(limit_size(gray, MAX_SIDE), np.float32)
 
 
 def _make_colors(image):
     """Converts to RGB, uint8 `[height, width, 3]`, at most MAX_SIDE."""
-    if _is_deep(image):
-        image = _scale_deep(image)
-    elif image.has_transparency_data:
-        image = _lay_on(image, "white")
-    return np.asarray(limit_size(image.convert("RGB"), MAX_SIDE))
+    colors = _flatten(image, "white").convert("RGB")
+    return np.asarray(limit_size(colors, MAX_SIDE))
 
 
 def _make_page(image):
     """Converts a page to RGB; also returns its size before it is reduced."""
-    if _is_deep(image):
-        page = _scale_deep(image)
-    elif image.has_transparency_data:
-        page = _lay_on(image, _choose_paper(image))
-    else:
-        page = image
-    page = limit_size(page.convert("RGB"), MAX_PAGE_SIDE)
+    page = limit_size(_flatten(image).convert("RGB"), MAX_PAGE_SIDE)
     return np.asarray(page), image.size
 
 
-def _is_deep(image):
-    return image.mode.startswith(("I", "F"))
+def _flatten(image, paper=None):
+    """Lays transparent pixels on paper, and scales deep images to 0..255."""
+    if image.mode.startswith(("I", "F")):
+        return _scale_deep(image)
+    if image.has_transparency_data:
+        return _lay_on(image, paper or _choose_paper(image))
+    return image
 
 
 def _scale_deep(image):
@@ -368,12 +364,6 @@ def _scale_deep(image):
     largest = values.max()
     scale = min([x for x in FULL_SCALES if x >= largest], default=largest)
     return Image.fromarray((WHITE * (values / scale)).astype(np.float32))
-
-
-def _make_gray(image):
-    if not image.has_transparency_data:
-        return _strongest_band(image)
-    return _strongest_band(_lay_on(image, _choose_paper(image)))
 
 
 def _choose_paper(image):
@@ -392,8 +382,8 @@ def _lay_on(image, paper):
 
 
 def _strongest_band(image):
-    if image.mode in ("1", "L"):
-        return image.convert("L")
+    if image.mode in ("L", "F"):
+        return image
     colors = image.convert("RGB")
     gray = colors.convert("L")
     # Yellow is almost white in gray, but black in the blue channel.
