@@ -48,9 +48,8 @@ def prepare_omniglot(
     if manual_dir:
         _check_zips(manual_dir, urls)
     else:
-        url = next(iter(urls))
         try:
-            _check_connection([url])
+            _check_connection(urls[:1])
         except OSError as error:
             raise InputError(
                 f"Omniglot is not prepared in {builder.data_dir} and cannot be "

@@ -122,11 +122,11 @@ class DataSource:
             return omniglot.load_split(
                 self._get_omniglot_reader(), split, self.background
             )
+        split = "train" if split == "training" else split  # as TFDS names it
         if name == "glyphs":
             builder = downloads.prepare_glyphs(
                 config or "default", self.data_dir, self.may_prepare
             )
-            split = "train" if split == "training" else split
             return omniglot.read_characters(builder, split)
         return tfds_images.load_labelled(
             self._prepare_labelled(), split, self.photo_size

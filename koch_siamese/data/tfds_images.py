@@ -19,19 +19,18 @@ def load_labelled(builder, split: str, photo_size: int = 0) -> Characters:
 
     Args:
         builder: a prepared builder of images and labels.
-        split: `training`, `validation` or `test`.
+        split: a split of the builder.
         photo_size: the side of photos in pixels, or 0 to read drawings.
 
     Raises:
         InputError: there is no such split.
     """
-    name = {"training": "train"}.get(split, split)
-    if name not in builder.info.splits:
+    if split not in builder.info.splits:
         raise InputError(
             f"{builder.name} has no split {split}: it has "
             f"{', '.join(builder.info.splits)}."
         )
-    return _make_characters(builder, name, photo_size)
+    return _make_characters(builder, split, photo_size)
 
 
 def load_all(
