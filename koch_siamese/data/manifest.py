@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,15 +52,17 @@ def read_manifest(path: Path) -> LabelledFiles:
         InputError: it cannot be read, lacks a column or a value, has an unknown
             split, names a file twice, or names one that does not exist.
     """
-    numbers, rows, header = _read_rows(path)
-    columns = _find_columns(path, header)
-    values = {
-        name: [row[place].strip() for row in rows]
-        for name, place in columns.items()
+    rows, header = _read_rows(path)
+    numbers = list(rows)
+    columns = {
+        name: [row[place].strip() for row in rows.values()]
+        for name, place in _find_columns(path, header).items()
     }
-    for name in OPTIONAL:
-        if not any(values.get(name, ())):
-            values.pop(name, None)
+    values = {
+        name: column
+        for name, column in columns.items()
+        if name in NEEDED or any(column)
+    }
     _require_values(path, values, numbers)
     files = _find_files(path, values["path"], numbers)
     groups = values.get("group", [path.stem] * len(files))
@@ -73,19 +76,18 @@ def read_manifest(path: Path) -> LabelledFiles:
 
 
 def _read_rows(path):
-    """Returns the line numbers and values of filled rows, and the header."""
+    """Returns the filled rows by their line numbers, and the header."""
     try:
         # newline="" keeps line ends within quotes as they are.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = _find_delimiter(file.readline())
+            delimiter = max(DELIMITERS, key=file.readline().count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             header = next(reader, [])
-            numbers, rows = [], []
+            rows = {}
             for row in reader:
                 if any(row):
-                    numbers.append(reader.line_num)
-                    rows.append(row)
+                    rows[reader.line_num] = row
     except (OSError, UnicodeError, csv.Error) as error:
         raise complaint(
             path,
@@ -97,7 +99,7 @@ def _read_rows(path):
         raise complaint(
             path, "has no images", EXPECTED, "add a line for each image"
         )
-    for number, row in zip(numbers, rows, strict=True):
+    for number, row in rows.items():
         if len(row) < len(header) or any(row[len(header) :]):
             raise complaint(
                 path,
@@ -105,12 +107,7 @@ def _read_rows(path):
                 f"{len(header)}, as in its first line",
                 "put a value with commas into quotes",
             )
-    return numbers, rows, header
-
-
-def _find_delimiter(line):
-    """The delimiter between the names of a header."""
-    return max(DELIMITERS, key=line.count)
+    return rows, header
 
 
 def _find_columns(path, header):
@@ -160,9 +157,11 @@ def _find_files(path, texts: Sequence[str], numbers) -> list[Path]:
         InputError: a file does not exist, or is named twice.
     """
     folder = os.path.abspath(path.parent)  # noqa: PTH100 - for speed
-    lines, errors, listed = {}, [], {}
+    # Listed once, as checking each file takes long.
+    list_names = functools.cache(_list_names)
+    lines, errors = {}, []
     for text, number in zip(texts, numbers, strict=True):
-        file = _find_file(folder, text, listed)
+        file = _find_file(folder, text, list_names)
         if file is None:
             errors.append(
                 ImageError(
@@ -184,29 +183,21 @@ def _find_files(path, texts: Sequence[str], numbers) -> list[Path]:
     return list(map(Path, lines))
 
 
-def _find_file(folder, text, listed) -> str | None:
-    """Finds the file of a path as written, or with backslashes of Windows.
-
-    Args:
-        folder: the folder that paths are relative to.
-        text: the path.
-        listed: the file names of each folder that was listed so far.
-    """
+def _find_file(folder, text, list_names) -> str | None:
+    """Finds the file of a path as written, or with backslashes of Windows."""
     for form in (text, text.replace("\\", "/")):
         form = expand_home_in(form)
         file = os.path.normpath(os.path.join(folder, form))  # noqa: PTH118
         parent, name = os.path.split(file)
-        if parent not in listed:
-            listed[parent] = _list_names(parent)
         # Some file systems accept other spellings of a name, too.
         with contextlib.suppress(ValueError):  # a null character
-            if name in listed[parent] or os.path.isfile(file):  # noqa: PTH113
+            if name in list_names(parent) or os.path.isfile(file):  # noqa: PTH113
                 return file
     return None
 
 
 def _list_names(folder):
-    """Lists the file names of a folder, as checking each file takes long."""
+    """Lists the file names of a folder; none if it cannot be read."""
     with contextlib.suppress(OSError, ValueError), os.scandir(folder) as found:
         return {entry.name for entry in found if entry.is_file()}
     return set()
