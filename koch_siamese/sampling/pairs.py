@@ -54,17 +54,9 @@ class CharacterIndex:
     ) -> "CharacterIndex":
         """Indexes drawings by their labels, both int `[num_drawings]`."""
         drawings = np.lexsort((character, alphabet))
-        first_drawing, num_drawings = _runs(character[drawings])
-        first_character, num_characters = _runs(
-            alphabet[drawings[first_drawing]]
-        )
-        return cls(
-            drawings,
-            first_drawing,
-            num_drawings,
-            first_character,
-            num_characters,
-        )
+        characters = _runs(character[drawings])
+        alphabets = _runs(alphabet[drawings[characters[0]]])
+        return cls(drawings, *characters, *alphabets)
 
     def require(self, num_characters: int, num_drawings: int):
         """Checks that a batch can be sampled.
