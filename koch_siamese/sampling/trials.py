@@ -100,10 +100,8 @@ class TrialIndex:
         """
         tables = _tables_by_alphabet(character, alphabet, drawer)
         tables = tuple(_suitable_tables(tables, ways, shots))
-        _, alike = np.unique(
-            np.stack([character, drawer]), axis=1, return_inverse=True
-        )
-        alike = alike.reshape(-1)  # NumPy 2.0 keeps an axis
+        by_both = character.astype(np.int64) * (drawer.max() + 1) + drawer
+        _, alike = np.unique(by_both, return_inverse=True)
         by_alike = CharacterIndex.from_labels(alike, np.zeros_like(alike))
         return cls(tables, ways, shots, alike, by_alike)
 
