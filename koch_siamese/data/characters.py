@@ -10,6 +10,11 @@ from koch_siamese.data.image_arrays import join, make_images, take
 from koch_siamese.errors import InputError
 from koch_siamese.images import fit_to_square
 
+SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
+SPLITS_BY = ("class", "group")  # what a folder is split by
+# Data sets of only drawings, which have splits of their own.
+DRAWINGS = ("omniglot", "glyphs")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Characters:
@@ -81,10 +86,6 @@ class Characters:
         for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
-
-    def describe(self, drawing: int) -> str:
-        """Names a drawing: alphabet/character/drawer, such as Tengwar/03/12."""
-        return f"{self.describe_character(drawing)}/{self.drawer[drawing]:02}"
 
     def describe_character(self, drawing: int) -> str:
         """Names a drawing's character: alphabet/number, such as Tengwar/03."""
@@ -179,12 +180,6 @@ class Characters:
         for target, image in zip(resized, self.images, strict=True):
             target[:] = fit_to_square(image, image_size)
         return dataclasses.replace(self, images=resized)
-
-
-SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
-SPLITS_BY = ("class", "group")  # what a folder is split by
-# Data sets of only drawings, which have splits of their own.
-DRAWINGS = ("omniglot", "glyphs")
 
 
 def is_users_own(dataset: str) -> bool:
