@@ -277,7 +277,7 @@ def _check_array(array):
         raise complaint(
             array,
             f"has the dtype {array.dtype}",
-            f"uint8, 0 = ink, {WHITE} = white",
+            f"uint8, 0 = black, {WHITE} = white",
             "convert it by .astype('uint8'), after multiplying by "
             f"{WHITE} if its values are within 0..1",
         )

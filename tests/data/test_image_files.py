@@ -88,7 +88,7 @@ def test_pillow_image_is_not_changed(tmp_path):
 @pytest.mark.parametrize(
     ("array", "part"),
     [
-        (np.zeros((9, 9)), "has the dtype float64: expected uint8, 0 = ink"),
+        (np.zeros((9, 9)), "has the dtype float64: expected uint8, 0 = black"),
         (np.ones((9, 9), bool), "has the dtype bool"),
         (np.zeros((9, 9), np.uint16), "has the dtype uint16"),
         (np.zeros((9, 9, 2), np.uint8), r"of shape \(9, 9, 2\) is not an"),
