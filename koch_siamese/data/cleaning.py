@@ -60,7 +60,7 @@ def clean(gray: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def is_black_on_white(gray: np.ndarray) -> bool:
-    """Tells whether an image, float32, is mostly white, else mostly black."""
+    """Tells whether an image, float32, is mostly white, and black elsewhere."""
     is_white, is_black = gray >= WHITE - 2, gray <= 32
     num_between = gray.size - is_white.sum() - is_black.sum()
     return 2 * is_white.sum() > gray.size and num_between <= is_black.sum()
@@ -104,7 +104,7 @@ def _is_border(shape, edge):
 
 
 def _has_shadow_edge(gray, lighting):
-    """Whether more than ink is off the surface: a shadow with a hard edge."""
+    """Whether a shadow has a hard edge: more than ink is off the surface."""
     is_off = np.abs(gray - lighting) > EVEN * lighting
     return is_off.mean() > MAX_OFF
 

@@ -17,7 +17,7 @@ CONNECTION_SECONDS = 20  # TFDS itself would retry for minutes
 
 @contextlib.contextmanager
 def _silencing_warnings():
-    """Silences what TFDS logs, such as of each folder it finds no data in."""
+    """Silences the log of TFDS, which names each folder without data."""
     before = logging.get_verbosity()
     logging.set_verbosity(min(before, logging.ERROR))
     try:

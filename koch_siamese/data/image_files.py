@@ -78,7 +78,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
 
     Raises:
         InputError: the image cannot be read, has more pixels than
-            `limit_pixels` allows, has the values 0 and 1, is an array of
+            `limit_pixels` allows, has only the values 0 and 1, is an array of
             another dtype or shape, or shows no ink or, with `crop` and the
             extra `pages`, no clean symbol.
     """
@@ -133,8 +133,8 @@ def read_photo(image: ImageLike, size: int) -> np.ndarray:
 
     Raises:
         InputError: the image cannot be read, has more pixels than
-            `limit_pixels` allows, has the values 0 and 1, or is an array of
-            another dtype or shape.
+            `limit_pixels` allows, has only the values 0 and 1, or is an array
+            of another dtype or shape.
     """
     return fit_to_square(_open(image, _make_colors), size)
 

@@ -1,7 +1,4 @@
-"""Finds printed straight lines and erases them.
-
-Such are the lines of ruled and squared paper, of tables and of forms.
-"""
+"""Finds and erases printed lines of ruled or squared paper, tables, forms."""
 
 import dataclasses
 
@@ -176,7 +173,11 @@ def _trace(is_ink, places, across, factor, is_level):
 
 
 def _look_along(is_ink, places, across, factor):
-    """The run of ink nearest to a line in each column; whether it is near."""
+    """Finds the run of ink nearest to a line in each column.
+
+    Returns the first row that is searched, the start and stop of the run from
+    there on, and whether the run is near, each for all columns.
+    """
     reach = 2 * factor + 8
     steps = np.arange(-reach, reach + 1)
     rows = np.rint(across - 0.5).astype(int) + steps[:, None]

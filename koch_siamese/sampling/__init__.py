@@ -1,4 +1,4 @@
 """Random samples of pairs, groups, trials and distortions.
 
-NumPy only: they are index arrays and matrices; pixels are not used.
+NumPy only: arrays of indices and matrices, without any pixels.
 """

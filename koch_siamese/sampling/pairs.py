@@ -1,7 +1,4 @@
-"""Samples the paper's pairs, and groups for all pairs.
-
-It makes index arrays from label arrays, in NumPy only.
-"""
+"""Samples the paper's pairs, and groups for all pairs, from labels."""
 
 import dataclasses
 import functools
