@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from koch_siamese.data.image_arrays import join, make_images, take
-from koch_siamese.errors import InputError
 from koch_siamese.images import fit_to_square
 
 SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
@@ -203,64 +202,3 @@ def count_images(character: np.ndarray) -> np.ndarray:
         np.arange(len(order)) - np.searchsorted(in_order, in_order) + 1
     )
     return numbers
-
-
-def read_examples(builder, split: str) -> dict[str, np.ndarray]:
-    """Reads one split of a prepared TFDS builder into memory, in file order.
-
-    Args:
-        builder: a prepared `tfds.core.DatasetBuilder` with an `image` feature.
-        split: the name of a split.
-
-    Returns:
-        An array for each feature; `image` is uint8 `[num, height, width, 1]`.
-    """
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    @tf.autograph.experimental.do_not_convert
-    def decode(example):
-        gray = tf.io.decode_png(example["image"], channels=1)
-        return example | {"image": gray}
-
-    dataset = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        # One file after the other, as drawers are recovered from the order.
-        read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        decoders={"image": tfds.decode.SkipDecoding()},
-    )
-    return collect(
-        dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE),
-        builder.info.splits[split].num_examples,
-        f"The split {split!r} of {builder.name}",
-    )
-
-
-def collect(dataset, num_examples: int, name: str) -> dict[str, np.ndarray]:
-    """Reads a tf.data.Dataset of examples into one array for each feature.
-
-    Args:
-        dataset: yields dicts with an `image`, uint8 `[height, width,
-            channels]`.
-        num_examples: the number of examples.
-        name: the name of the data, for the error.
-
-    Raises:
-        InputError: there are no examples.
-    """
-    batches, images, place = [], None, 0
-    for batch in dataset.batch(1024).prefetch(2).as_numpy_iterator():
-        pixels = batch.pop("image")
-        if images is None:
-            images = make_images((num_examples, *pixels.shape[1:]))
-        images[place : place + len(pixels)] = pixels
-        place += len(pixels)
-        batches.append(batch)
-    if images is None:
-        raise InputError(f"{name} is empty.")
-    labels = {
-        key: np.concatenate([batch[key] for batch in batches])
-        for key in batches[0]
-    }
-    return labels | {"image": images}

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from koch_siamese.data.characters import Characters, read_examples
+from koch_siamese.data.characters import Characters
+from koch_siamese.data.tfds_images import read_examples
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE
 from koch_siamese.paths import expand_home

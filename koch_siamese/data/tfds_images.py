@@ -1,9 +1,9 @@
-"""Loads any TFDS data set of images and labels, such as MNIST."""
+"""Reads data sets of TFDS: any of images and labels, such as MNIST."""
 
 import numpy as np
 
-from koch_siamese.data.characters import Characters, collect, count_images
-from koch_siamese.data.image_arrays import CHUNK, take
+from koch_siamese.data.characters import Characters, count_images
+from koch_siamese.data.image_arrays import CHUNK, make_images, take
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 
@@ -106,11 +106,7 @@ def _read(builder, split, photo_size):
             image = fit_in_pipeline(image, IMAGE_SIZE)
         return {"image": image, "label": example["label"]}
 
-    return collect(
-        dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE),
-        builder.info.splits[split].num_examples,
-        f"The split {split!r} of {builder.name}",
-    )
+    return _collect(builder, split, dataset.map(convert, tf.data.AUTOTUNE))
 
 
 def _is_binary(dataset):
@@ -119,3 +115,54 @@ def _is_binary(dataset):
 
     others = dataset.filter(lambda example: tf.reduce_max(example["image"]) > 1)
     return not list(others.take(1))
+
+
+def read_examples(builder, split: str) -> dict[str, np.ndarray]:
+    """Reads one split of a prepared TFDS builder into memory, in file order.
+
+    Args:
+        builder: a prepared `tfds.core.DatasetBuilder` with an `image` feature.
+        split: the name of a split.
+
+    Returns:
+        An array for each feature; `image` is uint8 `[num, height, width, 1]`.
+
+    Raises:
+        InputError: there are no examples.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    @tf.autograph.experimental.do_not_convert
+    def decode(example):
+        gray = tf.io.decode_png(example["image"], channels=1)
+        return example | {"image": gray}
+
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        # One file after the other, as drawers are recovered from the order.
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    return _collect(builder, split, dataset.map(decode, tf.data.AUTOTUNE))
+
+
+def _collect(builder, split, dataset):
+    """Reads the examples of a split into one array for each feature."""
+    num_examples = builder.info.splits[split].num_examples
+    batches, images, place = [], None, 0
+    for batch in dataset.batch(1024).prefetch(2).as_numpy_iterator():
+        pixels = batch.pop("image")
+        if images is None:
+            images = make_images((num_examples, *pixels.shape[1:]))
+        images[place : place + len(pixels)] = pixels
+        place += len(pixels)
+        batches.append(batch)
+    if images is None:
+        raise InputError(f"The split {split!r} of {builder.name} is empty.")
+    labels = {
+        key: np.concatenate([batch[key] for batch in batches])
+        for key in batches[0]
+    }
+    return labels | {"image": images}
