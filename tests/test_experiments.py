@@ -15,6 +15,7 @@ from koch_siamese.training import batches, builders, relative_updates, trainers
 
 FLAGFILES = sorted((REPOSITORY / "experiments").glob("*.flags"))
 # The settings in which an ablation differs from its recipe.
+SEARCHED = {"layer_learning_rates", "layer_momentums", "layer_l2"}
 ABLATIONS = {
     "ablation_adam": {"optimizer", "learning_rate", "weight_decay"},
     "ablation_affine": {"distortion"},
@@ -28,10 +29,9 @@ ABLATIONS = {
     "ablation_nonpositive": {"head_weights"},
     "ablation_one_view": {"views"},
     "ablation_turned_views": {"turned_views"},
-    **dict.fromkeys(
-        ("confirm_35px_run26", "confirm_35px_run67", "confirm_35px_run97"),
-        {"layer_learning_rates", "layer_momentums", "layer_l2"},
-    ),
+    "confirm_35px_run26": SEARCHED,
+    "confirm_35px_run67": SEARCHED,
+    "confirm_35px_run97": SEARCHED,
     "emoji_grey": set(),  # only the images differ
     "emoji_no_new_classes": {"character_distortion", "character_effects"},
     "proxy_found_one_rate": {"layer_learning_rates", "relative_updates"},
@@ -39,7 +39,9 @@ ABLATIONS = {
     "proxy_found_small_dense_l2": {"layer_l2"},
     "proxy_found_uniform": {"initial_values", "layer_stddevs"},
 }
-ABLATED = re.compile("(ablation|confirm_35px|proxy_found|emoji(?=_(grey|no_)))_.+")
+ABLATED = re.compile(
+    "(ablation|confirm_35px|proxy_found|emoji(?=_(grey|no_)))_.+"
+)
 # Different kinds of networks, batches, optimizers and images. The others are
 # trained with -m slow.
 TRAINED_QUICKLY = (
