@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from koch_siamese.runs.results import replacing
+
 WEIGHTS = "model.weights.h5"  # in the Keras file
 
 
@@ -20,24 +22,19 @@ def save_in_half_precision(model, path: Path):
     """Saves a model as a Keras file with weights of half precision."""
     import h5py
 
-    whole, partial = (path.with_suffix(x) for x in (".whole.keras", ".partial"))
-    model.save(whole)
-    with (
-        zipfile.ZipFile(whole) as source,
-        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as target,
-    ):
-        for name in source.namelist():
-            content = source.read(name)
-            if name == WEIGHTS:
-                with (
-                    h5py.File(io.BytesIO(content)) as weights,
-                    h5py.File(buffer := io.BytesIO(), "w") as halved,
-                ):
-                    weights.visititems(lambda *item: _copy(halved, *item))
-                content = buffer.getvalue()
-            target.writestr(name, content)
-    whole.unlink()
-    partial.replace(path)
+    with replacing(path, suffix=".keras") as partial:
+        model.save(partial)
+        with zipfile.ZipFile(partial) as file:
+            contents = {name: file.read(name) for name in file.namelist()}
+        with (
+            h5py.File(io.BytesIO(contents[WEIGHTS])) as weights,
+            h5py.File(buffer := io.BytesIO(), "w") as halved,
+        ):
+            weights.visititems(lambda *item: _copy(halved, *item))
+        contents[WEIGHTS] = buffer.getvalue()
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, content in contents.items():
+                file.writestr(name, content)
 
 
 def _copy(file, name, item):

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
 from koch_siamese.models.loading import PACKAGED
 from koch_siamese.models.thresholds import Thresholds
+from koch_siamese.runs.results import replacing
 from koch_siamese.version import __version__
 
 INDEX = "recognizer.json"
@@ -235,7 +235,7 @@ def _normalize(names):
 def _write_gallery(path, stored):
     if path.exists():
         _require_gallery(path)
-    with _replacing(path) as partial, partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             names=np.array(stored.gallery.names, str),
@@ -311,12 +311,12 @@ def _write_folder(path, stored, model, gallery_index):
     digest = hashlib.sha256(repr(content.shape).encode())
     digest.update(content)
     embeddings = path / f"embeddings_{digest.hexdigest()[:12]}.npy"
-    with _replacing(embeddings) as partial, partial.open("wb") as file:
+    with replacing(embeddings) as partial, partial.open("wb") as file:
         np.save(file, content)
     name = stored.model
     if name is None:
         name = f"model_{stored.fingerprint[:12]}.keras"
-        with _replacing(path / name, ".keras") as partial:
+        with replacing(path / name, ".keras") as partial:
             model.save(partial)
     index_files = []
     if gallery_index:
@@ -334,7 +334,7 @@ def _write_folder(path, stored, model, gallery_index):
         "index": index_files,
         "names": gallery.names,
     }
-    with _replacing(path / INDEX) as partial:
+    with replacing(path / INDEX) as partial:
         partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     for file in before - {name, embeddings.name, *index_files}:
         with contextlib.suppress(OSError):  # another process may have it open
@@ -346,11 +346,11 @@ def _write_index(path, index, digest):
     graph = path / f"index_{digest}.faiss"
     positions = graph.with_suffix(".npy")
     if index.file != graph:
-        with _replacing(graph) as partial:
+        with replacing(graph) as partial:
             index.write(partial)
         if index.file and index.file.parent == path:  # the old one is deleted
             index.move_to(graph)
-    with _replacing(positions) as partial, partial.open("wb") as file:
+    with replacing(positions) as partial, partial.open("wb") as file:
         np.save(file, index.positions)
     return [graph.name, positions.name]
 
@@ -376,14 +376,3 @@ def _list_files(path):
         return {_inside(path, name).name for name in names}
     except (ValueError, KeyError, TypeError):  # a broken index is replaced
         return set()
-
-
-@contextlib.contextmanager
-def _replacing(path, suffix=".partial"):
-    """Yields a temporary file beside `path`, and then renames it to `path`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -15,7 +15,12 @@ from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
 from koch_siamese.paths import expand_home
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
-from koch_siamese.runs.results import read_text, write_result, write_text
+from koch_siamese.runs.results import (
+    read_text,
+    replacing,
+    write_result,
+    write_text,
+)
 from koch_siamese.runs.settings import Settings, get_end
 
 
@@ -182,9 +187,8 @@ class Run:
 
     def save_model(self, save: Callable):
         """Stores the best model with `save(path)`, completely or not at all."""
-        partial = self.model.with_name("partial." + self.model.name)
-        save(partial)
-        partial.replace(self.model)
+        with replacing(self.model, suffix=".keras") as partial:
+            save(partial)
 
     def write_result(self, name: str, result: dict) -> Path:
         """Writes `results/{name}.json`, with the origin of the numbers."""

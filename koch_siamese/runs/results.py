@@ -85,11 +85,25 @@ _ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 def write_text(path: Path, text: str):
-    """Writes a file completely or not at all, by renaming a temporary one."""
-    # Other processes of a search write the same file.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    """Writes a file completely or not at all."""
+    with replacing(path) as partial:
         partial.write_text(text, **_ENCODING)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, suffix: str = ".partial") -> Iterator[Path]:
+    """Yields a temporary file beside `path`, and renames it to `path`.
+
+    After an error it is deleted, and `path` is as before.
+
+    Args:
+        path: the file to write.
+        suffix: of the temporary file; Keras needs its own.
+    """
+    # Other processes of a search write the same file.
+    partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    try:
+        yield partial
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
