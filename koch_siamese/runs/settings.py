@@ -29,6 +29,7 @@ def setting(
     low=-math.inf,
     high=math.inf,
     only_with=None,
+    needs=None,
 ):
     """Makes a field of settings.
 
@@ -39,6 +40,7 @@ def setting(
         low, high: the smallest and the largest allowed number.
         only_with: the values of other settings, by name, with which this one
             has an effect; see `find_without_effect`.
+        needs: likewise, where another value than the default is refused.
     """
     return dataclasses.field(
         default=default,
@@ -48,13 +50,12 @@ def setting(
             "low": low,
             "high": high,
             "only_with": only_with or {},
+            "needs": needs or {},
         },
     )
 
 
 NETWORKS = ("fast", "paper", "dense")
-LAYERWISE = {"optimizer": ("layerwise_sgd",)}
-
 
 # Prefix of a setting that was given as a Python object; a hash of it follows.
 # See `training.loop.train_and_evaluate`.
@@ -64,6 +65,15 @@ GIVEN = "given:"
 APPLICATIONS = "keras.applications:"
 
 MIN_APPLICATION_SIZE = 32  # pixels, for all of these networks
+
+# What several settings need, or have an effect with.
+NEW_NETWORK = {"init": ("",)}
+PAPER_LAYERS = NEW_NETWORK | {"network": ("paper", "dense")}
+INITIAL_VALUES = PAPER_LAYERS | {"batch_norm": (False,)}
+BY_GROUP = {"split_by": ("group",)}
+LAYERWISE = {"optimizer": ("layerwise_sgd",)}
+GROUPS_OF_DRAWINGS = {"sampling": ("groups",)}
+PHOTOS = {"image_kind": ("photo",)}
 
 
 def is_own_network(network: str) -> bool:
@@ -96,6 +106,7 @@ class DataSettings:
         False,
         "Crop a folder's images to their ink.",
         only_with={"dataset": ("folder",)},
+        needs={"image_kind": ("drawing",)},
     )
     split_by: str = setting(
         "class",
@@ -103,22 +114,26 @@ class DataSettings:
         "or by whole groups of classes (alphabets), so that test groups are "
         "unseen.",
         choices=SPLITS_BY,
+        needs={"dataset": ("folder",)},
     )
     training_groups: tuple[str, ...] = setting(
         (),
         "With --split_by=group: groups to train on. Default: all that the two "
         "flags below do not name.",
+        needs=BY_GROUP,
     )
     validation_groups: tuple[str, ...] = setting(
         (),
         "With --split_by=group: groups to validate on. If none of the three "
         "flags is given, a fifth of the groups is for validation and a fifth "
         "for tests.",
+        needs=BY_GROUP,
     )
     test_groups: tuple[str, ...] = setting(
         (),
         "With --split_by=group: groups to test on. Default: with "
         "--training_groups, all that are not named.",
+        needs=BY_GROUP,
     )
     background: str = setting(
         "original",
@@ -155,6 +170,7 @@ class NetworkSettings:
         "for photos, and a dense layer; MODULE:FUNCTION: your own, a function "
         "that takes Settings and returns a Keras model.",
         choices=NETWORKS,
+        needs=NEW_NETWORK,
     )
     image_size: int = setting(
         32,
@@ -168,6 +184,7 @@ class NetworkSettings:
         "fast, 64,128,128,256 for paper.",
         low=1,
         high=4096,
+        needs=NEW_NETWORK | {"network": ("fast", "paper")},
     )
     kernel_sizes: tuple[int, ...] = setting(
         (),
@@ -175,6 +192,7 @@ class NetworkSettings:
         "Default: 10,7,4,4.",
         low=1,
         high=512,
+        needs=NEW_NETWORK | {"network": ("paper",)},
     )
     units: tuple[int, ...] = setting(
         (),
@@ -182,12 +200,14 @@ class NetworkSettings:
         "dense, 256 for keras.applications (one layer).",
         low=1,
         high=65536,
+        needs=NEW_NETWORK | {"network": ("paper", "dense", APPLICATIONS)},
     )
     depth: int = setting(
         1,
         "With --network=fast: convolutions in each block except the last, "
         "which has one; those after the first are residual.",
         low=1,
+        needs=NEW_NETWORK | {"network": ("fast",)},
     )
     batch_norm: bool = setting(
         False,
@@ -195,6 +215,7 @@ class NetworkSettings:
         "is folded into the weights of the final model. Layers then start from "
         "He's initial weights, and the distances from those of the fast "
         "network.",
+        needs=PAPER_LAYERS,
     )
     head_weights: str = setting(
         "any",
@@ -202,6 +223,7 @@ class NetworkSettings:
         "nonpositive: at most 0, so that no difference raises a score, and the "
         "index of a large gallery ranks images as the model does.",
         choices=("any", "nonpositive"),
+        needs=NEW_NETWORK | {"objective": ("cross_entropy",)},
     )
     initial_values: str = setting(
         "koch",
@@ -209,6 +231,7 @@ class NetworkSettings:
         "the paper; uniform: within 1/sqrt(fan-in), biases too, as in PyTorch "
         "and the tutorial.",
         choices=("koch", "uniform"),
+        needs=INITIAL_VALUES,
     )
     layer_stddevs: tuple[float, ...] = setting(
         (),
@@ -217,11 +240,13 @@ class NetworkSettings:
         "convolutions and 0.2 for the others.",
         low=0.0,
         high=100.0,
+        needs=INITIAL_VALUES | {"initial_values": ("koch",)},
     )
     backbone_weights: str = setting(
         "none",
         "With keras.applications: initial weights of the backbone. none: "
         "random; imagenet: downloaded by Keras; or a Keras weights file.",
+        needs=NEW_NETWORK | {"network": (APPLICATIONS,)},
     )
     trainable_from: str = setting(
         "all",
@@ -235,6 +260,7 @@ class NetworkSettings:
         "The network's input for ink: 1 (paper is 0) or 0 (paper is 1).",
         low=0,
         high=1,
+        needs=NEW_NETWORK,
     )
     views: int = setting(
         1,
@@ -279,13 +305,13 @@ class BatchSettings:
         40,
         "With --sampling=groups: characters in a batch.",
         low=2,
-        only_with={"sampling": ("groups",)},
+        only_with=GROUPS_OF_DRAWINGS,
     )
     group_drawings: int = setting(
         4,
         "With --sampling=groups: drawings of each character.",
         low=2,
-        only_with={"sampling": ("groups",)},
+        only_with=GROUPS_OF_DRAWINGS,
     )
     within_alphabet: float = setting(
         0.75,
@@ -314,6 +340,7 @@ class BatchSettings:
         "With --sampling=groups: a further distortion that all drawings of a "
         "character in a batch share, so that it becomes a new character.",
         choices=tuple(DISTORTIONS),
+        needs=GROUPS_OF_DRAWINGS,
     )
     effects: str = setting(
         "none",
@@ -321,12 +348,14 @@ class BatchSettings:
         "hue; photo: a wider range, blur, and a covered part; recolor: any "
         "hue.",
         choices=tuple(EFFECTS),
+        needs=PHOTOS | {"num_pairs": (0,)},
     )
     character_effects: str = setting(
         "none",
         "With --sampling=groups: a further change that all photos of a class "
         "in a batch share, so that it becomes a new class.",
         choices=tuple(EFFECTS),
+        needs=PHOTOS | GROUPS_OF_DRAWINGS,
     )
 
 
@@ -344,7 +373,7 @@ class OptimizerSettings:
         1.0,
         "With --sampling=groups: weight of the ranking term in the loss.",
         low=0.0,
-        only_with={"sampling": ("groups",)},
+        only_with=GROUPS_OF_DRAWINGS,
     )
     margin: float = setting(
         1.0,
@@ -370,6 +399,7 @@ class OptimizerSettings:
         "With layerwise_sgd: read --layer_learning_rates as relative updates, "
         "rate * gradient / weight (root mean squares at the initial values), "
         "which carry over to other sizes of image and network.",
+        needs=LAYERWISE,
     )
     layer_momentums: tuple[float, ...] = setting(
         (0.9,),
@@ -395,6 +425,7 @@ class OptimizerSettings:
         "With layerwise_sgd: the same in steps, instead of in epochs; 0: use "
         "--momentum_ramp_epochs.",
         low=0,
+        needs=LAYERWISE,
     )
     learning_rate: float = setting(
         2e-3,
@@ -511,22 +542,6 @@ class RunSettings:
     )
 
 
-# Settings of backbones.
-BACKBONE = {"backbone_weights", "trainable_from"}
-
-# Settings of the paper's initial weights.
-INITIAL_VALUES = {"initial_values", "layer_stddevs"}
-
-# Settings of layers, and those that each network has.
-LAYERS = {"filters", "kernel_sizes", "units", "depth", "batch_norm"}
-LAYERS |= INITIAL_VALUES | BACKBONE
-LAYERS_OF = {
-    "fast": {"filters", "depth"},
-    "paper": {"filters", "kernel_sizes", "units", "batch_norm"}
-    | INITIAL_VALUES,
-    "dense": {"units", "batch_norm"} | INITIAL_VALUES,
-}
-
 # In the order of `--help` and of a run's flags.
 GROUPS = (
     DataSettings,
@@ -565,13 +580,13 @@ class Settings(
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
                 _check_value(field, item)
+        for given, other in _find_unmet(self, "needs"):
+            raise _no_effect_error(given, other)
         _check_network(self)
         _check_batches(self)
         _check_optimizer(self)
         _check_views(self)
         _check_dataset(self)
-        _check_images(self)
-        _check_split(self)
         if "lake" in self.protocols and self.dataset != "omniglot":
             raise InputError(
                 "--protocols=lake has trials of Omniglot: give "
@@ -601,11 +616,24 @@ def find_without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
     Yields:
         A setting and what makes it ineffective, as flags.
     """
+    return _find_unmet(settings, "only_with")
+
+
+def _find_unmet(settings, key):
+    """Finds settings that are given without what they need.
+
+    Args:
+        settings: all of them.
+        key: `needs` or `only_with`, of the metadata of fields.
+    """
     for field in dataclasses.fields(settings):
         if getattr(settings, field.name) == field.default:
             continue
-        for other, values in field.metadata["only_with"].items():
-            if getattr(settings, other) not in values:
+        for other, values in field.metadata[key].items():
+            value = getattr(settings, other)
+            if other == "network" and is_application(value):
+                value = APPLICATIONS
+            if value not in values:
                 yield (
                     _format_flag(settings, field.name),
                     _format_flag(settings, other),
@@ -653,52 +681,31 @@ def _check_value(field, value):
         raise InputError(f"--{field.name} is {value}; expected {limits}.")
 
 
-def _no_effect_error(settings, name, other):
+def _no_effect_error(given, other):
     """Makes the error for a flag that has no effect with another one."""
-    given = _format_flag(settings, name)
     return InputError(f"{given} has no effect with {other}: remove it.")
-
-
-def _require_defaults(settings, names, other):
-    """Refuses values of settings that have no effect with another one."""
-    for field in dataclasses.fields(settings):
-        is_given = getattr(settings, field.name) != field.default
-        if field.name in names and is_given:
-            raise _no_effect_error(settings, field.name, other)
 
 
 def _check_network(settings):
     """Refuses settings of layers that the network does not have."""
-    other = f"--network={settings.network}"
-    if settings.init:
-        other = "--init"
-        unused = LAYERS - {"trainable_from"}
-        unused |= {"network", "ink_value", "head_weights"}
-    elif is_application(settings.network):
-        unused = LAYERS - BACKBONE - {"units"} | {"ink_value"}
-    else:
-        unused = LAYERS - LAYERS_OF.get(settings.network, set())
-    _require_defaults(settings, unused, other)
+    network = f"--network={settings.network}"
     if is_application(settings.network):
         _check_application(settings)
-    if keeps_features(settings):
-        _require_defaults(
-            settings,
-            ("precision",),
-            f"--trainable_from=none and --distortion={settings.distortion}",
+    elif settings.trainable_from != "all" and not settings.init:
+        raise _no_effect_error(
+            f"--trainable_from={settings.trainable_from}", network
         )
-    if settings.batch_norm:
-        _require_defaults(settings, INITIAL_VALUES, "--batch_norm")
-    elif settings.network in ("paper", "dense"):
-        # The weights of its head start with either sign.
-        _require_defaults(settings, ("head_weights",), other)
-    if settings.objective == "contrastive":
-        _require_defaults(
-            settings, ("head_weights",), "--objective=contrastive"
+    if keeps_features(settings) and settings.precision != "float32":
+        raise _no_effect_error(
+            f"--precision={settings.precision}",
+            "--trainable_from=none and --distortion=none",
         )
-    if settings.initial_values != "koch":
-        _require_defaults(
-            settings, ("layer_stddevs",), "--initial_values=uniform"
+    starts_with_both_signs = (
+        settings.network in ("paper", "dense") and not settings.batch_norm
+    )
+    if starts_with_both_signs and settings.head_weights != "any":
+        raise _no_effect_error(
+            f"--head_weights={settings.head_weights}", network
         )
     if settings.precision != "float32" and settings.network == "dense":
         raise InputError(
@@ -715,6 +722,8 @@ def _check_application(settings):
             f"{network} takes color images; got "
             f"--image_kind={settings.image_kind}: give --image_kind=photo."
         )
+    if settings.ink_value != 1:
+        raise _no_effect_error(f"--ink_value={settings.ink_value}", network)
     if settings.image_size < MIN_APPLICATION_SIZE:
         raise InputError(
             f"{network} needs images of {MIN_APPLICATION_SIZE} pixels or more; "
@@ -753,18 +762,14 @@ def keeps_features(settings: Settings) -> bool:
 
 
 def _check_batches(settings):
-    """Refuses settings of pairs with groups, and of groups with pairs."""
-    if settings.sampling == "pairs":
-        if settings.character_distortion != "none":
-            raise _no_effect_error(
-                settings, "character_distortion", "--sampling=pairs"
-            )
-    elif settings.num_pairs:
+    """Refuses settings of pairs with groups."""
+    is_group = settings.sampling == "groups"
+    if is_group and settings.num_pairs:
         raise InputError(
             f"--num_pairs={settings.num_pairs} needs --sampling=pairs; got "
             f"--sampling={settings.sampling}."
         )
-    elif settings.objective == "contrastive":
+    if is_group and settings.objective == "contrastive":
         raise InputError(
             "--objective=contrastive needs --sampling=pairs; got "
             f"--sampling={settings.sampling}."
@@ -784,11 +789,6 @@ def _check_optimizer(settings):
             f"--steps_per_epoch={settings.steps_per_epoch}."
         )
     if settings.optimizer != "layerwise_sgd":
-        _require_defaults(
-            settings,
-            ("relative_updates", "momentum_ramp_steps"),
-            f"--optimizer={settings.optimizer}",
-        )
         return
     if settings.relative_updates:
         _check_relative_updates(settings)
@@ -836,7 +836,7 @@ def _check_relative_updates(settings):
 
 
 def _check_dataset(settings):
-    """Refuses names that are not data sets; TFDS checks the others."""
+    """Refuses names of no data set, and photos of drawings."""
     if not settings.dataset.strip() or settings.dataset.startswith("glyphs/"):
         known = ("glyphs", "glyphs/tiny", "omniglot", "folder")
         if settings.dataset not in known:
@@ -845,36 +845,11 @@ def _check_dataset(settings):
                 f"{', '.join(known)}, or the name of a TFDS data set of images "
                 "and labels."
             )
-
-
-def _check_images(settings):
-    """Refuses settings of photos for drawings, and of drawings for photos."""
-    if settings.image_kind == "drawing":
-        _require_defaults(
-            settings, ("effects", "character_effects"), "--image_kind=drawing"
-        )
-        return
-    if not is_users_own(settings.dataset):
+    if settings.image_kind == "photo" and not is_users_own(settings.dataset):
         raise InputError(
             f"--dataset={settings.dataset} has drawings: give "
             "--image_kind=drawing, or --dataset=folder with your photos."
         )
-    _require_defaults(settings, ("crop",), "--image_kind=photo")
-    if settings.sampling == "pairs":
-        _require_defaults(settings, ("character_effects",), "--sampling=pairs")
-    if settings.num_pairs:
-        _require_defaults(settings, ("effects",), "--num_pairs")
-
-
-def _check_split(settings):
-    """Refuses settings of groups when classes are split."""
-    if settings.dataset != "folder":
-        _require_defaults(
-            settings, ("split_by",), f"--dataset={settings.dataset}"
-        )
-    groups = ("training_groups", "validation_groups", "test_groups")
-    if settings.split_by != "group":
-        _require_defaults(settings, groups, "--split_by=class")
 
 
 def has_effects(settings: Settings) -> bool:

@@ -118,7 +118,7 @@ def test_sizes_of_missing_layers_are_refused(network, name):
     ):
         Settings(network=network, **{name: (3, 4)})
     with pytest.raises(
-        InputError, match="has no effect with --init: remove it"
+        InputError, match="has no effect with --init=pretrained: remove it"
     ):
         Settings(init="pretrained", **{name: (3, 4)})
 
