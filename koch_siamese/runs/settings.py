@@ -707,11 +707,6 @@ def _check_network(settings):
         raise _no_effect_error(
             f"--head_weights={settings.head_weights}", network
         )
-    if settings.precision != "float32" and settings.network == "dense":
-        raise InputError(
-            f"--precision={settings.precision} needs a network with "
-            "convolutions, and --network=dense has none: remove it."
-        )
 
 
 def _check_application(settings):

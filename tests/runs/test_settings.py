@@ -146,10 +146,6 @@ def test_contradictory_settings_are_refused():
         InputError, match="--batch_norm cannot be used with --optimizer=layer"
     ):
         Settings(batch_norm=True, network="paper", optimizer="layerwise_sgd")
-    with pytest.raises(
-        InputError, match="--precision=bfloat16 needs a network with"
-    ):
-        Settings(precision="bfloat16", network="dense")
     with pytest.raises(InputError, match="--views=2 needs --distortion"):
         Settings(views=2, distortion="none")
     Settings(views=1, distortion="none")

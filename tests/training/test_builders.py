@@ -8,6 +8,8 @@ import pytest
 from conftest import SMALL_PAPER
 
 from koch_siamese.errors import InputError
+from koch_siamese.models.dense import BFloat16GradientDense
+from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import get_embedding, get_head
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
@@ -59,6 +61,19 @@ def test_ink_value_may_be_zero():
         seen = keras.Model(embedding.input, embedding.layers[1].output)(images)
         assert float(seen[0, 0, 0, 0]) == ink_value
         assert float(seen[0, 1, 0, 0]) == 1 - ink_value
+
+
+def test_large_layers_of_the_dense_network_round_gradients():
+    siamese = build(
+        network="dense",
+        image_size=32,
+        filters=(),
+        kernel_sizes=(),
+        units=(1024, 8),
+        precision="bfloat16",
+    )
+    kinds = [type(layer) for layer in list_layers(siamese)]
+    assert kinds == [BFloat16GradientDense, keras.layers.Dense, WeightedL1]
 
 
 def test_wrong_number_of_stddevs_is_refused():
