@@ -6,7 +6,6 @@ change, training and validation use its stored features.
 
 import keras
 import numpy as np
-from keras import ops
 
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.backbones import (
@@ -52,34 +51,14 @@ def without_distortion(sample: Sampler) -> Sampler:
     return lambda step: sample(step)._replace(distortion={})
 
 
-def build_feature_model(siamese: keras.Model, sampling: str) -> keras.Model:
-    """Builds the model that trains on features: all layers after the backbone.
+def build_feature_embedding(siamese: keras.Model) -> keras.Model:
+    """Builds an embedding of features: the layers that follow the backbone.
 
-    It shares the layers of the siamese model. Its `embedding` embeds features,
-    so that `SiameseScorer` can use it like a siamese model.
-
-    Args:
-        siamese: the model to train.
-        sampling: `pairs` or `groups`.
-
-    Returns:
-        A model from the inputs of `batches.to_pair_inputs` or
-        `to_group_inputs`, with features instead of images and without
-        distortions, to logits: see `trainers.build_pair_model` and
-        `build_group_model`.
+    They are shared with the siamese model.
     """
-    projection, head = get_projection(siamese), get_head(siamese)
-    shape = projection.input.shape[1:]
-    features = keras.Input(shape, name="features")
-    embedding = keras.Model(features, projection(features), name="embedding")
-    names = ("first", "second") if sampling == "pairs" else ("images",)
-    inputs = {name: keras.Input(shape, name=name) for name in names}
-    if sampling == "pairs":
-        embedded = embedding(ops.concatenate(list(inputs.values())))
-        return keras.Model(inputs, head(*ops.split(embedded, 2)))
-    embedded = embedding(inputs["images"])
-    logits = head(ops.expand_dims(embedded, 1), ops.expand_dims(embedded, 0))
-    return keras.Model(inputs, logits)
+    projection = get_projection(siamese)
+    features = keras.Input(projection.input.shape[1:], name="features")
+    return keras.Model(features, projection(features), name="embedding")
 
 
 def join(siamese: keras.Model, trainer: keras.Model) -> keras.Model:
@@ -87,7 +66,7 @@ def join(siamese: keras.Model, trainer: keras.Model) -> keras.Model:
 
     Args:
         siamese: a model with the backbone, such as that of the best epoch.
-        trainer: a model from `build_feature_model`; its layers are shared.
+        trainer: a model that trains on features; its layers are shared.
     """
     projection = get_embedding(trainer).get_layer(PROJECTION)
     embedding = build_backbone_embedding(

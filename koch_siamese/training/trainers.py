@@ -70,120 +70,77 @@ def build_training_model(
 ) -> keras.Model:
     """Builds the model that trains on `make_batches`, without an optimizer.
 
+    It shares the layers of the siamese model. Both images of a pair pass
+    through the embedding in one batch, with one set of convolutions and of
+    batch statistics.
+
     Args:
         settings: of the training.
         siamese: the model to train.
         drawings: a layer that maps indices to images, if inputs are indices.
 
     Returns:
-        A model from the inputs of a batch to logits: see `build_pair_model`,
-        `build_group_model` and `features.build_feature_model`.
+        A model from the inputs of `batches.to_pair_inputs` to logits `[batch]`,
+        or from those of `to_group_inputs` to the logits of all pairs of the
+        batch, `[batch, batch]`.
     """
+    is_pairs = settings.sampling == "pairs"
+    names = ("first", "second") if is_pairs else ("images",)
     if keeps_features(settings):
-        return features.build_feature_model(siamese, settings.sampling)
-    build = {"pairs": build_pair_model, "groups": build_group_model}
-    return build[settings.sampling](
-        siamese,
-        settings.image_size,
-        get_fill_value(settings),
-        drawings,
-        with_effects=has_effects(settings),
-    )
+        embedding = features.build_feature_embedding(siamese)
+        inputs = _make_inputs(names, embedding.input.shape[1:])
+        joined = _join(inputs)
+    else:
+        embedding = get_embedding(siamese)
+        inputs, joined = _distort(
+            settings, names, get_channels(siamese), drawings
+        )
+    embedded, head = embedding(joined), get_head(siamese)
+    if is_pairs:
+        logits = head(*ops.split(embedded, 2))
+    else:
+        logits = head(
+            ops.expand_dims(embedded, 1), ops.expand_dims(embedded, 0)
+        )
+    return keras.Model(inputs, logits)
 
 
-def build_pair_model(
-    siamese: keras.Model,
-    image_size: int,
-    fill_value: Fill = float(WHITE),
-    drawings: keras.Layer | None = None,
-    with_effects: bool = False,
-) -> keras.Model:
-    """Builds the model that trains on pairs: a warp before a siamese model.
+def _make_inputs(names, shape, dtype=None):
+    return {name: keras.Input(shape, dtype=dtype, name=name) for name in names}
 
-    Both images of a pair pass through the embedding in one batch, with one set
-    of convolutions and of batch statistics.
 
-    Args:
-        siamese: the model to train.
-        image_size: side of the images in pixels.
-        fill_value: of the warp, see `AffineWarp`.
-        drawings: a layer that maps indices to images, if inputs are indices.
-        with_effects: whether there are effects on photos, see `PhotoEffects`.
+def _join(inputs):
+    """Joins the inputs for both images of a pair in one batch."""
+    tensors = list(inputs.values())
+    return ops.concatenate(tensors) if len(tensors) > 1 else tensors[0]
 
-    Returns:
-        A model from the inputs of `batches.to_pair_inputs` to logits `[batch]`.
+
+def _distort(settings, names, channels, drawings):
+    """Makes the inputs of a batch, and the images that are distorted by them.
+
+    The parameters of a distortion are inputs, too; see `samplers.Batch`.
     """
-    inputs = {
-        name: _make_input(name, image_size, get_channels(siamese), drawings)
-        for name in ("first", "second")
-    }
-    twins = [
-        _make_distortion_inputs(with_effects, f"{name}_") for name in inputs
-    ]
-    images = ops.concatenate(list(inputs.values()))
     if drawings:
-        images = drawings(images)
-    distortion = {
-        name: ops.concatenate([twin[name] for twin in twins])
-        for name in twins[0]
-    }
-    for name, twin in zip(("first", "second"), twins, strict=True):
-        inputs |= {f"{name}_{key}": value for key, value in twin.items()}
-    embedded = get_embedding(siamese)(_distort(images, distortion, fill_value))
-    first, second = ops.split(embedded, 2)
-    return keras.Model(inputs, get_head(siamese)(first, second))
-
-
-def build_group_model(
-    siamese: keras.Model,
-    image_size: int,
-    fill_value: Fill = float(WHITE),
-    drawings: keras.Layer | None = None,
-    with_effects: bool = False,
-) -> keras.Model:
-    """Builds the model that trains on groups: all pairs of warped drawings.
-
-    Arguments are those of `build_pair_model`.
-
-    Returns:
-        A model from the inputs of `batches.to_group_inputs` to the logits of
-        all pairs of the batch, `[batch, batch]`.
-    """
-    images = _make_input("images", image_size, get_channels(siamese), drawings)
-    distortion = _make_distortion_inputs(with_effects)
-    distorted = _distort(
-        drawings(images) if drawings else images, distortion, fill_value
-    )
-    embedded = get_embedding(siamese)(distorted)
-    logits = get_head(siamese)(
-        ops.expand_dims(embedded, 1), ops.expand_dims(embedded, 0)
-    )
-    return keras.Model({"images": images, **distortion}, logits)
-
-
-def _make_input(name, image_size, channels, drawings):
-    """Makes an input of images, or of indices of drawings."""
-    if drawings:
-        return keras.Input((), dtype="int32", name=name)
-    return keras.Input((image_size, image_size, channels), name=name)
-
-
-def _make_distortion_inputs(with_effects, prefix=""):
-    """Makes inputs for the distortion of a batch, by names without prefix."""
+        inputs = _make_inputs(names, (), "int32")
+        images = drawings(_join(inputs))
+    else:
+        side = settings.image_size
+        inputs = _make_inputs(names, (side, side, channels))
+        images = _join(inputs)
     shapes = {"matrices": (2, None)}
-    if with_effects:
+    if has_effects(settings):
         shapes |= {"colors": (3, 4), "blurs": (), "boxes": (4,)}
-    return {
-        name: keras.Input(shape, name=f"{prefix}{name}")
-        for name, shape in shapes.items()
-    }
-
-
-def _distort(images, distortion, fill_value):
-    """Distorts symbolic images; see `samplers.Batch`."""
-    warped = AffineWarp(fill_value)(images, distortion["matrices"])
-    effects = {x: v for x, v in distortion.items() if x != "matrices"}
-    return PhotoEffects()(warped, **effects) if effects else warped
+    prefixes = [f"{name}_" for name in names] if len(names) > 1 else [""]
+    distortion = {}
+    for name, shape in shapes.items():
+        own = _make_inputs([f"{prefix}{name}" for prefix in prefixes], shape)
+        distortion[name] = _join(own)
+        inputs |= own
+    fill_value = get_fill_value(settings)
+    images = AffineWarp(fill_value)(images, distortion.pop("matrices"))
+    if distortion:
+        images = PhotoEffects()(images, **distortion)
+    return inputs, images
 
 
 def get_fill_value(settings: Settings) -> Fill:

@@ -324,12 +324,13 @@ def test_training_on_features_equals_training_on_images(
 
 
 def test_scores_of_features_equal_those_of_images(weights):
-    siamese = builders.build_model(make_settings(weights))
+    settings = make_settings(weights, trainable_from="none", sampling="pairs")
+    siamese = builders.build_model(settings)
     photos = np.random.default_rng(0).integers(
         0, 256, (2, 3, SIZE, SIZE, 3), dtype="uint8"
     )
     kept = [features.compute_features(siamese, twins) for twins in photos]
-    trainer = features.build_feature_model(siamese, "pairs")
+    trainer = trainers.build_training_model(settings, siamese)
     logits = trainer(dict(zip(("first", "second"), kept, strict=True)))
     expected = siamese({"first": photos[0], "second": photos[1]})
     np.testing.assert_allclose(logits, expected, rtol=1e-4)

@@ -29,7 +29,7 @@ def test_learning_rates_give_the_relative_updates(glyphs_dir):
         np.testing.assert_array_equal(one, other)
     assert not converted.relative_updates
 
-    trainer = trainers.build_pair_model(siamese, 16)
+    trainer = trainers.build_training_model(SETTINGS, siamese)
     measured = list(batches.make_batches(SETTINGS, training).take(2))
     inputs = {
         name: np.concatenate([batch[name] for batch, _ in measured])

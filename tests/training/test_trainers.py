@@ -17,8 +17,12 @@ def test_trainers_agree_with_the_siamese_model():
     images = np.random.default_rng(0).integers(256, size=(6, 16, 16, 1))
     images = images.astype(np.uint8)
     matrices = np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1))
-    group = trainers.build_group_model(siamese, 16)
-    pair = trainers.build_pair_model(siamese, 16)
+    group, pair = (
+        trainers.build_training_model(
+            Settings(image_size=16, sampling=sampling), siamese
+        )
+        for sampling in ("groups", "pairs")
+    )
     grid = np.array(group({"images": images, "matrices": matrices}))
     assert grid.shape == (6, 6)
     expected = np.array(siamese({"first": images, "second": images[::-1]}))
