@@ -14,7 +14,6 @@ import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
-from koch_siamese.images import WHITE
 from koch_siamese.models.photo_effects import change_photos
 from koch_siamese.models.warp import Fill, warp
 from koch_siamese.runs.settings import Settings, has_effects
@@ -101,11 +100,12 @@ def build_sampler(settings: Settings, training: Characters) -> Sampler:
     )
 
 
-def example_pairs(inputs: dict, labels, fill_value: Fill = float(WHITE)):
-    """Distorts some pairs of a batch, as the network sees them.
+def example_pairs(settings: Settings, training: Characters, fill_value: Fill):
+    """Distorts some pairs of the first batch, as the network sees them.
 
     Args:
-        inputs, labels: a batch of `sample_batches`.
+        settings: of the training.
+        training: the characters to train on.
         fill_value: of the distortion, see `AffineWarp`.
 
     Returns:
@@ -113,35 +113,27 @@ def example_pairs(inputs: dict, labels, fill_value: Fill = float(WHITE)):
             `NUM_EXAMPLES` of them.
         same: `[num_pairs]`, 1 or true = same character, 0 = different.
     """
-
-    def distort(images, inputs, prefix=""):
-        images = warp(images, inputs[f"{prefix}matrices"], fill_value)
-        if f"{prefix}colors" not in inputs:
-            return images
-        names = ("colors", "blurs", "boxes")
-        return change_photos(images, *(inputs[f"{prefix}{x}"] for x in names))
-
-    if "images" in inputs:
-        images = distort(inputs["images"], inputs)
-        # Neighbors in a group: same pairs within a character, different ones
-        # where it changes.
-        first, second = images[:-1], images[1:]
-        same = np.equal(labels[:-1], labels[1:])
-        # As many of each kind, although different pairs are rarer.
-        chosen = np.sort(
-            np.r_[
-                np.flatnonzero(~same)[: NUM_EXAMPLES // 2],
-                np.flatnonzero(same)[: NUM_EXAMPLES // 2],
-            ]
-        )
-    else:
-        first, second = (
-            distort(inputs[name], inputs, f"{name}_")
-            for name in ("first", "second")
-        )
-        same = np.array(labels)
-        chosen = np.arange(min(NUM_EXAMPLES, len(same)))
-    return np.array(first)[chosen], np.array(second)[chosen], same[chosen]
+    drawings, distortion, labels = build_sampler(settings, training)(0)
+    matrices = distortion.pop("matrices")
+    images = warp(training.images[drawings], matrices, fill_value)
+    if distortion:
+        images = change_photos(images, **distortion)
+    images = np.array(images)
+    if settings.sampling == "pairs":
+        first, second = np.split(images, 2)
+        chosen = slice(NUM_EXAMPLES)
+        return first[chosen], second[chosen], labels[chosen]
+    # Neighbors in a group: same pairs within a character, different ones
+    # where it changes. As many of each kind, although different pairs are
+    # rarer.
+    same = labels[:-1] == labels[1:]
+    chosen = np.sort(
+        np.r_[
+            np.flatnonzero(~same)[: NUM_EXAMPLES // 2],
+            np.flatnonzero(same)[: NUM_EXAMPLES // 2],
+        ]
+    )
+    return images[chosen], images[chosen + 1], same[chosen]
 
 
 def make_pairs(

@@ -384,8 +384,7 @@ def _fit(settings, run, training, trainer, state, callbacks, stored):
         settings, training, state["epoch"] * settings.steps_per_epoch, stored
     )
     examples = batches.example_pairs(
-        *next(batches.sample_batches(settings, training)),
-        fill_value=trainers.get_fill_value(settings),
+        settings, training, trainers.get_fill_value(settings)
     )
     figures.save_figure(
         figures.draw_pairs(
