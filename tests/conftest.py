@@ -155,6 +155,15 @@ def make_characters(
     )
 
 
+def build_fast_siamese(image_size, filters):
+    """Builds a siamese model with the fast embedding and the fast head."""
+    from koch_siamese.models.embeddings import build_fast_embedding
+    from koch_siamese.models.siamese import build_fast_head, build_siamese
+
+    embedding = build_fast_embedding(image_size, filters)
+    return build_siamese(embedding, build_fast_head(embedding.output.shape[-1]))
+
+
 @pytest.fixture
 def characters():
     return make_characters()

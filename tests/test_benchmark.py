@@ -13,13 +13,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import REPOSITORY, assert_one_line
+from conftest import REPOSITORY, assert_one_line, build_fast_siamese
 
 from experiments.benchmark import measuring, ours, plain, steps
 from experiments.benchmark.options import LEVERS, QUICK, ROWS, Options
 from experiments.benchmark.steps import count_multiply_adds
 from koch_siamese.models import embeddings
-from koch_siamese.models.siamese import build_fast_siamese
 from koch_siamese.reporting import benchmark_table
 
 needs_torch = pytest.mark.skipif(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from koch_siamese.models.convolutions import (
     is_faster_by_spectra,
 )
 from koch_siamese.models.dense import BFloat16GradientDense, is_large_dense
-from koch_siamese.models.embeddings import build_fast_embedding, fold_batch_norm
+from koch_siamese.models.embeddings import fold_batch_norm
 from koch_siamese.models.heads import Head, WeightedL1
 from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.normalization import GroupNormalization
@@ -98,12 +98,6 @@ def build_fast_head(dim: int, constraint=None) -> WeightedL1:
     """
     start = keras.initializers.Constant(-20.0 / dim)
     return WeightedL1(start, "zeros", constraint, name="logit")
-
-
-def build_fast_siamese(image_size: int, filters: Sequence[int]) -> keras.Model:
-    """Builds a siamese model with the fast embedding and the fast head."""
-    embedding = build_fast_embedding(image_size, filters)
-    return build_siamese(embedding, build_fast_head(embedding.output.shape[-1]))
 
 
 def copy_siamese(

@@ -12,7 +12,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import REPOSITORY, TINY_MODEL, assert_one_line, call
+from conftest import (
+    REPOSITORY,
+    TINY_MODEL,
+    assert_one_line,
+    build_fast_siamese,
+    call,
+)
 
 from koch_siamese.data.glyphs import draw_glyph
 from koch_siamese.images import fit_by_products
@@ -21,7 +27,6 @@ from koch_siamese.inference.recognizer import Recognizer
 from koch_siamese.models import views
 from koch_siamese.models.siamese import (
     Preprocessing,
-    build_fast_siamese,
     get_embedding,
     get_head,
     get_thresholds,

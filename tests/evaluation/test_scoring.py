@@ -3,7 +3,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import make_characters
+from conftest import build_fast_siamese, make_characters
 
 from koch_siamese.evaluation import scoring
 from koch_siamese.evaluation.scoring import (
@@ -14,7 +14,6 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trials,
 )
 from koch_siamese.models.scorer import SiameseScorer
-from koch_siamese.models.siamese import build_fast_siamese
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import sample_trials
 

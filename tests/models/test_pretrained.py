@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, call
+from conftest import REPOSITORY, build_fast_siamese, call
 from PIL import Image
 
 import koch_siamese
@@ -20,7 +20,6 @@ from koch_siamese.evaluation.scoring import (
 from koch_siamese.models.loading import load_model, read_card
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
-    build_fast_siamese,
     get_crop,
     get_dataset,
     get_image_size,

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import TINY_MODEL
+from conftest import TINY_MODEL, build_fast_siamese
 
 import koch_siamese
 from koch_siamese.errors import InputError
@@ -14,7 +14,6 @@ from koch_siamese.models.normalization import GroupNormalization
 from koch_siamese.models.siamese import (
     Preprocessing,
     WeightedL1,
-    build_fast_siamese,
     build_siamese,
     copy_folded_weights,
     copy_siamese,

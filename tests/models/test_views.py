@@ -1,12 +1,12 @@
 import keras
 import numpy as np
 import pytest
+from conftest import build_fast_siamese
 
 from koch_siamese.errors import InputError
 from koch_siamese.models import loading, views
 from koch_siamese.models.heads import EuclideanDistance
 from koch_siamese.models.siamese import (
-    build_fast_siamese,
     build_siamese,
     compute_fingerprint,
     copy_siamese,

@@ -5,8 +5,9 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from conftest import build_fast_siamese
 
-from koch_siamese.models.siamese import build_fast_siamese, get_head
+from koch_siamese.models.siamese import get_head
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders, trainers
 
