@@ -351,15 +351,14 @@ def import_own_network():
     """
     from koch_siamese.models.own_network import import_builder
     from koch_siamese.runs.directory import find_run
-    from koch_siamese.runs.settings import APPLICATIONS, GIVEN, is_own_network
+    from koch_siamese.runs.settings import is_own_network
 
     path = flags.FLAGS.model or flags.FLAGS.workdir
     run = path and find_run(path)
     if not run:
         return
     network = run.read_settings().network
-    has_module = not network.startswith((GIVEN, APPLICATIONS))
-    if is_own_network(network) and has_module:
+    if is_own_network(network):
         import_builder(network)
 
 

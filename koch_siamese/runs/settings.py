@@ -15,6 +15,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
 from koch_siamese.runs.groups import (
     APPLICATIONS,
+    NETWORKS,
     BatchSettings,
     DataSettings,
     EvaluationSettings,
@@ -31,8 +32,8 @@ MIN_APPLICATION_SIZE = 32  # pixels, for all of these networks
 
 
 def is_own_network(network: str) -> bool:
-    """Whether `--network` is a custom one, or one of keras.applications."""
-    return ":" in network
+    """Whether `--network` is a user's function, MODULE:FUNCTION."""
+    return ":" in network and not network.startswith((GIVEN, APPLICATIONS))
 
 
 def is_application(network: str) -> bool:
@@ -147,7 +148,7 @@ def format_value(value) -> str:
 
 def _check_value(field, value):
     meta = field.metadata
-    if field.name == "network" and is_own_network(value):
+    if field.name == "network" and ":" in value:
         return
     if field.name == "objective" and value.startswith(GIVEN):
         return
@@ -274,7 +275,7 @@ def _check_optimizer(settings):
         return
     if settings.relative_updates:
         _check_relative_updates(settings)
-    if is_own_network(settings.network):
+    if settings.network not in NETWORKS:
         raise InputError(
             "--optimizer=layerwise_sgd has rates for the paper's layers, but "
             f"--network={settings.network} has others: use --optimizer=adam or "

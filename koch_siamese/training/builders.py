@@ -113,14 +113,14 @@ def get_layer_sizes(
 
 def build_own_network(settings: Settings) -> keras.Model | None:
     """Builds the custom network that the settings name, if any."""
-    if not is_own_network(settings.network) or is_application(settings.network):
-        return None
     if settings.network.startswith(GIVEN):
         raise InputError(
             f"--network={settings.network} was given as an object: train with "
             "koch_siamese.train_and_evaluate and the same embedding."
         )
-    return own_network.import_builder(settings.network)(settings)
+    if is_own_network(settings.network):
+        return own_network.import_builder(settings.network)(settings)
+    return None
 
 
 def _build_embedding(settings, network):
