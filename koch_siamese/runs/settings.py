@@ -123,13 +123,14 @@ def _find_unmet(settings, key):
                 value = APPLICATIONS
             if value not in values:
                 yield (
-                    _format_flag(settings, field.name),
-                    _format_flag(settings, other),
+                    format_flag(settings, field.name),
+                    format_flag(settings, other),
                 )
                 break
 
 
-def _format_flag(settings, name):
+def format_flag(settings: Settings, name: str) -> str:
+    """Formats a setting as a flag, such as --epochs=7."""
     value = format_value(getattr(settings, name))
     return f"--{name}" if value == "true" else f"--{name}={value}"
 

@@ -21,7 +21,7 @@ from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import read_text, write_text
-from koch_siamese.runs.settings import Settings
+from koch_siamese.runs.settings import Settings, format_flag
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
 
@@ -273,9 +273,12 @@ class CheckpointCallback(keras.callbacks.Callback):
         )
 
     def _diverged_error(self, what, epoch):
+        is_layerwise = self._settings.optimizer == "layerwise_sgd"
+        name = "layer_learning_rates" if is_layerwise else "learning_rate"
+        rates = format_flag(self._settings, name)
         return DivergedError(
-            f"{what} in epoch {epoch + 1}: try lower rates than "
-            f"{_format_rates(self._settings)} in a new --workdir."
+            f"{what} in epoch {epoch + 1}: try lower rates than {rates} in a "
+            "new --workdir."
         )
 
 
@@ -292,11 +295,3 @@ def _reseed(model, seed, epoch):
     for index, generator in enumerate(generators):
         words = np.random.SeedSequence([seed, epoch, index]).generate_state(2)
         generator.state.assign(words)
-
-
-def _format_rates(settings):
-    """Formats the flag of the learning rates."""
-    if settings.optimizer == "layerwise_sgd":
-        rates = ",".join(map(str, settings.layer_learning_rates))
-        return f"--layer_learning_rates={rates}"
-    return f"--learning_rate={settings.learning_rate}"

@@ -35,7 +35,7 @@ from koch_siamese.runs.results import read_text
 from koch_siamese.runs.settings import (
     GIVEN,
     Settings,
-    format_value,
+    format_flag,
     get_photo_size,
     keeps_features,
 )
@@ -477,8 +477,8 @@ def _build_or_load(
             siamese = builders.build_model(settings, network)
             if settings.relative_updates:
                 settings = convert_relative_updates(settings, siamese, training)
-                rates = format_value(settings.layer_learning_rates)
-                print(f"Relative updates set --layer_learning_rates={rates}.")
+                rates = format_flag(settings, "layer_learning_rates")
+                print(f"Relative updates set {rates}.")
             trainer = trainers.build_trainer(settings, siamese, training, loss)
     return builders.build_evaluation_model(settings, siamese), trainer
 
