@@ -339,16 +339,20 @@ def train(
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
         training = load_training(settings, source)
-        siamese, trainer = _build_or_load(
-            settings,
-            run,
-            checkpoint,
-            state["epoch"],
-            training,
-            strategy,
-            embedding,
-            loss,
-        )
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            if embedding is None:
+                embedding = builders.build_own_network(settings)
+            if checkpoint:
+                print(
+                    f"Resuming after epoch {state['epoch']} of "
+                    f"{settings.epochs}."
+                )
+                siamese, trainer = _load(
+                    settings, run, checkpoint, training, embedding
+                )
+            else:
+                siamese, trainer = _build(settings, training, embedding, loss)
+        siamese = builders.build_evaluation_model(settings, siamese)
         validation = validation or make_validation(settings, source)
         stored, validated = None, None
         if keeps_features(settings):
@@ -454,33 +458,27 @@ def _check_evaluation(settings, source, validation):
                 )
 
 
-def _build_or_load(
-    settings, run, checkpoint, epoch, training, strategy, network, loss
-):
-    """The evaluation model and the trainer, as of the last epoch."""
-    with strategy.scope() if strategy else contextlib.nullcontext():
-        if network is None:
-            network = builders.build_own_network(settings)
-        if checkpoint:
-            print(f"Resuming after epoch {epoch} of {settings.epochs}.")
-            trainer = trainers.load_trainer(checkpoint, training)
-            if keeps_features(settings):
-                # The backbone never changes, so that of the best epoch will do.
-                siamese = features.join(load_model(run.model), trainer)
-            else:
-                siamese = build_siamese(
-                    get_embedding(trainer), get_head(trainer)
-                )
-            if network is not None:
-                _require_same_network(settings, siamese, network)
-        else:
-            siamese = builders.build_model(settings, network)
-            if settings.relative_updates:
-                settings = convert_relative_updates(settings, siamese, training)
-                rates = format_flag(settings, "layer_learning_rates")
-                print(f"Relative updates set {rates}.")
-            trainer = trainers.build_trainer(settings, siamese, training, loss)
-    return builders.build_evaluation_model(settings, siamese), trainer
+def _build(settings, training, network, loss):
+    """Builds the model and its trainer."""
+    siamese = builders.build_model(settings, network)
+    if settings.relative_updates:
+        settings = convert_relative_updates(settings, siamese, training)
+        rates = format_flag(settings, "layer_learning_rates")
+        print(f"Relative updates set {rates}.")
+    return siamese, trainers.build_trainer(settings, siamese, training, loss)
+
+
+def _load(settings, run, checkpoint, training, network):
+    """Loads the model and its trainer as of the last epoch."""
+    trainer = trainers.load_trainer(checkpoint, training)
+    if keeps_features(settings):
+        # The backbone never changes, so that of the best epoch will do.
+        siamese = features.join(load_model(run.model), trainer)
+    else:
+        siamese = build_siamese(get_embedding(trainer), get_head(trainer))
+    if network is not None:
+        _require_same_network(settings, siamese, network)
+    return siamese, trainer
 
 
 def _require_same_network(settings, siamese, network):
