@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 from keras import layers
+from keras.initializers import RandomNormal
 
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE
@@ -15,7 +16,6 @@ from koch_siamese.models.layers import (
     KOCH_CONVOLUTION_STDDEV,
     KOCH_DENSE_STDDEV,
     Preprocessing,
-    normal,
     uniform,
 )
 from koch_siamese.models.normalization import GroupNormalization
@@ -123,8 +123,8 @@ def make_initializers(
             "bias_initializer": uniform(fan_in),
         }
     return {
-        "kernel_initializer": normal(0.0, stddev),
-        "bias_initializer": normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV),
+        "kernel_initializer": RandomNormal(0.0, stddev),
+        "bias_initializer": RandomNormal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV),
     }
 
 

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 from keras import ops
+from keras.initializers import RandomNormal
 
 from koch_siamese.backend import compile_with_xla, has_accelerator
 from koch_siamese.models.layers import (
     KOCH_BIAS_MEAN,
     KOCH_BIAS_STDDEV,
     KOCH_DENSE_STDDEV,
-    normal,
 )
 
 
@@ -100,10 +100,10 @@ class WeightedL1(Head):
         """Makes the layer; weights are created with the first embeddings."""
         super().__init__(**kwargs)
         self.kernel_initializer = keras.initializers.get(
-            kernel_initializer or normal(0.0, KOCH_DENSE_STDDEV)
+            kernel_initializer or RandomNormal(0.0, KOCH_DENSE_STDDEV)
         )
         self.bias_initializer = keras.initializers.get(
-            bias_initializer or normal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
+            bias_initializer or RandomNormal(KOCH_BIAS_MEAN, KOCH_BIAS_STDDEV)
         )
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self._compute_many = compile_with_xla(_weighted_l1_of_many)

@@ -25,11 +25,6 @@ def uniform(fan_in: int) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-limit, limit)
 
 
-def normal(mean: float, stddev: float) -> keras.initializers.Initializer:
-    """The paper's normally distributed initial values."""
-    return keras.initializers.RandomNormal(mean, stddev)
-
-
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class Preprocessing(keras.layers.Layer):
     """Fits images to a square without distortion, and scales them to 0..1.
