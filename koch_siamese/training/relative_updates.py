@@ -64,9 +64,9 @@ def measure_gradients(
     before = siamese.get_weights()
     trainer = build_training_model(settings, siamese)
     # At a rate of 1, the update is the gradient on all batches.
-    accumulation = {"gradient_accumulation_steps": num_batches}
+    accumulated = num_batches if num_batches > 1 else None
     trainer.compile(
-        keras.optimizers.SGD(1.0, **accumulation if num_batches > 1 else {}),
+        keras.optimizers.SGD(1.0, gradient_accumulation_steps=accumulated),
         build_loss(settings),
     )
     kernels = [

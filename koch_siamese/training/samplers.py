@@ -79,17 +79,15 @@ def build_pair_sampler(
             is smaller than a batch.
     """
     index = _build_index(characters, 2, 2)
-
     if num_pairs:
         pairs = sample_pairs(
             index, num_pairs, np.random.default_rng(seed), within_alphabet
         )
         pair_set = PairSet(*pairs, num_copies, seed)
         pair_set.require(batch_size)
+        return lambda step: _take_pairs(pair_set, step, batch_size, ranges)
 
     def sample(step):
-        if num_pairs:
-            return _take_pairs(pair_set, step, batch_size, ranges)
         rng = np.random.default_rng([seed, step])
         first, second, same = sample_pairs(
             index, batch_size, rng, within_alphabet

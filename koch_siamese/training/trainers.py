@@ -11,7 +11,7 @@ from koch_siamese.models.photo_effects import PhotoEffects
 from koch_siamese.models.siamese import get_channels, get_embedding, get_head
 from koch_siamese.models.warp import AffineWarp, Fill
 from koch_siamese.runs.settings import Settings, has_effects, keeps_features
-from koch_siamese.training import chunks, features, losses
+from koch_siamese.training import chunks, distribution, features, losses
 from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
 
 
@@ -38,9 +38,7 @@ def build_trainer(
         drawings = chunks.ResidentDrawings.of(training.images)
         kind = chunks.ChunkedModel
     elif settings.distribute == "multiworker":
-        from koch_siamese.training.distribution import DistributedModel
-
-        kind = DistributedModel
+        kind = distribution.DistributedModel
     trainer = build_training_model(settings, siamese, drawings)
     if kind:
         trainer = kind(trainer.input, trainer.output)
