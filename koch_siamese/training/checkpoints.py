@@ -31,7 +31,6 @@ TRAINER, BEST = "trainer.keras", "best.keras"  # files of a checkpoint
 
 def save_checkpoint(
     run: Run,
-    epoch: int,
     state: dict,
     save_model: Callable,
     save_best: Callable | None = None,
@@ -42,13 +41,12 @@ def save_checkpoint(
 
     Args:
         run: where to write.
-        epoch: epochs trained so far.
-        state: values that JSON can hold.
+        state: values that JSON can hold; `epoch` is the epochs trained so far.
         save_model: called with the path of the `.keras` file to write.
         save_best: likewise, for the model of the best epoch if it is this one;
             it becomes the run's model together with the checkpoint.
     """
-    folder = run.checkpoints / f"epoch_{epoch:04d}"
+    folder = run.checkpoints / f"epoch_{state['epoch']:04d}"
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -266,7 +264,6 @@ class CheckpointCallback(keras.callbacks.Callback):
         write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
         save_checkpoint(
             run,
-            state["epoch"],
             state,
             self.model.save,
             self._final.save if is_best else None,

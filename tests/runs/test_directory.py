@@ -14,7 +14,7 @@ def test_directory_belongs_to_one_training(tmp_path):
     run = Run(tmp_path / "run")
     run.claim(Settings(seed=3))
     run.claim(Settings(seed=1))  # allowed, as nothing has been trained yet
-    save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
     run.claim(Settings(seed=1))
     assert run.read_settings() == Settings(seed=1)
     with pytest.raises(InputError, match=r"with --seed=1; asked for --seed=2"):
@@ -36,7 +36,7 @@ def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
     run = Run(tmp_path)
     settings = Settings(schedule="constant", epochs=3)
     run.claim(settings, "experiments/some.flags")
-    save_checkpoint(run, 1, {}, lambda path: path.write_text("model"))
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("model"))
     longer = dataclasses.replace(settings, epochs=5, patience=9)
     run.claim(longer)
     assert run.read_settings() == longer
@@ -47,7 +47,7 @@ def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
 
     run = Run(tmp_path / "cosine")
     run.claim(Settings(epochs=3))
-    save_checkpoint(run, 1, {}, lambda path: path.write_text("model"))
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("model"))
     run.claim(Settings(epochs=3, max_minutes=2.0))
     with pytest.raises(InputError, match=r"falls to 0 by its end: .* --init="):
         run.claim(Settings(epochs=4, max_minutes=2.0))
@@ -56,7 +56,7 @@ def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
 def test_flags_that_an_older_run_lacks_have_their_defaults(tmp_path):
     run = Run(tmp_path)
     run.claim(Settings())
-    save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
     lines = run.flags.read_text().splitlines()
     older = [x for x in lines if not x.startswith("--depth=")]
     run.flags.write_text("\n".join(older))
@@ -71,7 +71,7 @@ def test_a_run_knows_its_flagfile(tmp_path):
     run.claim(Settings(seed=1), "experiments/one.flags")
     assert run.flags.read_text().startswith("# experiments/one.flags\n--")
     run.claim(Settings(seed=3), "experiments/three.flags")
-    save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
     for flagfile in (None, "experiments/four.flags", str(run.flags)):
         run.claim(Settings(seed=3), flagfile)
         assert run.read_recipe() == "experiments/three.flags"
@@ -99,7 +99,7 @@ def test_a_run_knows_its_flagfile(tmp_path):
 def test_flagfile_is_added_to_a_run_without_one(tmp_path):
     run = Run(tmp_path / "run")
     run.claim(Settings())
-    save_checkpoint(run, 1, {}, lambda path: path.write_text("weights"))
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
     assert run.describe_training()["flagfile"] is None
     run.claim(Settings(), str(run.flags))
     assert run.read_recipe() is None

@@ -15,7 +15,7 @@ def save(run, epoch, text="weights", save_best=None):
         with zipfile.ZipFile(path, "w") as file:
             file.writestr("model.weights.h5", text)
 
-    save_checkpoint(run, epoch, {"epoch": epoch}, save_model, save_best)
+    save_checkpoint(run, {"epoch": epoch}, save_model, save_best)
 
 
 def test_newest_checkpoint_is_used_and_old_ones_are_deleted(tmp_path):
@@ -36,7 +36,7 @@ def test_best_model_belongs_to_the_newest_checkpoint(tmp_path, monkeypatch):
     def save_best(text):
         return lambda path: path.write_text(text)
 
-    save_checkpoint(run, 1, {}, save_best(""), save_best("first"))
+    save_checkpoint(run, {"epoch": 1}, save_best(""), save_best("first"))
     assert run.model.read_text() == "first"
     with monkeypatch.context() as patch:  # killed just before the move
         patch.setattr(checkpoints, "_move_best", lambda *_: None)
@@ -58,7 +58,7 @@ def test_interrupted_save_keeps_the_previous_checkpoint(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(run, 2, {"epoch": 2}, die)
+        save_checkpoint(run, {"epoch": 2}, die)
     assert load_checkpoint(run)[1] == {"epoch": 1}
     save(run, 2)
     assert load_checkpoint(run)[1] == {"epoch": 2}

@@ -158,7 +158,6 @@ def trained(monkeypatch, request):
         state = {"epoch": 1, "best_epoch": 1, "best_accuracy": momentum}
         save_checkpoint(
             run,
-            1,
             state | {"history": history},
             lambda path: zipfile.ZipFile(path, "w").close(),
         )
