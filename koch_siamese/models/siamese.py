@@ -65,9 +65,10 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
 
 def _check_parts(embedding, head):
     """Refuses parts that `get_embedding` and others would not find."""
-    parts = getattr(embedding, "layers", ())
-    is_ready = any(isinstance(layer, Preprocessing) for layer in parts)
-    if not is_ready or embedding.name != "embedding":
+    is_named = isinstance(embedding, keras.Model) and (
+        embedding.name == "embedding"
+    )
+    if not (is_named and find_layer(embedding, Preprocessing)):
         raise InputError(
             f"The embedding is {_describe(embedding)}: expected a model named "
             "'embedding' with a Preprocessing layer. Build one around your "
@@ -169,7 +170,7 @@ def is_siamese(model: keras.Model) -> bool:
     try:
         get_image_size(model)
         return isinstance(get_head(model), Head)
-    except (AttributeError, StopIteration, ValueError):
+    except (AttributeError, ValueError):
         return False
 
 
@@ -218,12 +219,14 @@ def set_crop(model: keras.Model, crop: bool):
     _get_preprocessing(model).crop = crop
 
 
+def find_layer(embedding: keras.Model, kind: type) -> keras.Layer | None:
+    """Finds the first layer of a kind in an embedding, if there is one."""
+    found = (layer for layer in embedding.layers if isinstance(layer, kind))
+    return next(found, None)
+
+
 def _get_preprocessing(model):
-    return next(
-        layer
-        for layer in get_embedding(model).layers
-        if isinstance(layer, Preprocessing)
-    )
+    return find_layer(get_embedding(model), Preprocessing)
 
 
 def compute_fingerprint(model: keras.Model) -> str:

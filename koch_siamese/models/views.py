@@ -17,6 +17,7 @@ from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.layers import Preprocessing, Views
 from koch_siamese.models.siamese import (
     build_siamese,
+    find_layer,
     get_channels,
     get_embedding,
     get_head,
@@ -94,10 +95,10 @@ def add_views(
             f"has {type(head).__name__}."
         )
     embedding = get_embedding(siamese)
-    if _find(embedding, Views):
+    if find_layer(embedding, Views):
         raise InputError("This model has views: see remove_views.")
     features = keras.Model(
-        _find(embedding, Preprocessing).output,
+        find_layer(embedding, Preprocessing).output,
         embedding.output,
         name="features",
     )
@@ -123,7 +124,7 @@ def update_head(model: keras.Model, siamese: keras.Model):
 def remove_views(siamese: keras.Model) -> keras.Model:
     """Builds the siamese model without views; undoes `add_views`."""
     embedding = get_embedding(siamese)
-    views = _find(embedding, Views)
+    views = find_layer(embedding, Views)
     if views is None:
         return siamese
     images, ink = _build_input(siamese)
@@ -149,7 +150,7 @@ def keep_views(siamese: keras.Model, chosen: Sequence[int]) -> keras.Model:
     Raises:
         InputError: the model has no views.
     """
-    views = _find(get_embedding(siamese), Views)
+    views = find_layer(get_embedding(siamese), Views)
     if views is None:
         raise InputError("This model has no views: see add_views.")
     matrices = views.get_weights()[0][list(chosen)]
@@ -158,7 +159,7 @@ def keep_views(siamese: keras.Model, chosen: Sequence[int]) -> keras.Model:
 
 def count_views(siamese: keras.Model) -> int:
     """Counts the views whose scores a model averages."""
-    views = _find(get_embedding(siamese), Views)
+    views = find_layer(get_embedding(siamese), Views)
     return 1 if views is None else views.num
 
 
@@ -166,14 +167,8 @@ def _build_input(siamese):
     return embeddings.build_input(
         get_image_size(siamese),
         channels=get_channels(siamese),
-        crop=_find(get_embedding(siamese), Preprocessing).crop,
+        crop=find_layer(get_embedding(siamese), Preprocessing).crop,
     )
-
-
-def _find(embedding, kind):
-    """The layer of a given kind, if there is one."""
-    found = (layer for layer in embedding.layers if isinstance(layer, kind))
-    return next(found, None)
 
 
 def _build_siamese(images, output, head):
