@@ -5,13 +5,16 @@ learning rate of the first layer.
 """
 
 import dataclasses
+import typing
 from collections.abc import Sequence
-from typing import Protocol
 
 from koch_siamese.errors import InputError
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 from koch_siamese.training.optimizers import broadcast_to_layers
+
+if typing.TYPE_CHECKING:
+    import optuna
 
 LEARNING_RATES = (1e-4, 1e-1)
 MOMENTUMS = (0.0, 1.0)
@@ -22,16 +25,6 @@ KERNEL_SIZES = (3, 20)
 FILTERS = (16, 256)
 UNITS = (128, 4096)
 STEP = 16  # of filters and units
-
-
-class Suggestions(Protocol):
-    """Suggests values, as an `optuna.Trial` or a test does."""
-
-    def suggest_float(self, name, low, high, *, log=False) -> float:
-        """Suggests a number within the range, ends included."""
-
-    def suggest_int(self, name, low, high, *, step=1) -> int:
-        """Suggests an integer, likewise."""
 
 
 def require_searchable(settings: Settings, search_network: bool = False):
@@ -60,7 +53,7 @@ def require_searchable(settings: Settings, search_network: bool = False):
 
 
 def suggest_settings(
-    trial: Suggestions,
+    trial: "optuna.trial.BaseTrial",
     settings: Settings,
     search_network: bool,
     gradients: Sequence[float] = (),
