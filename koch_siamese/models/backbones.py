@@ -35,9 +35,7 @@ def list_backbones() -> list[str]:
     ]
 
 
-def build_backbone(
-    name: str, image_size: int, weights: str = "none"
-) -> keras.Model:
+def build_backbone(name: str, image_size: int, weights: str) -> keras.Model:
     """Builds a network of keras.applications without its classifier.
 
     Dropout (stochastic depth in EfficientNetV2) is disabled: a step depends
@@ -110,7 +108,7 @@ def _load_weights(backbone, name, file):
         ) from error
 
 
-def build_projection(dim: int, units: int = PROJECTION_UNITS) -> keras.Model:
+def build_projection(dim: int, units: int) -> keras.Model:
     """Builds a layer that projects a backbone's features for a weighted L1.
 
     It normalizes features of any scale. It ends as `build_fast_embedding`

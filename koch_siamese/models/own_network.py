@@ -88,7 +88,7 @@ def build_own_embedding(
     return keras.Model(images, network(ink), name="embedding")
 
 
-def check_network(network: keras.Model, size: int, channels: int = 1):
+def check_network(network: keras.Model, size: int, channels: int):
     """Checks that a network can be an embedding; see `build_own_embedding`.
 
     Args:

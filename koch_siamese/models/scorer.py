@@ -7,20 +7,17 @@ from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import get_embedding, get_head, read_thresholds
 from koch_siamese.models.views import count_views
 
+BATCH_SIZE = 128  # drawings; each view counts as a drawing
+
 
 class SiameseScorer:
     """Embeds images, and scores embeddings by a siamese model's logits."""
 
-    def __init__(self, model: keras.Model, batch_size: int = 128):
-        """Takes the embedding and head out of a siamese model.
-
-        Args:
-            model: a siamese model.
-            batch_size: drawings in a batch; each view counts as a drawing.
-        """
+    def __init__(self, model: keras.Model):
+        """Takes the embedding and head out of a siamese model."""
         self._embedding = get_embedding(model)
         self._head = get_head(model)
-        self._batch_size = max(1, batch_size // count_views(model))
+        self._batch_size = max(1, BATCH_SIZE // count_views(model))
         thresholds = read_thresholds(self._head)
         self.same_threshold = thresholds and thresholds.same
 

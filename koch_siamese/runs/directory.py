@@ -51,7 +51,7 @@ class Run:
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
 
-    def require_own(self, images: str | None = None):
+    def require_own(self, images: str | None):
         """Checks that a training will not write among a user's images.
 
         Args:

@@ -17,10 +17,7 @@ class PathParser(flags.ArgumentParser):
 
 
 def define_path(
-    name: str,
-    default: str | None,
-    meaning: str,
-    values: flags.FlagValues = flags.FLAGS,
+    name: str, default: str | None, meaning: str
 ) -> flags.FlagHolder:
     """Defines a flag whose value is a file or a folder."""
     return flags.DEFINE(
@@ -28,6 +25,5 @@ def define_path(
         name,
         default,
         meaning,
-        flag_values=values,
         serializer=flags.ArgumentSerializer(),
     )
