@@ -57,6 +57,7 @@ PAPER_LAYERS = NEW_NETWORK | {"network": ("paper", "dense")}
 INITIAL_VALUES = PAPER_LAYERS | {"batch_norm": (False,)}
 BY_GROUP = {"split_by": ("group",)}
 LAYERWISE = {"optimizer": ("layerwise_sgd",)}
+NOT_LAYERWISE = {"optimizer": ("adam", "muon")}
 GROUPS_OF_DRAWINGS = {"sampling": ("groups",)}
 PHOTOS = {"image_kind": ("photo",)}
 
@@ -190,7 +191,7 @@ class NetworkSettings:
         "is folded into the weights of the final model. Layers then start from "
         "He's initial weights, and the distances from those of the fast "
         "network.",
-        needs=PAPER_LAYERS,
+        needs=PAPER_LAYERS | NOT_LAYERWISE,
     )
     head_weights: str = setting(
         "any",
@@ -229,6 +230,7 @@ class NetworkSettings:
         "none, or the layers from the named one on. The dense layer always is. "
         "With none, and images that are not distorted, the features are "
         "computed only once.",
+        needs=NOT_LAYERWISE,
     )
     ink_value: int = setting(
         1,
@@ -374,7 +376,8 @@ class OptimizerSettings:
         "With layerwise_sgd: read --layer_learning_rates as relative updates, "
         "rate * gradient / weight (root mean squares at the initial values), "
         "which carry over to other sizes of image and network.",
-        needs=LAYERWISE,
+        # Initial gradients are measured; normalization has rates of its own.
+        needs=LAYERWISE | PAPER_LAYERS | {"distribute": ("none",)},
     )
     layer_momentums: tuple[float, ...] = setting(
         (0.9,),
@@ -406,7 +409,7 @@ class OptimizerSettings:
         2e-3,
         "Learning rate of adam and muon.",
         low=1e-9,
-        only_with={"optimizer": ("adam", "muon")},
+        only_with=NOT_LAYERWISE,
     )
     adam_lr_ratio: float = setting(
         0.5,
@@ -426,7 +429,7 @@ class OptimizerSettings:
         "cosine",
         "Learning rate over the steps. cosine: decays to 0; constant.",
         choices=("cosine", "constant"),
-        only_with={"optimizer": ("adam", "muon")},
+        only_with=NOT_LAYERWISE,
     )
     steps_per_epoch: int = setting(200, "Batches in an epoch.", low=1)
     steps_per_call: int = setting(

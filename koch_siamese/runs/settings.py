@@ -68,8 +68,8 @@ class Settings(
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
                 _check_value(field, item)
-        for given, other in _find_unmet(self, "needs"):
-            raise _no_effect_error(given, other)
+        for name, other in _find_unmet(self, "needs"):
+            raise _conflict_error(self, name, format_flag(self, other))
         _check_network(self)
         _check_batches(self)
         _check_optimizer(self)
@@ -104,11 +104,12 @@ def find_without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
     Yields:
         A setting and what makes it ineffective, as flags.
     """
-    return _find_unmet(settings, "only_with")
+    for name, other in _find_unmet(settings, "only_with"):
+        yield format_flag(settings, name), format_flag(settings, other)
 
 
 def _find_unmet(settings, key):
-    """Finds settings that are given without what they need.
+    """Finds given settings, and for each the first one that it does not suit.
 
     Args:
         settings: all of them.
@@ -122,10 +123,7 @@ def _find_unmet(settings, key):
             if other == "network" and is_application(value):
                 value = APPLICATIONS
             if value not in values:
-                yield (
-                    format_flag(settings, field.name),
-                    format_flag(settings, other),
-                )
+                yield field.name, other
                 break
 
 
@@ -170,9 +168,10 @@ def _check_value(field, value):
         raise InputError(f"--{field.name} is {value}; expected {limits}.")
 
 
-def _no_effect_error(given, other):
-    """Makes the error for a flag that has no effect with another one."""
-    return InputError(f"{given} has no effect with {other}: remove it.")
+def _conflict_error(settings, name, other):
+    """Makes the error for a setting that cannot be used with another flag."""
+    given = format_flag(settings, name)
+    return InputError(f"{given} cannot be used with {other}: remove it.")
 
 
 def _check_network(settings):
@@ -181,21 +180,18 @@ def _check_network(settings):
     if is_application(settings.network):
         _check_application(settings)
     elif settings.trainable_from != "all" and not settings.init:
-        raise _no_effect_error(
-            f"--trainable_from={settings.trainable_from}", network
-        )
+        raise _conflict_error(settings, "trainable_from", network)
     if keeps_features(settings) and settings.precision != "float32":
-        raise _no_effect_error(
-            f"--precision={settings.precision}",
+        raise _conflict_error(
+            settings,
+            "precision",
             "--trainable_from=none and --distortion=none",
         )
     starts_with_both_signs = (
         settings.network in ("paper", "dense") and not settings.batch_norm
     )
     if starts_with_both_signs and settings.head_weights != "any":
-        raise _no_effect_error(
-            f"--head_weights={settings.head_weights}", network
-        )
+        raise _conflict_error(settings, "head_weights", network)
 
 
 def _check_application(settings):
@@ -207,7 +203,7 @@ def _check_application(settings):
             f"--image_kind={settings.image_kind}: give --image_kind=photo."
         )
     if settings.ink_value != 1:
-        raise _no_effect_error(f"--ink_value={settings.ink_value}", network)
+        raise _conflict_error(settings, "ink_value", network)
     if settings.image_size < MIN_APPLICATION_SIZE:
         raise InputError(
             f"{network} needs images of {MIN_APPLICATION_SIZE} pixels or more; "
@@ -274,48 +270,16 @@ def _check_optimizer(settings):
         )
     if settings.optimizer != "layerwise_sgd":
         return
-    if settings.relative_updates:
-        _check_relative_updates(settings)
     if settings.network not in NETWORKS:
         raise InputError(
             "--optimizer=layerwise_sgd has rates for the paper's layers, but "
             f"--network={settings.network} has others: use --optimizer=adam or "
             "muon."
         )
-    if settings.trainable_from != "all":
-        raise InputError(
-            f"--trainable_from={settings.trainable_from} cannot be used with "
-            "--optimizer=layerwise_sgd, whose rates are those of the paper's "
-            "layers: use --optimizer=adam or muon."
-        )
-    if settings.batch_norm:
-        raise InputError(
-            "--batch_norm cannot be used with --optimizer=layerwise_sgd, whose "
-            "settings are those of the paper's layers: use --optimizer=adam or "
-            "muon."
-        )
     if settings.weight_decay:
         raise InputError(
             f"--weight_decay={settings.weight_decay} has no effect with "
             "--optimizer=layerwise_sgd: use --layer_l2."
-        )
-
-
-def _check_relative_updates(settings):
-    """Refuses trainings whose initial gradients cannot be measured."""
-    other = None
-    if settings.init:
-        other = "--init, which has no initial values"
-    elif settings.network not in ("paper", "dense"):
-        other = (
-            f"--network={settings.network}, whose normalization has rates of "
-            "its own"
-        )
-    elif settings.distribute != "none":
-        other = f"--distribute={settings.distribute}"
-    if other:
-        raise InputError(
-            f"--relative_updates cannot be used with {other}: remove it."
         )
 
 

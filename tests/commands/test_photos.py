@@ -296,11 +296,11 @@ def test_other_kind_of_image_is_refused_in_one_line(
             ),
             ("sees photos", "give --image_kind=photo"),
         ),
-        ("train", ("--effects=light",), ("--effects=light has no effect",)),
+        ("train", ("--effects=light",), ("--effects=light cannot be used",)),
         (
             "train",
             (*FLAGS, "--crop"),
-            ("--crop has no effect with --image_kind=photo",),
+            ("--crop cannot be used with --image_kind=photo",),
         ),
         (
             "evaluate",
@@ -322,7 +322,7 @@ def test_impossible_groups_are_refused_in_one_line(photos, tmp_path):
     for changes, parts in (
         (("--test_groups=toy",), ("no group 'toy'", "'toys'")),
         (("--test_groups=signs",), ("'signs' is named twice",)),
-        (("--split_by=class",), ("--validation_groups=signs has no effect",)),
+        (("--split_by=class",), ("--validation_groups=signs cannot be used",)),
         (
             ("--training_groups=fruit,toys", "--test_groups="),
             ("No group is left for the test split",),

@@ -103,7 +103,9 @@ def test_contrastive_loss_needs_pairs():
 def test_head_weights_that_cannot_be_limited(changes, other):
     Settings(head_weights="nonpositive")
     Settings(head_weights="nonpositive", network="paper", batch_norm=True)
-    with pytest.raises(InputError, match=f"nonpositive has no effect.*{other}"):
+    with pytest.raises(
+        InputError, match=f"nonpositive cannot be used.*{other}"
+    ):
         Settings(head_weights="nonpositive", **changes)
 
 
@@ -114,11 +116,11 @@ def test_head_weights_that_cannot_be_limited(changes, other):
 def test_sizes_of_missing_layers_are_refused(network, name):
     Settings(network="paper", **{name: (3, 4)})
     with pytest.raises(
-        InputError, match=rf"--{name}=3,4 has no effect with --network"
+        InputError, match=rf"--{name}=3,4 cannot be used with --network"
     ):
         Settings(network=network, **{name: (3, 4)})
     with pytest.raises(
-        InputError, match="has no effect with --init=pretrained: remove it"
+        InputError, match="cannot be used with --init=pretrained: remove it"
     ):
         Settings(init="pretrained", **{name: (3, 4)})
 
@@ -130,16 +132,18 @@ def test_contradictory_settings_are_refused():
         Settings(num_copies=8)
     Settings(depth=2, precision="bfloat16")
     for change in ({"network": "paper"}, {"init": "pretrained"}):
-        with pytest.raises(InputError, match="--depth=2 has no effect with --"):
+        with pytest.raises(
+            InputError, match="--depth=2 cannot be used with --"
+        ):
             Settings(depth=2, **change)
     Settings(batch_norm=True, network="paper")
     for change in ({}, {"init": "pretrained"}):
         with pytest.raises(
-            InputError, match="--batch_norm has no effect with --"
+            InputError, match="--batch_norm cannot be used with --"
         ):
             Settings(batch_norm=True, **change)
     with pytest.raises(
-        InputError, match="--network=paper has no effect with --init"
+        InputError, match="--network=paper cannot be used with --init"
     ):
         Settings(network="paper", init="pretrained")
     with pytest.raises(
@@ -220,7 +224,7 @@ def test_weight_decay_is_refused_with_layerwise_sgd():
 def test_character_distortions_need_groups():
     Settings(character_distortion="metamorphic")
     with pytest.raises(
-        InputError, match="has no effect with --sampling=pairs: remove"
+        InputError, match="cannot be used with --sampling=pairs: remove"
     ):
         Settings(character_distortion="metamorphic", sampling="pairs")
 

@@ -164,25 +164,25 @@ def test_missing_or_wrong_weights_are_refused(weights, tmp_path):
         ({"image_kind": "drawing"}, "give --image_kind=photo"),
         ({"image_size": 31}, "32 pixels or more; got --image_size=31"),
         ({"units": (8, 8)}, "one dense layer; got --units=8,8"),
-        ({"filters": (8,)}, "--filters=8 has no effect with --network=keras"),
-        ({"ink_value": 0}, "--ink_value=0 has no effect with --network=keras"),
+        ({"filters": (8,)}, "--filters=8 cannot be used with --network=keras"),
+        ({"ink_value": 0}, "--ink_value=0 cannot be used with --network=keras"),
         (
             {"network": "fast", "units": (), "backbone_weights": "imagenet"},
-            "--backbone_weights=imagenet has no effect with --network=fast",
+            "--backbone_weights=imagenet cannot be used with --network=fast",
         ),
         (
             {"network": "fast", "units": (), "trainable_from": "none"},
-            "--trainable_from=none has no effect with --network=fast",
+            "--trainable_from=none cannot be used with --network=fast",
         ),
         (
             {"network": "fast", "units": (), "init": "model.keras"}
             | {"backbone_weights": "imagenet"},
-            "--backbone_weights=imagenet has no effect with --init",
+            "--backbone_weights=imagenet cannot be used with --init",
         ),
         (
             {"trainable_from": "none", "backbone_weights": "imagenet"}
             | {"precision": "bfloat16"},
-            "--precision=bfloat16 has no effect with --trainable_from=none and",
+            "--precision=bfloat16 cannot be used with --trainable_from=none",
         ),
     ],
 )

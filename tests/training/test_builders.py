@@ -91,7 +91,7 @@ def test_wrong_number_of_stddevs_is_refused():
 )
 def test_initial_values_without_effect_are_refused(changes, part):
     with pytest.raises(
-        InputError, match=f"--initial_values=uniform has no effect with {part}"
+        InputError, match=f"--initial_values=uniform cannot be used with {part}"
     ):
         Settings(initial_values="uniform", **changes)
 
@@ -101,7 +101,7 @@ def test_settings_of_the_papers_optimizer_are_refused_with_others():
         ({"relative_updates": True}, "--relative_updates"),
         ({"momentum_ramp_steps": 9}, "--momentum_ramp_steps=9"),
     ):
-        with pytest.raises(InputError, match=f"{text} has no effect with"):
+        with pytest.raises(InputError, match=f"{text} cannot be used with"):
             Settings(**changes)
     with pytest.raises(InputError, match="with --initial_values=uniform"):
         dataclasses.replace(

@@ -280,7 +280,7 @@ def test_own_layers_are_known_to_commands_that_get_the_models_file(
     [
         (["--network=nowhere:build"], "'nowhere' cannot be imported"),
         (["--network=json:build"], "'json' has no function 'build'"),
-        (["--network=json:loads", "--filters=8"], "--filters=8 has no effect"),
+        (["--network=json:loads", "--filters=8"], "--filters=8 cannot be used"),
         (
             ["--network=json:loads", "--optimizer=layerwise_sgd"],
             "use --optimizer=adam or muon",
