@@ -70,30 +70,23 @@ def suggest_settings(
     """
     if search_network:
         settings = _suggest_network(trial, settings)
-    num_layers = builders.count_layers(settings)
+    layers = range(builders.count_layers(settings))
+    low, high = LEARNING_RATES
     return dataclasses.replace(
         settings,
         layer_learning_rates=tuple(
-            trial.suggest_float(f"learning_rate_{i}", *bounds, log=True)
-            for i, bounds in enumerate(_get_rates(num_layers, gradients))
+            trial.suggest_float(
+                f"learning_rate_{i}", low * scale, high * scale, log=True
+            )
+            for i, scale in enumerate(gradients or [1.0 for _ in layers])
         ),
         layer_momentums=tuple(
-            trial.suggest_float(f"momentum_{i}", *MOMENTUMS)
-            for i in range(num_layers)
+            trial.suggest_float(f"momentum_{i}", *MOMENTUMS) for i in layers
         ),
         layer_l2=tuple(
-            trial.suggest_float(f"l2_{i}", *L2, log=True)
-            for i in range(num_layers)
+            trial.suggest_float(f"l2_{i}", *L2, log=True) for i in layers
         ),
     )
-
-
-def _get_rates(num_layers, gradients):
-    """The range of learning rates or relative updates of each layer."""
-    return [
-        tuple(gradient * rate for rate in LEARNING_RATES)
-        for gradient in gradients or [1.0] * num_layers
-    ]
 
 
 def to_point(
@@ -106,41 +99,39 @@ def to_point(
     Raises:
         InputError: the number of values is neither one nor that of layers.
     """
-    num_layers = builders.count_layers(settings)
-    rates = _get_rates(num_layers, gradients)
-    searched = [
-        ("learning_rate", settings.layer_learning_rates, rates),
-        ("momentum", settings.layer_momentums, num_layers * [MOMENTUMS]),
-        ("l2", settings.layer_l2, num_layers * [L2]),
-    ]
-    point = {
-        f"{name}_{i}": min(max(value, low), high)
-        for name, values, ranges in searched
-        for i, (value, (low, high)) in enumerate(
-            zip(
-                broadcast_to_layers(name, values, num_layers),
-                ranges,
-                strict=True,
-            )
-        )
-    }
-    if search_network:
+    start = _Start(settings)
+    suggest_settings(start, settings, search_network, gradients)
+    return start.point
+
+
+class _Start:
+    """A trial that suggests the values of settings, moved into the ranges."""
+
+    def __init__(self, settings):
+        num_layers = builders.count_layers(settings)
         filters, kernel_sizes, units = builders.get_layer_sizes(settings)
-        for name, values, bounds, step in (
-            ("filters", filters, FILTERS, STEP),
-            ("kernel_size", kernel_sizes, KERNEL_SIZES, 1),
-            ("units", units, UNITS, STEP),
+        self._values = {
+            "filters": filters,
+            "kernel_size": kernel_sizes,
+            "units": units,
+        }
+        for name, values in (
+            ("learning_rate", settings.layer_learning_rates),
+            ("momentum", settings.layer_momentums),
+            ("l2", settings.layer_l2),
         ):
-            point |= {
-                f"{name}_{i}": _to_range(value, *bounds, step)
-                for i, value in enumerate(values)
-            }
-    return point
+            self._values[name] = broadcast_to_layers(name, values, num_layers)
+        self.point = {}
 
+    def suggest_float(self, name, low, high, *, log=False):
+        kind, _, layer = name.rpartition("_")
+        self.point[name] = min(max(self._values[kind][int(layer)], low), high)
+        return self.point[name]
 
-def _to_range(value, low, high, step):
-    """The nearest integer of a range with a step."""
-    return min(max(low, low + round((value - low) / step) * step), high)
+    def suggest_int(self, name, low, high, *, step=1):
+        value = self.suggest_float(name, low, high)
+        self.point[name] = low + round((value - low) / step) * step
+        return self.point[name]
 
 
 def _suggest_network(trial, settings):
