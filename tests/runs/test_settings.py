@@ -76,97 +76,117 @@ def test_values_of_other_types_are_refused(name, value, message):
         Settings(**{name: value})
 
 
-def test_lake_needs_omniglot():
-    Settings(dataset="omniglot", protocols=("lake",))
-    with pytest.raises(InputError, match="--dataset=omniglot"):
-        Settings(dataset="glyphs", protocols=("lake",))
-
-
-def test_contrastive_loss_needs_pairs():
-    Settings(objective="contrastive", sampling="pairs")
-    with pytest.raises(InputError, match="--sampling=pairs"):
-        Settings(objective="contrastive", sampling="groups")
+PAIRS = {"sampling": "pairs"}
+PAPER, LAYERWISE = {"network": "paper"}, {"optimizer": "layerwise_sgd"}
+RELATIVE = PAPER | LAYERWISE | {"relative_updates": True}
 
 
 @pytest.mark.parametrize(
-    ("changes", "other"),
+    "changes",
     [
-        ({"network": "paper"}, "--network=paper"),
-        ({"network": "dense"}, "--network=dense"),
-        (
-            {"objective": "contrastive", "sampling": "pairs"},
-            "--objective=contrastive",
-        ),
-        ({"init": "pretrained"}, "--init"),
+        {"dataset": "omniglot", "protocols": ("lake",)},
+        PAIRS | {"objective": "contrastive"},
+        PAIRS | {"num_copies": 8, "num_pairs": 100},
+        {"head_weights": "nonpositive"},
+        PAPER | {"head_weights": "nonpositive", "batch_norm": True},
+        {"depth": 2, "precision": "bfloat16"},
+        {"network": "dense", "precision": "bfloat16"},
+        {"views": 1, "distortion": "none"},
+        {"turned_views": True, "views": 2, "mirror_images": True},
+        {"max_minutes": 1.0, "distribute": "mirrored"},
+        {"weight_decay": 0.1, "optimizer": "muon"},
+        {"character_distortion": "metamorphic"},
+        RELATIVE,
     ],
 )
-def test_head_weights_that_cannot_be_limited(changes, other):
-    Settings(head_weights="nonpositive")
-    Settings(head_weights="nonpositive", network="paper", batch_norm=True)
-    with pytest.raises(
-        InputError, match=f"nonpositive cannot be used.*{other}"
-    ):
-        Settings(head_weights="nonpositive", **changes)
+def test_settings_that_go_together(changes):
+    Settings(**changes)
 
 
 @pytest.mark.parametrize(
-    ("network", "name"),
-    [("fast", "units"), ("fast", "kernel_sizes"), ("dense", "filters")],
+    ("changes", "message"),
+    [
+        ({"protocols": ("lake",)}, "give --dataset=omniglot"),
+        (
+            {"objective": "contrastive"},
+            "contrastive needs --sampling=pairs; got --sampling=groups",
+        ),
+        ({"num_pairs": 100}, "needs --sampling=pairs; got --sampling=groups"),
+        ({"num_copies": 8}, "give its size as --num_pairs"),
+        ({"max_minutes": 1.0, "distribute": "multiworker"}, "give --epochs"),
+        (
+            LAYERWISE | {"weight_decay": 0.1},
+            "no effect with --optimizer=layerwise_sgd: use --layer_l2",
+        ),
+        ({"views": 2, "distortion": "none"}, "--views=2 needs --distortion"),
+        ({"turned_views": True, "views": 2}, "--turned_views needs --views"),
+        (
+            {"turned_views": True, "quarter_turns": True},
+            "--turned_views needs --views",
+        ),
+        (
+            PAIRS | {"views": 2, "objective": "contrastive"},
+            "got --objective=contrastive: give --views=1",
+        ),
+    ],
 )
-def test_sizes_of_missing_layers_are_refused(network, name):
-    Settings(network="paper", **{name: (3, 4)})
-    with pytest.raises(
-        InputError, match=rf"--{name}=3,4 cannot be used with --network"
-    ):
-        Settings(network=network, **{name: (3, 4)})
-    with pytest.raises(
-        InputError, match="cannot be used with --init=pretrained: remove it"
-    ):
-        Settings(init="pretrained", **{name: (3, 4)})
+def test_contradictory_settings_are_refused_with_advice(changes, message):
+    with pytest.raises(InputError, match=message):
+        Settings(**changes)
 
 
-def test_contradictory_settings_are_refused():
-    with pytest.raises(InputError, match="give --epochs instead"):
-        Settings(max_minutes=1.0, distribute="multiworker")
-    with pytest.raises(InputError, match="--num_pairs"):
-        Settings(num_copies=8)
-    Settings(depth=2, precision="bfloat16")
-    for change in ({"network": "paper"}, {"init": "pretrained"}):
-        with pytest.raises(
-            InputError, match="--depth=2 cannot be used with --"
-        ):
-            Settings(depth=2, **change)
-    Settings(batch_norm=True, network="paper")
-    for change in ({}, {"init": "pretrained"}):
-        with pytest.raises(
-            InputError, match="--batch_norm cannot be used with --"
-        ):
-            Settings(batch_norm=True, **change)
+@pytest.mark.parametrize(
+    ("name", "value", "changes", "other"),
+    [
+        ("head_weights", "nonpositive", PAPER, "--network=paper"),
+        ("head_weights", "nonpositive", {"network": "dense"}, "--network=dens"),
+        (
+            "head_weights",
+            "nonpositive",
+            PAIRS | {"objective": "contrastive"},
+            "--objective=contrastive",
+        ),
+        ("head_weights", "nonpositive", {"init": "x"}, "--init=x"),
+        ("units", (3, 4), {}, "--network=fast"),
+        ("units", (3, 4), {"init": "x"}, "--init=x"),
+        ("kernel_sizes", (3, 4), {}, "--network=fast"),
+        ("filters", (3, 4), {"network": "dense"}, "--network=dense"),
+        ("filters", (3, 4), {"network": "my:build"}, "--network=my:build"),
+        ("depth", 2, PAPER, "--network=paper"),
+        ("depth", 2, {"init": "x"}, "--init=x"),
+        ("batch_norm", True, {}, "--network=fast"),
+        ("batch_norm", True, {"init": "x"}, "--init=x"),
+        ("batch_norm", True, PAPER | LAYERWISE, "--optimizer=layerwise_sgd"),
+        ("network", "paper", {"init": "x"}, "--init=x"),
+        ("relative_updates", True, LAYERWISE, "--network=fast"),
+        ("relative_updates", True, LAYERWISE | {"init": "x"}, "--init=x"),
+        (
+            "relative_updates",
+            True,
+            PAPER | LAYERWISE | {"distribute": "mirrored"},
+            "--distribute=mirrored",
+        ),
+        ("relative_updates", True, {}, "--optimizer=adam"),
+        ("momentum_ramp_steps", 9, {}, "--optimizer=adam"),
+        ("character_distortion", "strong", PAIRS, "--sampling=pairs"),
+        ("initial_values", "uniform", {}, "--network=fast"),
+        ("initial_values", "uniform", {"init": "x"}, "--init=x"),
+        ("initial_values", "uniform", PAPER | {"batch_norm": True}, "--batch_"),
+        (
+            "layer_stddevs",
+            (1.0,),
+            PAPER | {"initial_values": "uniform"},
+            "--initial_values=uniform",
+        ),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(
+    name, value, changes, other
+):
     with pytest.raises(
-        InputError, match="--network=paper cannot be used with --init"
+        InputError, match=rf"^--{name}\b.* cannot be used with {other}"
     ):
-        Settings(network="paper", init="pretrained")
-    with pytest.raises(
-        InputError, match="--batch_norm cannot be used with --optimizer=layer"
-    ):
-        Settings(batch_norm=True, network="paper", optimizer="layerwise_sgd")
-    with pytest.raises(InputError, match="--views=2 needs --distortion"):
-        Settings(views=2, distortion="none")
-    Settings(views=1, distortion="none")
-    Settings(turned_views=True, views=2, mirror_images=True)
-    for change in ({"views": 2}, {"quarter_turns": True}):
-        with pytest.raises(InputError, match="--turned_views needs --views"):
-            Settings(turned_views=True, **change)
-    with pytest.raises(
-        InputError, match="got --objective=contrastive: give --views=1"
-    ):
-        Settings(views=2, objective="contrastive", sampling="pairs")
-    Settings(num_copies=8, num_pairs=100, sampling="pairs")
-    with pytest.raises(
-        InputError, match="needs --sampling=pairs; got --sampling"
-    ):
-        Settings(num_pairs=100)
-    Settings(max_minutes=1.0, distribute="mirrored")
+        Settings(**{name: value}, **changes)
 
 
 def test_settings_without_effect():
@@ -192,41 +212,9 @@ def test_settings_without_effect():
     ]
 
 
-@pytest.mark.parametrize(
-    ("changes", "other"),
-    [
-        ({"network": "fast"}, "--network=fast"),
-        ({"init": "pretrained", "network": "fast"}, "--init"),
-        ({"distribute": "mirrored"}, "--distribute=mirrored"),
-    ],
-)
-def test_relative_updates_need_initial_values(changes, other):
-    settings = Settings(
-        network="paper", optimizer="layerwise_sgd", relative_updates=True
-    )
-    with pytest.raises(
-        InputError, match=f"--relative_updates cannot be used with {other}"
-    ):
-        dataclasses.replace(settings, **changes)
-
-
 def test_every_setting_has_a_help_text():
     for field in dataclasses.fields(Settings):
         assert len(field.metadata["help"]) > 10
-
-
-def test_weight_decay_is_refused_with_layerwise_sgd():
-    Settings(weight_decay=0.1, optimizer="muon")
-    with pytest.raises(InputError, match="layerwise_sgd: use --layer_l2"):
-        Settings(weight_decay=0.1, optimizer="layerwise_sgd")
-
-
-def test_character_distortions_need_groups():
-    Settings(character_distortion="metamorphic")
-    with pytest.raises(
-        InputError, match="cannot be used with --sampling=pairs: remove"
-    ):
-        Settings(character_distortion="metamorphic", sampling="pairs")
 
 
 def test_settings_offer_only_known_protocols():

@@ -11,7 +11,6 @@ from koch_siamese.errors import InputError
 from koch_siamese.models.dense import BFloat16GradientDense
 from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import get_embedding, get_head
-from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 
 
@@ -79,31 +78,3 @@ def test_large_layers_of_the_dense_network_round_gradients():
 def test_wrong_number_of_stddevs_is_refused():
     with pytest.raises(InputError, match=r"4 layers .* got 3 layer_stddevs"):
         build(layer_stddevs=(0.1, 0.2, 0.3))
-
-
-@pytest.mark.parametrize(
-    ("changes", "part"),
-    [
-        ({"network": "fast"}, "--network=fast"),
-        ({"network": "paper", "batch_norm": True}, "--batch_norm"),
-        ({"init": "pretrained"}, "--init"),
-    ],
-)
-def test_initial_values_without_effect_are_refused(changes, part):
-    with pytest.raises(
-        InputError, match=f"--initial_values=uniform cannot be used with {part}"
-    ):
-        Settings(initial_values="uniform", **changes)
-
-
-def test_settings_of_the_papers_optimizer_are_refused_with_others():
-    for changes, text in (
-        ({"relative_updates": True}, "--relative_updates"),
-        ({"momentum_ramp_steps": 9}, "--momentum_ramp_steps=9"),
-    ):
-        with pytest.raises(InputError, match=f"{text} cannot be used with"):
-            Settings(**changes)
-    with pytest.raises(InputError, match="with --initial_values=uniform"):
-        dataclasses.replace(
-            SMALL_PAPER, initial_values="uniform", layer_stddevs=(1.0,)
-        )
