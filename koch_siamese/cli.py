@@ -15,8 +15,8 @@ from absl import app, flags, logging
 
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import expand_flagfiles
-from koch_siamese.runs.groups import GROUPS
 from koch_siamese.runs.path_flags import PathParser, define_path
+from koch_siamese.runs.setting_groups import GROUPS
 
 DATA_DIR = define_path(
     "data_dir",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from koch_siamese.data.characters import is_users_own
 from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
-from koch_siamese.runs.groups import (
+from koch_siamese.runs.setting_groups import (
     APPLICATIONS,
     NETWORKS,
     BatchSettings,
@@ -242,14 +242,8 @@ def keeps_features(settings: Settings) -> bool:
 
 
 def _check_batches(settings):
-    """Refuses settings of pairs with groups."""
-    is_group = settings.sampling == "groups"
-    if is_group and settings.num_pairs:
-        raise InputError(
-            f"--num_pairs={settings.num_pairs} needs --sampling=pairs; got "
-            f"--sampling={settings.sampling}."
-        )
-    if is_group and settings.objective == "contrastive":
+    """Refuses a loss and copies without the pairs that they need."""
+    if settings.objective == "contrastive" and settings.sampling != "pairs":
         raise InputError(
             "--objective=contrastive needs --sampling=pairs; got "
             f"--sampling={settings.sampling}."

@@ -111,7 +111,6 @@ def test_settings_that_go_together(changes):
             {"objective": "contrastive"},
             "contrastive needs --sampling=pairs; got --sampling=groups",
         ),
-        ({"num_pairs": 100}, "needs --sampling=pairs; got --sampling=groups"),
         ({"num_copies": 8}, "give its size as --num_pairs"),
         ({"max_minutes": 1.0, "distribute": "multiworker"}, "give --epochs"),
         (
@@ -169,6 +168,7 @@ def test_contradictory_settings_are_refused_with_advice(changes, message):
         ("relative_updates", True, {}, "--optimizer=adam"),
         ("momentum_ramp_steps", 9, {}, "--optimizer=adam"),
         ("character_distortion", "strong", PAIRS, "--sampling=pairs"),
+        ("num_pairs", 100, {}, "--sampling=groups"),
         ("initial_values", "uniform", {}, "--network=fast"),
         ("initial_values", "uniform", {"init": "x"}, "--init=x"),
         ("initial_values", "uniform", PAPER | {"batch_norm": True}, "--batch_"),

@@ -58,6 +58,7 @@ INITIAL_VALUES = PAPER_LAYERS | {"batch_norm": (False,)}
 BY_GROUP = {"split_by": ("group",)}
 LAYERWISE = {"optimizer": ("layerwise_sgd",)}
 NOT_LAYERWISE = {"optimizer": ("adam", "muon")}
+PAIRS = {"sampling": ("pairs",)}
 GROUPS_OF_DRAWINGS = {"sampling": ("groups",)}
 PHOTOS = {"image_kind": ("photo",)}
 
@@ -267,13 +268,14 @@ class BatchSettings:
         128,
         "With --sampling=pairs: pairs in a batch.",
         low=2,
-        only_with={"sampling": ("pairs",)},
+        only_with=PAIRS,
     )
     num_pairs: int = setting(
         0,
         "With --sampling=pairs: size of a fixed training set of pairs; 0: new "
         "pairs in every batch.",
         low=0,
+        needs=PAIRS,
     )
     num_copies: int = setting(
         0, "Distorted copies of each pair of --num_pairs.", low=0
