@@ -5,7 +5,6 @@ A batch is a pure function of (seed, step): it is the same on any device, and in
 a resumed run.
 """
 
-import dataclasses
 import itertools
 import weakref
 from collections.abc import Callable
@@ -271,14 +270,12 @@ def make_dataset(
 
     # TensorFlow never frees a Python function. This one must not hold the
     # images, which would stay in memory until the process ends.
-    holder = _Images(images)
-    held = weakref.ref(holder)
-    del images
+    held = weakref.ref(images)
 
     def sample_step(step):
         drawings, distortion, labels = sample(step)
         # Indexed here: a tensor of all drawings would be a second copy.
-        return held().images[drawings], distortion, labels
+        return held()[drawings], distortion, labels
 
     example = sample_step(0)
     dtypes = tf.nest.map_structure(lambda x: tf.as_dtype(x.dtype), example)
@@ -308,13 +305,6 @@ def make_dataset(
     options.autotune.enabled = False
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     # Datasets and iterators that are made from `steps` hold it.
-    steps.images = holder
+    steps.images = images
     batches = steps.map(make_batch, num_parallel_calls=2)
     return batches.with_options(options).map(plain(to_inputs))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Images:
-    """Images that can be weakly referenced."""
-
-    images: np.ndarray
