@@ -90,7 +90,7 @@ def build_training_model(
         joined = _join(inputs)
     else:
         embedding = get_embedding(siamese)
-        inputs, joined = _distort(
+        inputs, joined = _make_distorted_images(
             settings, names, get_channels(siamese), drawings
         )
     embedded, head = embedding(joined), get_head(siamese)
@@ -113,10 +113,10 @@ def _join(inputs):
     return ops.concatenate(tensors) if len(tensors) > 1 else tensors[0]
 
 
-def _distort(settings, names, channels, drawings):
-    """Makes the inputs of a batch, and the images that are distorted by them.
+def _make_distorted_images(settings, names, channels, drawings):
+    """Makes the inputs of a batch, and its images, distorted.
 
-    The parameters of a distortion are inputs, too; see `samplers.Batch`.
+    The parameters of the distortion are inputs, too; see `samplers.Batch`.
     """
     if drawings:
         inputs = _make_inputs(names, (), "int32")
