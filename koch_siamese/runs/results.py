@@ -100,7 +100,7 @@ def replacing(path: Path, suffix: str = ".partial") -> Iterator[Path]:
         path: the file to write.
         suffix: of the temporary file; Keras needs its own.
     """
-    # Other processes of a search write the same file.
+    # Other processes may write the same file.
     partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
     try:
         yield partial
