@@ -82,6 +82,10 @@ from koch_siamese.paths import expand_home
 # Labelled images: a folder, a table, or a dict from names to images.
 Labelled = str | os.PathLike | Mapping[str, ImageLike | Sequence[ImageLike]]
 
+# Of `pretrained_large`, which versions before 0.2 called `pretrained`.
+LARGE_FINGERPRINT = (
+    "6a4942ff3127e09c51995d2b17f372efef1c746ebc7784122f0ac50c670aa5b4"
+)
 CALIBRATION_WAYS = 20
 QUERIES_AT_ONCE = 256
 
@@ -765,11 +769,10 @@ class Recognizer:
         """
         path = expand_home(path).resolve()
         stored = storage.read(path)
-        crop = stored.crop if crop is None else crop
-        recognizer = cls(model or stored.model or PRETRAINED, crop=crop)
-        is_other = stored.fingerprint != recognizer._fingerprint
-        if is_other and recognizer._model_name == PRETRAINED:
-            recognizer = cls(PRETRAINED_LARGE, crop=crop)
+        model = model or stored.model or PRETRAINED
+        if str(model) == PRETRAINED and stored.fingerprint == LARGE_FINGERPRINT:
+            model = PRETRAINED_LARGE
+        recognizer = cls(model, crop=stored.crop if crop is None else crop)
         recognizer._require_own(stored, path)
         recognizer._gallery = stored.gallery
         recognizer._index = storage.read_index(

@@ -14,6 +14,7 @@ from PIL import Image
 import koch_siamese
 from koch_siamese import InputError, Recognizer
 from koch_siamese.data.image_errors import DataWarning
+from koch_siamese.inference import recognizer as recognizer_module
 from koch_siamese.inference import storage
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import get_head, set_crop
@@ -301,9 +302,31 @@ def test_nothing_is_overwritten_without_asking(model, drawings, tmp_path):
         other.save(path, if_exists="maybe")
 
 
+@pytest.fixture
+def loaded_models(monkeypatch):
+    """The models that recognizers load, in order."""
+    names = []
+
+    def load(model):
+        names.append(model)
+        return load_model(model)
+
+    monkeypatch.setattr(recognizer_module, "load_model", load)
+    return names
+
+
+def test_only_one_model_is_loaded_for_a_gallery(
+    recognizer, tmp_path, loaded_models
+):
+    recognizer.save(tmp_path / "known.npz")
+    with pytest.raises(InputError, match="another model"):
+        Recognizer.load(tmp_path / "known.npz")
+    assert loaded_models == ["pretrained"]
+
+
 @pytest.mark.parametrize("name", ["known", "known.npz"])
 def test_galleries_of_the_earlier_pretrained_model_are_opened(
-    drawings, tmp_path, name
+    drawings, tmp_path, name, loaded_models
 ):
     known = {x: drawings[x][:1] for x in ("c0", "c1")}
     earlier = Recognizer("pretrained_large").add(known)
@@ -315,6 +338,7 @@ def test_galleries_of_the_earlier_pretrained_model_are_opened(
             index.read_text().replace("pretrained_large", "pretrained")
         )
     loaded = Recognizer.load(path)
+    assert loaded_models == ["pretrained_large"] * 2
     query = drawings["c0"][1]
     assert loaded.classify(query).to_json() == earlier.classify(query).to_json()
     with pytest.raises(InputError, match="another model"):
