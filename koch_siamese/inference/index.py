@@ -29,6 +29,11 @@ class GalleryIndex:
 
     It only measures distances, see `Head.distance_weights`. The model scores
     the proposed drawings.
+
+    Attributes:
+        file: the file that the graph is mapped from, or None.
+        positions: int64, the position in the gallery of each drawing of the
+            graph; -1: removed.
     """
 
     def __init__(self, distance_weights: np.ndarray | None):
@@ -48,15 +53,12 @@ class GalleryIndex:
         self._forget()
 
     def _forget(self):
-        self._graph = None
-        self._file = None  # the file that the graph is mapped from
-        self._embeddings = None
-        # The position in the gallery of each drawing of the graph; -1: removed.
-        self._positions = np.empty(0, np.int64)
+        self._graph = self._embeddings = self.file = None
+        self.positions = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         """Number of drawings in the graph, removed ones included."""
-        return len(self._positions)
+        return len(self.positions)
 
     def update(self, embeddings: np.ndarray):
         """Adds the new drawings of a gallery, and drops removed ones.
@@ -67,14 +69,12 @@ class GalleryIndex:
         """
         if embeddings is self._embeddings:
             return
-        if self._file and not self._file.exists():
+        if self.file and not self.file.exists():
             self._forget()  # a mapped graph can only grow from its file
-        missing = np.arange(len(embeddings))
-        if self._embeddings is not None:
-            missing = self._follow(embeddings)
-        if (self._positions < 0).sum() > MAX_REMOVED * len(self):
+        missing = self._follow(embeddings)
+        if (self.positions < 0).sum() > MAX_REMOVED * len(self):
             self._forget()
-            missing = np.arange(len(embeddings))
+            missing = self._follow(embeddings)
         if len(missing):
             self._add(embeddings, missing)
         self._embeddings = embeddings
@@ -82,30 +82,26 @@ class GalleryIndex:
     def _follow(self, embeddings):
         """Updates the positions of known drawings; returns the new ones."""
         before = self._embeddings
-        num = len(before)
-        if len(embeddings) >= num and np.array_equal(embeddings[:num], before):
+        num = 0 if before is None else len(before)
+        if num == 0 or np.array_equal(embeddings[:num], before):
             return np.arange(num, len(embeddings))
         moved = _match(_hash(before), _hash(embeddings))
-        known = self._positions >= 0
-        self._positions[known] = moved[self._positions[known]]
-        return np.setdiff1d(np.arange(len(embeddings)), self._positions)
+        known = self.positions >= 0
+        self.positions[known] = moved[self.positions[known]]
+        return np.setdiff1d(np.arange(len(embeddings)), self.positions)
 
     def _add(self, embeddings, missing):
+        import faiss
+
         if self._graph is None:
             self._graph = self._make(embeddings.shape[1])
             self._graph.hnsw.efConstruction = BUILD_EFFORT
-        if self._file:
-            self._load()
+        if self.file:  # a mapped graph cannot grow
+            self._graph = faiss.read_index(str(self.file))
+            self.file = None
         for chunk in iterate_chunks(len(missing), DRAWINGS_AT_ONCE, "Indexing"):
             self._graph.add(embeddings[missing[chunk]] * self._scale)
-        self._positions = np.concatenate([self._positions, missing])
-
-    def _load(self):
-        """Reads the graph into memory, because a mapped one cannot grow."""
-        import faiss
-
-        self._graph = faiss.read_index(str(self._file))
-        self._file = None
+        self.positions = np.concatenate([self.positions, missing])
 
     def propose(self, queries: np.ndarray, num: int) -> list[np.ndarray]:
         """Proposes drawings for each query.
@@ -120,28 +116,14 @@ class GalleryIndex:
         """
         self._graph.hnsw.efSearch = max(SEARCH_EFFORT, num)
         _, rows = self._graph.search(queries * self._scale, num)
-        positions = (self._positions[row[row >= 0]] for row in rows)
+        positions = (self.positions[row[row >= 0]] for row in rows)
         return [found[found >= 0] for found in positions]
 
-    @property
-    def file(self) -> Path | None:
-        """The file that the graph is mapped from, or None."""
-        return self._file
-
     def write(self, path: Path):
-        """Writes the graph, without `positions`, to a file."""
+        """Writes the graph, without the positions, to a file."""
         import faiss
 
         faiss.write_index(self._graph, str(path))
-
-    def move_to(self, path: Path):
-        """Notes that the file of a mapped graph is replaced by an equal one."""
-        self._file = path
-
-    @property
-    def positions(self) -> np.ndarray:
-        """The position in the gallery of each drawing; -1: removed."""
-        return self._positions
 
     @classmethod
     def read(
@@ -156,7 +138,7 @@ class GalleryIndex:
         Args:
             distance_weights: as in `__init__`.
             path: the file.
-            positions: see the property.
+            positions: see the attribute.
             embeddings: of the gallery.
 
         Raises:
@@ -175,8 +157,8 @@ class GalleryIndex:
             or positions.max(initial=-1) >= len(embeddings)
         ):
             raise ValueError("the index is of another gallery")
-        index._graph, index._file = graph, path
-        index._positions, index._embeddings = positions, embeddings
+        index._graph, index.file = graph, path
+        index.positions, index._embeddings = positions, embeddings
         return index
 
 

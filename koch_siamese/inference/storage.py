@@ -349,7 +349,7 @@ def _write_index(path, index, digest):
         with replacing(graph) as partial:
             index.write(partial)
         if index.file and index.file.parent == path:  # the old one is deleted
-            index.move_to(graph)
+            index.file = graph
     with replacing(positions) as partial, partial.open("wb") as file:
         np.save(file, index.positions)
     return [graph.name, positions.name]
