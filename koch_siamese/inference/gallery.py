@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -188,33 +188,27 @@ class Verdict:
 
 def score_characters(
     scorer: Scorer, gallery: Gallery, queries: np.ndarray
-) -> np.ndarray:
-    """Scores queries against every character of a gallery.
+) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+    """Scores each query against every character of a gallery.
 
     Args:
         scorer: the model that embedded both.
         gallery: with at least one drawing.
         queries: embeddings, float32 `[num_queries, dim]`.
 
-    Returns:
-        float64 `[num_queries, num_characters]`, in the order of
-        `gallery.characters`: the mean over a character's drawings.
+    Yields:
+        For each query, the names of the characters, and their scores, float64
+        `[num_characters]`: the mean over a character's drawings.
     """
     column, shots = gallery.column, gallery.shots
     # A small gallery scores many queries at once, such as the symbols of a
     # page; a large one scores one, so that memory grows only with the gallery.
     num = max(1, NUMBERS_AT_ONCE // gallery.embeddings.size)
-    tables = (
-        _score_table(scorer, queries[i : i + num], gallery.embeddings)
-        for i in range(0, len(queries), num)
-    )
-    return np.array(
-        [
-            np.bincount(column, row, len(shots)) / shots
-            for table in tables
-            for row in table
-        ]
-    )
+    for start in range(0, len(queries), num):
+        chunk = queries[start : start + num]
+        for row in _score_table(scorer, chunk, gallery.embeddings):
+            scores = np.bincount(column, row, len(shots)) / shots
+            yield gallery.characters, scores
 
 
 def _score_table(scorer, queries, embeddings):
@@ -226,43 +220,36 @@ def _score_table(scorer, queries, embeddings):
     return scorer.score(first, second).reshape(len(queries), -1)
 
 
-def answer_by_index(
+def score_nearest_characters(
     scorer: Scorer,
     gallery: Gallery,
-    index: GalleryIndex,
     queries: np.ndarray,
-    thresholds: Thresholds | None,
-    *,
-    top_k: int = 5,
-    threshold: float | None = None,
-) -> list[Answer]:
-    """Answers queries, but scores only a few of many characters.
+    index: GalleryIndex,
+    num_least: int,
+) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+    """Scores each query against only a few of many characters.
 
     These are the characters of the drawings that the index proposes. All of
     their drawings are scored.
 
     Args:
-        scorer: the model that embedded gallery and queries.
-        gallery: the known characters.
+        scorer, gallery, queries: as in `score_characters`.
         index: the index of this gallery.
-        queries: embeddings, float32 `[num_queries, dim]`.
-        thresholds, top_k, threshold: see `answer_queries`.
+        num_least: the least number of characters, if there are as many.
+
+    Yields:
+        As `score_characters`.
     """
-    if threshold is None and thresholds:
-        threshold = thresholds.for_ways(len(gallery.characters))
-    answers = []
     for query in queries:
-        places = _propose_characters(gallery, index, query, top_k)
+        places = _propose_characters(gallery, index, query, num_least)
         drawings = gallery.find_drawings(places)
         shots = gallery.shots[places]
         scores = scorer.score(
             query[None], gallery.embeddings[np.concatenate(drawings)]
         )
         owners = np.repeat(np.arange(len(places)), shots)
-        means = np.bincount(owners, scores) / shots
         names = [gallery.characters[i] for i in places]
-        answers.append(_answer(means, names, thresholds, top_k, threshold))
-    return answers
+        yield names, np.bincount(owners, scores) / shots
 
 
 def _propose_characters(gallery, index, query, num_least):
@@ -278,35 +265,26 @@ def _propose_characters(gallery, index, query, num_least):
         num *= 4
 
 
-def answer_queries(
+def answer_query(
+    names: Sequence[str],
     scores: np.ndarray,
-    characters: Sequence[str],
     thresholds: Thresholds | None,
-    *,
-    top_k: int = 5,
     threshold: float | None = None,
-) -> list[Answer]:
-    """Turns scores into answers.
+    top_k: int = 5,
+) -> Answer:
+    """Turns the scores of characters into an answer.
 
     Args:
-        scores: float `[num_queries, num_characters]`.
-        characters: the names of the columns.
+        names: the names of the characters.
+        scores: float `[num_characters]`.
         thresholds: of the model, or None if it has none.
-        top_k: the largest number of candidates in an answer.
-        threshold: the score from which the best candidate is named, instead of
-            the model's threshold. Without either, it is always named.
+        threshold: the score from which the best candidate is named; None if it
+            always is.
+        top_k: the largest number of candidates in the answer.
     """
-    if threshold is None and thresholds:
-        threshold = thresholds.for_ways(len(characters))
-    return [
-        _answer(row, characters, thresholds, top_k, threshold) for row in scores
-    ]
-
-
-def _answer(scores, characters, thresholds, top_k, threshold):
     candidates = tuple(
         Candidate(
-            characters[i],
+            names[i],
             float(scores[i]),
             _compute_probability(float(scores[i]), thresholds),
         )

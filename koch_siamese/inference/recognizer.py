@@ -39,10 +39,10 @@ from koch_siamese.inference.gallery import (
     Answer,
     Gallery,
     Verdict,
-    answer_by_index,
-    answer_queries,
+    answer_query,
     judge_pair,
     score_characters,
+    score_nearest_characters,
 )
 from koch_siamese.inference.grouping import (
     MAX_DRAWINGS,
@@ -87,7 +87,6 @@ LARGE_FINGERPRINT = (
     "6a4942ff3127e09c51995d2b17f372efef1c746ebc7784122f0ac50c670aa5b4"
 )
 CALIBRATION_WAYS = 20
-QUERIES_AT_ONCE = 256
 
 
 class Recognizer:
@@ -380,34 +379,20 @@ class Recognizer:
             raise InputError(
                 "There are no characters to choose among: add some."
             )
-        embeddings = self._embed(drawings)
-        how = {"top_k": top_k, "threshold": threshold}
+        given = self._scorer, gallery, self._embed(drawings)
         with self._lock:
+            thresholds = self.thresholds
+            if threshold is None and thresholds:
+                threshold = thresholds.for_ways(len(gallery.characters))
             index = self._get_index(gallery)
             if index:
-                return answer_by_index(
-                    self._scorer,
-                    gallery,
-                    index,
-                    embeddings,
-                    self.thresholds,
-                    **how,
-                )
-            _warn_if_large(gallery)
-            # The scores of all queries with all characters may be too many.
-            chunks = (
-                embeddings[i : i + QUERIES_AT_ONCE]
-                for i in range(0, len(embeddings), QUERIES_AT_ONCE)
-            )
+                scored = score_nearest_characters(*given, index, top_k)
+            else:
+                _warn_if_large(gallery)
+                scored = score_characters(*given)
             return [
-                answer
-                for chunk in chunks
-                for answer in answer_queries(
-                    score_characters(self._scorer, gallery, chunk),
-                    gallery.characters,
-                    self.thresholds,
-                    **how,
-                )
+                answer_query(names, scores, thresholds, threshold, top_k)
+                for names, scores in scored
             ]
 
     def score_examples(

@@ -5,7 +5,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import (
     Candidate,
     Gallery,
-    answer_queries,
+    answer_query,
     judge_pair,
     score_characters,
 )
@@ -26,7 +26,9 @@ class Distance:
 
 def test_scores_are_means_over_a_characters_drawings():
     queries = np.array([[0.0, 0.0], [5.0, 4.0]], np.float32)
-    scores = score_characters(Distance(), GALLERY, queries)
+    found = score_characters(Distance(), GALLERY, queries)
+    names, scores = zip(*found, strict=True)
+    assert names == (("a", "b"),) * 2
     # Distances of the first query: 10 to a, (0 + 2) / 2 to b. Of the second:
     # 1 to a, (9 + 7) / 2 to b.
     np.testing.assert_array_equal(scores, [[-10, -1], [-1, -8]])
@@ -35,7 +37,9 @@ def test_scores_are_means_over_a_characters_drawings():
 def test_answers_follow_from_scores_and_thresholds():
     thresholds = Thresholds(same=1.0, none_of_these=(0.0, 2.0))
     scores = np.array([[1.0, 3.0], [1.9, 1.0], [2.0, 2.0]])
-    first, second, third = answer_queries(scores, ("a", "b"), thresholds)
+    first, second, third = (
+        answer_query(("a", "b"), row, thresholds, 2.0) for row in scores
+    )
     probability = pytest.approx(1 / (1 + np.exp(-2.0)))
     assert first.name == "b"
     assert first.candidates == (
@@ -48,19 +52,14 @@ def test_answers_follow_from_scores_and_thresholds():
     assert (third.name, third.threshold) == ("a", 2.0)
 
 
-def test_threshold_and_number_of_candidates_can_be_given():
-    thresholds = Thresholds(same=1.0, none_of_these=(0.0, 2.0))
-    scores = np.array([[1.0, 3.0, 2.0]])
-    for threshold, name in ((3.0, "b"), (3.1, None), (0.0, "b")):
-        (answer,) = answer_queries(
-            scores, ("a", "b", "c"), thresholds, top_k=2, threshold=threshold
-        )
-        assert (answer.name, answer.threshold) == (name, threshold)
-        assert [x.name for x in answer.candidates] == ["b", "c"]
+def test_number_of_candidates_can_be_given():
+    scores = np.array([1.0, 3.0, 2.0])
+    answer = answer_query(("a", "b", "c"), scores, None, top_k=2)
+    assert [x.name for x in answer.candidates] == ["b", "c"]
 
 
 def test_without_thresholds_the_best_is_always_the_answer():
-    (answer,) = answer_queries(np.array([[-9.0]]), ("a",), None)
+    answer = answer_query(("a",), np.array([-9.0]), None)
     assert (answer.name, answer.threshold) == ("a", None)
     assert answer.candidates == (Candidate("a", -9.0, None),)
     assert answer.runner_up is None

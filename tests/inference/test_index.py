@@ -9,7 +9,7 @@ from koch_siamese import Recognizer
 from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.inference import gallery as gallery_module
 from koch_siamese.inference import recognizer as recognizer_module
-from koch_siamese.inference.gallery import Gallery, answer_by_index
+from koch_siamese.inference.gallery import Gallery, score_nearest_characters
 from koch_siamese.inference.index import GalleryIndex
 from koch_siamese.models.heads import EuclideanDistance, WeightedL1
 
@@ -121,11 +121,14 @@ def test_all_drawings_of_proposed_characters_are_scored(head, embeddings):
     gallery = Gallery(names, drawings.reshape(NUM, DIM))
     scorer = Exact(head)
     index = make_index(head, gallery.embeddings)
-    (answer,) = answer_by_index(scorer, gallery, index, embeddings[7:8], None)
-    assert answer.best.name == "c7"
+    ((names, scores),) = score_nearest_characters(
+        scorer, gallery, embeddings[7:8], index, 5
+    )
+    best = int(scores.argmax())
+    assert names[best] == "c7"
     drawings = drawings[:, 7]
     expected = Exact(head).score(embeddings[7:8], drawings).mean()
-    assert answer.best.score == pytest.approx(expected)
+    assert scores[best] == pytest.approx(expected)
     assert scorer.num_scored <= 3 * gallery_module.NUM_PROPOSED
 
 
@@ -137,12 +140,12 @@ def test_index_proposes_as_many_candidates_as_asked_for(head, embeddings):
         np.concatenate([near, 3 + embeddings[:50]]),
     )
     index = make_index(head, gallery.embeddings)
-    for top_k, num in ((1, 1), (5, 5), (99, 51)):
-        (answer,) = answer_by_index(
-            Exact(head), gallery, index, embeddings[:1], None, top_k=top_k
+    for num_least, num in ((1, 1), (5, 5), (99, 51)):
+        ((names, scores),) = score_nearest_characters(
+            Exact(head), gallery, embeddings[:1], index, num_least
         )
-        assert len(answer.candidates) == num
-        assert answer.best.name == "near"
+        assert min(num_least, len(names)) == num
+        assert names[int(scores.argmax())] == "near"
 
 
 @pytest.fixture
