@@ -8,7 +8,6 @@ best character, or "none of these" if its score is below the threshold.
 """
 
 import json
-import warnings
 from pathlib import Path
 
 from absl import flags
@@ -32,6 +31,9 @@ FIGURE = define_path(
     "figure", None, "A PNG file that shows queries, candidates and scores."
 )
 cli.define_recognizer_flags()
+
+QUERIES_AT_ONCE = 2688  # whole batches of `SiameseScorer` with 1, 3 or 9 views
+MAX_DRAWN = 24  # queries in the figure
 
 
 def _check_flags():
@@ -65,23 +67,31 @@ def _list_files():
     return queries
 
 
-def _read_queries(recognizer, paths):
-    """Reads queries: images by path, and the errors of unreadable ones.
+def _classify(recognizer, paths, complaints):
+    """Classifies the queries that can be read; yields drawings and answers.
 
-    Raises:
-        InputError: none of them can be read.
+    Args:
+        recognizer: the recognizer.
+        paths: the queries.
+        complaints: a dict, to which errors are added by path.
     """
-    from koch_siamese.data.image_errors import ImageError, raise_complaints
+    import numpy as np
 
-    queries, complaints = {}, {}
-    for path in paths:
-        try:
-            queries[path] = recognizer.read(path)
-        except ImageError as error:
-            complaints[path] = error
-    if not queries:
-        raise_complaints(list(complaints.values()), len(paths))
-    return queries, complaints
+    from koch_siamese.data.image_errors import ImageError
+
+    for start in range(0, len(paths), QUERIES_AT_ONCE):
+        read = {}
+        for path in paths[start : start + QUERIES_AT_ONCE]:
+            try:
+                read[path] = recognizer.read(path)
+            except ImageError as error:
+                complaints[path] = error
+        if read:
+            drawings = np.stack(list(read.values()))
+            answers = recognizer.classify_drawings(
+                drawings, max(TOP_K.value, 2), flags.FLAGS.threshold
+            )
+            yield from zip(read, drawings, answers, strict=True)
 
 
 def _to_json(path, answer):
@@ -116,43 +126,43 @@ def _print_answers(answers, complaints, skipped):
         print(json.dumps(line))
 
 
-def _draw(recognizer, drawings, answers, titles):
+def _draw(drawings, examples, answers):
     from koch_siamese.reporting import figures
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they have been shown already
-        names, examples = recognizer.read_labelled(SUPPORT.value)
-    picture = figures.draw_answers(drawings, examples, names, answers, titles)
+    picture = figures.draw_answers(
+        drawings,
+        list(examples.values()),
+        list(examples),
+        list(answers.values()),
+        [path.name for path in answers],
+        MAX_DRAWN,
+    )
     figures.save_figure(picture, Path(FIGURE.value))
 
 
 def main():
     """Prints an answer for each query that can be read."""
+    from koch_siamese.data.image_errors import raise_complaints
+
     _check_flags()
     with cli.counting_skipped_files() as skipped:
         paths = _list_files()
         import_tensorflow()
-        recognizer = cli.open_recognizer(REMOVE.value)
-        queries, complaints = _read_queries(recognizer, paths)
-    if not queries:
+        recognizer, examples = cli.open_recognizer(REMOVE.value)
+    if not paths:
         _print_gallery(len(recognizer.names), skipped)
         return
-    import numpy as np
-
-    drawings = np.stack(list(queries.values()))
-    with cli.counting_skipped_files():
-        answers = recognizer.classify_drawings(
-            drawings, max(TOP_K.value, 2), flags.FLAGS.threshold
-        )
-    by_path = dict(zip(queries, answers, strict=True))
-    _print_answers(by_path, complaints, skipped)
-    cli.note_missing_threshold(answers[0].threshold)
-    if FIGURE.value:
-        _draw(recognizer, drawings, answers, [path.name for path in queries])
-    if complaints:
-        from koch_siamese.data.image_errors import raise_complaints
-
-        raise_complaints(list(complaints.values()), len(paths))
+    answers, complaints, drawings = {}, {}, []
+    for path, drawing, answer in _classify(recognizer, paths, complaints):
+        answers[path] = answer
+        if len(drawings) < MAX_DRAWN:
+            drawings.append(drawing)
+    if answers:
+        _print_answers(answers, complaints, skipped)
+        cli.note_missing_threshold(recognizer)
+        if FIGURE.value:
+            _draw(drawings, examples, answers)
+    raise_complaints(list(complaints.values()), len(paths))
 
 
 if __name__ == "__main__":

@@ -131,18 +131,27 @@ def open_recognizer(remove: Sequence[str] = ()):
 
     Args:
         remove: characters to remove from it.
+
+    Returns:
+        The recognizer; and, for --figure, the first example of each character
+        of --support, by its name.
     """
     support, gallery = flags.FLAGS.support, flags.FLAGS.gallery
     recognizer, thresholds = _open_gallery()
     note_reading(recognizer.crop, recognizer.model)
+    examples = {}
     if remove:
         recognizer.remove(remove)
     if support:
-        recognizer.add(support, replace=True)
+        names, drawings = recognizer.read_labelled(support)
+        recognizer.add_drawings(names, drawings, replace=True)
+        if flags.FLAGS.figure:
+            pairs = zip(reversed(names), reversed(drawings), strict=True)
+            examples = dict(pairs)
     if gallery and (support or remove):
         recognizer.save(gallery, if_exists="merge")
     recognizer.thresholds = thresholds
-    return recognizer
+    return recognizer, examples
 
 
 def _open_gallery():
@@ -165,10 +174,8 @@ def _open_gallery():
         own = load_recognizer()
         return own, own.thresholds
     crop = flags.FLAGS.crop
-    is_given = flags.FLAGS.model or flags.FLAGS.workdir
-    name = model_path(default=PRETRAINED)
-    if name in PACKAGED:
-        recognizer = Recognizer.load(path, is_given and name, crop=crop)
+    if model_path(default=PRETRAINED) in PACKAGED:
+        recognizer = Recognizer.load(path, flags.FLAGS.model, crop=crop)
         return recognizer, recognizer.thresholds
     own = load_recognizer()
     recognizer = Recognizer.load(path, own.model, crop=crop)
@@ -209,9 +216,9 @@ def note_reading(crop: bool, model):
         )
 
 
-def note_missing_threshold(threshold: float | None):
+def note_missing_threshold(recognizer):
     """Prints a note if every query gets a name, as there is no threshold."""
-    if threshold is None:
+    if not recognizer.thresholds and flags.FLAGS.threshold is None:
         note(
             "the model has no thresholds, so the best character is always "
             "the answer: give --threshold, or use Recognizer.calibrate."

@@ -17,7 +17,6 @@ they are examples then, and the page has the names that you gave.
 
 import collections
 import json
-import warnings
 from pathlib import Path
 
 from absl import flags
@@ -218,10 +217,10 @@ def _transcribe(files):
     Returns:
         The errors, by page.
     """
-    recognizer = cli.open_recognizer()
+    recognizer, examples = cli.open_recognizer()
     recognizer.require_drawings()
     review = _open_review(recognizer)
-    writer = _Writer(recognizer, files)
+    writer = _Writer(recognizer.names, examples, files)
     complaints, num_doubtful = {}, 0
     for file, found in _find_symbols(files, complaints):
         read = recognizer.transcribe(found, threshold=flags.FLAGS.threshold)
@@ -242,8 +241,7 @@ def _transcribe(files):
             print(json.dumps(line))
     if review:
         _note_review(num_doubtful)
-    if not (recognizer.thresholds or flags.FLAGS.threshold is not None):
-        cli.note_missing_threshold(None)
+    cli.note_missing_threshold(recognizer)
     return complaints
 
 
@@ -275,11 +273,11 @@ def _note_review(num_doubtful):
 class _Writer:
     """Prints pages, and writes the files that belong to them."""
 
-    def __init__(self, recognizer, files):
-        self._names = recognizer.names
+    def __init__(self, names, examples, files):
+        self._names = names
+        self._examples = examples
         self._files = files
         self._stems = _name_outputs(files)
-        self._examples = _load_examples(recognizer) if FIGURE.value else {}
 
     def write(self, file, page, read):
         """Prints a page, and writes its picture and its PAGE XML."""
@@ -352,18 +350,6 @@ def _name_outputs(files):
         taken.add(unique)
         stems[file] = unique
     return stems
-
-
-def _load_examples(recognizer):
-    """Loads a drawing of each character, if no font has some name."""
-    from koch_siamese.reporting.page_figures import find_font
-
-    if not SUPPORT.value or all(map(find_font, recognizer.names)):
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they have been shown already
-        names, drawings = recognizer.read_labelled(SUPPORT.value)
-    return dict(zip(names, drawings, strict=True))
 
 
 def _discover(files):

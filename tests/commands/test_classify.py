@@ -1,6 +1,9 @@
 """The commands on a user's own images: classify, verify, train on a folder."""
 
 import json
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -74,6 +77,44 @@ def test_classify_prints_a_table_and_draws_a_figure(images, tmp_path):
         "runner-up",
     ]
     assert "c1.png" in row
+    assert Image.open(figure).width > 100
+
+
+def test_images_are_read_once_and_some_queries_at_a_time(images, tmp_path):
+    code = """
+        from unittest.mock import patch
+        from koch_siamese import Recognizer, classify, cli
+
+        def watch(name):
+            method = getattr(Recognizer, name)
+            watched = patch.object(Recognizer, name, autospec=True)
+            mock = watched.start()
+            mock.side_effect = method
+            return mock
+
+        classify.QUERIES_AT_ONCE, classify.MAX_DRAWN = 2, 3
+        read, answer = watch("read_labelled"), watch("classify_drawings")
+        try:
+            cli.run(classify.main)
+        finally:
+            sizes = [len(x.args[1]) for x in answer.mock_calls]
+            print(read.call_count, sizes)
+    """
+    figure = tmp_path / "answers.png"
+    answer = subprocess.run(
+        [
+            *(sys.executable, "-c", textwrap.dedent(code), MODEL, "--json"),
+            *(f"--support={images / 'support'}", f"--query={images / 'query'}"),
+            f"--figure={figure}",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    *answers, calls = answer.stdout.splitlines()
+    assert calls == "1 [2, 2, 1]"
+    queries = [json.loads(line)["query"] for line in answers]
+    assert queries == [str(images / f"query/c{i}.png") for i in range(5)]
     assert Image.open(figure).width > 100
 
 
