@@ -10,6 +10,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.thresholds import Thresholds
+from koch_siamese.runs.results import writing
 
 MAX_DRAWINGS = 20_000  # the scores of all pairs take gigabytes
 ROWS_AT_ONCE = 64
@@ -148,15 +149,13 @@ def write_groups(
         f"group_{number:0{digits}}": members
         for number, members in enumerate(groups, 1)
     }
-    try:
+    with writing(folder):
         for name, members in named.items():
             (folder / name).mkdir(parents=True)
             rank_digits = len(str(len(members)))
             for rank, member in enumerate(members, 1):
                 file = f"{rank:0{rank_digits}}_{places[member]}.png"
                 Image.fromarray(drawings[member]).save(folder / name / file)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}.") from error
     return {
         name: [drawings[i] for i in members] for name, members in named.items()
     }

@@ -26,6 +26,7 @@ from koch_siamese.inference.transcription import (
 )
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.paths import expand_home
+from koch_siamese.runs.results import writing
 
 DOUBTFUL, CONFIRMED = "doubtful", "confirmed"
 # Least lead of the best candidate over the runner-up, in log odds. On pages of
@@ -144,15 +145,11 @@ class ReviewFolder:
             for j, symbol in enumerate(line, 1)
             if is_doubtful(symbol, thresholds)
         ]
-        try:
+        with writing(self._path):
             (self._path / CONFIRMED).mkdir(parents=True, exist_ok=True)
             self._remove_earlier(page)
             for name, symbol in doubtful:
                 self._write(page, name, symbol)
-        except OSError as error:
-            raise InputError(
-                f"--review={self._path} cannot be written: {error}."
-            ) from error
         return len(doubtful)
 
     def _remove_earlier(self, page):

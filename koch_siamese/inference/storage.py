@@ -24,7 +24,7 @@ from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
 from koch_siamese.models.loading import PACKAGED
 from koch_siamese.models.thresholds import Thresholds
-from koch_siamese.runs.results import replacing
+from koch_siamese.runs.results import replacing, writing
 from koch_siamese.version import __version__
 
 INDEX = "recognizer.json"
@@ -79,13 +79,23 @@ def require_place(path: Path):
         InputError: it is one.
     """
     suffix = path.suffix.lower()
-    if path.is_file():
-        _require_gallery(path)
-    elif suffix in (*OTHER_SUFFIXES, *get_suffixes()) and not path.is_dir():
+    if path.is_file() and not _has_gallery(path):
+        raise InputError(
+            f"{path} exists already and is not a gallery: give a new path."
+        )
+    if suffix in (*OTHER_SUFFIXES, *get_suffixes()) and not path.exists():
         raise InputError(
             f"{path} ends in {suffix}: expected a folder, or a file that ends "
             "in .npz."
         )
+
+
+def _has_gallery(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return "fingerprint" in file
+    except Exception:  # NumPy raises anything for other files
+        return False
 
 
 @contextlib.contextmanager
@@ -95,12 +105,9 @@ def lock(path: Path) -> Iterator[None]:
     Raises:
         InputError: nothing can be written there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        place = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    place = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    with writing(path):
         place.acquire()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
     try:
         yield
     finally:
@@ -182,27 +189,20 @@ def write(
 
     Args:
         path: a folder, or a file that ends in `.npz`, which stores only the
-            known characters.
+            known characters; see `require_place`.
         stored: the content; its `model` is a name, or None to store `model`.
         model: stored in the folder if it has no name.
         index: the index of a large gallery, stored in the folder.
 
     Raises:
-        InputError: it cannot be written, the folder has other files, or the
-            file has something else.
+        InputError: it cannot be written, or the folder has other files.
     """
     _check(stored.gallery.embeddings, stored.gallery.names)
-    try:
+    with writing(path):
         if is_gallery(path):
             _write_gallery(path, stored)
         else:
             _write_folder(path, stored, model, index)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path, error):
-    return InputError(f"The gallery {path} cannot be written: {error}.")
 
 
 def _check(embeddings, names):
@@ -233,8 +233,6 @@ def _normalize(names):
 
 
 def _write_gallery(path, stored):
-    if path.exists():
-        _require_gallery(path)
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
@@ -242,19 +240,6 @@ def _write_gallery(path, stored):
             embeddings=stored.gallery.embeddings,
             fingerprint=np.array(stored.fingerprint),
             crop=np.array(stored.crop),
-        )
-
-
-def _require_gallery(path):
-    """Refuses to replace a file that is something else."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            is_own = "fingerprint" in file
-    except Exception:  # NumPy raises anything for other files
-        is_own = False
-    if not is_own:
-        raise InputError(
-            f"{path} exists already and is not a gallery: give a new path."
         )
 
 
