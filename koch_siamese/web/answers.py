@@ -49,12 +49,16 @@ def render_picture(picture: np.ndarray | None, text: str = "") -> str:
     """
     if picture is None:
         return '<span class="symbol"></span>'
+    return _render_image(Image.fromarray(picture), "symbol", text, "PNG")
+
+
+def _render_image(image, style, text, form, **options):
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    image.save(file, form, **options)
     data = base64.b64encode(file.getvalue()).decode()
     return (
-        f'<img class="symbol" alt="{html.escape(text)}" '
-        f'src="data:image/png;base64,{data}">'
+        f'<img class="{style}" alt="{html.escape(text)}" '
+        f'src="data:image/{form.lower()};base64,{data}">'
     )
 
 
@@ -65,13 +69,8 @@ def render_pages(pictures: Iterable[Image.Image]) -> str:
 
 def _render_page(picture):
     picture.thumbnail((MAX_SIDE, MAX_SIDE))
-    file = io.BytesIO()
-    picture.save(file, "WEBP", quality=80)
-    data = base64.b64encode(file.getvalue()).decode()
-    return (
-        '<img class="page" alt="the page, with a box around each symbol" '
-        f'src="data:image/webp;base64,{data}">'
-    )
+    text = "the page, with a box around each symbol"
+    return _render_image(picture, "page", text, "WEBP", quality=80)
 
 
 def render_examples(

@@ -12,8 +12,7 @@ from pathlib import Path
 import gradio as gr
 
 from koch_siamese.errors import InputError
-
-TOP_K = 5  # candidates in an answer
+from koch_siamese.web.session import TOP_K
 
 
 def add_endpoints(session: gr.State):

@@ -24,7 +24,6 @@ DIRECTION_LABELS = (  # in the order of DIRECTIONS
     "right to left",
     "top to bottom, from the right",
 )
-TOP_K = 5  # candidates shown
 MAX_WAITING = 100  # calls in the queue; further ones are told to try again
 MAX_SESSIONS = 200  # with more, the least recently used one is deleted
 MAX_FILE_SIZE = "20mb"
@@ -152,7 +151,7 @@ def _add_recognition(page, session):
     @_warn_and_clear
     def recognize(session, drawing):
         drawing = session.read(_open(drawing))
-        found = session.classify(drawing, TOP_K)
+        found = session.classify(drawing)
         names = [candidate.name for candidate in found.candidates]
         pictures = session.find_examples(drawing, names)
         return answers.render_answer(found, drawing, pictures)

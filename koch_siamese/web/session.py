@@ -21,6 +21,7 @@ from koch_siamese.models.siamese import get_photo_size
 MAX_ADDED = 500  # examples that a visitor may add: about 10 MB
 MAX_NAME_LENGTH = 100
 MAX_PAGES = 10  # of a PDF
+TOP_K = 5  # candidates in an answer
 
 
 class Session:
@@ -28,6 +29,11 @@ class Session:
 
     All sessions share one model, and start with the same examples. Methods may
     be called from several threads.
+
+    Attributes:
+        pictures: the examples of each name that has any, as returned by `read`,
+            in the order in which they were added. The first ones may be
+            missing, as a stored recognizer has none.
     """
 
     def __init__(
@@ -40,13 +46,11 @@ class Session:
 
         Args:
             recognizer: a recognizer that nobody else uses.
-            pictures: the examples of each known name, as returned by
-                `Recognizer.read`, in the order in which they were added. The
-                first ones may be missing, as a stored recognizer has none.
+            pictures: see the attribute.
             num_added: the number of examples that the visitor has added.
         """
         self._recognizer = recognizer
-        self._pictures = {x: tuple(y) for x, y in (pictures or {}).items()}
+        self.pictures = dict(pictures or {})
         self._num_added = num_added
         self._lock = threading.Lock()
 
@@ -74,7 +78,7 @@ class Session:
         """Makes a visitor's session: Gradio copies the first one for each."""
         with self._lock:
             return Session(
-                self._recognizer.copy(), self._pictures, self._num_added
+                self._recognizer.copy(), self.pictures, self._num_added
             )
 
     @property
@@ -86,11 +90,6 @@ class Session:
     def num_examples(self) -> int:
         """The number of examples of all names."""
         return self._recognizer.num_images
-
-    @property
-    def pictures(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """Pictures of the examples of each name that has any."""
-        return dict(self._pictures)
 
     def read(self, image: ImageLike) -> np.ndarray:
         """Reads an image as the model sees it; see `Recognizer.read`."""
@@ -113,8 +112,8 @@ class Session:
                 )
             self._recognizer.add_drawings([name], drawing[np.newaxis])
             self._num_added += 1
-            known = (*self._pictures.get(name, ()), drawing)
-            self._pictures = self._pictures | {name: known}
+            known = (*self.pictures.get(name, ()), drawing)
+            self.pictures = self.pictures | {name: known}
 
     def remove(self, name: str):
         """Removes all examples of a name.
@@ -128,11 +127,11 @@ class Session:
             self._recognizer.remove(name)
             removed = before - self.num_examples
             self._num_added = max(0, self._num_added - removed)
-            self._pictures = {
-                x: y for x, y in self._pictures.items() if x != name
+            self.pictures = {
+                x: y for x, y in self.pictures.items() if x != name
             }
 
-    def classify(self, drawing: np.ndarray, top_k: int = 5) -> Answer:
+    def classify(self, drawing: np.ndarray, top_k: int = TOP_K) -> Answer:
         """Classifies a drawing as one of the known symbols, or none.
 
         Args:
@@ -168,7 +167,7 @@ class Session:
         for name, scores in zip(
             names, self._recognizer.score_examples(drawing, names), strict=True
         ):
-            pictures = self._pictures.get(name, ())
+            pictures = self.pictures.get(name, ())
             place = int(np.argmax(scores)) - len(scores) + len(pictures)
             found.append(pictures[place] if place >= 0 else None)
         return found
@@ -227,7 +226,7 @@ class Session:
         # Imported here, because it imports Matplotlib.
         from koch_siamese.reporting.page_figures import draw_transcription
 
-        examples = {x: y[0] for x, y in self._pictures.items()}
+        examples = {x: y[0] for x, y in self.pictures.items()}
         return draw_transcription(page, transcription, self.names, examples)
 
     def warm_up(self):
