@@ -130,7 +130,7 @@ def main():
             f"--output={OUTPUT.value} cannot be written: {reason}."
         ) from error
     print(format_exports(_describe_exports(output, differences)))
-    print(f"Images: {exporters.describe_images(model)}.")
+    print(f"Images: {metadata['images']}.")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
     thresholds = get_thresholds(model)
     return {
         "version": f"koch_siamese {__version__}",
-        "images": describe_images(model),
+        "images": IMAGES[get_channels(model)],
         "image_kind": "photo" if get_photo_size(model) else "drawing",
         "image_size": get_image_size(model),
         "crop": get_crop(model),
@@ -86,11 +86,6 @@ def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
         "thresholds": thresholds and dataclasses.asdict(thresholds),
         "model_card": card,
     }
-
-
-def describe_images(model: keras.Model) -> str:
-    """Describes the images that the exports of a model take."""
-    return IMAGES[get_channels(model)]
 
 
 def save_saved_model(model: keras.Model, folder: Path, metadata: dict):
@@ -201,22 +196,10 @@ def check_exports(model: keras.Model, folder: Path) -> dict[str, float]:
 def _make_cases(model):
     """Makes images in several shapes, and computes the model's outputs."""
     embedding, head = get_embedding(model), get_head(model)
-    # Weaker second and third channels give photos colors.
-    strength = 1 / np.arange(1, get_channels(model) + 1)
     cases = {}
     for index, (num, *sizes) in enumerate(CHECKED_SHAPES):
         twins = [
-            np.stack(
-                [
-                    np.uint8(
-                        np.multiply.outer(
-                            draw_glyph(0, i, drawer).resize(size[::-1]),
-                            strength,
-                        )
-                    )
-                    for i in range(num)
-                ]
-            )
+            _draw_glyphs(num, size, drawer, get_channels(model))
             for drawer, size in enumerate(sizes, start=1)
         ]
         # A GPU rounds differently, and exports are checked without one.
@@ -227,3 +210,11 @@ def _make_cases(model):
         for key, array in zip(export_check.CASE, arrays, strict=True):
             cases[f"{key}_{index}"] = array
     return cases
+
+
+def _draw_glyphs(num, size, drawer, channels):
+    """Draws glyphs, uint8 `[num, *size, channels]`, photos in color."""
+    glyphs = [draw_glyph(0, i, drawer).resize(size[::-1]) for i in range(num)]
+    # Weaker second and third channels give photos colors.
+    strength = 1 / np.arange(1, channels + 1)
+    return np.uint8(np.multiply.outer(np.stack(glyphs), strength))
