@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import importlib
 import os
 import re
 import signal
@@ -251,6 +252,22 @@ def require_new_folder(path: str | None) -> Path:
     elif output.exists():
         raise InputError(f"--output={path} is a file: expected a folder.")
     return output
+
+
+def require_extra(command: str, package: str):
+    """Refuses to run a command without the extra of its name.
+
+    Args:
+        command: the command, and the extra.
+        package: a package of the extra.
+    """
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise InputError(
+            f"The {command} needs {package}, which is not installed: "
+            f"pip install 'koch-siamese[{command}]'."
+        ) from error
 
 
 def refuse_inputs(name: str, outputs: Iterable[Path], inputs: Iterable[Path]):

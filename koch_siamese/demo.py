@@ -15,7 +15,6 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
-from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
 
 SUPPORT = define_path(
@@ -52,20 +51,10 @@ def _prepare_environment():
         os.environ[name] = ",".join(sorted({*known, *local} - {""}))
 
 
-def _require_gradio():
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "The demo needs Gradio, which is not installed: "
-            "pip install 'koch-siamese[demo]'."
-        ) from error
-
-
 def main():
     """Serves the page until it is interrupted."""
     _prepare_environment()
-    _require_gradio()
+    cli.require_extra("demo", "gradio")
     if SUPPORT.value:
         from koch_siamese.data.image_folder import check_files
 

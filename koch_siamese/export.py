@@ -51,7 +51,7 @@ def _check_formats():
             if importlib.util.find_spec(module) is None:
                 raise InputError(
                     f"--formats={name} needs {module}, which is not "
-                    "installed: pip install 'koch_siamese[export]'."
+                    "installed: pip install 'koch-siamese[export]'."
                 )
     return formats
 

@@ -18,7 +18,6 @@ from absl import flags
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import check_folder
-from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import define_flags, read_flags
 from koch_siamese.runs.path_flags import define_path
 
@@ -50,20 +49,10 @@ SEARCH_NETWORK = flags.DEFINE_bool(
 define_flags()
 
 
-def _require_optuna():
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "The search needs Optuna, which is not installed: "
-            "pip install 'koch-siamese[search]'."
-        ) from error
-
-
 def main():
     """Searches, and prints the runs and where the best settings are."""
     settings = read_flags()
-    _require_optuna()
+    cli.require_extra("search", "optuna")
     check_folder(settings.dataset, cli.DATA_DIR.value)
     import_tensorflow()
     from koch_siamese.backend import make_deterministic
