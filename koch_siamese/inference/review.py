@@ -10,6 +10,7 @@ symbol, so that it can be moved and renamed.
 import collections
 import contextlib
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -166,23 +167,17 @@ class ReviewFolder:
         place = dict(zip((PAGE, BOX), _place(page, symbol), strict=True))
         for key, value in (place | {GUESS: _to_text(guess)}).items():
             info.add_itxt(key, value)
-        with open_new(folder, name) as file:
+        with _open_new(folder, name) as file:
             Image.fromarray(symbol.drawing).save(file, "PNG", pnginfo=info)
         self._untouched[page.digest].append(Path(file.name))
 
 
-def open_new(folder: Path, name: str):
-    """Opens a new PNG file for writing.
-
-    If the name is taken, a number is added to it.
-    """
-    number = 1
-    while True:
+def _open_new(folder, name):
+    """Opens a new PNG file for writing; adds a number to a name in use."""
+    for number in itertools.count(1):
         suffix = f"_{number}" if number > 1 else ""
-        try:
+        with contextlib.suppress(FileExistsError):
             return (folder / f"{name}{suffix}.png").open("xb")
-        except FileExistsError:
-            number += 1
 
 
 def to_folder(name: str) -> Path:

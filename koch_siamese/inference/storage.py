@@ -259,10 +259,6 @@ def _read_folder(path):
             f"{index['format']}): upgrade to read it."
         )
     thresholds = index["thresholds"]
-    if thresholds:
-        none_of_these = tuple(thresholds["none_of_these"])
-        thresholds |= {"none_of_these": none_of_these}
-        thresholds = Thresholds(**thresholds)
     model = index["model"]
     if model not in PACKAGED:
         model = str(_inside(path, model))
@@ -276,7 +272,7 @@ def _read_folder(path):
         str(index["fingerprint"]),
         bool(index["crop"]),
         model,
-        thresholds,
+        thresholds and Thresholds(**thresholds),
         _inside(path, index["index"][0]) if index.get("index") else None,
     )
 

@@ -270,14 +270,7 @@ def get_thresholds(model: keras.Model) -> Thresholds | None:
 
 def read_thresholds(head: Head) -> Thresholds | None:
     """The thresholds stored with a head, if it has any."""
-    fields = head.thresholds
-    if fields is None:
-        return None
-    return Thresholds(
-        fields["same"],
-        tuple(fields["none_of_these"]),
-        fields.get("slope", 1.0),  # added later than the others
-    )
+    return head.thresholds and Thresholds(**head.thresholds)
 
 
 def set_thresholds(model: keras.Model, thresholds: Thresholds):

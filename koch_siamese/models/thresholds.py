@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from koch_siamese.fields import convert_fields
+
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
@@ -19,6 +21,10 @@ class Thresholds:
     same: float
     none_of_these: tuple[float, ...]
     slope: float = 1.0
+
+    def __post_init__(self):
+        """Makes a tuple of the list in a file."""
+        convert_fields(self)
 
     def for_ways(self, ways: int) -> float:
         """Returns the threshold of `none_of_these` for `ways` candidates.
