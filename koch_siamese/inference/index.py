@@ -183,11 +183,9 @@ def _hash(embeddings):
     """Hashes each embedding by its bits."""
     rng = np.random.default_rng(0)
     factors = rng.integers(1 << 63, size=embeddings.shape[1], dtype=np.uint64)
-    hashes = np.empty(len(embeddings), np.uint64)
-    for start in range(0, len(hashes), DRAWINGS_AT_ONCE):
-        part = np.ascontiguousarray(
-            embeddings[start : start + DRAWINGS_AT_ONCE]
-        )
-        bits = part.view(np.uint32).astype(np.uint64)
-        hashes[start : start + len(part)] = (bits * (2 * factors + 1)).sum(1)
-    return hashes
+    hashes = []
+    for start in range(0, len(embeddings), DRAWINGS_AT_ONCE):
+        chunk = embeddings[start : start + DRAWINGS_AT_ONCE]
+        bits = np.ascontiguousarray(chunk).view(np.uint32).astype(np.uint64)
+        hashes.append(bits @ (2 * factors + 1))
+    return np.concatenate(hashes)
