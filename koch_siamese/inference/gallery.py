@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Gallery:
         """The number of drawings of each of the `characters`, int64."""
         return np.bincount(self.column, minlength=len(self.characters))
 
-    def find_drawings(self, characters: np.ndarray) -> list[np.ndarray]:
+    def find_drawings(self, characters: Iterable[int]) -> list[np.ndarray]:
         """Finds the drawings of characters, given as indices."""
         order, ends = self._by_character
         return [order[ends[i] - self.shots[i] : ends[i]] for i in characters]

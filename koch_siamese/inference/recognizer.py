@@ -413,12 +413,11 @@ class Recognizer:
             InputError: a character is not known.
         """
         gallery, names = self._gallery, normalize_names(names)
-        places = {name: i for i, name in enumerate(gallery.characters)}
         for name in names:
-            if name not in places:
+            if name not in gallery.characters:
                 raise InputError(f"{name!r} is not known: add an example.")
         query = self._embed(self._check_drawings(drawing[np.newaxis]))
-        examples = gallery.find_drawings([places[name] for name in names])
+        examples = gallery.find_drawings(map(gallery.characters.index, names))
         with self._lock:
             return [
                 self._scorer.score(query, gallery.embeddings[rows])
@@ -618,9 +617,7 @@ class Recognizer:
                 "characters, too few to rely on, above all for unknown ones: "
                 f"calibrate with {FEW_CHARACTERS} or more."
             )
-        return CalibrationReport.from_calibration(
-            calibration, len(names), characters.num_characters
-        )
+        return CalibrationReport.from_calibration(calibration, len(names))
 
     def evaluate(
         self, labelled: Labelled, threshold: float | None = None

@@ -44,14 +44,14 @@ class CalibrationReport:
 
     @classmethod
     def from_calibration(
-        cls, calibration: Calibration, num_images: int, num_characters: int
+        cls, calibration: Calibration, num_images: int
     ) -> "CalibrationReport":
-        """Makes a report of a calibration and the size of its set."""
+        """Makes a report of a calibration with `num_images` images."""
         same = calibration.report["same"]
         absent = calibration.report["none_of_these"]
         return cls(
             num_images=num_images,
-            num_characters=num_characters,
+            num_characters=calibration.report["num_characters"],
             same=same["logit"],
             accuracy=same["accuracy"],
             false_accepts=same["false_accepts"],
