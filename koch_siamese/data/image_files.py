@@ -187,6 +187,13 @@ def get_shape(photo_size: int) -> tuple[int, int, int]:
     return IMAGE_SIZE, IMAGE_SIZE, CHANNELS["drawing"]
 
 
+def is_single_image(array: np.ndarray) -> bool:
+    """Tells whether an array has the shape of an image, not of several."""
+    return array.ndim == 2 or (
+        array.ndim == 3 and array.shape[2] in ARRAY_CHANNELS
+    )
+
+
 def _open(image, convert, draft_side=MAX_SIDE):
     """Reads an image of any kind, and converts it."""
     if hasattr(image, "__array__") and not isinstance(image, Image.Image):
@@ -281,10 +288,7 @@ def _check_array(array):
             "convert it by .astype('uint8'), after multiplying by "
             f"{WHITE} if its values are within 0..1",
         )
-    is_image = array.ndim == 2 or (
-        array.ndim == 3 and array.shape[2] in ARRAY_CHANNELS
-    )
-    if not is_image:
+    if not is_single_image(array):
         raise complaint(
             array,
             "is not an image",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_arrays import take
-from koch_siamese.data.image_files import ARRAY_CHANNELS
+from koch_siamese.data.image_files import is_single_image
 from koch_siamese.data.image_folder import make_characters
 from koch_siamese.data.image_paths import list_images, normalize_name
 from koch_siamese.data.page_files import Page, PageFile, is_pdf, list_pages
@@ -50,10 +50,8 @@ def list_given_images(images) -> tuple[list, bool]:
         return [path], True
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
         images = np.asarray(images)  # a tensor of any framework
-        is_single = images.ndim == 2 or (
-            images.ndim == 3 and images.shape[2] in ARRAY_CHANNELS
-        )
-        return ([images], True) if is_single else (list(images), False)
+        is_single = is_single_image(images)
+        return [images] if is_single else list(images), is_single
     is_one = isinstance(images, BYTES) or hasattr(images, "read")
     if is_one or not isinstance(images, Iterable):
         return [images], True
