@@ -269,8 +269,8 @@ def answer_query(
     names: Sequence[str],
     scores: np.ndarray,
     thresholds: Thresholds | None,
-    threshold: float | None = None,
-    top_k: int = 5,
+    threshold: float | None,
+    top_k: int,
 ) -> Answer:
     """Turns the scores of characters into an answer.
 

@@ -38,7 +38,7 @@ def test_answers_follow_from_scores_and_thresholds():
     thresholds = Thresholds(same=1.0, none_of_these=(0.0, 2.0))
     scores = np.array([[1.0, 3.0], [1.9, 1.0], [2.0, 2.0]])
     first, second, third = (
-        answer_query(("a", "b"), row, thresholds, 2.0) for row in scores
+        answer_query(("a", "b"), row, thresholds, 2.0, 5) for row in scores
     )
     probability = pytest.approx(1 / (1 + np.exp(-2.0)))
     assert first.name == "b"
@@ -54,12 +54,12 @@ def test_answers_follow_from_scores_and_thresholds():
 
 def test_number_of_candidates_can_be_given():
     scores = np.array([1.0, 3.0, 2.0])
-    answer = answer_query(("a", "b", "c"), scores, None, top_k=2)
+    answer = answer_query(("a", "b", "c"), scores, None, None, top_k=2)
     assert [x.name for x in answer.candidates] == ["b", "c"]
 
 
 def test_without_thresholds_the_best_is_always_the_answer():
-    answer = answer_query(("a",), np.array([-9.0]), None)
+    answer = answer_query(("a",), np.array([-9.0]), None, None, 5)
     assert (answer.name, answer.threshold) == ("a", None)
     assert answer.candidates == (Candidate("a", -9.0, None),)
     assert answer.runner_up is None
