@@ -147,8 +147,7 @@ def open_recognizer(remove: Sequence[str] = ()):
         names, drawings = recognizer.read_labelled(support)
         recognizer.add_drawings(names, drawings, replace=True)
         if flags.FLAGS.figure:
-            pairs = zip(reversed(names), reversed(drawings), strict=True)
-            examples = dict(pairs)
+            examples = dict(zip(names[::-1], drawings[::-1], strict=True))
     if gallery and (support or remove):
         recognizer.save(gallery, if_exists="merge")
     recognizer.thresholds = thresholds
