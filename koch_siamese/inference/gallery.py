@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -67,15 +67,14 @@ class Gallery:
             replace: whether these drawings replace those of a known character,
                 or are added to them.
         """
-        kept = self
-        if replace:
-            kept = self.without(set(names) & set(self.names))
+        replaced = set(names) & set(self.names) if replace else ()
+        kept = self.without(replaced)
         return Gallery(
             (*kept.names, *names),
             np.concatenate([kept.embeddings, embeddings]),
         )
 
-    def without(self, characters: Sequence[str]) -> "Gallery":
+    def without(self, characters: Collection[str]) -> "Gallery":
         """Removes some characters.
 
         Raises:
