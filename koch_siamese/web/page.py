@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from koch_siamese.data.image_paths import normalize_name
 from koch_siamese.errors import InputError
 from koch_siamese.pages.reading import DIRECTIONS
 from koch_siamese.web import answers
 from koch_siamese.web.api import add_endpoints
 from koch_siamese.web.drawing_pad import make_pad, open_drawing
-from koch_siamese.web.session import Session
+from koch_siamese.web.session import Session, clean_name
 
 TITLE = "One-shot recognition"
 INTRODUCTION = """# One-shot recognition
@@ -134,7 +133,7 @@ def _add_recognition(page, session):
 
     @_warn
     def add_example(session, drawing, name):
-        is_known = normalize_name(name.strip()) in session.names
+        is_known = clean_name(name) in session.names
         session.add(_open(drawing), name)
         if is_known:
             gr.Info(f"{html.escape(name)} has one more example now.")

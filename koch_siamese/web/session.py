@@ -121,7 +121,7 @@ class Session:
         Raises:
             InputError: the name is not known.
         """
-        name = normalize_name(name or "")
+        name = clean_name(name)
         with self._lock:
             before = self.num_examples
             self._recognizer.remove(name)
@@ -242,8 +242,13 @@ class Session:
         scratch.classify(drawing)
 
 
+def clean_name(name: str | None) -> str:
+    """Removes spaces around a name, and normalizes it."""
+    return normalize_name((name or "").strip())
+
+
 def _check_name(name):
-    name = normalize_name((name or "").strip())
+    name = clean_name(name)
     if not name:
         raise InputError("The example has no name: give the symbol's name.")
     if len(name) > MAX_NAME_LENGTH:

@@ -50,6 +50,8 @@ def test_an_example_is_recognized(session):
             answer.best.score
         )
     assert len(session.classify(drawing, top_k=1).candidates) == 1
+    session.remove(" tall ")
+    assert session.names == ("wide",)
 
 
 def test_the_best_of_several_examples_is_found(session):
