@@ -12,6 +12,7 @@ from koch_siamese.data.splits import (
     assign_splits,
     complete_splits,
     is_closed,
+    keep_images_apart,
     require_pairs,
     take_first,
 )
@@ -34,6 +35,20 @@ def test_split_is_complete_and_disjoint_with_fixed_proportions():
         assert counts.tolist() == [2 * share, 4 * share, share]
     again = split_all(characters)
     np.testing.assert_array_equal(again[2].images, parts[2].images)
+
+
+@pytest.mark.parametrize(
+    ("alphabets", "expected"),
+    [
+        ((10,), [1, 0, 0, 1, 0, 0, 2, 0, 0, 2]),
+        ((6,), [1, 1, 2, 2, 0, 0]),
+        ((1, 6), [0, 1, 2, 2, 0, 0, 1]),  # pairs are of the largest group
+    ],
+)
+def test_splits_are_those_of_earlier_versions(alphabets, expected):
+    # Otherwise, models would be tested on classes that they were trained on.
+    parts = assign_splits(make_characters(alphabets, num_drawers=2))
+    assert parts[::2].tolist() == expected
 
 
 def test_small_alphabets_still_give_all_three_splits():
@@ -77,13 +92,13 @@ def test_small_groups_leave_pairs_of_one_group(alphabets, sizes):
 
 @pytest.mark.parametrize("num", [4, 5])
 def test_very_few_classes_are_validated_on_other_images(num):
-    characters = make_characters((num,), num_drawers=5)
+    characters = make_characters((num,), num_drawers=4)
     with pytest.warns(DataWarning, match=f"only {num} classes"):
         training, validation, test = split_all(characters)
-    assert (test.num_characters, len(test)) == (2, 10)
+    assert (test.num_characters, len(test)) == (2, 8)
     assert set(training.character) == set(validation.character)
     assert not set(training.character) & set(test.character)
-    assert (len(training), len(validation)) == (3 * (num - 2), 2 * (num - 2))
+    assert len(training) == len(validation) == 2 * (num - 2)
     few = make_characters((num,), num_drawers=3)
     with (
         pytest.raises(InputError, match="3 training images"),
@@ -92,9 +107,18 @@ def test_very_few_classes_are_validated_on_other_images(num):
         assign_splits(few)
 
 
+def test_last_fifth_of_the_images_of_each_class_is_kept_apart():
+    character = np.array([0] * 13 + [1] * 5)
+    parts = np.zeros(18, np.int8)
+    keep_images_apart(parts, character)
+    # 13 / 5 is rounded to 3, and 2 is the least.
+    assert np.flatnonzero(parts).tolist() == [10, 11, 12, 16, 17]
+
+
 def test_pairs_need_two_characters_and_two_drawings_of_each():
     characters = make_characters((3,), num_drawers=2)
     require_pairs(characters)
+    require_pairs(characters.select(np.arange(4)))
     left = characters.select(np.array([0, 1, 2, 4, 5]))
     with pytest.raises(
         InputError, match=r"1 of 3 characters have only 1 drawing \('q'\)"
@@ -124,12 +148,27 @@ def complete(parts, characters):
 
 
 def test_given_splits_use_a_fifth_of_training_classes_for_validation():
-    characters = make_characters((15, 2), num_drawers=2)
-    given = [0] * 30 + [2] * 4
-    parts = complete(given, characters)
-    assert np.bincount(parts).tolist() == [24, 6, 4]
-    np.testing.assert_array_equal(parts, complete(given, characters))
-    assert not is_closed(parts, characters.character, "validation")
+    characters = make_characters((2, 15), num_drawers=2)
+    parts = complete([2] * 4 + [0] * 30, characters)
+    of_training = [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    expected = np.repeat([2, 2, *of_training], 2)  # as in earlier versions
+    np.testing.assert_array_equal(parts, expected)
+    for split in ("training", "validation", "test", "all"):
+        assert not is_closed(parts, characters.character, split)
+
+
+@pytest.mark.parametrize(
+    ("num", "images", "expected"),
+    [
+        (9, [0, 0, 0, 0, 0], [0, 0, 0, 1, 1]),  # few classes
+        (10, [0, 0, 0, 0, 2], [0, 0, 1, 1, 2]),  # a closed set
+    ],
+)
+def test_given_splits_are_validated_on_other_images(num, images, expected):
+    characters = make_characters((num,), num_drawers=5)
+    parts = complete(images * num, characters)
+    np.testing.assert_array_equal(parts, expected * num)
+    assert is_closed(parts, characters.character, "all")
 
 
 @pytest.mark.parametrize("groups", [(5, 5), (4, 4, 4), (2,) * 5])
@@ -146,6 +185,8 @@ def test_given_splits_must_not_share_test_classes():
     shared = [0] * 8 + [1, 1, 2, 2] * 2
     with pytest.raises(InputError, match="2 classes are in the validation and"):
         complete(shared, characters)
+    with pytest.raises(InputError, match="validation split has 1 classes that"):
+        complete([0] * 10 + [1, 1] + [1] * 4, characters)
     closed = [0, 0, 1, 2] * 4
     np.testing.assert_array_equal(complete(closed, characters), closed)
     assert is_closed(np.array(closed), characters.character, "test")
@@ -167,11 +208,12 @@ def test_splits_have_whole_groups():
             for index, part in enumerate(no_names)
         }
 
-    # Without names, every group is in exactly one part.
-    parts = split()
-    names = [name for part in parts.values() for name in part]
-    assert sorted(names) == list(characters.alphabet_names)
-    assert parts == split()
+    # Without names, the parts are those of earlier versions.
+    assert split() == {
+        "training": ["a0", "a1", "a3"],
+        "validation": ["a2", "a4"],
+        "test": ["a5"],
+    }
     # The groups that are not named are for training, or for testing if
     # training groups are named.
     assert split(validation=("a1",), test=("a4", "a2")) == {

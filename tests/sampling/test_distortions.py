@@ -13,28 +13,60 @@ from koch_siamese.sampling.distortions import (
 IDENTITY = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
 
 
+class Highest:
+    """In place of a random generator: always draws the upper limit."""
+
+    def uniform(self, low, high, num):
+        return np.full(num, high)
+
+    def random(self, num):
+        return np.zeros(num)
+
+
+def test_matrix_by_hand():
+    # A turn by a right angle, shear and halves: [[0, -1], [1, 0]] times
+    # [[1, 0.5], [0.5, 1]] / 2. The shift is minus this, times (0.25, 0.25).
+    ranges = AffineRanges(90.0, 0.5, (1.0, 2.0), 0.25)
+    np.testing.assert_allclose(
+        sample_affine_matrices(ranges, 1, Highest())[0],
+        [[-0.25, -0.5, 0.1875], [0.5, 0.25, -0.1875]],
+        atol=1e-7,
+    )
+
+
 def test_matrices_stay_within_the_papers_ranges():
     paper = DISTORTIONS["paper"]
     assert paper == AffineRanges(10.0, 0.3, (0.8, 1.2), 2 / 105, 0.5)
     rotation = AffineRanges(rotation_degrees=10.0, probability=0.5)
     matrices = sample_affine_matrices(rotation, 4000, np.random.default_rng(0))
     angle = np.rad2deg(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
-    assert 9.8 < np.abs(angle).max() <= 10.0
+    assert -10.0 <= angle.min() < -9.8
+    assert 9.8 < angle.max() <= 10.0
     assert 0.46 < (angle == 0).mean() < 0.54
     scale = AffineRanges(scale=(0.8, 1.2))
     matrices = sample_affine_matrices(scale, 4000, np.random.default_rng(0))
     factors = 1 / matrices[:, [0, 1], [0, 1]]
     assert 0.8 <= factors.min() < 0.81
     assert 1.19 < factors.max() <= 1.2 + 1e-6
-    # Horizontal and vertical scale are sampled independently.
-    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.05
     shift = AffineRanges(translation=2 / 105)
     matrices = sample_affine_matrices(shift, 4000, np.random.default_rng(0))
-    assert 1.95 < 105 * np.abs(matrices[:, :, 2]).max() <= 2 + 1e-5
+    shifts = 105 * matrices[:, :, 2]
+    assert 1.95 < np.abs(shifts).max() <= 2 + 1e-5
+    shear = AffineRanges(shear=0.3)
+    matrices = sample_affine_matrices(shear, 4000, np.random.default_rng(0))
+    slopes = matrices[:, [0, 1], [1, 0]]
+    assert 0.29 < np.abs(slopes).max() <= 0.3 + 1e-6
+    # Horizontal and vertical values are sampled independently.
+    for pairs in (factors, shifts, slopes):
+        assert abs(np.corrcoef(pairs.T)[0, 1]) < 0.05
 
 
 def test_waves_bend_images_with_the_given_probability():
-    ranges = AffineRanges(probability=0.5, wave=0.03)
+    # Models with views store a column for each wave, in this order.
+    known = [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
+    known += [(1, 2), (2, 0), (2, 1), (2, 2), (3, 0)]
+    assert list(WAVES) == known
+    ranges = AffineRanges(probability=0.25, wave=0.03)
     matrices = sample_affine_matrices(ranges, 4000, np.random.default_rng(0))
     assert matrices.shape == (4000, 2, 3 + len(WAVES))
     np.testing.assert_array_equal(
@@ -42,11 +74,28 @@ def test_waves_bend_images_with_the_given_probability():
     )
     waves = matrices[..., 3:]
     bent = (waves != 0).all(axis=(1, 2))
-    assert bent.mean() == pytest.approx(0.5, abs=0.03)
+    assert bent.mean() == pytest.approx(0.25, abs=0.03)
     assert not waves[~bent].any()
     # The longest waves, half a wave across or down, have the full strength.
     longest = waves[bent][:, :, WAVES.index((0, 1))]
     assert longest.std() == pytest.approx(0.03, rel=0.05)
+    shorter = waves[bent][:, :, WAVES.index((2, 2))]
+    assert shorter.std() == pytest.approx(0.03 / 8**0.5, rel=0.05)
+
+
+def test_quarter_turns_and_mirrors_are_independent():
+    def sample(**ranges):
+        rng = np.random.default_rng(0)
+        return sample_affine_matrices(AffineRanges(**ranges), 4000, rng)
+
+    # Left and right are exchanged, in a quarter of the images.
+    mirrored = sample(mirror=0.25)[:, :, :2]
+    is_mirrored = mirrored[:, 0, 0] == -1
+    assert is_mirrored.mean() == pytest.approx(0.25, abs=0.03)
+    np.testing.assert_array_equal(mirrored[is_mirrored][0], [[-1, 0], [0, 1]])
+    turned = sample(quarter_turns=True)[:, :, :2]
+    assert len(np.unique(turned, axis=0)) == 4
+    np.testing.assert_array_equal(np.linalg.det(turned), 1)
 
 
 def test_composed_distortions_are_applied_in_order():

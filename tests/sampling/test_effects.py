@@ -5,13 +5,13 @@ import pytest
 
 from koch_siamese.sampling.effects import (
     EFFECTS,
-    LUMA,
     EffectRanges,
     compose_colors,
     sample_effects,
 )
 
-RED, GRAY, WHITE = [1.0, 0, 0], [0.5, 0.5, 0.5], [1.0, 1, 1]
+RED, GREEN = [1.0, 0, 0], [0, 1.0, 0]
+GRAY, WHITE = [0.5, 0.5, 0.5], [1.0, 1, 1]
 
 
 def sample(ranges, num=200):
@@ -52,7 +52,8 @@ def test_saturation_and_hue_leave_gray_as_it_is():
 
 def test_zero_saturation_gives_the_gray_value():
     colors = sample(EffectRanges(saturation=(0.0, 0.0)), 1)["colors"]
-    np.testing.assert_allclose(recolor(colors, RED)[0], 3 * [LUMA[0]], 1e-6)
+    np.testing.assert_allclose(recolor(colors, RED)[0], 3 * [0.299], 1e-6)
+    np.testing.assert_allclose(recolor(colors, GREEN)[0], 3 * [0.587], 1e-6)
 
 
 def test_hue_rotation_by_a_third_turns_red_into_green_or_blue():
@@ -63,13 +64,18 @@ def test_hue_rotation_by_a_third_turns_red_into_green_or_blue():
     np.testing.assert_allclose((moved**2).sum(axis=1), 1.0, atol=1e-6)
     assert moved[:, 1].max() == pytest.approx(1.0, abs=1e-3)
     assert moved[:, 2].max() == pytest.approx(1.0, abs=1e-3)
+    # At 60 degrees, the share of red is (1 + 2 cos 60) / 3.
+    colors = sample(EffectRanges(hue_degrees=60.0), 2000)["colors"]
+    least = recolor(colors, RED)[:, 0].min()
+    assert least == pytest.approx(2 / 3, abs=1e-3)
 
 
 def test_contrast_keeps_middle_gray_and_brightness_shifts_it():
     colors = sample(EffectRanges(contrast=(0.5, 0.5)), 1)["colors"]
     np.testing.assert_allclose(recolor(colors, WHITE)[0], 3 * [0.75])
     np.testing.assert_allclose(recolor(colors, GRAY)[0], GRAY)
-    colors = sample(EffectRanges(brightness=0.2))["colors"]
+    both = EffectRanges(brightness=0.2, contrast=(0.5, 0.5))
+    colors = sample(both)["colors"]
     moved = recolor(colors, GRAY)[:, 0] - 0.5
     assert -0.2 <= moved.min() < -0.18
     assert 0.18 < moved.max() <= 0.2
@@ -81,15 +87,29 @@ def test_boxes_lie_within_the_image():
     assert boxes.max() <= 1 + 1e-6
     sides = boxes[:, 2:] - boxes[:, :2]
     assert 0.38 < sides.max() <= 0.4 + 1e-6
+    assert abs(np.corrcoef(sides.T)[0, 1]) < 0.2
 
 
 def test_effects_are_applied_with_the_given_probability():
-    ranges = EffectRanges(brightness=0.2, blur=0.1, probability=0.25)
-    effects = sample(ranges, 4000)
-    assert (effects["blurs"] > 0).mean() == pytest.approx(0.25, abs=0.03)
-    assert (effects["colors"][:, 0, 3] != 0).mean() == pytest.approx(
-        0.25, abs=0.03
+    ranges = EffectRanges(
+        brightness=0.2,
+        saturation=(0.5, 0.5),
+        blur=0.1,
+        erasing=0.4,
+        probability=0.25,
     )
+    effects = sample(ranges, 4000)
+    colors, blurs, boxes = effects.values()
+    sides = boxes[:, 2:] - boxes[:, :2]
+    for applied in (
+        colors[:, 0, 3] != 0,
+        np.abs(colors[:, 0, 1]) > 0.1,  # where colors are mixed
+        blurs > 0,
+        (sides > 1e-6).all(axis=1),
+    ):
+        assert applied.mean() == pytest.approx(0.25, abs=0.03)
+    assert blurs.max() <= 0.1
+    assert blurs[blurs > 0].mean() == pytest.approx(0.05, abs=0.005)
 
 
 def test_composed_effects_are_applied_in_order():

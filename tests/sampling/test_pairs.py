@@ -71,6 +71,17 @@ def test_numbers_of_drawings_may_differ():
         few.character[first] == few.character[second], same
     )
     assert (first != second).all()
+    np.testing.assert_array_equal(few.alphabet[first], few.alphabet[second])
+    with pytest.raises(InputError, match=r"3 drawings .* one has 2"):
+        index.require(12, 3)
+
+
+def test_characters_of_an_alphabet_need_no_successive_numbers():
+    character = np.repeat(np.arange(4), 2)
+    index = CharacterIndex.from_labels(character, character % 2)
+    assert index.drawings.tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
+    assert index.first_character.tolist() == [0, 2]
+    assert index.num_characters.tolist() == [2, 2]
 
 
 def test_group_has_distinct_drawings_of_distinct_characters():

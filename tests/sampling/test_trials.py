@@ -71,8 +71,18 @@ def test_limits_of_ways_and_shots():
         draw(ways=7)
     assert draw(ways=15, across=True).ways == 15
     assert draw(shots=3).shots == 3
-    with pytest.raises(InputError, match="at most 3 shots"):
+    with pytest.raises(
+        InputError,
+        match=r"4 shots need 5 people .* 4: give at most 3 shots",
+    ):
         draw(shots=4)
+    # Without a drawer, the first alphabet is too small for three shots.
+    is_missing = (CHARACTERS.alphabet == 0) & (CHARACTERS.drawer == 4)
+    left = CHARACTERS.select(~is_missing)
+    trials = draw(left, ways=4, shots=3)
+    assert set(left.alphabet[trials.query]) == {1, 2}
+    with pytest.raises(InputError, match="two characters to choose between"):
+        draw(make_characters((1, 1)), ways=2)
     for bad in ({"ways": 0}, {"shots": 0}, {"num_trials": 0}):
         with pytest.raises(InputError, match="at least 1"):
             draw(**bad)
@@ -98,12 +108,12 @@ def test_drawing_table():
 
 
 def test_all_drawings_of_a_drawer_occur():
-    """Tests three characters in two sessions with 20 drawings each."""
-    character, drawer, _ = np.indices((3, 2, 20)).reshape(3, -1)
+    """Tests three characters in two sessions with two drawings each, or one."""
+    character, drawer, _ = np.indices((3, 2, 2)).reshape(3, -1)[:, 1:]
     index = TrialIndex.from_labels(character, 0 * character, drawer, 3, 1)
     trials = index.sample(2000, np.random.default_rng(0))
     for drawings in (trials.query, trials.support):
-        assert set(drawings.flat) == set(range(120))
+        assert set(drawings.flat) == set(range(11))
     answers = trials.support[np.arange(2000), trials.answer, 0]
     np.testing.assert_array_equal(character[answers], character[trials.query])
     assert (drawer[answers] != drawer[trials.query]).all()
@@ -139,7 +149,7 @@ def test_nan_is_an_error_and_infinite_is_not():
     scores = np.zeros((3, 4))
     scores[1, 2] = np.inf
     assert compute_credit(scores, np.array([0, 2, 0]))[1] == 1
-    scores[1, 3] = np.nan
+    scores[1, :2] = np.nan
     with pytest.raises(ValueError, match="1 of 3 trials"):
         compute_credit(scores, np.array([0, 2, 0]))
 
@@ -156,8 +166,10 @@ def test_wilson_interval_against_known_values():
 
 def test_margins_by_hand():
     scores = np.array([[3.0, 1.0, 2.5], [3.0, 1.0, 2.5], [1.0, 1.0, 0.0]])
-    margins = compute_margins(scores, np.array([0, 1, 1]))
+    answer = np.array([0, 1, 1])
+    margins = compute_margins(scores, answer)
     np.testing.assert_array_equal(margins, [0.5, -2.0, 0.0])
+    np.testing.assert_array_equal(compute_margins(scores - 9, answer), margins)
 
 
 def test_index_agrees_with_a_search_of_each_alphabet():
@@ -201,7 +213,7 @@ def test_trials_of_the_tutorial_may_show_the_query_itself():
     assert abs((answers == trials.query).mean() - 1 / 2) < 0.03
     wrong = shown[~is_answer].reshape(-1, 2)
     assert abs((wrong[:, 0] == wrong[:, 1]).mean() - 1 / 4) < 0.03
+    options = {"num_trials": 1, "ways": 2, "rng": np.random.default_rng(0)}
+    assert len(sample_tutorial_trials(np.arange(2), **options)) == 1
     with pytest.raises(InputError, match="2 different characters"):
-        sample_tutorial_trials(
-            np.zeros(4, int), num_trials=1, ways=2, rng=np.random.default_rng(0)
-        )
+        sample_tutorial_trials(np.zeros(4, int), **options)

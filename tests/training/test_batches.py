@@ -55,6 +55,51 @@ def test_batch_is_a_function_of_seed_and_step(kind):
     assert not np.array_equal(five[0][0], five[1][0])
 
 
+@pytest.mark.parametrize(
+    ("changes", "drawings", "scales"),
+    [
+        (
+            {},
+            [14, 17, 2, 5, 21, 26, 12, 19, 1, 31, 23, 9],
+            [
+                *(1.134, 0.984, 0.991, 1.001, 1, 0.999),
+                *(0.852, 1.112, 0.997, 1, 0.992, 0.84),
+            ],
+        ),
+        (
+            {"num_pairs": 20, "num_copies": 2},
+            [1, 31, 31, 23, 18, 1, 27, 32, 32, 22, 20, 0],
+            [1, 0.889, 1, 1, 1, 0.986, 1, 1, 1, 0.999, 1, 1.083],
+        ),
+        (
+            {
+                "num_characters": 3,
+                "num_drawings": 2,
+                "character_ranges": DISTORTIONS["strong"],
+                "within_alphabet": 0.0,
+            },
+            [10, 9, 25, 24, 6, 8],
+            [1.05, 0.873, 1.188, 1.04, 1.32, 1.122],
+        ),
+    ],
+)
+def test_batches_of_a_seed_are_those_of_published_runs(
+    changes, drawings, scales
+):
+    options = {"seed": 3, "ranges": DISTORTIONS["elastic"]}
+    options |= {"within_alphabet": 0.5} | changes
+    if "num_characters" in options:
+        sample = samplers.build_group_sampler(CHARACTERS, **options)
+    else:
+        sample = samplers.build_pair_sampler(
+            CHARACTERS, batch_size=6, **options
+        )
+    batch = sample(13)
+    assert batch.drawings.tolist() == drawings
+    matrices = batch.distortion["matrices"]
+    np.testing.assert_allclose(matrices[:, 0, 0], scales, atol=1e-3)
+
+
 def test_batches_have_the_promised_shapes():
     inputs, same = next(iter(make("pairs")))
     assert inputs["first"].shape == (6, 8, 8, 1)
@@ -141,6 +186,7 @@ def test_only_copies_of_a_fixed_set_are_distorted(wave):
 
 def test_set_smaller_than_a_batch_is_refused():
     assert take(make("pairs", num_pairs=6), 1)
+    assert take(make("pairs", num_pairs=3, num_copies=1), 1)
     with pytest.raises(InputError, match="less than a batch of 6"):
         make("pairs", num_pairs=5)
 
