@@ -220,8 +220,7 @@ def compute_class_accuracies(
     """
     known, place = np.unique(classes, return_inverse=True)
     counts = np.bincount(place)
-    # Rounding may push a sum of shared credits, such as thirds, over the count.
-    sums = np.minimum(np.bincount(place, credit), counts)
+    sums = np.bincount(place, credit)
     rows = []
     for name, correct, num in zip(known, sums, counts, strict=True):
         low, high = wilson_interval(correct, int(num))

@@ -124,7 +124,9 @@ def test_classes_have_the_names_of_their_folders(tmp_path):
     classes = read_csv(tmp_path / "classes.csv")
     assert [row["class"] for row in classes] == ["ka", "ki", "ku"]
     assert f"Written to {tmp_path / 'classes.csv'}" in answer.stdout
-    for row in read_csv(tmp_path / "all.csv"):
+    rows = read_csv(tmp_path / "all.csv")
+    assert len(rows) == 20 * 2
+    for row in rows:
         files = [row["query"], *row["support"].split(" | ")]
         assert len(files) == 3
         assert all((tmp_path / "images" / x).is_file() for x in files)

@@ -70,11 +70,22 @@ def test_modified_hausdorff_ignores_translation():
     second = draw(".....", "...#.", "...##")
     distance = -score(ModifiedHausdorff(), first, second)
     assert distance == pytest.approx(0.0, abs=1e-6)
+    # From their centers, the columns of ink are 0, and -1, 0 and 1.
+    found = score(ModifiedHausdorff(), draw("#.."), draw("###"))
+    assert found == pytest.approx(-2 / 3)
 
 
-def test_modified_hausdorff_refuses_blank_drawings():
+def test_modified_hausdorff_takes_dark_pixels_as_ink():
+    grays = np.array([[[[127], [128], [0]]]])
+    (points,) = ModifiedHausdorff().embed(grays)
+    np.testing.assert_array_equal(points, [[0, -1], [0, 1]])
+
+
+def test_modified_hausdorff_refuses_blank_drawings_and_photos():
     with pytest.raises(InputError, match="blank"):
         ModifiedHausdorff().embed(draw("...", "...").astype(np.uint8))
+    with pytest.raises(InputError, match="but these are photos"):
+        ModifiedHausdorff().embed(np.zeros((1, 2, 2, 3), np.uint8))
 
 
 @pytest.mark.parametrize(

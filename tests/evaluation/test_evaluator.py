@@ -301,9 +301,10 @@ def test_options_without_effect_are_refused(protocol, options, message):
 def test_protocols_have_their_own_defaults(source):
     result = evaluate_protocol(Scorer(), "mnist", source)
     assert (result["ways"], result["num_trials"]) == (10, 400)
+    assert (result["shots"], result["seed"]) == (1, 0)
     result = evaluate_protocol(Scorer(), "tutorial", source)
     assert (result["ways"], result["split"]) == (20, "evaluation")
-    with pytest.warns(DataWarning, match="7 classes are too few for 20 ways"):
+    with pytest.warns(DataWarning, match="7 classes .* Guessing gets 14 %"):
         result = evaluate_protocol(Scorer(), "within_alphabet", source)
     assert (result["ways"], result["split"]) == (7, "test")
     with pytest.raises(InputError, match="8 ways are more than"):

@@ -13,9 +13,12 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trial_classes,
     evaluate_trials,
 )
+from koch_siamese.evaluation.verification import measure_verification
 from koch_siamese.models.scorer import SiameseScorer
-from koch_siamese.sampling.pairs import Pairs
-from koch_siamese.sampling.trials import sample_trials
+from koch_siamese.models.siamese import set_thresholds
+from koch_siamese.models.thresholds import Thresholds
+from koch_siamese.sampling.pairs import Pairs, sample_verification_pairs
+from koch_siamese.sampling.trials import Trials, sample_trials
 
 CHARACTERS = make_characters((20, 25), num_drawers=4, side=16)
 TRIALS = sample_trials(
@@ -100,9 +103,12 @@ def test_scores_are_right_after_an_interruption():
     pairs = np.array([0, 20, 60]), np.array([40, 90, 160])
     with pytest.raises(KeyboardInterrupt):
         drawings.score_pairs(*pairs)
-    drawings.score_pairs(np.array([70]), np.array([80]))
+    # Four drawings of each character: 70 and 80 are of characters 17 and 20.
+    another = np.array([70]), np.array([80])
+    assert drawings.score_pairs(*another) == [-3]
     expected = EmbeddedDrawings(Scorer(), CHARACTERS.images).score_pairs(*pairs)
     np.testing.assert_array_equal(drawings.score_pairs(*pairs), expected)
+    assert drawings.score_pairs(*another) == [-3]
 
 
 def test_scores_are_the_mean_logit_over_shots():
@@ -153,8 +159,9 @@ def test_scores_of_the_same_pairs_are_computed_once():
         drawings.score_trials(TRIALS), expected_scores
     )
     assert scorer.num_scored == TRIALS.support.size
-    drawings.score_pairs(np.array([0]), np.array([1]))
-    assert scorer.num_scored == TRIALS.support.size + 1
+    for second, score in ((1, 0), (8, -2)):
+        assert drawings.score_pairs(np.array([0]), np.array([second])) == score
+    assert scorer.num_scored == TRIALS.support.size + 2
 
 
 def test_class_accuracies_of_pairs_by_hand():
@@ -173,8 +180,36 @@ def test_class_accuracies_of_pairs_by_hand():
     assert result["num_different_pairs"] == 2
 
 
-def test_class_accuracies_of_trials_add_up():
-    drawings = EmbeddedDrawings(Scorer(-3.5), CHARACTERS.images)
-    rows = evaluate_trial_classes(drawings, TRIALS, CHARACTERS.character)
-    assert sum(row["num_trials"] for row in rows) == 700
-    assert [row["accuracy"] for row in rows] == pytest.approx([0.05] * 45)
+def test_intervals_of_pairs_are_over_the_classes_of_both_drawings():
+    class Gray(Scorer):
+        def embed(self, images):
+            return images.mean(axis=(1, 2), dtype=float)
+
+    labels = CHARACTERS.character, CHARACTERS.alphabet
+    pairs = sample_verification_pairs(*labels, num_pairs=100, seed=0)
+    drawings = EmbeddedDrawings(Gray(), CHARACTERS.images)
+    result = evaluate_pairs(drawings, pairs, -1.0, CHARACTERS.character)
+    expected = measure_verification(
+        drawings.score_pairs(pairs.first, pairs.second),
+        pairs.same,
+        CHARACTERS.character[[pairs.first, pairs.second]],
+    )
+    assert result["roc_auc_ci95"] == expected["roc_auc_ci95"] != [1.0, 1.0]
+
+
+def test_class_accuracies_of_trials_by_hand():
+    # Drawings 0 to 3 are of character 0, 4 to 7 of 1. The last answer is wrong.
+    support = np.array([[[1], [5]], [[1], [6]], [[1], [6]]])
+    trials = Trials(np.array([0, 4, 5]), support, np.array([0, 1, 0]))
+    drawings = EmbeddedDrawings(Scorer(), CHARACTERS.images)
+    rows = evaluate_trial_classes(drawings, trials, CHARACTERS.character)
+    assert [
+        (row["class"], row["num_trials"], row["accuracy"]) for row in rows
+    ] == [(0, 1, 1.0), (1, 2, 0.5)]
+
+
+def test_threshold_of_a_scorer_is_that_of_its_model():
+    model = build_fast_siamese(16, (4,))
+    assert SiameseScorer(model).same_threshold is None
+    set_thresholds(model, Thresholds(-2.0, (0.5,), slope=3.0))
+    assert SiameseScorer(model).same_threshold == -2.0

@@ -125,11 +125,14 @@ def test_few_or_unknown_classes_give_no_intervals():
     ):
         assert [x for _, x in read_intervals(result)] == [None] * 4
         assert result["tar_at_far"]["0.01"]["tar"] > 0
+    enough = measure_verification(*make_pairs(400, 10), num_resamples=20)
+    assert enough["roc_auc_ci95"] is not None
 
 
-def test_resamples_without_same_pairs_are_skipped():
+@pytest.mark.parametrize("kind", [0, 1])
+def test_resamples_without_pairs_of_a_kind_are_skipped(kind):
     classes = np.array([[0, *range(1, 20)], [0, *range(2, 21)]])
-    same = np.r_[1, np.zeros(19)]
+    same = np.r_[kind, np.full(19, 1 - kind)]
     scores = np.r_[0.5, np.linspace(0, 1, 19)]
     result = measure_verification(scores, same, classes, num_resamples=100)
     low, high = result["roc_auc_ci95"]
