@@ -127,12 +127,20 @@ def test_layers_for_which_spectra_are_faster():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"padding": "same"}, {"strides": 2}, {"dilation_rate": 2}]
+    ("changes", "width"),
+    [
+        ({"padding": "same"}, 48),
+        ({"strides": 2}, 48),
+        ({"dilation_rate": 2}, 48),
+        ({"groups": 2}, 48),
+        ({"kernel_size": (7, 9)}, 48),
+        ({}, 50),
+    ],
 )
-def test_layers_that_spectra_do_not_support(changes):
-    for arguments, expected in (({}, True), (changes, False)):
-        layer = keras.layers.Conv2D(64, 7, **arguments)
-        layer(keras.Input((48, 48, 64)))
+def test_layers_that_spectra_do_not_support(changes, width):
+    for kind, side, expected in (({}, 48, True), (changes, width, False)):
+        layer = keras.layers.Conv2D(**{"filters": 64, "kernel_size": 7} | kind)
+        layer(keras.Input((48, side, 64)))
         assert is_faster_by_spectra(layer) == expected
 
 

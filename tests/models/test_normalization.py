@@ -96,6 +96,18 @@ def test_unsupported_cases_use_the_layer_of_keras(shape, arguments):
     np.testing.assert_array_equal(ours(images, training=True), expected(images))
 
 
+def test_unknown_sizes_use_the_layer_of_keras():
+    layer = GroupNormalization(4)
+    unknown = tf.TensorSpec((None, None, None, 8))
+    normalize = tf.function(lambda x: layer(x, training=True), [unknown])
+    images = np.random.default_rng(0).normal(size=(2, 3, 5, 8))
+    np.testing.assert_allclose(
+        normalize(images.astype("float32")),
+        keras.layers.GroupNormalization(4)(images),
+        atol=1e-5,
+    )
+
+
 def test_second_order_gradients_are_refused():
     layer = GroupNormalization(2)
     images = tf.random.stateless_normal((2, 3, 3, 4), (0, 0))

@@ -233,7 +233,7 @@ def test_siamese_model_is_symmetric_and_shares_its_base(fast):
 
 def test_model_takes_images_of_any_size(fast):
     embedding = get_embedding(fast)
-    for height, width in ((16, 16), (40, 23), (9, 105)):
+    for height, width in ((16, 16), (40, 23), (9, 105), (16, 30), (30, 16)):
         assert embedding(draw_images(2, height, width)).shape == (2, 96)
 
 
@@ -466,8 +466,8 @@ def test_invalid_images_are_refused():
     score(np.minimum(gray, 2))  # pale, but not in 0..1
     with pytest.raises(tf.errors.InvalidArgumentError, match="no value above"):
         model.predict({"first": one_of_two, "second": gray}, verbose=0)
-    colors = np.repeat(gray, 3, axis=-1)
+    colors, with_alpha = (np.repeat(gray, num, axis=-1) for num in (3, 4))
     # Without a batch dimension, a photo looks like 20 images of 20 x 3 pixels.
-    for first, second in ((colors, colors), (colors[0], colors[0])):
+    for images in (colors, colors[0], with_alpha[0]):
         with pytest.raises(ValueError, match="Convert colors to gray"):
-            model({"first": first, "second": second})
+            model({"first": images, "second": images})

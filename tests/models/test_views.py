@@ -6,6 +6,7 @@ from conftest import build_fast_siamese
 from koch_siamese.errors import InputError
 from koch_siamese.models import loading, views
 from koch_siamese.models.heads import EuclideanDistance
+from koch_siamese.models.layers import Views
 from koch_siamese.models.siamese import (
     build_siamese,
     compute_fingerprint,
@@ -15,12 +16,16 @@ from koch_siamese.models.siamese import (
     get_filters,
     get_head,
     get_image_size,
+    get_thresholds,
     set_crop,
+    set_thresholds,
 )
+from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.models.warp import warp, warp_in_all_ways
 from koch_siamese.sampling.distortions import DISTORTIONS
 
 RANGES = DISTORTIONS["elastic"]
+THRESHOLDS = Thresholds(0.5, (1.0, 2.0))
 
 
 def draw(num, size=16):
@@ -98,6 +103,18 @@ def test_views_are_the_warps_of_each_drawing(matrices):
         np.testing.assert_allclose(together[place], alone, atol=1e-4)
 
 
+@pytest.mark.parametrize("fill", [0.0, 0.5, None])
+def test_layer_of_views_is_restored_with_its_fill_value(matrices, fill):
+    layer = Views(3, matrices.shape[2], fill)
+    layer = Views.from_config(layer.get_config())
+    ink = draw(2) / np.float32(255)
+    layer.build(ink.shape)
+    assert not layer.trainable_weights
+    layer.set_weights([matrices])
+    expected = warp_in_all_ways(ink, matrices, fill)
+    np.testing.assert_array_equal(layer(ink), expected)
+
+
 def test_a_score_is_the_mean_over_the_views(siamese, matrices):
     model = views.add_views(siamese, matrices)
     first, second = draw(4)[:2], draw(4)[2:]
@@ -148,8 +165,13 @@ def test_score_of_kept_views_is_their_mean(siamese, matrices):
     np.testing.assert_allclose(sum(alone) / 3, model(pair), rtol=1e-5)
     assert np.ptp(alone) > 1e-3
     set_crop(model, False)
-    assert not get_crop(views.keep_views(model, [0, 1]))
-    assert not get_crop(views.remove_views(model))
+    set_thresholds(model, THRESHOLDS)
+    for changed in (
+        views.keep_views(model, [0, 1]),
+        views.remove_views(model),
+    ):
+        assert not get_crop(changed)
+        assert get_thresholds(changed) == THRESHOLDS
     with pytest.raises(InputError, match="no views"):
         views.keep_views(siamese, [0])
 

@@ -14,8 +14,12 @@ IDENTITY = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
 
 
 def slow_warp(image, matrix, fill):
-    """Warps an image by the definition: pixel by pixel, in float64."""
+    """Warps an image by the definition: pixel by pixel, in float64.
+
+    Points are in pixels, shifts and waves in sides of the image.
+    """
     height, width = image.shape
+    sides = np.array([width, height])
     result = np.full(image.shape, np.nan)
 
     def gray(row, column):
@@ -24,22 +28,18 @@ def slow_warp(image, matrix, fill):
 
     for row in range(height):
         for column in range(width):
-            place = np.array(
-                [
-                    (column - (width - 1) / 2) / width,
-                    (row - (height - 1) / 2) / height,
-                    1.0,
-                ]
-            )
+            center = (sides - 1) / 2
             waves = [
                 np.cos(np.pi * across * (column + 0.5) / width)
                 * np.cos(np.pi * down * (row + 0.5) / height)
                 for across, down in WAVES
             ]
-            place = np.r_[place, waves][: matrix.shape[1]]
-            x, y = matrix.astype(float) @ place
-            x = x * width + (width - 1) / 2
-            y = y * height + (height - 1) / 2
+            shapes = np.r_[1.0, waves][: matrix.shape[1] - 2]
+            x, y = (
+                matrix[:, :2] @ ([column, row] - center)
+                + sides * (matrix[:, 2:] @ shapes)
+                + center
+            )
             left, top = int(np.floor(x)), int(np.floor(y))
             right_share, bottom_share = x - left, y - top
             result[row, column] = (
@@ -54,7 +54,7 @@ def slow_warp(image, matrix, fill):
 @pytest.fixture(scope="module", params=[0.0, 0.1], ids=["affine", "waves"])
 def examples(request):
     rng = np.random.default_rng(0)
-    images = rng.random((12, 21, 21, 1), dtype=np.float32)
+    images = rng.random((12, 19, 22, 1), dtype=np.float32)
     strong = AffineRanges(40.0, 0.4, (0.5, 1.6), 0.3, wave=request.param)
     return images, sample_affine_matrices(strong, 12, rng)
 
@@ -98,9 +98,10 @@ def test_translation_by_whole_pixels_fills_with_white():
     image = np.zeros((1, 5, 5, 1), np.uint8)
     # Each pixel takes the value of the pixel two places to its left.
     right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
-    warped = np.array(warp(image, right))[0, ..., 0]
-    np.testing.assert_allclose(warped[:, :2], 255, atol=1e-3)
-    np.testing.assert_allclose(warped[:, 2:], 0, atol=1e-3)
+    for function in (warp, warp_in_all_ways, AffineWarp()):
+        warped = np.array(function(image, right))[0, ..., 0]
+        np.testing.assert_allclose(warped[:, :2], 255, atol=1e-3)
+        np.testing.assert_allclose(warped[:, 2:], 0, atol=1e-3)
 
 
 def test_rotation_by_a_right_angle_is_exact():
@@ -129,11 +130,13 @@ def test_channels_are_warped_alike(examples):
 
 
 def test_without_a_fill_value_the_nearest_pixel_is_repeated():
-    image = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
-    right = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 0]], np.float32)
+    image = np.arange(35, dtype=np.uint8).reshape(1, 7, 5, 1)
+    # By two places to the right, and by three upwards.
+    moved = IDENTITY + np.array([[0, 0, -2 / 5], [0, 0, 3 / 7]], np.float32)
     layer = AffineWarp.from_config(AffineWarp(fill_value=None).get_config())
-    warped = np.array(layer(image, right))[0, ..., 0]
-    expected = image[0, ..., 0][:, [0, 0, 0, 1, 2]]
+    warped = np.array(layer(image, moved))[0, ..., 0]
+    rows, columns = [3, 4, 5, 6, 6, 6, 6], [0, 0, 0, 1, 2]
+    expected = image[0, ..., 0][np.ix_(rows, columns)]
     np.testing.assert_allclose(warped, expected, atol=1e-3)
 
 
