@@ -168,7 +168,9 @@ def test_non_square_images_keep_their_aspect_ratio():
 
 def test_gray_has_equal_channels(packages, tmp_path):
     write(packages, tmp_path / "emoji", gray=True)
-    for path in (tmp_path / "emoji").rglob("*.png"):
+    paths = list((tmp_path / "emoji").rglob("*.png"))
+    assert len(paths) == 12
+    for path in paths:
         image = Image.open(path)
         assert image.mode == "RGB"
         pixels = np.asarray(image)

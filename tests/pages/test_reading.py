@@ -81,7 +81,9 @@ def test_drawing_has_only_the_ink_of_its_symbol():
 
 
 def test_drawing_is_black_on_white():
-    for symbol in find_symbols(make_page(GRID, width=2))[0]:
+    symbols = find_symbols(make_page(GRID, width=2))[0]
+    assert len(symbols) == 5
+    for symbol in symbols:
         gray = (symbol.drawing > 32) & (symbol.drawing < 253)
         assert gray.sum() < (symbol.drawing <= 32).sum()
 

@@ -151,6 +151,7 @@ def test_names_of_any_length_do_not_overlap():
     )
     figure.set_dpi(figures.DPI)
     boxes = [x.get_window_extent() for x in figure.axes[0].texts]
+    assert len(boxes) == 12  # a query and two candidates in each row
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:i])
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width

@@ -287,6 +287,7 @@ def test_training_on_features_equals_training_on_images(
     weights, photos_dir, tmp_path, monkeypatch
 ):
     settings = make_settings(weights, trainable_from="none")
+    monkeypatch.setattr(features, "IMAGES_AT_ONCE", 7)
     calls = []
     compute = features.compute_features
     monkeypatch.setattr(

@@ -1,11 +1,21 @@
+import json
+import types
 import zipfile
 
+import keras
 import pytest
 
 from koch_siamese.errors import InputError
 from koch_siamese.runs.directory import Run
+from koch_siamese.runs.settings import Settings
 from koch_siamese.training import checkpoints
-from koch_siamese.training.checkpoints import load_checkpoint, save_checkpoint
+from koch_siamese.training.checkpoints import (
+    CheckpointCallback,
+    is_finished,
+    load_checkpoint,
+    load_state,
+    save_checkpoint,
+)
 
 
 def save(run, epoch, text="weights", save_best=None):
@@ -98,7 +108,10 @@ def test_damaged_checkpoint_is_reported_and_the_previous_one_used(
     damage(run.checkpoints / "epoch_0002")
     assert load_checkpoint(run)[1] == {"epoch": 1}
     assert "epoch_0002 is damaged" in capsys.readouterr().out
-    damage(run.checkpoints / "epoch_0001")
+    save(run, 2, "weights " + "x" * 100)  # again
+    assert load_checkpoint(run)[1] == {"epoch": 2}
+    for epoch in (1, 2):
+        damage(run.checkpoints / f"epoch_000{epoch}")
     with pytest.raises(InputError, match="All checkpoints"):
         load_checkpoint(run)
 
@@ -110,3 +123,53 @@ def test_checkpoints_are_in_order_beyond_four_digits(tmp_path):
     assert load_checkpoint(run)[1] == {"epoch": 10_001}
     names = {folder.name for folder in run.checkpoints.iterdir()}
     assert names == {"epoch_10000", "epoch_10001"}
+
+
+def test_state_of_a_run_without_checkpoints(tmp_path):
+    run, settings = Run(tmp_path), Settings(epochs=4)
+    path, state = load_state(settings, run, None)
+    assert (path, state["epoch"], state["best_epoch"]) == (None, 0, 0)
+    assert state["best_accuracy"] < 0  # so that an accuracy of 0 is stored
+    run.model.touch()
+    accuracy = [0.4, 0.6, 0.5, 0.6]
+    history = {"loss": [1.0] * 4, "accuracy": accuracy, "seconds": [1.0] * 4}
+    run.history.write_text(json.dumps(history))
+    _, state = load_state(settings, run, None)
+    assert (state["epoch"], state["best_epoch"]) == (4, 2)
+    assert state["best_accuracy"] == 0.6
+
+
+@pytest.mark.parametrize(
+    ("epoch", "best_epoch", "max_minutes", "expected"),
+    [
+        (9, 7, 0, False),
+        (10, 9, 0, True),
+        (9, 6, 0, True),
+        (9, 7, 2.0, True),  # after 120 seconds
+        (9, 7, 2.01, False),
+    ],
+)
+def test_end_of_a_training_by_hand(epoch, best_epoch, max_minutes, expected):
+    settings = Settings(epochs=10, patience=3, max_minutes=max_minutes)
+    state = {"epoch": epoch, "best_epoch": best_epoch}
+    state["history"] = {"seconds": [70.0, 50.0]}
+    assert is_finished(settings, state) == expected
+
+
+def test_dropout_depends_on_seed_epoch_and_layer():
+    layers = [keras.layers.Dropout(0.5) for _ in range(2)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+
+    def reseed(seed, epoch):
+        callback = types.SimpleNamespace(
+            model=model, _settings=Settings(seed=seed)
+        )
+        CheckpointCallback.on_epoch_begin(callback, epoch)
+        return [
+            keras.ops.convert_to_numpy(layer.seed_generator.state).tobytes()
+            for layer in layers
+        ]
+
+    states = [reseed(*x) for x in ((0, 0), (0, 1), (1, 0))]
+    assert len({state for pair in states for state in pair}) == 6
+    assert reseed(0, 0) == states[0]

@@ -333,8 +333,16 @@ def test_best_epoch_is_kept_and_patience_ends_training(
     glyphs_dir, tmp_path, monkeypatch
 ):
     _patch_accuracies(monkeypatch, [0.4, 0.6, 0.5, 0.6, 0.9])
+    original, are_best = checkpoints.save_checkpoint, []
+
+    def save(run, epoch, state, save_model, save_best):
+        are_best.append(save_best is not None)
+        original(run, epoch, state, save_model, save_best)
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
     settings = dataclasses.replace(TINY, epochs=5, patience=2)
     train(settings, tmp_path, glyphs_dir)
+    assert are_best == [True, True, False, False]
     _, state = load_checkpoint(directory.Run(tmp_path))
     assert (state["epoch"], state["best_epoch"]) == (4, 2)
     assert state["history"]["accuracy"] == [0.4, 0.6, 0.5, 0.6]

@@ -10,10 +10,11 @@ LN2 = np.log(2.0)
 
 def test_pair_loss_by_hand():
     loss = PairLoss()
-    logits = np.array([0.0, np.log(3.0)])
+    same, logits = np.array([1.0, 0.0]), np.array([0.0, np.log(3.0)])
     # -log(1/2) for a same pair, -log(1 - 3/4) for a different one.
-    expected = (LN2 + np.log(4.0)) / 2
-    assert float(loss(np.array([1.0, 0.0]), logits)) == pytest.approx(expected)
+    expected = [LN2, np.log(4.0)]
+    assert float(loss(same, logits)) == pytest.approx(np.mean(expected))
+    np.testing.assert_allclose(loss.call(same, logits), expected, rtol=1e-6)
 
 
 def test_contrastive_loss_by_hand():
@@ -56,8 +57,11 @@ def test_all_pairs_loss_by_hand():
     assert float(AllPairsLoss()(character, logits)) == pytest.approx(expected)
     # Ranking: the same pair has exp(a) = 3, two others exp(-b) = 1/7 each.
     ranking = np.log((3 + 2 / 7) / 3)
-    both = AllPairsLoss(ranking_weight=2.0)(character, logits)
-    assert float(both) == pytest.approx(expected + 2 * ranking, rel=1e-5)
+    both = AllPairsLoss(ranking_weight=2.0)
+    for loss in (both, AllPairsLoss.from_config(both.get_config())):
+        assert float(loss(character, logits)) == pytest.approx(
+            expected + 2 * ranking, rel=1e-5
+        )
 
 
 def test_gradients_raise_scores_of_same_pairs_and_lower_others():

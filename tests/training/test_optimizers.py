@@ -8,12 +8,12 @@ from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
 
 
 def build_two_layers():
-    """Builds two dense layers, each with one weight and one bias."""
+    """Builds two dense layers, z and a, each with one weight and one bias."""
     return keras.Sequential(
         [
             keras.Input((1,)),
+            keras.layers.Dense(1, kernel_initializer="ones", name="z"),
             keras.layers.Dense(1, kernel_initializer="ones", name="a"),
-            keras.layers.Dense(1, kernel_initializer="ones", name="b"),
         ]
     )
 
@@ -44,21 +44,23 @@ def apply(optimizer, model, gradients):
 
 
 def test_three_steps_and_two_epochs_by_hand():
-    model, optimizer = build_two_layers(), build_optimizer()
+    model = build_two_layers()
+    # Half of 0.2 and 0.4: the learning rates are 0.1 and 0.2.
+    optimizer = build_optimizer(learning_rates=(0.2, 0.4), learning_rate=0.5)
     # Epoch 0: the momentum of both layers is 0.5, and all velocities v are 0.
-    # Kernel of a, with l2: v = -0.1 (1 + 2 * 0.05 * 1) = -0.11; bias: v = -0.1.
-    # Kernel and bias of b, without l2: v = -0.2.
+    # Kernel of z, with l2: v = -0.1 (1 + 2 * 0.05 * 1) = -0.11; bias: v = -0.1.
+    # Kernel and bias of a, without l2: v = -0.2.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.89, -0.1, 0.8, -0.2])
-    # Kernel of a: v = 0.5 * -0.11 - 0.1 (1 + 2 * 0.05 * 0.89) = -0.1639; bias:
-    # v = 0.5 * -0.1 - 0.1 = -0.15. Both of b: v = 0.5 * -0.2 - 0.2 = -0.3.
+    # Kernel of z: v = 0.5 * -0.11 - 0.1 (1 + 2 * 0.05 * 0.89) = -0.1639; bias:
+    # v = 0.5 * -0.1 - 0.1 = -0.15. Both of a: v = 0.5 * -0.2 - 0.2 = -0.3.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.7261, -0.25, 0.5, -0.5])
-    # Epoch 1: learning rates are multiplied by 0.99. The momentum of a is
-    # 0.5 + 0.4 / 4 = 0.6, that of b is 0.5.
-    # Kernel of a: v = 0.6 * -0.1639 - 0.099 (1 + 2 * 0.05 * 0.7261)
+    # Epoch 1: learning rates are multiplied by 0.99. The momentum of z is
+    # 0.5 + 0.4 / 4 = 0.6, that of a is 0.5.
+    # Kernel of z: v = 0.6 * -0.1639 - 0.099 (1 + 2 * 0.05 * 0.7261)
     # = -0.20452839; bias: v = 0.6 * -0.15 - 0.099 = -0.189.
-    # Both of b: v = 0.5 * -0.3 - 0.198 = -0.348.
+    # Both of a: v = 0.5 * -0.3 - 0.198 = -0.348.
     weights = apply(optimizer, model, [1, 1, 1, 1])
     assert weights == pytest.approx([0.52157161, -0.439, 0.152, -0.848])
 
@@ -87,6 +89,15 @@ def test_next_step_is_the_same_after_saving_and_loading(tmp_path):
         model.get_weights(), loaded.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_config_has_all_arguments():
+    optimizer = build_optimizer(ramp_steps=8, learning_rate=0.25)
+    again = LayerwiseSGD.from_config(optimizer.get_config())
+    assert again.learning_rates == (0.1, 0.2)
+    assert (again.momentums, again.l2) == ((0.9, 0.5), (0.05, 0.0))
+    assert (again.steps_per_epoch, again.ramp_epochs) == (2, 4)
+    assert (again.ramp_steps, float(again.learning_rate)) == (8, 0.25)
 
 
 def test_wrong_number_of_values_is_refused():
@@ -141,13 +152,16 @@ def test_muon_orthogonalizes_as_keras_does(shape):
     )
 
 
-def test_adam_learning_rate_ratio_of_muon():
+def test_adam_updates_all_other_variables_at_its_learning_rate():
     layer = keras.layers.Conv2D(2, 3)
     layer.build((None, 8, 8, 1))
+    dense = keras.layers.Dense(2, kernel_initializer="zeros")
+    dense.build((None, 3))
+    variables = layer.trainable_variables + dense.trainable_variables
     optimizer = ConvolutionMuon(0.5, adam_lr_ratio=0.01)
-    gradients = [keras.ops.ones_like(x) for x in layer.trainable_variables]
-    optimizer.apply(gradients, layer.trainable_variables)
-    np.testing.assert_allclose(layer.bias, [-0.005, -0.005], rtol=1e-5)
+    optimizer.apply([keras.ops.ones_like(x) for x in variables], variables)
+    for weights in (layer.bias, dense.kernel, dense.bias):
+        np.testing.assert_allclose(weights, -0.005, rtol=1e-5)
 
 
 def test_weight_decay_of_muon_shrinks_only_filters():

@@ -7,7 +7,14 @@ import tensorflow as tf
 from conftest import SMALL_PAPER
 
 from koch_siamese.data.sources import load_characters
-from koch_siamese.training import batches, builders, losses, trainers
+from koch_siamese.errors import InputError
+from koch_siamese.training import (
+    batches,
+    builders,
+    losses,
+    relative_updates,
+    trainers,
+)
 from koch_siamese.training.relative_updates import convert_relative_updates
 
 SETTINGS = dataclasses.replace(
@@ -52,3 +59,13 @@ def test_learning_rates_give_the_relative_updates(glyphs_dir):
     ):
         ratio = np.sqrt(np.mean(gradient**2) / np.mean(kernel**2))
         assert rate * ratio == pytest.approx(update, rel=2e-3)
+
+
+@pytest.mark.parametrize("ratio", [0.0, np.inf, np.nan])
+def test_layers_without_a_finite_gradient_are_refused(ratio, monkeypatch):
+    ratios = [0.5, ratio, 0.5, 0.5]
+    monkeypatch.setattr(
+        relative_updates, "measure_gradients", lambda *_: ratios
+    )
+    with pytest.raises(InputError, match="needs a gradient in each layer"):
+        convert_relative_updates(SETTINGS, None, None)
