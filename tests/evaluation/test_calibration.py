@@ -119,6 +119,10 @@ def test_absence_threshold_is_above_tied_scores():
 def test_last_threshold_serves_more_candidates():
     thresholds = Thresholds(0.0, (1.0, 2.0, 3.0))
     assert [thresholds.for_ways(n) for n in (1, 2, 3, 4, 99)] == [1, 2, 3, 3, 3]
+    with pytest.raises(ValueError, match="ways must be at least 1; got 0"):
+        thresholds.for_ways(0)
+    # The slope is 1 if it is not known: the probability of ln 3 is 3/4.
+    assert compute_probability(np.log(3), thresholds) == pytest.approx(3 / 4)
 
 
 def test_slope_by_hand():
