@@ -69,7 +69,7 @@ class Settings(
             for item in value if isinstance(value, tuple) else (value,):
                 _check_value(field, item)
         for name, other in _find_unmet(self, "needs"):
-            raise _conflict_error(self, name, format_flag(self, other))
+            raise _unmet_error(self, name, other)
         _check_network(self)
         _check_batches(self)
         _check_optimizer(self)
@@ -172,6 +172,21 @@ def _conflict_error(settings, name, other):
     """Makes the error for a setting that cannot be used with another flag."""
     given = format_flag(settings, name)
     return InputError(f"{given} cannot be used with {other}: remove it.")
+
+
+def _unmet_error(settings, name, other):
+    """Makes the error for a setting whose `needs` another one does not meet."""
+    (field,) = (x for x in dataclasses.fields(settings) if x.name == name)
+    values = [
+        f"{value}NAME" if value == APPLICATIONS else format_value(value)
+        for value in field.metadata["needs"][other]
+    ]
+    given, found = format_flag(settings, name), format_flag(settings, other)
+    # Without a model to start from, there is nothing to give.
+    advice = f", or give --{other}={' or '.join(values)}" if any(values) else ""
+    return InputError(
+        f"{given} cannot be used with {found}: remove it{advice}."
+    )
 
 
 def _check_network(settings):

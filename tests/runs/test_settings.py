@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,27 @@ def test_settings_that_exclude_each_other_are_refused(
         InputError, match=rf"^--{name}\b.* cannot be used with {other}"
     ):
         Settings(**{name: value}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"depth": 2, "init": "x"}, "remove it."),
+        ({"num_pairs": 9}, "remove it, or give --sampling=pairs."),
+        (
+            {"units": (9,)},
+            "remove it, or give --network=paper or dense or "
+            "keras.applications:NAME.",
+        ),
+        (
+            PAPER | {"initial_values": "uniform", "batch_norm": True},
+            "remove it, or give --batch_norm=false.",
+        ),
+    ],
+)
+def test_refused_settings_say_what_they_need(settings, advice):
+    with pytest.raises(InputError, match=f": {re.escape(advice)}$"):
+        Settings(**settings)
 
 
 def test_settings_without_effect():
