@@ -27,7 +27,6 @@ from koch_siamese.evaluation.protocols import (
     Protocol,
     check_options,
     get_protocol,
-    limit_ways,
     naming_split,
     warn_of_few_classes,
 )
@@ -324,7 +323,7 @@ class Evaluator:
         check_options(options)
         if given.get("ways") is None and not protocol.fixed:
             split, ways = options["split"], options["ways"]
-            most = limit_ways(protocol, ways, self._load(self.source, split))
+            most = protocol.limit_ways(ways, self._load(self.source, split))
             if most < ways:
                 options["ways"] = most
                 where = f"{self.source.dataset}, {split}"

@@ -40,7 +40,7 @@ class Protocol:
     Attributes:
         name: as in `--protocol` and in result files.
         about: what it measures, for a list of protocols.
-        options: the arguments of `sample` that it uses.
+        options: those of `sample` that it uses.
         fixed: values that override those of the user (data set, background,
             split, options).
         defaults: values that the user may override.
@@ -52,32 +52,33 @@ class Protocol:
     fixed: Mapping[str, object] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
-    def sample(
-        self,
-        characters: Characters,
-        *,
-        num_trials: int = 400,
-        ways: int = 20,
-        shots: int = 1,
-        seed: int = 0,
-    ) -> Trials | Pairs:
+    def sample(self, characters: Characters, **options) -> Trials | Pairs:
         """Draws trials or pairs; the same ones for the same seed.
 
         Args:
             characters: the drawings to draw from.
-            num_trials: the number of trials or pairs.
-            ways: the number of candidates in a trial.
-            shots: the number of drawings of each candidate.
-            seed: the random seed.
+            **options: `num_trials`, the number of trials or pairs; `ways`, the
+                candidates in a trial; `shots`, the drawings of each candidate;
+                and `seed`. By default as in `DEFAULTS`; those that the protocol
+                does not use are ignored.
 
         Raises:
             InputError: there are not enough characters or drawings.
         """
+        unused = DEFAULTS.keys() - self.options
+        used = {
+            name: value
+            for name, value in (DEFAULTS | options).items()
+            if name not in unused
+        }
+        return self._draw(characters, **used)
+
+    def _draw(self, characters, **options):
         raise NotImplementedError
 
-    def count_ways(self, characters: Characters) -> int | None:
-        """The largest number of ways of a trial; None without a limit."""
-        return None
+    def limit_ways(self, ways: int, characters: Characters) -> int:
+        """Limits the ways to the number of candidates, but at least to two."""
+        return ways
 
     def refuse_unused(self, given: Mapping[str, object], prefix: str = ""):
         """Refuses a user's options that would not change the result.
@@ -108,10 +109,7 @@ class Protocol:
 class TrialProtocol(Protocol):
     """Random N-way K-shot trials within an alphabet (section 4.3)."""
 
-    def sample(
-        self, characters, *, num_trials=400, ways=20, shots=1, seed=0
-    ) -> Trials:
-        """Draws trials; see `sampling.trials.sample_trials`."""
+    def _draw(self, characters, num_trials, ways, shots, seed):
         return sample_trials(
             characters.character,
             self._get_pools(characters),
@@ -122,11 +120,12 @@ class TrialProtocol(Protocol):
             rng=np.random.default_rng(seed),
         )
 
-    def count_ways(self, characters) -> int:
-        """The number of characters in the largest pool of candidates."""
+    def limit_ways(self, ways, characters) -> int:
+        """Limits the ways to the characters of the largest pool."""
         pools = self._get_pools(characters)
         pairs = np.unique(np.c_[pools, characters.character], axis=0)
-        return int(np.unique(pairs[:, 0], return_counts=True)[1].max())
+        most = int(np.unique(pairs[:, 0], return_counts=True)[1].max())
+        return min(ways, max(2, most))
 
     def _get_pools(self, characters):
         """The pool of each drawing; trials have candidates of one pool."""
@@ -146,10 +145,7 @@ class PooledTrialProtocol(TrialProtocol):
 class TutorialProtocol(Protocol):
     """The trials of the tutorial's code, to compare with its results only."""
 
-    def sample(
-        self, characters, *, num_trials=400, ways=20, seed=0, **_
-    ) -> Trials:
-        """Draws trials; see `sampling.trials.sample_tutorial_trials`."""
+    def _draw(self, characters, num_trials, ways, seed):
         return sample_tutorial_trials(
             characters.character,
             num_trials=num_trials,
@@ -161,8 +157,7 @@ class TutorialProtocol(Protocol):
 class LakeProtocol(Protocol):
     """The official 400 trials, on all drawings of Omniglot's test split."""
 
-    def sample(self, characters, **_) -> Trials:
-        """Finds the official trials, which have no options."""
+    def _draw(self, characters):
         return make_lake_trials(
             characters.alphabet,
             characters.number,
@@ -179,16 +174,9 @@ DIFFERENT_PAIRS = {"within_alphabet": 1.0, "anywhere": 0.0}
 class PairProtocol(Protocol):
     """The paper's pairs, half same and half different (section 4.2)."""
 
-    def sample(
-        self,
-        characters,
-        *,
-        num_trials=400,
-        seed=0,
-        different_pairs="within_alphabet",
-        **_,
-    ) -> Pairs:
-        """Draws pairs; `different_pairs` is a key of `DIFFERENT_PAIRS`."""
+    def _draw(
+        self, characters, num_trials, seed, different_pairs="within_alphabet"
+    ):
         return sample_verification_pairs(
             characters.character,
             characters.alphabet,
@@ -268,12 +256,6 @@ def check_options(options: Mapping[str, object]):
                 f"{name} is {value!r}: expected a whole number, {lowest} or "
                 "more."
             )
-
-
-def limit_ways(protocol: Protocol, ways: int, characters: Characters) -> int:
-    """Limits the number of ways to that of candidates, but at least to two."""
-    most = protocol.count_ways(characters)
-    return ways if most is None else min(ways, max(2, most))
 
 
 def warn_of_few_classes(ways: int, asked: int, where: str):

@@ -20,7 +20,6 @@ from koch_siamese.evaluation.calibration import sample_calibration
 from koch_siamese.evaluation.evaluator import Evaluator
 from koch_siamese.evaluation.protocols import (
     PROTOCOLS,
-    limit_ways,
     naming_split,
     warn_of_few_classes,
 )
@@ -203,7 +202,7 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
     tasks = [("within_alphabet", "validation")]
     tasks += [(name, "test") for name in settings.protocols]
     for name, split in tasks:
-        most = limit_ways(PROTOCOLS[name], ways, source.load(split))
+        most = PROTOCOLS[name].limit_ways(ways, source.load(split))
         if most < ways:
             ways, where = most, f"{settings.dataset}, {split}"
     if where:
