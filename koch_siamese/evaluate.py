@@ -20,7 +20,6 @@ from koch_siamese.data.splits import MissingGroupError
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.evaluator import Evaluator
 from koch_siamese.evaluation.loading import (
-    compare_with_training,
     is_trained_on,
     load_scorer,
     make_source,
@@ -238,8 +237,7 @@ def _make_evaluator(model, run, settings):
         may_prepare=named is not None,
     )
     _check_groups(source)
-    knowledge = compare_with_training(source, siamese, own_run)
-    return Evaluator(scorer, source, **knowledge)
+    return Evaluator(scorer, source, siamese, own_run)
 
 
 def _check_groups(source):

@@ -16,7 +16,7 @@ from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.loading import (
     check_reading,
-    compare_with_training,
+    is_trained_on,
     load_scorer,
     make_source,
 )
@@ -38,6 +38,7 @@ from koch_siamese.evaluation.scoring import (
     evaluate_trial_classes,
     evaluate_trials,
 )
+from koch_siamese.runs.directory import Run
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -113,9 +114,7 @@ def evaluate_protocol(
         source = make_source(source, siamese, run, data_dir=data_dir)
     elif siamese:
         check_reading(source, siamese)
-    knowledge = compare_with_training(source, siamese, run)
-    evaluator = Evaluator(scorer, source, **knowledge)
-    return evaluator.evaluate(protocol, **given)
+    return Evaluator(scorer, source, siamese, run).evaluate(protocol, **given)
 
 
 def _check_source(source, data_dir):
@@ -159,23 +158,19 @@ class Evaluator:
     Args:
         scorer: a model or baseline.
         source: the source of the characters.
-        may_know_classes: whether the scorer may have been trained on the
-            training split of `source`, so that it knows the classes of a closed
-            set.
-        is_training_folder: whether `source` is the folder that the scorer was
-            trained on, so that all of it is a closed set.
+        siamese, run: the scorer's model and its run, if it has them; they tell
+            whether it was trained on images of the tested classes.
     """
 
     def __init__(
         self,
         scorer: Scorer,
         source: DataSource,
-        may_know_classes: bool = True,
-        is_training_folder: bool = False,
+        siamese: "keras.Model | None" = None,
+        run: Run | None = None,
     ):
         """Prepares the evaluation without loading data."""
-        self._may_know_classes = may_know_classes
-        self._is_training_folder = is_training_folder
+        self._siamese, self._run = siamese, run
         self._scorer, self._baseline = scorer, PixelsCosine()
         self.source = source
         self._characters, self._drawings, self._drawn = {}, {}, {}
@@ -376,11 +371,17 @@ class Evaluator:
 
     def _is_closed(self, task):
         """Whether the scorer was trained on images of the tested classes."""
-        if not self._may_know_classes:
+        if not self._siamese:
             return False
-        if task.split == "all" and self._is_training_folder:
+        from koch_siamese.models.siamese import get_dataset
+
+        source, run = task.source, self._run
+        known = (None, source.dataset)  # older models do not store theirs
+        if get_dataset(self._siamese) not in known:
+            return False
+        if task.split == "all" and run and is_trained_on(source, run):
             return True
-        return task.source.is_closed(task.split)
+        return source.is_closed(task.split)
 
     def _measure(self, scorer, task, classes=None):
         """Measures a scorer; with classes, also intervals of pairs."""

@@ -121,28 +121,6 @@ def check_reading(source: DataSource, siamese: "keras.Model"):
         )
 
 
-def compare_with_training(
-    source: DataSource, siamese: "keras.Model | None", run: Run | None
-) -> dict[str, bool]:
-    """Compares a source with the training of a scorer.
-
-    Args:
-        source: the data to test on.
-        siamese: the model, or None for another scorer.
-        run: the run of the model, or None.
-
-    Returns:
-        The arguments of `Evaluator` that say what the scorer may know.
-    """
-    from koch_siamese.models.siamese import get_dataset
-
-    known = (None, source.dataset)  # older models do not store theirs
-    return {
-        "may_know_classes": bool(siamese) and get_dataset(siamese) in known,
-        "is_training_folder": run is not None and is_trained_on(source, run),
-    }
-
-
 def _get_reading(dataset, siamese, settings):
     """Returns how images are read, as attributes of a `DataSource`."""
     from koch_siamese.models.siamese import get_crop, get_photo_size

@@ -212,7 +212,8 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
 
 def _evaluate(settings, run, source, model):
     """A result for each protocol, measured unless a current one exists."""
-    evaluator, results = Evaluator(SiameseScorer(model), source), []
+    evaluator = Evaluator(SiameseScorer(model), source, model)
+    results = []
     for protocol in settings.protocols:
         path = run.results / f"{protocol}.json"
         if not (path.exists() and _is_current(path, settings, run)):
