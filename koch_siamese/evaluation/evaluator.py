@@ -99,11 +99,12 @@ def evaluate_protocol(
         "shots": shots,
         "seed": seed,
     }
-    get_protocol(protocol).refuse_unused(given)
+    chosen = get_protocol(protocol)
+    chosen.refuse_unused(given)
     if not isinstance(source, str):
         _check_source(source, data_dir)
     dataset = source if isinstance(source, str) else source.dataset
-    fixed = PROTOCOLS[protocol].fixed.get("dataset", dataset)
+    fixed = chosen.fixed.get("dataset", dataset)
     if dataset != fixed:
         raise InputError(
             f"source is {dataset!r}, but protocol={protocol} is always "
@@ -173,29 +174,23 @@ class Evaluator:
         self._siamese, self._run = siamese, run
         self._scorer, self._baseline = scorer, PixelsCosine()
         self.source = source
-        self._characters, self._drawings, self._drawn = {}, {}, {}
+        self._characters, self._drawings = {}, {}
+        self._last = None  # the last task
 
-    def evaluate(
-        self,
-        protocol: str,
-        *,
-        split: str | None = None,
-        num_trials: int | None = None,
-        ways: int | None = None,
-        shots: int | None = None,
-        seed: int | None = None,
-    ) -> dict[str, object]:
+    def evaluate(self, protocol: str, **options) -> dict[str, object]:
         """Measures the scorer and, on the same trials, nearest neighbors.
 
         Args:
             protocol: a name in `PROTOCOLS`.
-            split: the split to test on; by default `test`, or `evaluation` of
-                the protocol `tutorial`.
-            num_trials: from 2, by default 400. If the scorer has no threshold
-                for `verification`, it is chosen on as many validation pairs.
-            ways: from 1, by default 20, or 10 of the protocol `mnist`, but not
-                more than there are classes.
-            shots, seed: from 1 and 0, which are the defaults.
+            **options: None, like an option that is not given, for the default.
+                `split`, the split to test on; by default `test`, or
+                `evaluation` with the protocol `tutorial`.
+                `num_trials`, from 2, by default 400. If the scorer has no
+                threshold for `verification`, it is chosen on as many validation
+                pairs.
+                `ways`, from 1, by default 20, or 10 with the protocol `mnist`,
+                but not more than there are classes.
+                `shots` and `seed`, from 1 and 0, which are the defaults.
 
         Returns:
             What `scoring.evaluate_trials` or `evaluate_pairs` returns, with
@@ -216,14 +211,7 @@ class Evaluator:
             InputError: data cannot be loaded, or there are too few, or an
                 option is out of range.
         """
-        given = {
-            "split": split,
-            "num_trials": num_trials,
-            "ways": ways,
-            "shots": shots,
-            "seed": seed,
-        }
-        task = self._draw(protocol, given)
+        task = self._draw(protocol, options)
         return {
             **self._describe(task),
             "seed": task.options["seed"],
@@ -326,29 +314,21 @@ class Evaluator:
         return options
 
     def _draw(self, protocol, given) -> _Task:
-        """Draws the trials or pairs of a protocol."""
+        """Draws the trials or pairs of a protocol; keeps the last ones."""
         options = self.choose_options(protocol, given)
-        split = options.pop("split")
-        protocol = get_protocol(protocol)
-        changes = {
-            name: protocol.fixed[name]
-            for name in ("dataset", "background")
-            if name in protocol.fixed
-        }
-        # Without changes, the same source is used: it keeps what it has read.
-        source = self.source
-        if changes:
-            source = dataclasses.replace(source, **changes)
-        split = protocol.fixed.get("split", split)
-        characters = self._load(source, split)
-        key = protocol.name, source, split, tuple(sorted(options.items()))
-        if key not in self._drawn:
+        protocol = PROTOCOLS[protocol]
+        fixed, source = protocol.fixed, self.source
+        if "dataset" in fixed:  # else the same source, with what it has read
+            data = {name: fixed[name] for name in ("dataset", "background")}
+            source = dataclasses.replace(source, **data)
+        split = fixed.get("split", options["split"])
+        asked = protocol, options, source, split
+        if self._last is None or self._last[:4] != asked:
+            characters = self._load(source, split)
             with naming_split(split, source):
                 drawn = protocol.sample(characters, **options)
-            self._drawn = {key: drawn}
-        return _Task(
-            protocol, options, source, split, characters, self._drawn[key]
-        )
+            self._last = _Task(*asked, characters, drawn)
+        return self._last
 
     def _describe(self, task):
         """Describes the data of a task, as in a result."""
@@ -360,7 +340,8 @@ class Evaluator:
             "split": task.split,
         }
         if source.dataset == "folder":
-            description["data_dir"] = _name_folder(source)
+            # Without the folders above it.
+            description["data_dir"] = Path(source.data_dir).resolve().name
             description["data_fingerprint"] = source.compute_fingerprint()
             description["crop"] = source.crop
         if is_users_own(source.dataset):
@@ -474,11 +455,6 @@ class Evaluator:
             images = self._load(source, split).images
             self._drawings[key] = EmbeddedDrawings(scorer, images)
         return self._drawings[key]
-
-
-def _name_folder(source):
-    """Names the folder or table of a source, without the folders above it."""
-    return Path(source.data_dir).resolve().name
 
 
 def _name_classes(characters, names):
