@@ -26,7 +26,16 @@ from koch_siamese.evaluation.loading import (
 )
 from koch_siamese.evaluation.protocols import DEFAULTS, LOWEST, PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
+from koch_siamese.reporting.text import format_results, format_worst_classes
+from koch_siamese.runs.directory import Run
 from koch_siamese.runs.path_flags import define_path
+from koch_siamese.runs.provenance import describe_origin
+from koch_siamese.runs.results import (
+    flatten,
+    read_text,
+    write_csv,
+    write_result,
+)
 from koch_siamese.runs.settings import Settings
 
 cli.define_model_flags(
@@ -135,60 +144,38 @@ def _check_flags():
         raise InputError(
             f"--output={OUTPUT.value} is a folder: expected the file to write."
         )
-    for flag in (PREDICTIONS, PER_CLASS):
-        if flag.value and not flag.value.endswith(".csv"):
+    read = map(Path, filter(None, (cli.DATA_DIR.value, flags.FLAGS.model)))
+    inputs = [path for path in read if path.is_file()]
+    names = {}
+    for flag in _list_files():
+        if flag is not OUTPUT and not flag.value.endswith(".csv"):
             raise InputError(
                 f"--{flag.name}={flag.value} must be a file that ends in .csv."
             )
-    _require_different_files()
-    read = map(Path, filter(None, (cli.DATA_DIR.value, flags.FLAGS.model)))
-    inputs = [path for path in read if path.is_file()]
-    for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
-        if flag.value:
-            cli.refuse_inputs(flag.name, [Path(flag.value)], inputs)
-
-
-def _require_different_files():
-    """Refuses the same file for two flags, as one would overwrite the other."""
-    names = {}
-    for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
         other = names.setdefault(flag.value, flag.name)
-        if flag.value and other != flag.name:
+        if other != flag.name:
             raise InputError(
                 f"--{other} and --{flag.name} are both {flag.value}: give each "
                 "a file of its own."
             )
+        cli.refuse_inputs(flag.name, [Path(flag.value)], inputs)
 
 
-def _read_run():
-    """Returns the run and its settings, if --workdir is given."""
-    from koch_siamese.runs.directory import Run
-
-    if not flags.FLAGS.workdir:
-        return None, Settings(num_trials=1000)
-    run = Run(flags.FLAGS.workdir)
-    return run, run.read_settings()
+def _list_files():
+    """Lists the flags that name a file to write."""
+    return [x for x in (OUTPUT, PREDICTIONS, PER_CLASS) if x.value]
 
 
-def _find_photo_size(siamese):
-    """Returns the side of photos as read, in pixels; 0 for drawings.
-
-    Raises:
-        InputError: the model was trained on another kind of images.
-    """
+def _check_image_kind(siamese):
+    """Raises an error if a model was trained on another kind of images."""
     from koch_siamese.models.siamese import get_photo_size
 
-    kind = IMAGE_KIND.value
-    if not siamese:
-        return IMAGE_SIZE if kind == "photo" else 0
-    size = get_photo_size(siamese)
-    trained = "photo" if size else "drawing"
-    if kind not in (None, trained):
+    trained = "photo" if get_photo_size(siamese) else "drawing"
+    if IMAGE_KIND.value not in (None, trained):
         raise InputError(
-            f"--image_kind={kind}, but the model was trained on {trained}s: "
-            "remove it, or give another model."
+            f"--image_kind={IMAGE_KIND.value}, but the model was trained on "
+            f"{trained}s: remove it, or give another model."
         )
-    return size
 
 
 def _name_dataset():
@@ -216,25 +203,26 @@ def _find_dataset(siamese):
     return dataset
 
 
-def _make_evaluator(model, run, settings):
-    """Makes the evaluator on the data set that flags name, or the model's."""
+def _make_evaluator(model, run, dataset):
+    """Makes the evaluator on a data set; by default, on the model's own."""
     siamese, scorer, own_run = load_scorer(model)
-    if siamese and CROP.value is not None:
-        cli.note_reading(CROP.value, siamese)
-    named = _name_dataset()
-    dataset = named
-    if named is None:
-        dataset = settings.dataset if run else _find_dataset(siamese)
+    photo_size = None  # as in the training
+    if siamese:
+        _check_image_kind(siamese)
+        if CROP.value is not None:
+            cli.note_reading(CROP.value, siamese)
+    elif IMAGE_KIND.value == "photo":
+        photo_size = IMAGE_SIZE
     source = make_source(
-        dataset,
+        _find_dataset(siamese) if dataset is None else dataset,
         siamese,
         own_run or run,
         background=BACKGROUND.value,
         data_dir=cli.DATA_DIR.value,
         manual_dir=cli.MANUAL_DIR.value,
         crop=CROP.value,
-        photo_size=_find_photo_size(siamese),
-        may_prepare=named is not None,
+        photo_size=photo_size,
+        may_prepare=_name_dataset() is not None,
     )
     _check_groups(source)
     return Evaluator(scorer, source, siamese, own_run)
@@ -289,8 +277,6 @@ def _name(settings, result, options, is_own):
 
 def _distinguish(run, name, result):
     """Returns another name if a result of another folder has this one."""
-    from koch_siamese.runs.results import read_text
-
     path, key = run.results / f"{name}.json", "data_fingerprint"
     if key not in result or not path.exists():
         return name
@@ -301,9 +287,6 @@ def _distinguish(run, name, result):
 
 def _write_files(evaluator, options, result, classes):
     """Writes the files that flags name."""
-    from koch_siamese.runs.provenance import describe_origin
-    from koch_siamese.runs.results import flatten, write_csv, write_result
-
     if OUTPUT.value and OUTPUT.value.endswith(".csv"):
         row = flatten(result | describe_origin())
         write_csv(Path(OUTPUT.value), [row])
@@ -314,23 +297,25 @@ def _write_files(evaluator, options, result, classes):
         write_csv(Path(PREDICTIONS.value), rows)
     if PER_CLASS.value:
         write_csv(Path(PER_CLASS.value), classes)
-    for flag in (OUTPUT, PREDICTIONS, PER_CLASS):
-        if flag.value:
-            print(f"Written to {flag.value}")
+    for flag in _list_files():
+        print(f"Written to {flag.value}")
 
 
 def main():
     """Measures, prints and writes one result."""
     _check_flags()
     model = cli.model_path()
-    run, settings = _read_run()
-    dataset = _name_dataset() or (run and settings.dataset)
+    run, settings = None, Settings(num_trials=1000)
+    if flags.FLAGS.workdir:
+        run = Run(flags.FLAGS.workdir)
+        settings = run.read_settings()
+    dataset = _name_dataset()
+    if dataset is None and run:
+        dataset = settings.dataset
     check_folder(dataset, cli.DATA_DIR.value)
     import_tensorflow()
-    from koch_siamese.reporting.text import format_results, format_worst_classes
-
     cli.import_own_network()
-    evaluator = _make_evaluator(model, run, settings)
+    evaluator = _make_evaluator(model, run, dataset)
     options = _choose_options(evaluator, settings)
     result = evaluator.evaluate(PROTOCOL.value, **options)
     result["model"] = model
