@@ -31,14 +31,14 @@ def load_scorer(
     Raises:
         InputError: there is no such model, or it is not a siamese model.
     """
+    if isinstance(model, str) and model in BASELINES:
+        return None, BASELINES[model](), None
     import keras
 
     from koch_siamese.models.loading import load_model
     from koch_siamese.models.scorer import SiameseScorer
     from koch_siamese.models.siamese import require_siamese
 
-    if isinstance(model, str) and model in BASELINES:
-        return None, BASELINES[model](), None
     run = None
     if isinstance(model, str | os.PathLike):
         run, model = find_run(model), load_model(model)
@@ -80,14 +80,20 @@ def make_source(
             with, or None.
         **given: attributes of the source that a user gave; None if not given.
     """
-    from koch_siamese.models.siamese import get_dataset
-
     settings = run.read_settings() if run else Settings()
-    trained = get_dataset(siamese) if siamese else run and settings.dataset
+    if siamese:
+        from koch_siamese.models.siamese import get_dataset
+
+        trained = get_dataset(siamese)
+        photo_size, crop = _get_reading(siamese)
+    else:
+        trained = run and settings.dataset
+        photo_size, crop = 0, settings.dataset != "folder" or settings.crop
     attributes = {
         "background": settings.background,
+        "crop": dataset == "folder" and crop,
+        "photo_size": photo_size,
         "split_labels": trained == dataset,
-        **_get_reading(dataset, siamese, settings),
     } | {name: value for name, value in given.items() if value is not None}
     return _split_by_groups(DataSource(dataset, **attributes), settings)
 
@@ -104,8 +110,7 @@ def check_reading(source: DataSource, siamese: "keras.Model"):
     Raises:
         InputError: photos are read as drawings, or in another size.
     """
-    reading = _get_reading(source.dataset, siamese, Settings())
-    size, crop = reading["photo_size"], reading["crop"]
+    size, crop = _get_reading(siamese)
     if source.photo_size != size:
         trained = f"photos of {size} pixels" if size else "drawings"
         raise InputError(
@@ -121,18 +126,11 @@ def check_reading(source: DataSource, siamese: "keras.Model"):
         )
 
 
-def _get_reading(dataset, siamese, settings):
-    """Returns how images are read, as attributes of a `DataSource`."""
+def _get_reading(siamese):
+    """Returns how a model reads images: `photo_size` and `crop`."""
     from koch_siamese.models.siamese import get_crop, get_photo_size
 
-    if siamese:
-        crop = get_crop(siamese)
-    else:
-        crop = settings.dataset != "folder" or settings.crop
-    return {
-        "crop": dataset == "folder" and crop,
-        "photo_size": get_photo_size(siamese) if siamese else 0,
-    }
+    return get_photo_size(siamese), get_crop(siamese)
 
 
 def _split_by_groups(source, settings):
