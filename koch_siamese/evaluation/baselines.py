@@ -22,8 +22,6 @@ def _ink(images):
 class PixelsCosine:
     """Cosine of the angle between ink images."""
 
-    same_threshold = None
-
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds uint8 images, see `Characters`, as unit vectors."""
         ink = _ink(images)
@@ -38,8 +36,6 @@ class PixelsCosine:
 
 class PixelsEuclidean:
     """Negative Euclidean distance between ink images."""
-
-    same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeds uint8 images, see `Characters`, as ink."""
@@ -58,8 +54,6 @@ class ModifiedHausdorff:
     larger of the two mean distances from an ink pixel of one drawing to the
     nearest of the other.
     """
-
-    same_threshold = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Finds the ink pixels of uint8 drawings `[num, height, width, 1]`.

@@ -48,19 +48,17 @@ def compute_margins(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
     return scores[is_answer] - rival
 
 
-def wilson_interval(
-    num_correct: float, num_trials: int, z: float = 1.959964
-) -> tuple[float, float]:
-    """Computes Wilson's score interval for a fraction of correct answers.
+def wilson_interval(num_correct: float, num_trials: int) -> tuple[float, float]:
+    """Computes Wilson's 95 % interval for a fraction of correct answers.
 
     Args:
         num_correct: the number of correct answers, shared credits included.
         num_trials: the number of all answers, at least 1.
-        z: the normal quantile, by default for 95 %.
 
     Returns:
         Lower and upper end, within 0..1.
     """
+    z = 1.959964  # the normal quantile for 95 %
     share = num_correct / num_trials
     center = share + z**2 / (2 * num_trials)
     spread = z * np.sqrt(

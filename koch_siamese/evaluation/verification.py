@@ -22,9 +22,6 @@ def measure_verification(
     scores: np.ndarray,
     same: np.ndarray,
     classes: np.ndarray | None = None,
-    *,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, object]:
     """Measures how well scores separate same pairs from different ones.
 
@@ -33,7 +30,6 @@ def measure_verification(
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
         classes: int `[2, num_pairs]`, the classes of a pair's two images, for
             the intervals; without them, the intervals are None.
-        num_resamples, seed: see `bootstrap_classes`.
 
     Returns:
         `roc_auc` and `equal_error_rate`, within 0..1, and their 95 % intervals
@@ -48,7 +44,9 @@ def measure_verification(
     """
     num_different = int((np.asarray(same) == 0).sum())
     rates = [
-        rate for rate in FALSE_ACCEPT_RATES if can_measure(rate, num_different)
+        rate
+        for rate in FALSE_ACCEPT_RATES
+        if num_different >= min_different_pairs(rate)
     ]
 
     def measure(*roc):
@@ -61,13 +59,8 @@ def measure_verification(
     values = measure(*compute_roc(scores, same))
     intervals = [None] * len(values)
     if classes is not None and len(np.unique(classes)) >= MIN_CLASSES:
-        intervals = bootstrap_classes(
-            rank_pairs(scores, same),
-            classes,
-            measure,
-            num_resamples=num_resamples,
-            seed=seed,
-        )
+        ranked = rank_pairs(scores, same)
+        intervals = bootstrap_classes(ranked, classes, measure)
     tars = {
         str(rate): {"tar": None, "ci95": None} for rate in FALSE_ACCEPT_RATES
     }
@@ -81,11 +74,6 @@ def measure_verification(
         "tar_at_far": tars,
         "num_different_pairs": num_different,
     }
-
-
-def can_measure(false_accept_rate: float, num_different: int) -> bool:
-    """Tells whether a false accept rate has enough different pairs."""
-    return num_different >= min_different_pairs(false_accept_rate)
 
 
 def min_different_pairs(false_accept_rate: float) -> int:
