@@ -203,7 +203,7 @@ def compute_slope(
     scores: np.ndarray,
     same: np.ndarray,
     threshold: float,
-    num_distinct: Sequence[int] | None = None,
+    num_distinct: Sequence[int],
 ) -> float:
     """Fits how steeply the probability of `same` rises with the score.
 
@@ -216,20 +216,16 @@ def compute_slope(
         scores: float `[num_pairs]`.
         same: `[num_pairs]`, 1 = same, 0 = different; both occur.
         threshold: the threshold of `same`.
-        num_distinct: the numbers of distinct pairs, different and same ones,
-            if pairs are repeated; by default those of all pairs.
+        num_distinct: the numbers of distinct pairs, different and same ones.
 
     Returns:
         A positive number.
     """
-    label = same.astype(int)
-    if num_distinct is None:
-        num_distinct = np.bincount(label, minlength=2)
     num_different, num_same = num_distinct
     targets = np.array(
         [1 / (num_different + 2), (num_same + 1) / (num_same + 2)]
     )
-    target, margin = targets[label], scores - threshold
+    target, margin = targets[same.astype(int)], scores - threshold
     spread = np.abs(margin).mean() or 1.0
     low, high = np.log(1e-3 / spread), np.log(1e3 / spread)
     for _ in range(60):  # the likelihood's derivative falls with the slope

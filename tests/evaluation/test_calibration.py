@@ -132,16 +132,15 @@ def test_slope_by_hand():
     scores = np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0]) + 5
     same = np.array([1, 1, 1, 1, 0, 0, 0, 0])
     many, labels = np.tile(scores, 10_000), np.tile(same, 10_000)
-    slope = compute_slope(many, labels, 5.0)
+    num = (40_000, 40_000)
+    slope = compute_slope(many, labels, 5.0, num)
     assert slope == pytest.approx(np.log(3), rel=1e-4)
-    assert compute_slope(10 * many, labels, 50.0) == pytest.approx(slope / 10)
+    flat = compute_slope(10 * many, labels, 50.0, num)
+    assert flat == pytest.approx(slope / 10)
     # With four pairs of each kind, the targets are 5/6 and 1/6. Their mean at
     # a distance of 1 is (3 x 5 + 1) / 24 = 2/3, so the slope is ln 2.
-    for num_distinct, these_scores, these_labels in (
-        (None, scores, same),
-        ((4, 4), many, labels),
-    ):
-        slope = compute_slope(these_scores, these_labels, 5.0, num_distinct)
+    for these_scores, these_labels in ((scores, same), (many, labels)):
+        slope = compute_slope(these_scores, these_labels, 5.0, (4, 4))
         assert slope == pytest.approx(np.log(2))
     thresholds = Thresholds(5.0, (0.0,), slope)
     np.testing.assert_allclose(
@@ -153,18 +152,19 @@ def test_slope_by_hand():
 def test_slope_of_separable_pairs_grows_with_their_number():
     scores, same = np.array([-1.0, -1.0, 1.0, 1.0]), np.array([0, 0, 1, 1])
     # The targets are 3/4 and 1/4.
-    assert compute_slope(scores, same, 0.0) == pytest.approx(np.log(3))
-    many, labels = np.tile(scores, 49), np.tile(same, 49)
-    assert compute_slope(many, labels, 0.0) == pytest.approx(np.log(99))
-    assert 0 < compute_slope(-scores, same, 0.0) < 0.01
-    assert compute_slope(np.zeros(2), np.array([0, 1]), 0.0) > 0
+    assert compute_slope(scores, same, 0.0, (2, 2)) == pytest.approx(np.log(3))
+    slope = compute_slope(scores, same, 0.0, (98, 98))
+    assert slope == pytest.approx(np.log(99))
+    assert 0 < compute_slope(-scores, same, 0.0, (2, 2)) < 0.01
+    assert compute_slope(np.zeros(2), np.array([0, 1]), 0.0, (1, 1)) > 0
 
 
 def test_probabilities_are_calibrated():
     rng = np.random.default_rng(0)
     scores = rng.normal(size=20_000)
     same = rng.random(20_000) < 1 / (1 + np.exp(-3 * (scores - 0.5)))
-    assert compute_slope(scores, same, 0.5) == pytest.approx(3, rel=0.05)
+    slope = compute_slope(scores, same, 0.5, np.bincount(same))
+    assert slope == pytest.approx(3, rel=0.05)
 
 
 class Distance:
