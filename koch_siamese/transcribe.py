@@ -322,8 +322,7 @@ class _Writer:
             whole = Image.fromarray(page.pixels).resize(page.size)
             page_figures.save_picture(whole, picture)
             image = picture.name
-        content = page_xml.format_page_xml(read, image, DIRECTION.value)
-        page_xml.save_page_xml(content, path)
+        page_xml.save_page_xml(read, image, DIRECTION.value, path)
 
 
 def _choose_path(given, stem, suffix):

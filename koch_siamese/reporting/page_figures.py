@@ -132,7 +132,7 @@ def _find_room(line, number, scale):
     center = (left + right) / 2
     others = [line[i] for i in (number - 1, number + 1) if 0 <= i < len(line)]
     gaps = [abs((x.box[0] + x.box[2]) / 2 - center) for x in others]
-    return scale * max([own, *([min(gaps)] if gaps else [2 * own])])
+    return scale * max(own, min(gaps, default=2 * own))
 
 
 def _find_prefix(names):

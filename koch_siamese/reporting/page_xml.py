@@ -26,10 +26,10 @@ ORDERS = {
 }
 
 
-def format_page_xml(
-    transcription: Transcription, image: str, direction: str = "ltr"
-) -> bytes:
-    """Formats a page as PAGE XML.
+def save_page_xml(
+    transcription: Transcription, image: str, direction: str, path: Path
+):
+    """Writes a page as PAGE XML, in UTF-8.
 
     A line is a TextLine of one Word, whose Glyphs are the symbols, as words are
     not separated. A symbol without a name is `?`, followed by its best guess.
@@ -38,12 +38,13 @@ def format_page_xml(
         transcription: the transcription of the page.
         image: the file name of the page's image, for tools to find it.
         direction: the direction in which it was read.
+        path: the file to write.
 
-    Returns:
-        The content of the file, in UTF-8.
+    Raises:
+        InputError: the file cannot be written.
     """
     ElementTree.register_namespace("", NAMESPACE)
-    root = ElementTree.Element(_tag("PcGts"))
+    root = ElementTree.Element(ElementTree.QName(NAMESPACE, "PcGts"))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     metadata = _add(root, "Metadata")
     _add(metadata, "Creator").text = f"koch_siamese {__version__}"
@@ -70,7 +71,9 @@ def format_page_xml(
         for number, line in enumerate(transcription.lines, 1):
             _add_line(region, f"line{number}", line, transcription)
         _add_text(region, transcription.text)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    content = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+    with writing(path):
+        path.write_bytes(content)
 
 
 def _add_line(region, name, symbols, transcription):
@@ -118,18 +121,5 @@ def _add_coords(element, symbols: Iterable[RecognizedSymbol]):
 
 def _add(parent, name, **attributes):
     texts = {key: str(value) for key, value in attributes.items()}
-    return ElementTree.SubElement(parent, _tag(name), texts)
-
-
-def _tag(name):
-    return f"{{{NAMESPACE}}}{name}"
-
-
-def save_page_xml(content: bytes, path: Path):
-    """Writes the content that `format_page_xml` returned.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    with writing(path):
-        path.write_bytes(content)
+    tag = ElementTree.QName(NAMESPACE, name)
+    return ElementTree.SubElement(parent, tag, texts)

@@ -29,8 +29,6 @@ LINE_INCHES = 0.15
 MIN_WIDTH_INCHES = 3.6  # of a sheet with a heading
 TITLE_POINTS, HEADING_POINTS = 9, 10
 POINTS_PER_INCH = 72
-# A pessimistic mean, so that a heading stays within its figure.
-HEADING_POINTS_PER_CHARACTER = 0.6 * HEADING_POINTS
 
 
 class Sheet:
@@ -62,7 +60,10 @@ class Sheet:
         top = 0
         if heading:
             across = max(across, MIN_WIDTH_INCHES)
-            heading = _wrap(heading, across)
+            # A pessimistic mean, so that the heading stays within the figure.
+            points_per_character = 0.6 * HEADING_POINTS
+            length = int(across * POINTS_PER_INCH / points_per_character)
+            heading = textwrap.fill(heading, length)
             top = 0.14 + 0.17 * (1 + heading.count("\n"))
         self.figure = Figure(figsize=(across, down + top))
         self._axis = self.figure.add_axes((0, 0, 1, down / (down + top)))
@@ -125,11 +126,6 @@ class Sheet:
         # Letters of a small font are up to 5 % wider than measured.
         width = 0.95 * self._width * POINTS_PER_INCH
         return fit_text(to_printable(name), width)
-
-
-def _wrap(heading, inches):
-    columns = int(inches * POINTS_PER_INCH / HEADING_POINTS_PER_CHARACTER)
-    return textwrap.fill(heading, columns)
 
 
 @functools.cache
