@@ -5,10 +5,12 @@ from result files.
 """
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.evaluation.metrics import wilson_interval
@@ -133,13 +135,12 @@ class Table:
             if wanted.items() <= result.items() and row.is_of(result)
         ]
         chosen = dict(sorted(suitable, key=lambda item: _seed(item[1])))
-        names = {}
-        for name, result in chosen.items():
-            other = names.setdefault(_seed(result), name)
-            if other != name:
+        for name, other in itertools.pairwise(chosen):
+            seed = _seed(chosen[name])
+            if seed == _seed(chosen[other]):
                 raise InputError(
-                    f"{other} and {name} are both of {_command(row)} with "
-                    f"seed {_seed(result)}: keep one of them."
+                    f"{name} and {other} are both of {_command(row)} with "
+                    f"seed {seed}: keep one of them."
                 )
         if len({result["num_trials"] for result in chosen.values()}) > 1:
             raise InputError(
@@ -211,10 +212,11 @@ def load_results(folder: Path) -> dict[str, dict]:
         except ValueError as error:
             reason = shorten(error)
             raise InputError(f"{path} is not JSON: {reason}.") from error
-        if isinstance(result, dict) and "protocol" in result:
+        if not isinstance(result, dict):
+            continue
+        if "protocol" in result:
             _require_whole(result, path)
-            results[path.name] = result
-        elif isinstance(result, dict) and "benchmark" in result:
+        if "protocol" in result or "benchmark" in result:
             results[path.name] = result
     return results
 
@@ -265,11 +267,12 @@ def _measured(row, results):
     if row.is_trained:
         cells |= _of_seeds(shares, results)
     if row.measure == "accuracy" and "roc_auc" in results[0]:
-        areas, rates = (
-            [result[key] for result in results] for key in RARE_COLUMNS[:2]
+        area, rate = (
+            fmean(result[key] for result in results)
+            for key in ("roc_auc", "equal_error_rate")
         )
-        cells["roc_auc"] = f"{_mean(areas):.4f}"
-        cells["equal_error_rate"] = format_percent(_mean(rates))
+        cells["roc_auc"] = f"{area:.4f}"
+        cells["equal_error_rate"] = format_percent(rate)
         cells |= _read(results)
     return cells
 
@@ -299,11 +302,9 @@ def _count_trials(results):
 
 def _format_share(shares, num_trials):
     """Formats the mean of shares, and the interval for so many trials."""
-    low, high = wilson_interval(num_trials * _mean(shares), num_trials)
-    return (
-        f"**{format_percent(_mean(shares))}** "
-        f"({100 * low:.1f} to {100 * high:.1f})"
-    )
+    share = fmean(shares)
+    low, high = wilson_interval(num_trials * share, num_trials)
+    return f"**{format_percent(share)}** ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _of_seeds(shares, results):
@@ -330,10 +331,6 @@ def _command(row):
     if row.flagfile:
         return f"{row.flagfile}.flags"
     return f"evaluate --model={row.model}"
-
-
-def _mean(values):
-    return sum(values) / len(values)
 
 
 def _list(values):
