@@ -125,8 +125,8 @@ class Table:
         """Selects the results of a row, one for each seed, by file name.
 
         Raises:
-            InputError: two results have the same seed, or different numbers of
-                trials.
+            InputError: two results have the same seed, or different images or
+                numbers of trials.
         """
         wanted = {**self.results, **row.results}
         suitable = [
@@ -135,6 +135,13 @@ class Table:
             if wanted.items() <= result.items() and row.is_of(result)
         ]
         chosen = dict(sorted(suitable, key=lambda item: _seed(item[1])))
+        images = {x.get("data_fingerprint") for x in chosen.values()}
+        if len(images - {None}) > 1:  # older results have none
+            raise InputError(
+                f"{', '.join(chosen)} belong to one row, but are of different "
+                "images: add the data_fingerprint of some of them to the "
+                "`results` of the row."
+            )
         for name, other in itertools.pairwise(chosen):
             seed = _seed(chosen[name])
             if seed == _seed(chosen[other]):

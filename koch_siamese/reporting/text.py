@@ -91,12 +91,12 @@ def format_results(results: Sequence[Mapping]) -> str:
             "nearest neighbor (pixels)",
         )
     ]
-    for result in results:
+    for result, dataset in zip(results, _name_datasets(results), strict=True):
         low, high = result["ci95"]
         rows.append(
             (
                 result["protocol"],
-                f"{_name_dataset(result)} {result['split']}"
+                f"{dataset} {result['split']}"
                 + (" (closed set)" if result.get("closed_set") else ""),
                 str(result["ways"] or "-"),
                 str(result["shots"] or "-"),
@@ -116,10 +116,21 @@ def format_results(results: Sequence[Mapping]) -> str:
     return "\n".join(parts)
 
 
-def _name_dataset(result):
-    """Names the data set of a result; older ones do not name their folder."""
-    folder = result.get("data_dir")
-    return result["dataset"] + (f"/{folder}" if folder else "")
+def _name_datasets(results):
+    """Names the data sets of results; older ones do not name their folder.
+
+    Different folders of the same name also have the start of their fingerprint.
+    """
+    folders = {}
+    for result in results:
+        images = folders.setdefault(result.get("data_dir"), set())
+        images.add(result.get("data_fingerprint"))
+    for result in results:
+        folder = result.get("data_dir")
+        name = result["dataset"] + (f"/{folder}" if folder else "")
+        if len(folders[folder]) > 1 and "data_fingerprint" in result:
+            name += f" ({result['data_fingerprint'][:8]})"
+        yield name
 
 
 def _format_limits(result):

@@ -1,6 +1,7 @@
 import pytest
 
 import koch_siamese
+from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Verdict
 from koch_siamese.reporting.result_tables import Row, Table
 from koch_siamese.reporting.text import (
@@ -173,6 +174,38 @@ def test_tables_of_results_name_closed_sets():
     for short in (False, True):
         text = table.to_markdown(closed, short=short)
         assert "| mine (closed set: " in text
+
+
+def test_folders_of_one_name_are_told_apart():
+    first = RESULT | {"dataset": "folder", "data_dir": "images"}
+    first |= {"data_fingerprint": "0123456789", "split": "all"}
+    second = first | {"data_fingerprint": "abcdefghij"}
+    for results, names in (
+        ([first, first], ["folder/images all"] * 2),
+        (
+            [first, second],
+            ["folder/images (01234567) all", "folder/images (abcdefgh) all"],
+        ),
+    ):
+        _, *rows = format_results(results).split("\n")
+        for row, name in zip(rows, names, strict=False):
+            assert row.startswith(f"verification  {name}  -")
+
+
+def test_a_row_is_not_of_two_folders():
+    first = {
+        "flagfile": "experiments/mine.flags",
+        "dataset": "folder",
+        "data_fingerprint": "01",
+        "seed": 0,
+        "num_trials": 100,
+    }
+    results = {"a.json": first, "b.json": first | {"data_fingerprint": "23"}}
+    table = Table({"dataset": "folder"}, ())
+    with pytest.raises(InputError, match=r"b.json belong .* different images"):
+        table.select(Row("mine", "mine"), results)
+    row = Row("mine", "mine", results={"data_fingerprint": "23"})
+    assert list(table.select(row, results)) == ["b.json"]
 
 
 @pytest.mark.parametrize(
