@@ -23,14 +23,18 @@ def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
     Raises:
         NanScoreError: a score is NaN.
     """
-    if np.isnan(scores).any():
-        raise NanScoreError(
-            f"{np.isnan(scores).any(axis=1).sum()} of {len(scores)} trials "
-            "have scores that are not numbers (NaN): the model is broken."
-        )
+    _refuse_nan(np.isnan(scores).any(axis=1), "trials")
     best = scores == scores.max(axis=1, keepdims=True)
     won = best[np.arange(len(scores)), answer]
     return won / best.sum(axis=1)
+
+
+def _refuse_nan(is_nan, kind):
+    if is_nan.any():
+        raise NanScoreError(
+            f"{is_nan.sum()} of {len(is_nan)} {kind} have scores that are not "
+            "numbers (NaN): the model is broken."
+        )
 
 
 def compute_margins(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
@@ -125,11 +129,7 @@ def rank_pairs(scores: np.ndarray, same: np.ndarray) -> RankedPairs:
     Raises:
         NanScoreError: a score is NaN.
     """
-    if np.isnan(scores).any():
-        raise NanScoreError(
-            f"{np.isnan(scores).sum()} of {len(scores)} pairs have scores that "
-            "are not numbers (NaN): the model is broken."
-        )
+    _refuse_nan(np.isnan(scores), "pairs")
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     last = np.r_[np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1]

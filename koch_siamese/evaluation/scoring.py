@@ -201,7 +201,7 @@ def evaluate_trial_classes(
 
     Args:
         drawings: the drawings of the trials.
-        trials: one-shot trials.
+        trials: trials over these drawings.
         character: int `[num_drawings]`, the class of each drawing.
 
     Returns:

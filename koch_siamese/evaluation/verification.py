@@ -43,17 +43,12 @@ def measure_verification(
         NanScoreError: a score is NaN.
     """
     num_different = int((np.asarray(same) == 0).sum())
-    rates = [
-        rate
-        for rate in FALSE_ACCEPT_RATES
-        if num_different >= min_different_pairs(rate)
-    ]
 
     def measure(*roc):
         return [
             compute_auc(*roc),
             compute_equal_error_rate(*roc),
-            *(compute_tar_at_far(*roc, rate) for rate in rates),
+            *(compute_tar_at_far(*roc, rate) for rate in FALSE_ACCEPT_RATES),
         ]
 
     values = measure(*compute_roc(scores, same))
@@ -61,10 +56,12 @@ def measure_verification(
     if classes is not None and len(np.unique(classes)) >= MIN_CLASSES:
         ranked = rank_pairs(scores, same)
         intervals = bootstrap_classes(ranked, classes, measure)
-    tars = {
-        str(rate): {"tar": None, "ci95": None} for rate in FALSE_ACCEPT_RATES
-    }
-    for rate, tar, ci95 in zip(rates, values[2:], intervals[2:], strict=True):
+    tars = {}
+    for rate, tar, ci95 in zip(
+        FALSE_ACCEPT_RATES, values[2:], intervals[2:], strict=True
+    ):
+        if num_different < min_different_pairs(rate):
+            tar, ci95 = None, None
         tars[str(rate)] = {"tar": tar, "ci95": ci95}
     return {
         "roc_auc": values[0],
