@@ -173,7 +173,7 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
             clip_on=False,
         )
         for place, (drawers, different_pairs) in enumerate(
-            itertools.product(("lake", "own"), ("anywhere", "within_alphabet"))
+            itertools.product(DRAWERS, DIFFERENT_PAIRS)
         ):
             _draw_reading(axis, rows, drawers, different_pairs, place)
         axis.set(

@@ -262,15 +262,9 @@ def _measured(row, results):
     cells = {
         "ours": _format_share(shares, _count_trials(results)),
         "trials": f"{several}{num_trials}",
-        "machine": _list(
-            result.get("training_machine") or result["machine"]
-            for result in results
-        ),
-        "commit": _list(
-            result.get("training_commit") or result["commit"]
-            for result in results
-        ),
     }
+    for key in ("machine", "commit"):
+        cells[key] = _list(x.get(f"training_{key}") or x[key] for x in results)
     if row.is_trained:
         cells |= _of_seeds(shares, results)
     if row.measure == "accuracy" and "roc_auc" in results[0]:

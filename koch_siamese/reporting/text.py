@@ -24,6 +24,11 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(_pad, row, widths)).rstrip() for row in rows)
 
 
+def _format_records(records: Sequence[Mapping[str, str]]) -> str:
+    """Formats records with the same keys, which are the header, as a table."""
+    return format_table([tuple(records[0]), *(x.values() for x in records)])
+
+
 def count_columns(text: str) -> int:
     """Counts the columns that a text takes in a terminal, two for a kanji."""
     return sum(
@@ -79,34 +84,25 @@ def format_duration(seconds: float | None) -> str:
 
 def format_results(results: Sequence[Mapping]) -> str:
     """Formats results of protocols as a table, one row each, and remarks."""
-    rows = [
-        (
-            "protocol",
-            "data set",
-            "ways",
-            "shots",
-            "trials",
-            "accuracy",
-            "95 % interval",
-            "nearest neighbor (pixels)",
+    records = [
+        {
+            "protocol": result["protocol"],
+            "data set": f"{dataset} {result['split']}"
+            + (" (closed set)" if result.get("closed_set") else ""),
+            "ways": str(result["ways"] or "-"),
+            "shots": str(result["shots"] or "-"),
+            "trials": str(result["num_trials"]),
+            "accuracy": _percent(result["accuracy"], 2),
+            "95 % interval": _format_range(*result["ci95"]),
+            "nearest neighbor (pixels)": _percent(
+                result["nearest_neighbour"], 2
+            ),
+        }
+        for result, dataset in zip(
+            results, _name_datasets(results), strict=True
         )
     ]
-    for result, dataset in zip(results, _name_datasets(results), strict=True):
-        low, high = result["ci95"]
-        rows.append(
-            (
-                result["protocol"],
-                f"{dataset} {result['split']}"
-                + (" (closed set)" if result.get("closed_set") else ""),
-                str(result["ways"] or "-"),
-                str(result["shots"] or "-"),
-                str(result["num_trials"]),
-                _percent(result["accuracy"], 2),
-                _format_range(low, high),
-                _percent(result["nearest_neighbour"], 2),
-            )
-        )
-    parts = [format_table(rows)]
+    parts = [_format_records(records)]
     for result in results:
         if result.get("readings"):
             parts.append("\n" + _format_readings(result["readings"]) + "\n")
@@ -241,29 +237,18 @@ def format_model_card(flags: str, results: Sequence[Mapping]) -> str:
 
 def _format_readings(readings):
     """Formats the four ways to read the paper's verification test."""
-    rows = [
-        (
-            "drawers",
-            "different pairs",
-            "accuracy",
-            "95 % interval",
-            "ROC AUC",
-            "EER",
-        )
+    records = [
+        {
+            "drawers": reading["drawers"],
+            "different pairs": reading["different_pairs"].replace("_", " "),
+            "accuracy": _percent(reading["accuracy"], 2),
+            "95 % interval": _format_range(*reading["ci95"]),
+            "ROC AUC": f"{reading['roc_auc']:.4f}",
+            "EER": _percent(reading["equal_error_rate"], 2),
+        }
+        for reading in readings
     ]
-    for reading in readings:
-        low, high = reading["ci95"]
-        rows.append(
-            (
-                reading["drawers"],
-                reading["different_pairs"].replace("_", " "),
-                _percent(reading["accuracy"], 2),
-                _format_range(low, high),
-                f"{reading['roc_auc']:.4f}",
-                _percent(reading["equal_error_rate"], 2),
-            )
-        )
-    return format_table(rows)
+    return _format_records(records)
 
 
 def format_thresholds(report: Mapping) -> str:
@@ -347,18 +332,17 @@ def format_verdict(verdict: Verdict) -> str:
 
 def format_runs(runs: Sequence[Mapping]) -> str:
     """Formats the runs of a search as a table, best first."""
-    rows = [("run", "accuracy", "epochs", "seconds", "")]
-    for run in sorted(runs, key=lambda x: -x["accuracy"]):
-        rows.append(
-            (
-                str(run["run"]),
-                _percent(run["accuracy"], 2),
-                str(run["epochs"]),
-                f"{run['seconds']:.0f}",
-                "" if run["finished"] else "stopped early",
-            )
-        )
-    return format_table(rows)
+    records = [
+        {
+            "run": str(run["run"]),
+            "accuracy": _percent(run["accuracy"], 2),
+            "epochs": str(run["epochs"]),
+            "seconds": f"{run['seconds']:.0f}",
+            "": "" if run["finished"] else "stopped early",
+        }
+        for run in sorted(runs, key=lambda x: -x["accuracy"])
+    ]
+    return _format_records(records)
 
 
 def format_exports(exports: Sequence[Mapping]) -> str:
@@ -368,14 +352,13 @@ def format_exports(exports: Sequence[Mapping]) -> str:
         exports: `kind`, `path`, `size` in bytes, and `difference`, the largest
             absolute difference from the outputs of the model.
     """
-    rows = [("format", "file", "size", "max difference")]
-    for export in exports:
-        rows.append(
-            (
-                export["kind"],
-                str(export["path"]),
-                f"{export['size'] / 1e6:.2f} MB",
-                f"{export['difference']:.1e}",
-            )
-        )
-    return format_table(rows)
+    records = [
+        {
+            "format": export["kind"],
+            "file": str(export["path"]),
+            "size": f"{export['size'] / 1e6:.2f} MB",
+            "max difference": f"{export['difference']:.1e}",
+        }
+        for export in exports
+    ]
+    return _format_records(records)
