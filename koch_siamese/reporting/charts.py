@@ -94,7 +94,7 @@ def draw_score_histogram(
 def draw_roc(
     false_accepts: np.ndarray,
     true_accepts: np.ndarray,
-    at_threshold: tuple[float, float] | None = None,
+    at_threshold: tuple[float, float],
 ) -> Figure:
     """Draws the receiver operating characteristic (ROC) of pairs.
 
@@ -109,16 +109,16 @@ def draw_roc(
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], "--", color=FAINT, label="guessing")
     axis.plot(false_accepts, true_accepts, color=LINE, label="model")
-    label = f"equal error rate (EER): {100 * rate:.1f} %"
-    dots = [(rate, 1 - rate, 9, "none", label)]
-    if at_threshold:
-        false, true = at_threshold
-        label = (
-            f"threshold: {100 * false:.1f} % false, {100 * true:.1f} % true "
-            "positives"
-        )
-        dots.append((false, true, 5, ACCENT, label))
-    for x, y, size, face, label in dots:
+    false, true = at_threshold
+    equal = f"equal error rate (EER): {100 * rate:.1f} %"
+    chosen = (
+        f"threshold: {100 * false:.1f} % false, {100 * true:.1f} % true "
+        "positives"
+    )
+    for x, y, size, face, label in (
+        (rate, 1 - rate, 9, "none", equal),
+        (false, true, 5, ACCENT, chosen),
+    ):
         style = {"markersize": size, "markerfacecolor": face}
         axis.plot(x, y, "o", markeredgecolor=LINE, label=label, **style)
     for direction in (axis.xaxis, axis.yaxis):

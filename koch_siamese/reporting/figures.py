@@ -279,16 +279,14 @@ def draw_confusions(
     character: np.ndarray,
     trials: Trials,
     scores: np.ndarray,
-    num: int = 12,
 ) -> Figure:
-    """Draws the most frequent confusions of characters, an example of each.
+    """Draws the 12 most frequent confusions, an example of each.
 
     Args:
         images: uint8 `[num_drawings, height, width, channels]`.
         character: int `[num_drawings]`.
         trials: over these drawings.
         scores: float `[num_trials, ways]`.
-        num: the largest number of pairs of characters.
     """
     given = trials.support[np.arange(len(trials)), scores.argmax(axis=1), 0]
     wrong = character[given] != character[trials.query]
@@ -299,7 +297,7 @@ def draw_confusions(
         return_index=True,
         return_counts=True,
     )
-    chosen = np.argsort(-count, kind="stable")[:num]
+    chosen = np.argsort(-count, kind="stable")[:12]
     columns = max(1, min(6, len(chosen)))
     rows = -(-len(chosen) // columns)
     heading = f"{wrong.sum():,} of {len(trials):,} validation trials are wrong"
@@ -316,16 +314,15 @@ def draw_confusions(
     return sheet.figure
 
 
-def draw_filters(filters: np.ndarray, columns: int = 16) -> Figure:
+def draw_filters(filters: np.ndarray) -> Figure:
     """Draws the filters of the first layer (Koch et al. 2015, figure 7).
 
     Args:
         filters: float `[height, width, channels, num]`; gray is 0, and each
             filter has its own contrast.
-        columns: filters side by side.
     """
     num = filters.shape[-1]
-    columns = min(num, columns)
+    columns = min(num, 16)
     sheet = Sheet(
         (-(-num // columns), columns),
         0.4,
