@@ -101,9 +101,10 @@ def evaluate_protocol(
     }
     chosen = get_protocol(protocol)
     chosen.refuse_unused(given)
+    dataset = source
     if not isinstance(source, str):
         _check_source(source, data_dir)
-    dataset = source if isinstance(source, str) else source.dataset
+        dataset = source.dataset
     fixed = chosen.fixed.get("dataset", dataset)
     if dataset != fixed:
         raise InputError(

@@ -25,7 +25,7 @@ CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
 class Source:
     """Returns the same characters for any split, and records the calls."""
 
-    photo_size = 0
+    dataset, background, photo_size = "glyphs", "original", 0
 
     def __init__(self):
         self.loaded = []
@@ -52,15 +52,8 @@ class Scorer:
 
 
 @pytest.fixture
-def source(monkeypatch):
-    # `dataclasses.replace` copies a real source; this one is no dataclass.
-    source = Source()
-    monkeypatch.setattr(
-        "koch_siamese.evaluation.evaluator.dataclasses.replace",
-        lambda source, **changes: source,
-    )
-    source.dataset, source.background = "glyphs", "original"
-    return source
+def source():
+    return Source()
 
 
 def test_each_split_is_loaded_and_each_drawing_embedded_once(source):
