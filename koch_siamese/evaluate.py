@@ -127,6 +127,7 @@ PER_CLASS = define_path(
     "of that class, or over its pairs.",
 )
 
+# How the name of a result shows options that differ from the run's.
 OPTION_NAMES = {
     "num_trials": "{}trials",
     "ways": "{}ways",
@@ -146,13 +147,13 @@ def _check_flags():
         )
     read = map(Path, filter(None, (cli.DATA_DIR.value, flags.FLAGS.model)))
     inputs = [path for path in read if path.is_file()]
-    names = {}
+    written = {}
     for flag in _list_files():
         if flag is not OUTPUT and not flag.value.endswith(".csv"):
             raise InputError(
                 f"--{flag.name}={flag.value} must be a file that ends in .csv."
             )
-        other = names.setdefault(flag.value, flag.name)
+        other = written.setdefault(Path(flag.value).resolve(), flag.name)
         if other != flag.name:
             raise InputError(
                 f"--{other} and --{flag.name} are both {flag.value}: give each "

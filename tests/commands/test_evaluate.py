@@ -274,6 +274,10 @@ def test_results_do_not_overwrite_a_table_of_images(tmp_path):
             ["--predictions=a.csv", "--per_class=a.csv"],
             "--predictions and --per_class are both a.csv",
         ),
+        (
+            ["--output=a.csv", "--predictions=b/../a.csv"],
+            "--output and --predictions are both b/../a.csv",
+        ),
     ],
 )
 def test_mistakes_get_one_line(arguments, part, tmp_path):
