@@ -86,6 +86,10 @@ class Characters:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
+    def describe(self, drawing: int) -> str:
+        """Names a drawing: alphabet/character/drawer, such as Tengwar/03/12."""
+        return f"{self.describe_character(drawing)}/{self.drawer[drawing]:02}"
+
     def describe_character(self, drawing: int) -> str:
         """Names a drawing's character: alphabet/number, such as Tengwar/03."""
         alphabet = self.alphabet_names[self.alphabet[drawing]]

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import shutil
 
 import keras
@@ -100,6 +101,14 @@ def test_verification_has_readings_of_the_papers_test(packed_omniglot_dir):
         "verification", num_trials=50, split="validation"
     )
     assert "readings" not in validation
+
+
+def test_predictions_name_drawings_by_their_labels(source):
+    source.load_files = lambda split: None
+    evaluator = Evaluator(Scorer(), source)
+    for row in evaluator.list_predictions("verification", num_trials=4):
+        for name in (row["first"], row["second"]):
+            assert re.fullmatch("a[0-2]/0[1-7]/0[1-4]", name)
 
 
 def test_same_seed_gives_the_same_result(source):
