@@ -3,7 +3,7 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.errors import InputError
-from koch_siamese.evaluation.protocols import PROTOCOLS, limit_ways
+from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.sampling.trials import Trials
 
 CHARACTERS = make_characters((5, 6, 7), num_drawers=4)
@@ -85,7 +85,7 @@ def test_ways_beyond_the_largest_alphabet_are_refused():
 )
 def test_ways_are_limited_to_candidates(protocol, sizes, ways, expected):
     characters = make_characters(sizes)
-    assert limit_ways(PROTOCOLS[protocol], ways, characters) == expected
+    assert PROTOCOLS[protocol].limit_ways(ways, characters) == expected
 
 
 def test_only_the_fixed_options_of_lake_are_accepted():
