@@ -10,6 +10,7 @@ from PIL import Image
 from koch_siamese.errors import InputError
 from koch_siamese.images import BYTES, ImageLike
 
+MAX_NAME = 500  # characters of a path in a message
 MAX_LISTED = 20  # errors in one message
 PAGE_READER = "koch_siamese.transcribe (Recognizer.transcribe)"
 PACKAGE = f"{__name__.partition('.')[0]}."
@@ -75,7 +76,8 @@ def complaint(
 def describe(image: ImageLike) -> str:
     """Names an image in messages, by its path if it has one."""
     if isinstance(image, str | os.PathLike):
-        return repr(str(image))
+        name = str(image)  # or an image as text, by mistake
+        return repr(name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}...")
     if isinstance(image, np.ndarray):
         return f"An array of shape {image.shape}"
     if isinstance(image, BYTES):

@@ -335,9 +335,9 @@ def test_best_epoch_is_kept_and_patience_ends_training(
     _patch_accuracies(monkeypatch, [0.4, 0.6, 0.5, 0.6, 0.9])
     original, are_best = checkpoints.save_checkpoint, []
 
-    def save(run, epoch, state, save_model, save_best):
+    def save(run, state, save_model, save_best):
         are_best.append(save_best is not None)
-        original(run, epoch, state, save_model, save_best)
+        original(run, state, save_model, save_best)
 
     monkeypatch.setattr(checkpoints, "save_checkpoint", save)
     settings = dataclasses.replace(TINY, epochs=5, patience=2)
