@@ -295,9 +295,9 @@ def test_killed_training_resumes_after_its_last_epoch(
 
     original = checkpoints.save_checkpoint
 
-    def save_then_die(run, epoch, *arguments):
-        original(run, epoch, *arguments)
-        if epoch == 2:
+    def save_then_die(run, state, *arguments):
+        original(run, state, *arguments)
+        if state["epoch"] == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -305,11 +305,12 @@ def test_killed_training_resumes_after_its_last_epoch(
         with pytest.raises(KeyboardInterrupt):
             train(TINY, tmp_path / "killed", glyphs_dir)
     epochs = []
-    monkeypatch.setattr(
-        checkpoints,
-        "save_checkpoint",
-        lambda run, epoch, *a: (epochs.append(epoch), original(run, epoch, *a)),
-    )
+
+    def save_and_list(run, state, *arguments):
+        epochs.append(state["epoch"])
+        original(run, state, *arguments)
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save_and_list)
     train(TINY, tmp_path / "killed", glyphs_dir)
     assert epochs == [3]
 
