@@ -200,7 +200,7 @@ class NetworkSettings:
         "nonpositive: at most 0, so that no difference raises a score, and the "
         "index of a large gallery ranks images as the model does.",
         choices=("any", "nonpositive"),
-        needs=NEW_NETWORK | {"objective": ("cross_entropy",)},
+        needs=NEW_NETWORK,
     )
     initial_values: str = setting(
         "koch",

@@ -202,11 +202,16 @@ def _check_network(settings):
             "precision",
             "--trainable_from=none and --distortion=none",
         )
-    starts_with_both_signs = (
-        settings.network in ("paper", "dense") and not settings.batch_norm
-    )
-    if starts_with_both_signs and settings.head_weights != "any":
-        raise _conflict_error(settings, "head_weights", network)
+    if settings.head_weights != "any":
+        starts_with_both_signs = (
+            settings.network in ("paper", "dense") and not settings.batch_norm
+        )
+        if starts_with_both_signs:
+            raise _conflict_error(settings, "head_weights", network)
+        if settings.objective == "contrastive":  # distances without weights
+            raise _conflict_error(
+                settings, "head_weights", "--objective=contrastive"
+            )
 
 
 def _check_application(settings):

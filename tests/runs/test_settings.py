@@ -89,6 +89,7 @@ RELATIVE = PAPER | LAYERWISE | {"relative_updates": True}
         PAIRS | {"objective": "contrastive"},
         PAIRS | {"num_copies": 8, "num_pairs": 100},
         {"head_weights": "nonpositive"},
+        {"head_weights": "nonpositive", "objective": "given:my_loss"},
         PAPER | {"head_weights": "nonpositive", "batch_norm": True},
         {"depth": 2, "precision": "bfloat16"},
         {"network": "dense", "precision": "bfloat16"},
