@@ -22,7 +22,7 @@ from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
 NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
-DRAWINGS_AT_ONCE = 1792  # whole batches of `SiameseScorer`, also with 9 views
+DRAWINGS_AT_ONCE = 1792  # whole batches of `SiameseScorer` with 1 or 9 views
 SECONDS_WITHOUT_BAR = 2
 
 
