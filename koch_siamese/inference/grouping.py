@@ -36,9 +36,10 @@ def score_all_pairs(
     for chunk in iterate_chunks(num, ROWS_AT_ONCE, "Comparing symbols"):
         rest = embeddings[chunk.start :]
         table = scorer.score_table(embeddings[chunk], rest)
-        part = table[np.triu_indices(len(table), 1, len(rest))]
-        scores[place : place + len(part)] = part
-        place += len(part)
+        for i, row in enumerate(table, 1):
+            part = row[i:]
+            scores[place : place + len(part)] = part
+            place += len(part)
     return scores
 
 
