@@ -4,10 +4,12 @@ import io
 import os
 import threading
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from koch_siamese.data.cleaning import (
     clean,
@@ -41,6 +43,8 @@ MAX_SIDE = 1024  # larger images are first reduced to this
 MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
 ARRAY_CHANNELS = (1, 3, 4)
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # white in deep images
+# The key of a text in the files of `write_drawing`, and the text.
+WRITTEN = ("Drawing", "read and written by koch_siamese")
 
 _max_pixels = 50_000_000
 _decoding = threading.Lock()  # all threads share the filters of warnings
@@ -62,6 +66,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     than paper. Uneven light and noise are removed, unless the image is already
     black on white. Transparent pixels are paper. Of an animation, the first
     frame is read. An image that is not square is centered on square paper.
+    Files of groups and reviews, see `write_drawing`, are read unchanged.
 
     Args:
         image: a path, the bytes of a file, an open binary file, a Pillow
@@ -82,7 +87,9 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
             another dtype or shape, or shows no ink or, with `crop` and the
             extra `pages`, no clean symbol.
     """
-    gray = _open(image, _make_gray_drawing)
+    gray, is_written = _open(image, _make_gray_drawing)
+    if is_written:
+        return gray.astype(np.uint8)
     may_isolate = crop and sheet.is_available()
     if may_isolate and not (
         is_black_on_white(gray) or is_black_on_white(WHITE - gray)
@@ -109,6 +116,26 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     if crop:
         return crop_to_ink(drawing)
     return fit_to_square(drawing, IMAGE_SIZE)
+
+
+def write_drawing(
+    file: str | os.PathLike | BinaryIO,
+    drawing: np.ndarray,
+    texts: Mapping[str, str] | None = None,
+):
+    """Writes a drawing as a PNG file that `read_drawing` reads unchanged.
+
+    To clean it again would thin its strokes again.
+
+    Args:
+        file: a path, or a file that is open for writing.
+        drawing: uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, from `read_drawing`.
+        texts: further texts to store, by key.
+    """
+    info = PngImagePlugin.PngInfo()
+    for key, text in {**(texts or {}), WRITTEN[0]: WRITTEN[1]}.items():
+        info.add_itxt(key, text)
+    Image.fromarray(drawing).save(file, "PNG", pnginfo=info)
 
 
 def _check_symbol(image, drawing, is_clean):
@@ -332,14 +359,22 @@ def check_size(image: ImageLike, size: tuple[int, int]):
             image,
             f"has {width} x {height} pixels",
             f"1 to {_max_pixels:,} pixels",
-            "make it smaller, or raise --max_pixels (limit_pixels in Python)",
+            "make it smaller, or raise --max_pixels (in Python: "
+            "koch_siamese.data.image_files.limit_pixels)",
         )
 
 
 def _make_gray_drawing(image):
-    """Converts to gray, float32 `[height, width]`, 0..255, at most MAX_SIDE."""
+    """Converts to gray, float32 `[height, width]`, 0..255, at most MAX_SIDE.
+
+    Also tells whether `write_drawing` has written the image.
+    """
+    key, text = WRITTEN
+    is_written = image.info.get(key) == text and (
+        image.size == (IMAGE_SIZE, IMAGE_SIZE)
+    )
     gray = _strongest_band(_flatten(image))
-    return np.asarray(limit_size(gray, MAX_SIDE), np.float32)
+    return np.asarray(limit_size(gray, MAX_SIDE), np.float32), is_written
 
 
 def _make_colors(image):

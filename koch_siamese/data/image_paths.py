@@ -60,7 +60,7 @@ class SkippedFilesWarning(DataWarning):
         """Makes the warning."""
         self.folder, self.counts = folder, dict(counts)
         listed = ", ".join(
-            f"{num} {x or 'others'}" for x, num in counts.items()
+            f"{num} {x or 'without a suffix'}" for x, num in counts.items()
         )
         text = f"{str(folder)!r} has files that are not read: {listed}."
         if any(suffix in HEIF_SUFFIXES for suffix in counts):

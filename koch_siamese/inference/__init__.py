@@ -12,14 +12,15 @@ photographs, the ink is found, made black on white, and cut out.
 more accurate; `Recognizer("runs/mine")` has the model of a training.
 
 - `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
-  characters
+  characters; the score of a character is the mean over its examples, so two
+  forms of one character (a capital and a small letter) need two names
 - `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
   candidates with scores and probabilities; each probability is for a candidate
   alone, so they do not add up to 1
 - `verify(first, second)`: decides whether two images show the same, with score
   and probability
 - `calibrate(folder)`: fits the thresholds to labelled images, two or more of
-  each of three or more characters, and reports the error rates
+  each of three or more characters (better: 20), and reports the error rates
 - `evaluate(folder)`: measures how many labelled images are recognized
 - `transcribe(page)`: reads a page, see below
 - `embed(images)`: computes float32 embeddings

@@ -26,14 +26,20 @@ def normalize_names(names: Iterable[object]) -> list[str]:
     """Normalizes names as those of files are; numbers become text.
 
     Raises:
-        InputError: it is a text instead of a list of names.
+        InputError: it is a text instead of a list of names, or a name is empty.
     """
     if isinstance(names, str):
         raise InputError(
             f"names is {names!r}: expected a list of names; for a single one, "
             f"[{names!r}]."
         )
-    return [normalize_name(str(name)) for name in names]
+    normalized = [normalize_name(str(name)) for name in names]
+    if not all(map(str.strip, normalized)):
+        raise InputError(
+            "The name of a character is empty: expected a text that says what "
+            "the image shows."
+        )
+    return normalized
 
 
 def list_given_images(images) -> tuple[list, bool]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from koch_siamese.data.image_files import write_drawing
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.scorer import SiameseScorer
@@ -155,7 +155,7 @@ def write_groups(
             rank_digits = len(str(len(members)))
             for rank, member in enumerate(members, 1):
                 file = f"{rank:0{rank_digits}}_{places[member]}.png"
-                Image.fromarray(drawings[member]).save(folder / name / file)
+                write_drawing(folder / name / file, drawings[member])
     return {
         name: [drawings[i] for i in members] for name, members in named.items()
     }

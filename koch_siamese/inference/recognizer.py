@@ -628,11 +628,22 @@ class Recognizer:
             labelled: images as in `add`, but other ones than the examples.
                 Characters that are not known count as strangers.
             threshold: as in `classify`.
+
+        Returns:
+            How many images are named correctly, incorrectly, or not at all. If
+            no name is known, there is a `DataWarning`.
         """
         names, drawings = self.read_labelled(labelled)
         with self._lock:  # so that no other thread changes the characters
             answers = self.classify_drawings(drawings, 2, threshold)
             known = set(self.names)
+        if known.isdisjoint(names):
+            warn(
+                f"None of the {len(set(names))} names ({names[0]!r} and so on) "
+                "is that of a known character: all images count as strangers. "
+                "Images in a folder have the names of their files, up to the "
+                "suffix, or of their folders."
+            )
         return Evaluation.from_answers(names, answers, known)
 
     def save(self, path: str | os.PathLike, *, if_exists: str = "fail"):

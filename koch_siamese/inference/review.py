@@ -15,8 +15,9 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
+from koch_siamese.data.image_files import write_drawing
 from koch_siamese.data.image_paths import list_images, normalize_name
 from koch_siamese.data.page_files import Page
 from koch_siamese.errors import InputError
@@ -163,12 +164,11 @@ class ReviewFolder:
         guess = symbol.answer.best.name
         folder = self._path / DOUBTFUL / to_folder(guess)
         folder.mkdir(parents=True, exist_ok=True)
-        info = PngImagePlugin.PngInfo()
         place = dict(zip((PAGE, BOX), _place(page, symbol), strict=True))
-        for key, value in (place | {GUESS: _to_text(guess)}).items():
-            info.add_itxt(key, value)
         with _open_new(folder, name) as file:
-            Image.fromarray(symbol.drawing).save(file, "PNG", pnginfo=info)
+            write_drawing(
+                file, symbol.drawing, place | {GUESS: _to_text(guess)}
+            )
         self._untouched[page.digest].append(Path(file.name))
 
 

@@ -10,6 +10,7 @@ from drawing import draw_page, save
 from PIL import Image
 
 from koch_siamese.data import glyphs
+from koch_siamese.data.image_files import read_drawing
 from koch_siamese.reporting.page_xml import NAMESPACE
 
 MODEL = f"--model={TINY_MODEL}"
@@ -234,6 +235,9 @@ def test_discovered_groups_can_be_used_as_support(folder, tmp_path):
     assert sorted(map(len, groups.values())) == [2, 2, 3]
     assert len(groups["group_001"]) == 3
     assert groups["group_001"][0].startswith("1_page.png_line0")
+    for image in sorted(found.glob("*/*.png")):  # is not cleaned again
+        drawing = read_drawing(image, crop=True)
+        np.testing.assert_array_equal(drawing, np.asarray(Image.open(image)))
     support = f"--support={found}"
     answer = call("transcribe", MODEL, page, support, EVERYTHING)
     assert answer.returncode == 0, answer.stderr

@@ -7,7 +7,11 @@ from drawing import assert_names, draw, save
 from PIL import Image, ImageDraw, ImageFilter
 
 from koch_siamese.data import cleaning, image_files
-from koch_siamese.data.image_files import read_drawing, read_photo
+from koch_siamese.data.image_files import (
+    read_drawing,
+    read_photo,
+    write_drawing,
+)
 from koch_siamese.errors import InputError
 from koch_siamese.pages.ink import measure_stroke_width
 
@@ -411,3 +415,22 @@ def test_photo_that_cannot_be_read_is_named(tmp_path):
     path.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"broken\.jpg.*cannot be read"):
         read_photo(path, 20)
+
+
+def test_written_drawing_is_read_unchanged(tmp_path):
+    bold = np.full((200, 200), 255, np.uint8)
+    bold[20:180, 60:130] = bold[70:120, 20:180] = 0
+    drawing = read_drawing(bold, crop=True)
+    write_drawing(tmp_path / "written.png", drawing, {"Guess": "ka"})
+    Image.fromarray(drawing).save(tmp_path / "plain.png")
+    for crop in (True, False):
+        np.testing.assert_array_equal(
+            read_drawing(tmp_path / "written.png", crop), drawing
+        )
+    # Cleaned again, the strokes become thinner.
+    again = read_drawing(tmp_path / "plain.png", crop=True)
+    assert np.sum(again < 128) < np.sum(drawing < 128)
+    with Image.open(tmp_path / "written.png") as image:
+        assert image.info["Guess"] == "ka"
+        enlarged = image.resize((210, 210))
+    assert read_drawing(enlarged, crop=True).shape == (105, 105)

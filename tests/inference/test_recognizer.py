@@ -225,6 +225,9 @@ def test_evaluation_counts_known_characters_and_strangers(model, drawings):
     assert (result.num_withheld, result.num_strangers_named) == (2, 0)
     assert result.accuracy == 1.0
     assert [x.name for x in result.mistakes] == ["c0", "c1"]
+    with pytest.warns(DataWarning, match=r"None of the 1 names \('c2' and so"):
+        result = recognizer.evaluate({"c2": drawings["c2"][0]})
+    assert (result.num_images, result.num_strangers) == (0, 1)
 
 
 def test_saved_recognizer_gives_the_same_answers_elsewhere(
@@ -428,6 +431,7 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
     [
         (lambda r: r.calibrate({}), "no labelled images"),
         (lambda r: r.add({}), "no labelled images"),
+        (lambda r: r.add({" ": draw()}), "name of a character is empty"),
         (lambda r: r.add_drawings("ka", TWO), "a list of names"),
         (lambda r: r.score_examples(TWO[0], "c1"), "a list of names"),
         (lambda r: setattr(r, "thresholds", 2.5), "expected Thresholds"),
