@@ -1,5 +1,6 @@
 """Sets up TensorFlow and Keras: import, determinism, XLA."""
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -12,9 +13,8 @@ from koch_siamese.errors import InputError
 def import_tensorflow():
     """Imports TensorFlow without its messages about drivers and optimizations.
 
-    It writes them directly to the file of standard error, before any log level
-    applies. The import takes seconds, so check the flags first. With JAX,
-    TensorFlow need not be installed.
+    It writes them before any log level applies. The import takes seconds, so
+    check the flags first. With JAX, TensorFlow need not be installed.
 
     Raises:
         InputError: `KERAS_BACKEND` is unknown or not installed.
@@ -23,13 +23,21 @@ def import_tensorflow():
     if not has_tensorflow() or "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with hiding_messages():
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def hiding_messages():
+    """Hides what C++ libraries write to the file of standard error."""
     sys.stderr.flush()
     standard_error = os.dup(2)
     with open(os.devnull, "w") as nothing:  # noqa: PTH123, a device, no path
         os.dup2(nothing.fileno(), 2)
     try:
-        import tensorflow  # noqa: F401
+        yield
     finally:
+        sys.stderr.flush()
         os.dup2(standard_error, 2)
         os.close(standard_error)
 

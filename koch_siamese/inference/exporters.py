@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from koch_siamese.backend import hiding_messages
 from koch_siamese.data.glyphs import draw_glyph
 from koch_siamese.inference import export_check
 from koch_siamese.inference.endpoints import Endpoints, PortableEndpoints
@@ -106,7 +107,9 @@ def save_litert(model: keras.Model, folder: Path, metadata: dict):
                 str(Path(temporary, "saved_model")), signature_keys=[name]
             )
             path = folder / f"{stem}.tflite"
-            path.write_bytes(converter.convert())
+            with hiding_messages():  # about options that LiteRT does not have
+                content = converter.convert()
+            path.write_bytes(content)
             with zipfile.ZipFile(path, "a") as archive:
                 archive.writestr(METADATA, json.dumps(metadata, indent=2))
 
