@@ -168,7 +168,7 @@ def test_experiments_tables_of_groups_are_the_measured_ones():
 
 
 def test_first_python_example_runs(images, capsys):
-    exec(find_python("Recognizer"), {})
+    exec(find_python("import Recognizer"), {})
     assert capsys.readouterr().out.splitlines()[-1] == "False"
     assert (images / "mine").is_dir()
 
