@@ -639,10 +639,9 @@ class Recognizer:
             known = set(self.names)
         if known.isdisjoint(names):
             warn(
-                f"None of the {len(set(names))} names ({names[0]!r} and so on) "
-                "is that of a known character: all images count as strangers. "
-                "Images in a folder have the names of their files, up to the "
-                "suffix, or of their folders."
+                "No label is the name of a known character (the first label "
+                f"is {names[0]!r}): all images count as strangers. In a "
+                "folder, an image is named after its own folder, or its file."
             )
         return Evaluation.from_answers(names, answers, known)
 

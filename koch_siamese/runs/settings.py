@@ -168,10 +168,12 @@ def _check_value(field, value):
         raise InputError(f"--{field.name} is {value}; expected {limits}.")
 
 
-def _conflict_error(settings, name, other):
+def _conflict_error(settings, name, other, advice=""):
     """Makes the error for a setting that cannot be used with another flag."""
     given = format_flag(settings, name)
-    return InputError(f"{given} cannot be used with {other}: remove it.")
+    return InputError(
+        f"{given} cannot be used with {other}: remove it{advice}."
+    )
 
 
 def _unmet_error(settings, name, other):
@@ -181,12 +183,9 @@ def _unmet_error(settings, name, other):
         f"{value}NAME" if value == APPLICATIONS else format_value(value)
         for value in field.metadata["needs"][other]
     ]
-    given, found = format_flag(settings, name), format_flag(settings, other)
     # Without a model to start from, there is nothing to give.
     advice = f", or give --{other}={' or '.join(values)}" if any(values) else ""
-    return InputError(
-        f"{given} cannot be used with {found}: remove it{advice}."
-    )
+    return _conflict_error(settings, name, format_flag(settings, other), advice)
 
 
 def _check_network(settings):

@@ -42,7 +42,7 @@ def test_split_is_complete_and_disjoint_with_fixed_proportions():
     [
         ((10,), [1, 0, 0, 1, 0, 0, 2, 0, 0, 2]),
         ((6,), [1, 1, 2, 2, 0, 0]),
-        ((1, 6), [0, 1, 2, 2, 0, 0, 1]),  # pairs are of the largest group
+        ((1, 6), [0, 1, 2, 2, 0, 0, 1]),  # pairs need the largest group
     ],
 )
 def test_splits_are_those_of_earlier_versions(alphabets, expected):
