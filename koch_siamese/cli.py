@@ -321,6 +321,8 @@ def note(text: str):
 def counting_skipped_files():
     """Prints warnings about a user's data as notes; counts skipped files.
 
+    A warning that comes again, such as for each batch, is printed once.
+
     Yields:
         A Counter from suffixes to numbers of files, complete at the end.
     """
@@ -328,11 +330,14 @@ def counting_skipped_files():
     from koch_siamese.data.image_paths import SkippedFilesWarning
 
     counts = collections.Counter()
+    printed = set()
     show = warnings.showwarning
 
     def tell(message, *arguments, **options):
         if isinstance(message, DataWarning):
-            note(str(message))
+            if str(message) not in printed:
+                note(str(message))
+            printed.add(str(message))
             if isinstance(message, SkippedFilesWarning):
                 counts.update(message.counts)
         else:

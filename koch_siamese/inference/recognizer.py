@@ -759,6 +759,11 @@ class Recognizer:
             InputError: it cannot be read, or was made with another model or
                 another `crop`.
         """
+        if str(path) in PACKAGED and not Path(path).exists():
+            raise InputError(
+                f"{path} is a model, not a saved recognizer: use "
+                f"Recognizer({str(path)!r})."
+            )
         path = expand_home(path).resolve()
         stored = storage.read(path)
         model = model or stored.model or PRETRAINED

@@ -18,7 +18,8 @@ from conftest import (
 )
 from drawing import draw, save
 
-from koch_siamese import load_model
+from koch_siamese import cli, load_model
+from koch_siamese.data.image_errors import warn
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
 
@@ -325,3 +326,12 @@ def test_the_package_lists_and_runs_its_commands():
     assert run("verify", "--help").stdout == call("verify", "--help").stdout
     assert_one_line(run("verify", "--first=a"), "--second=FILE")
     assert_one_line(run("verfy"), "no command 'verfy': expected one of train,")
+
+
+def test_repeated_warning_is_printed_once(capsys):
+    with cli.counting_skipped_files() as skipped:
+        for _ in range(2):
+            warn("The first.")
+            warn("The second.")
+    assert capsys.readouterr().err == "note: The first.\nnote: The second.\n"
+    assert not skipped

@@ -316,6 +316,12 @@ def loaded_models(monkeypatch):
     return names
 
 
+def test_model_of_the_package_is_not_a_saved_recognizer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"use Recognizer\('pretrained'\)"):
+        Recognizer.load("pretrained")
+
+
 def test_only_one_model_is_loaded_for_a_gallery(
     recognizer, tmp_path, loaded_models
 ):
