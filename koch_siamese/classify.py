@@ -32,7 +32,6 @@ FIGURE = define_path(
 )
 cli.define_recognizer_flags()
 
-QUERIES_AT_ONCE = 2688  # whole batches of `SiameseScorer` with 1, 3 or 9 views
 MAX_DRAWN = 24  # queries in the figure
 
 
@@ -78,10 +77,11 @@ def _classify(recognizer, paths, complaints):
     import numpy as np
 
     from koch_siamese.data.image_errors import ImageError
+    from koch_siamese.evaluation.scoring import DRAWINGS_AT_ONCE
 
-    for start in range(0, len(paths), QUERIES_AT_ONCE):
+    for start in range(0, len(paths), DRAWINGS_AT_ONCE):
         read = {}
-        for path in paths[start : start + QUERIES_AT_ONCE]:
+        for path in paths[start : start + DRAWINGS_AT_ONCE]:
             try:
                 read[path] = recognizer.read(path)
             except ImageError as error:

@@ -15,9 +15,14 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from koch_siamese.errors import InputError
-from koch_siamese.runs.flagfiles import expand_flagfiles
+from koch_siamese.runs.flagfiles import expand_flagfiles, read_flags
 from koch_siamese.runs.path_flags import PathParser, define_path
 from koch_siamese.runs.setting_groups import GROUPS
+from koch_siamese.runs.settings import (
+    Settings,
+    find_without_effect,
+    freezes_random_weights,
+)
 
 DATA_DIR = define_path(
     "data_dir",
@@ -111,6 +116,40 @@ def define_example_flags():
         "name.",
     )
     return support, gallery
+
+
+def read_training_flags() -> Settings:
+    """Reads the settings of a training, and prints notes on them.
+
+    Raises:
+        InputError: --workdir is empty, settings contradict each other, or a
+            folder of images has none.
+    """
+    from koch_siamese.data.sources import check_folder
+
+    if not flags.FLAGS.workdir:
+        raise InputError(
+            "--workdir is empty: expected the directory to write to."
+        )
+    settings = read_flags()
+    if freezes_random_weights(settings):
+        note(
+            f"--trainable_from={settings.trainable_from} freezes layers of the "
+            "backbone at random weights, so that it learns little: give "
+            "--backbone_weights=imagenet or a file."
+        )
+    for given, other in find_without_effect(settings):
+        note(f"{given} has no effect with {other}.")
+    check_folder(settings.dataset, DATA_DIR.value)
+    return settings
+
+
+def may_prepare() -> bool:
+    """Tells whether a missing data set may be written to --data_dir.
+
+    Only if --dataset asks for it.
+    """
+    return flags.FLAGS["dataset"].present > 0
 
 
 def require_examples():
@@ -326,8 +365,8 @@ def counting_skipped_files():
     Yields:
         A Counter from suffixes to numbers of files, complete at the end.
     """
-    from koch_siamese.data.image_errors import DataWarning
     from koch_siamese.data.image_paths import SkippedFilesWarning
+    from koch_siamese.errors import DataWarning
 
     counts = collections.Counter()
     printed = set()

@@ -1,4 +1,9 @@
-"""Errors that commands report in one line instead of a traceback."""
+"""Errors and warnings that commands report in one line, without a traceback."""
+
+import sys
+import warnings
+
+PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class InputError(ValueError):
@@ -15,6 +20,20 @@ class NanScoreError(InputError):
 
 class DivergedError(InputError):
     """The loss of a training is no longer a number."""
+
+
+class DataWarning(UserWarning):
+    """A warning about a user's data, in a sentence."""
+
+
+def warn(message: str | DataWarning):
+    """Warns at the line of the user's code that called this package."""
+    frame, level, outside = sys._getframe(), 1, 1
+    while frame:  # to the outermost frame of this package
+        if frame.f_globals.get("__name__", "").startswith(PACKAGE):
+            outside = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DataWarning, stacklevel=outside)
 
 
 def shorten(error: Exception) -> str:

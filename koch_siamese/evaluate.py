@@ -7,7 +7,6 @@ Prints the result, and writes it to results/ of the run if there is one, and to
 --output.
 """
 
-import json
 from pathlib import Path
 
 from absl import flags
@@ -32,7 +31,7 @@ from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.provenance import describe_origin
 from koch_siamese.runs.results import (
     flatten,
-    read_text,
+    read_json,
     write_csv,
     write_result,
 )
@@ -259,7 +258,9 @@ def _name(settings, result, options, is_own):
             "background": settings.background,
             "split": DEFAULTS["split"],
         } | protocol.defaults
-        data = {name: result[name] for name in ("dataset", "background")}
+        data = {"dataset": result["dataset"]}
+        if result["dataset"] == "omniglot":
+            data["background"] = result["background"]
         if "data_dir" in result and not is_own:
             data["dataset"] = f"folder/{result['data_dir']}"
         data["split"] = options["split"]
@@ -282,7 +283,7 @@ def _distinguish(run, name, result):
     if key not in result or not path.exists():
         return name
     # An older result has no fingerprint and is replaced.
-    other = json.loads(read_text(path)).get(key, result[key])
+    other = read_json(path).get(key, result[key])
     return name if other == result[key] else f"{name}_{result[key][:8]}"
 
 

@@ -7,7 +7,6 @@ r"""Writes tables of results into the documents.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 from absl import flags
@@ -19,7 +18,7 @@ from koch_siamese.reporting import charts, figures, result_tables
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, read_flagfile
 from koch_siamese.runs.path_flags import define_path
-from koch_siamese.runs.results import read_text, write_whole
+from koch_siamese.runs.results import read_json, read_text, write_whole
 from koch_siamese.runs.settings import get_end
 
 ADD = flags.DEFINE_multi_string("add", [], "A run whose results are added")
@@ -105,7 +104,7 @@ def _add(path):
     recipe = _find_recipe(run)
     prefix = f"{Path(recipe).stem}_seed{run.read_settings().seed}"
     for source in sorted(run.results.glob("*.json")):
-        result = json.loads(read_text(source))
+        result = read_json(source)
         origin = result.get("flagfile")
         if "protocol" in result and origin != recipe:
             whose = origin or f"{result['model']}, without a flagfile"

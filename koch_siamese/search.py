@@ -17,8 +17,7 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
-from koch_siamese.data.sources import check_folder
-from koch_siamese.runs.flagfiles import define_flags, read_flags
+from koch_siamese.runs.flagfiles import define_flags
 from koch_siamese.runs.path_flags import define_path
 
 WORKDIR = define_path(
@@ -51,9 +50,8 @@ define_flags()
 
 def main():
     """Searches, and prints the runs and where the best settings are."""
-    settings = read_flags()
+    settings = cli.read_training_flags()
     cli.require_extra("search", "optuna")
-    check_folder(settings.dataset, cli.DATA_DIR.value)
     import_tensorflow()
     from koch_siamese.backend import make_deterministic
     from koch_siamese.reporting.text import format_runs
@@ -65,7 +63,12 @@ def main():
     if settings.deterministic:
         make_deterministic()
     workdir = Path(WORKDIR.value)
-    source = make_source(settings, cli.DATA_DIR.value, cli.MANUAL_DIR.value)
+    source = make_source(
+        settings,
+        cli.DATA_DIR.value,
+        cli.MANUAL_DIR.value,
+        cli.may_prepare(),
+    )
     if not flags.FLAGS["ways"].present:
         settings = lower_ways(settings, source)
     search = Search(

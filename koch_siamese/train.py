@@ -13,14 +13,8 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
-from koch_siamese.data.sources import check_folder
-from koch_siamese.errors import InputError
-from koch_siamese.runs.flagfiles import define_flags, find_flagfiles, read_flags
+from koch_siamese.runs.flagfiles import define_flags, find_flagfiles
 from koch_siamese.runs.path_flags import define_path
-from koch_siamese.runs.settings import (
-    find_without_effect,
-    freezes_random_weights,
-)
 
 WORKDIR = define_path("workdir", "runs/quickstart", "The directory of the run.")
 
@@ -29,20 +23,7 @@ define_flags()
 
 def main():
     """Trains and evaluates with the flags."""
-    if not WORKDIR.value:
-        raise InputError(
-            "--workdir is empty: expected the directory of the run."
-        )
-    settings = read_flags()
-    if freezes_random_weights(settings):
-        cli.note(
-            f"--trainable_from={settings.trainable_from} freezes layers of the "
-            "backbone at random weights, so that it learns little: give "
-            "--backbone_weights=imagenet or a file."
-        )
-    for given, other in find_without_effect(settings):
-        cli.note(f"{given} has no effect with {other}.")
-    check_folder(settings.dataset, cli.DATA_DIR.value)
+    settings = cli.read_training_flags()
     import_tensorflow()
     from koch_siamese.reporting.text import format_results, format_thresholds
     from koch_siamese.runs.directory import Run
@@ -54,7 +35,7 @@ def main():
         data_dir=cli.DATA_DIR.value,
         manual_dir=cli.MANUAL_DIR.value,
         flagfile=find_flagfiles(sys.argv),
-        may_prepare=flags.FLAGS["dataset"].present > 0,
+        may_prepare=cli.may_prepare(),
         may_lower_ways=not flags.FLAGS["ways"].present,
     )
     if results is None:

@@ -6,7 +6,6 @@ Prints "same" or "different", the score, and the probability that they show the
 same character.
 """
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def main():
         [first], [second], flags.FLAGS.threshold
     )
     if flags.FLAGS.json:
-        print(json.dumps(dataclasses.asdict(verdict)))
+        print(json.dumps(verdict.to_json()))
     else:
         from koch_siamese.reporting.text import format_verdict
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import io
 import threading
 import urllib.request
@@ -40,7 +41,10 @@ def prepare_omniglot(
     """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder("omniglot", data_dir=data_dir)
+    make_builder = functools.partial(
+        tfds.builder, "omniglot", data_dir=data_dir
+    )
+    builder = make_builder()
     if builder.is_prepared():
         return builder
     _check_folder("omniglot", data_dir, may_prepare)
@@ -59,11 +63,23 @@ def prepare_omniglot(
             ) from error
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
-        builder.download_and_prepare(download_config=config)
+        return _prepare(make_builder, download_config=config)
     except _get_download_errors() as error:
         raise InputError(
             f"Omniglot could not be prepared in {builder.data_dir}: {error}"
         ) from error
+
+
+def _prepare(make_builder, **options):
+    """Prepares a data set, unless another process has been faster."""
+    builder = make_builder()
+    try:
+        builder.download_and_prepare(**options)
+    except _get_download_errors():
+        written = make_builder()
+        if not written.is_prepared():
+            raise
+        return written
     return builder
 
 
@@ -138,24 +154,20 @@ def prepare_glyphs(config: str, data_dir: str | None, may_prepare: bool = True):
         raise InputError(
             f"There are no glyphs/{config}: use one of {', '.join(configs)}."
         )
-    builder = Glyphs(config=config, data_dir=data_dir)
+    make_builder = functools.partial(Glyphs, config=config, data_dir=data_dir)
+    builder = make_builder()
     if not builder.is_prepared():
         name = "glyphs" if config == "default" else f"glyphs/{config}"
         _check_folder(name, data_dir, may_prepare)
     try:
         # TFDS would print that it downloads them.
         with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
+            return _prepare(make_builder)
     except OSError as error:
-        # Another process may have written them first.
-        written = Glyphs(config=config, data_dir=data_dir)
-        if written.is_prepared():
-            return written
         raise InputError(
             f"Glyphs could not be written to {builder.data_dir}: {error}. "
             "Give --data_dir a folder that can be written to."
         ) from error
-    return builder
 
 
 @_silencing_warnings()
@@ -174,8 +186,9 @@ def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
     """
     import tensorflow_datasets as tfds
 
+    make_builder = functools.partial(tfds.builder, name, data_dir=data_dir)
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        builder = make_builder()
     except (
         tfds.core.DatasetNotFoundError,
         ValueError,
@@ -201,14 +214,13 @@ def prepare_labelled(name: str, data_dir: str | None, may_prepare: bool = True):
             _check_folder(name, data_dir, may_prepare)
             # One server may be gone; if all are, there is no network.
             _check_connection([builder.info.homepage, *_omniglot_urls()])
-        builder.download_and_prepare()
+        return _prepare(make_builder)
     except _get_download_errors() as error:
         raise InputError(
             f"{name} is not prepared in {builder.data_dir} and cannot be "
             f"downloaded ({error}): give --data_dir a folder "
             "where it is prepared, or images of your own by --dataset=folder."
         ) from error
-    return builder
 
 
 def _check_connection(urls):

@@ -1,8 +1,6 @@
-"""Errors and warnings about a user's images."""
+"""Errors about a user's images."""
 
 import os
-import sys
-import warnings
 
 import numpy as np
 from PIL import Image
@@ -13,21 +11,6 @@ from koch_siamese.images import BYTES, ImageLike
 MAX_NAME = 500  # characters of a path in a message
 MAX_LISTED = 20  # errors in one message
 PAGE_READER = "koch_siamese.transcribe (Recognizer.transcribe)"
-PACKAGE = f"{__name__.partition('.')[0]}."
-
-
-class DataWarning(UserWarning):
-    """A warning about a user's data, in a sentence."""
-
-
-def warn(message: str | DataWarning):
-    """Warns at the line of the user's code that called this package."""
-    frame, level, outside = sys._getframe(), 1, 1
-    while frame:  # to the outermost frame of this package
-        if frame.f_globals.get("__name__", "").startswith(PACKAGE):
-            outside = level + 1
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, DataWarning, stacklevel=outside)
 
 
 class ImageError(InputError):

@@ -11,7 +11,6 @@ from tqdm import tqdm
 from koch_siamese.data.characters import SPLITS, Characters, count_images
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import (
-    DataWarning,
     ImageError,
     raise_complaints,
 )
@@ -19,6 +18,7 @@ from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_paths import normalize_name, require_path
 from koch_siamese.data.labelled_files import LabelledFiles, list_folder
 from koch_siamese.data.manifest import is_manifest, read_manifest
+from koch_siamese.errors import DataWarning
 
 MAX_SILENT_IMAGES = 200  # more are read with a progress bar
 

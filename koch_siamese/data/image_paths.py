@@ -11,11 +11,10 @@ from pathlib import Path
 
 from koch_siamese.data.image_errors import (
     PAGE_READER,
-    DataWarning,
     ImageError,
     complaint,
-    warn,
 )
+from koch_siamese.errors import DataWarning, warn
 from koch_siamese.paths import expand_home
 
 FORMATS = {

@@ -12,9 +12,9 @@ from koch_siamese.data.image_errors import (
     complaint,
     describe,
     raise_complaints,
-    warn,
 )
 from koch_siamese.data.labelled_files import PARTS, LabelledFiles
+from koch_siamese.errors import warn
 from koch_siamese.paths import expand_home_in
 
 SUFFIX = ".csv"

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from koch_siamese.data.image_errors import complaint, warn
+from koch_siamese.data.image_errors import (
+    complaint,
+)
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
 from koch_siamese.data.image_paths import (
     FORMATS,
@@ -22,7 +24,7 @@ from koch_siamese.data.image_paths import (
     list_images,
     require_path,
 )
-from koch_siamese.errors import InputError, shorten
+from koch_siamese.errors import InputError, shorten, warn
 from koch_siamese.images import ImageLike
 from koch_siamese.paths import expand_home
 

@@ -58,8 +58,8 @@ class DataSource:
     A leading `~` of `data_dir` and `manual_dir` is expanded.
 
     Raises:
-        InputError: a value has another type or is unknown, or groups are given
-            for a data set that is not split by them.
+        InputError: a value has another type or is unknown, or has no effect on
+            the data set.
     """
 
     dataset: str
@@ -95,6 +95,17 @@ class DataSource:
                     f"{split}_groups={groups} has no effect with "
                     f"split_by={self.split_by!r}: give split_by='group'."
                 )
+        if self.background != "original" and self.dataset != "omniglot":
+            raise InputError(
+                f"background={self.background!r} has no effect on "
+                f"{self.dataset}, only on omniglot: remove it."
+            )
+        if self.crop and (self.dataset != "folder" or self.photo_size):
+            images = "photos" if self.photo_size else self.dataset
+            raise InputError(
+                f"crop=True has no effect on {images}, only on drawings in a "
+                "folder: remove it."
+            )
 
     def load(self, split: str) -> Characters:
         """Loads a split, and prepares the data set first if necessary.

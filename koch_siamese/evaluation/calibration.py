@@ -7,7 +7,11 @@ import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
-from koch_siamese.models.thresholds import Thresholds, compute_probability
+from koch_siamese.models.thresholds import (
+    Thresholds,
+    compute_probability,
+    sigmoid,
+)
 from koch_siamese.sampling.pairs import (
     CharacterIndex,
     Pairs,
@@ -230,8 +234,8 @@ def compute_slope(
     low, high = np.log(1e-3 / spread), np.log(1e3 / spread)
     for _ in range(60):  # the likelihood's derivative falls with the slope
         middle = (low + high) / 2
-        steps = np.clip(np.exp(middle) * margin, -700, 700)
-        rises = (margin * (target - 1 / (1 + np.exp(-steps)))).sum() > 0
+        probability = sigmoid(np.exp(middle) * margin)
+        rises = (margin * (target - probability)).sum() > 0
         low, high = (middle, high) if rises else (low, middle)
     return float(np.exp((low + high) / 2))
 

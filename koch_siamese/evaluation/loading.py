@@ -4,9 +4,8 @@ import dataclasses
 import os
 import typing
 
-from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.baselines import BASELINES
 from koch_siamese.evaluation.scoring import Scorer
 from koch_siamese.runs.directory import Run, find_run
@@ -90,8 +89,10 @@ def make_source(
         trained = run and settings.dataset
         photo_size, crop = 0, settings.dataset != "folder" or settings.crop
     attributes = {
-        "background": settings.background,
-        "crop": dataset == "folder" and crop,
+        "background": (
+            settings.background if dataset == "omniglot" else "original"
+        ),
+        "crop": dataset == "folder" and not photo_size and crop,
         "photo_size": photo_size,
         "split_labels": trained == dataset,
     } | {name: value for name, value in given.items() if value is not None}

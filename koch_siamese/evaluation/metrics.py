@@ -106,6 +106,18 @@ class RankedPairs(NamedTuple):
         different = np.cumsum(weights).take(self.last) - same
         return np.r_[0, different], np.r_[0, same]
 
+    def compute_roc(
+        self, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Computes the ROC of weighted pairs; see `metrics.compute_roc`.
+
+        Args:
+            weights: see `count_accepted`; neither those of all same pairs nor
+                those of all different pairs are 0.
+        """
+        different, same = self.count_accepted(weights)
+        return different / different[-1], same / same[-1]
+
     def drop_intermediate(self) -> "RankedPairs":
         """Drops thresholds at which the ROC is straight for any weights.
 
@@ -152,10 +164,7 @@ def compute_roc(
     Raises:
         NanScoreError: a score is NaN.
     """
-    different, same = rank_pairs(scores, same).count_accepted(
-        np.ones(len(scores), int)
-    )
-    return different / different[-1], same / same[-1]
+    return rank_pairs(scores, same).compute_roc(np.ones(len(scores), int))
 
 
 def compute_auc(false_accepts: np.ndarray, true_accepts: np.ndarray) -> float:

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from koch_siamese.data.characters import Characters
-from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, warn
 from koch_siamese.sampling.lake import make_lake_trials
-from koch_siamese.sampling.pairs import Pairs, sample_verification_pairs
+from koch_siamese.sampling.pairs import (
+    CharacterIndex,
+    Pairs,
+    sample_verification_pairs,
+)
 from koch_siamese.sampling.trials import (
     Trials,
     sample_trials,
@@ -77,7 +80,7 @@ class Protocol:
         raise NotImplementedError
 
     def limit_ways(self, ways: int, characters: Characters) -> int:
-        """Limits the ways to the number of candidates, but at least to two."""
+        """Returns the ways that there are enough characters for: all here."""
         return ways
 
     def refuse_unused(self, given: Mapping[str, object], prefix: str = ""):
@@ -92,14 +95,15 @@ class Protocol:
                 value fixed.
         """
         for name, value in given.items():
-            fixed = self.fixed.get(name)
-            if name in OPTIONS and name not in (*self.options, *self.fixed):
-                reason = ""
-            elif fixed not in (None, value):
-                reason = f", which always has {fixed}"
-            else:
+            if value is None:
                 continue
-            if value is not None:
+            fixed = self.fixed.get(name)
+            is_unused = name in OPTIONS and name not in (
+                *self.options,
+                *self.fixed,
+            )
+            if is_unused or fixed not in (None, value):
+                reason = "" if is_unused else f", which always has {fixed}"
                 raise InputError(
                     f"{prefix}{name}={value} has no effect with "
                     f"{prefix}protocol={self.name}{reason}: remove it."
@@ -122,10 +126,10 @@ class TrialProtocol(Protocol):
 
     def limit_ways(self, ways, characters) -> int:
         """Limits the ways to the characters of the largest pool."""
-        pools = self._get_pools(characters)
-        pairs = np.unique(np.c_[pools, characters.character], axis=0)
-        most = int(np.unique(pairs[:, 0], return_counts=True)[1].max())
-        return min(ways, max(2, most))
+        index = CharacterIndex.from_labels(
+            characters.character, self._get_pools(characters)
+        )
+        return min(ways, max(2, int(index.num_characters.max())))
 
     def _get_pools(self, characters):
         """The pool of each drawing; trials have candidates of one pool."""

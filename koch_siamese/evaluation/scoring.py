@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from koch_siamese.data.image_arrays import take
+from koch_siamese.data.image_arrays import make_images, take
 from koch_siamese.evaluation.metrics import (
     compute_class_accuracies,
     compute_credit,
@@ -22,7 +22,8 @@ from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
 NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
-DRAWINGS_AT_ONCE = 1792  # whole batches of `SiameseScorer` with 1 or 9 views
+# Whole batches of `SiameseScorer`, with 1, 3 or 9 views.
+DRAWINGS_AT_ONCE = 2688
 SECONDS_WITHOUT_BAR = 2
 
 
@@ -100,17 +101,23 @@ class EmbeddedDrawings:
         missing = np.unique(drawings[self._row[drawings] < 0])
         if not len(missing):
             return
-        parts = [] if self._embeddings is None else [self._embeddings]
-        parts += [
-            self.scorer.embed(take(self._images, missing[chunk]))
-            for chunk in iterate_chunks(
-                len(missing), DRAWINGS_AT_ONCE, "Embedding"
-            )
-        ]
-        self._embeddings = np.concatenate(parts)
+        num_known = 0 if self._embeddings is None else len(self._embeddings)
+        rows = num_known + np.arange(len(missing))
+        embeddings = None
+        for chunk in iterate_chunks(
+            len(missing), DRAWINGS_AT_ONCE, "Embedding"
+        ):
+            part = self.scorer.embed(take(self._images, missing[chunk]))
+            if embeddings is None:
+                # In a file if they are too large, such as pixels of photos.
+                shape = (num_known + len(missing), *part.shape[1:])
+                embeddings = make_images(shape, part.dtype)
+                if num_known:
+                    embeddings[:num_known] = self._embeddings
+            embeddings[rows[chunk]] = part
         # Last, in case that embedding is interrupted.
-        num_before = len(self._embeddings) - len(missing)
-        self._row[missing] = num_before + np.arange(len(missing))
+        self._embeddings = embeddings
+        self._row[missing] = rows
 
 
 def iterate_chunks(num: int, size: int, description: str) -> Iterator[slice]:

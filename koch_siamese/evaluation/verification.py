@@ -8,7 +8,6 @@ from koch_siamese.evaluation.metrics import (
     RankedPairs,
     compute_auc,
     compute_equal_error_rate,
-    compute_roc,
     compute_tar_at_far,
     rank_pairs,
 )
@@ -51,10 +50,11 @@ def measure_verification(
             *(compute_tar_at_far(*roc, rate) for rate in FALSE_ACCEPT_RATES),
         ]
 
-    values = measure(*compute_roc(scores, same))
+    ranked = rank_pairs(scores, same)
+    everything = np.ones(len(scores), int)
+    values = measure(*ranked.compute_roc(everything))
     intervals = [None] * len(values)
     if classes is not None and len(np.unique(classes)) >= MIN_CLASSES:
-        ranked = rank_pairs(scores, same)
         intervals = bootstrap_classes(ranked, classes, measure)
     tars = {}
     for rate, tar, ci95 in zip(
@@ -127,8 +127,7 @@ def bootstrap_classes(
     for _ in range(num_resamples):
         drawn = rng.integers(len(known), size=len(known))
         counts = np.bincount(np.r_[drawn, len(known)])
-        different, same = pairs.count_accepted(counts[first] * counts[second])
-        if different[-1] and same[-1]:
-            roc = different / different[-1], same / same[-1]
-            values.append(measure(*roc))
+        weights = counts[first] * counts[second]
+        if weights[pairs.is_same].any() and weights[~pairs.is_same].any():
+            values.append(measure(*pairs.compute_roc(weights)))
     return np.quantile(values, (0.025, 0.975), axis=0).T.tolist()

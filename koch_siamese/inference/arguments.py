@@ -128,7 +128,11 @@ def check_number(name: str, number: float | None):
     Raises:
         InputError: it is something else.
     """
-    is_number = isinstance(number, numbers.Real) and not math.isnan(number)
+    is_number = (
+        isinstance(number, numbers.Real)
+        and not isinstance(number, bool)
+        and not math.isnan(number)
+    )
     if number is not None and not is_number:
         raise InputError(f"{name} is {number!r}: expected a number.")
 

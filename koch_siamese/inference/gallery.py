@@ -57,7 +57,7 @@ class Gallery:
         self,
         names: Sequence[str],
         embeddings: np.ndarray,
-        replace: bool = True,
+        replace: bool,
     ) -> "Gallery":
         """Adds drawings.
 
@@ -183,6 +183,10 @@ class Verdict:
                 "use Recognizer.calibrate."
             )
         return self.same
+
+    def to_json(self) -> dict:
+        """The verdict as `verify --json` prints it."""
+        return dataclasses.asdict(self)
 
 
 def score_characters(

@@ -13,12 +13,11 @@ from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import (
     ImageError,
     raise_complaints,
-    warn,
 )
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.page_files import Page, PageFile, load_page
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.calibration import FEW_CHARACTERS, calibrate
 from koch_siamese.evaluation.scoring import (
     DRAWINGS_AT_ONCE,
@@ -711,9 +710,10 @@ class Recognizer:
             for change in self._changes:
                 gallery = change(gallery)
         else:
-            gallery = gallery.add(self._gallery.names, self._gallery.embeddings)
+            own = self._gallery
+            gallery = gallery.add(own.names, own.embeddings, replace=True)
         self._gallery = gallery
-        if stored.thresholds and not self._has_new_thresholds:
+        if stored.model and not self._has_new_thresholds:
             self._thresholds = stored.thresholds
 
     def _to_stored(self):

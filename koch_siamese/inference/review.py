@@ -208,7 +208,7 @@ def _read_symbol(root, file):
     try:
         with Image.open(file) as image:
             info = image.info
-    except (OSError, ValueError):
+    except Exception:  # Pillow raises anything
         info = {}  # the error is reported when the image is read
     return _Stored(file, name, info.get(GUESS), info.get(PAGE), info.get(BOX))
 

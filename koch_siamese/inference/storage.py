@@ -17,9 +17,8 @@ import filelock
 import keras
 import numpy as np
 
-from koch_siamese.data.image_errors import warn
 from koch_siamese.data.image_paths import get_suffixes, normalize_name
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, warn
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
 from koch_siamese.models.loading import PACKAGED

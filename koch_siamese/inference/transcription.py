@@ -165,8 +165,8 @@ def make_transcription(
 
 def _is_single(name):
     """Whether a name is one character, not counting its combining marks."""
-    bases = [x for x in name if unicodedata.category(x)[0] not in "MC"]
-    return len(bases) == 1
+    marks = ("Mn", "Mc", "Me", "Cf")
+    return sum(unicodedata.category(x) not in marks for x in name) == 1
 
 
 def name_place(page: str, line: int, number: int) -> str:

@@ -3,13 +3,17 @@
 Nothing here is random: `sampling.effects` draws the numbers.
 """
 
+import math
+
 import keras
 from keras import ops
 
 from koch_siamese.backend import compile_with_xla
 from koch_siamese.images import WHITE
+from koch_siamese.sampling.effects import EFFECTS
 
-BLUR_REACH = 3  # of the blur, in pixels to either side
+MAX_BLUR = max(ranges.blur for ranges in EFFECTS.values())
+MIN_REACH = 3  # of the blur, in pixels to either side
 COVER = WHITE / 2  # the gray value of a covered part
 MIN_STDDEV = 1e-3  # in pixels; it blurs nothing
 
@@ -42,13 +46,14 @@ def _blur(images, blurs):
     for axis in (1, 2):
         side = images.shape[axis]
         stddev = ops.maximum(blurs * side, MIN_STDDEV)
+        reach = max(MIN_REACH, math.ceil(3 * MAX_BLUR * side))
         margins = [(0, 0)] * 4
-        margins[axis] = (BLUR_REACH, BLUR_REACH)
+        margins[axis] = (reach, reach)
         padded = ops.pad(images, margins, mode="symmetric")
         blurred, total = 0.0, 0.0
-        for offset in range(-BLUR_REACH, BLUR_REACH + 1):
+        for offset in range(-reach, reach + 1):
             weight = ops.exp(-0.5 * ops.square(offset / stddev))
-            begin = offset + BLUR_REACH
+            begin = offset + reach
             part = slice(begin, begin + side)
             shifted = padded[:, part] if axis == 1 else padded[:, :, part]
             blurred += ops.reshape(weight, (-1, 1, 1, 1)) * shifted

@@ -42,11 +42,12 @@ class Thresholds:
 WITHOUT = Thresholds(0.0, (-np.inf,))
 
 
-def _sigmoid(values):
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Computes 1 / (1 + exp(-values)) without overflow."""
     return 1 / (1 + np.exp(-np.clip(values, -700, 700)))
 
 
-def compute_probability(score, thresholds: Thresholds | None, sigmoid=_sigmoid):
+def compute_probability(score, thresholds: Thresholds | None, sigmoid=sigmoid):
     """Computes the probability that pairs are the same character.
 
     This assumes that half of all pairs are the same.

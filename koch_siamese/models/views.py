@@ -25,6 +25,7 @@ from koch_siamese.models.siamese import (
 )
 from koch_siamese.models.warp import Fill
 from koch_siamese.sampling.distortions import (
+    QUARTER_TURNS,
     AffineRanges,
     compose,
     sample_affine_matrices,
@@ -63,11 +64,10 @@ def sample_views(
 
 def _list_symmetries(turned, mirrored):
     """Symmetries of a square as matrices, `[num, 2, 3]`, the identity first."""
-    turn = np.array([[0, -1], [1, 0]])
     matrices = [
-        np.linalg.matrix_power(turn, turns) @ np.diag([sign, 1])
+        turn @ np.diag([sign, 1])
         for sign in ([1, -1] if mirrored else [1])
-        for turns in (range(4) if turned else [0])
+        for turn in (QUARTER_TURNS if turned else QUARTER_TURNS[:1])
     ]
     return np.pad(np.float32(matrices), [(0, 0), (0, 0), (0, 1)])
 

@@ -8,7 +8,7 @@ from koch_siamese.pages.ink import measure_stroke_width
 
 # Two symbols that touch: their least width, in usual widths; the greatest
 # thickness of the bridge, in strokes; the least fraction of the width of each.
-MAX_WIDTH, MAX_BRIDGE, MIN_HALF = 1.55, 1.5, 0.3
+MIN_WIDTH, MAX_BRIDGE, MIN_HALF = 1.55, 1.5, 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ def split_touching(
         size: the usual size of a symbol.
     """
     usual = np.percentile([x.width for line in lines for x in line], 75)
-    widest = MAX_WIDTH * max(usual, 0.75 * size)
+    widest = MIN_WIDTH * max(usual, 0.75 * size)
     return [
         [
             half

@@ -1,12 +1,11 @@
 """The table of a benchmark: our times beside those of rivals."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from koch_siamese.reporting.text import format_markdown, format_table
-from koch_siamese.runs.results import read_text
+from koch_siamese.runs.results import read_json
 
 COLUMNS = {
     "what": "what",
@@ -69,7 +68,7 @@ class Comparison:
     @classmethod
     def load(cls, path: Path, name: str) -> "Comparison":
         """Reads one of the tables in a file."""
-        return cls.from_json(json.loads(read_text(path))[name])
+        return cls.from_json(read_json(path)[name])
 
     @property
     def path(self) -> str:

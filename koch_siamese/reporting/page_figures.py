@@ -203,9 +203,12 @@ def _caption(picture, text):
     return whole
 
 
-@functools.lru_cache(maxsize=4096)
 def _load_font(text, size):
-    path = find_font(text) or _default_font()
+    return _open_font(find_font(text) or _default_font(), size)
+
+
+@functools.lru_cache(maxsize=256)
+def _open_font(path, size):
     return ImageFont.truetype(path, size)
 
 

@@ -6,7 +6,6 @@ from result files.
 
 import dataclasses
 import itertools
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from koch_siamese.reporting.text import (
     format_markdown,
     format_percent,
 )
-from koch_siamese.runs.results import read_text
+from koch_siamese.runs.results import read_json
 
 COLUMNS = {
     "what": "what",
@@ -187,9 +186,10 @@ def load_tables(path: Path) -> dict[str, Table | Comparison]:
     """
     try:
         return {
-            name: _make_table(table)
-            for name, table in json.loads(read_text(path)).items()
+            name: _make_table(table) for name, table in read_json(path).items()
         }
+    except InputError:  # already says what is wrong
+        raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {shorten(error)}"
         raise InputError(f"{path} holds no tables: {reason}.") from error
@@ -214,11 +214,7 @@ def load_results(folder: Path) -> dict[str, dict]:
     """
     results = {}
     for path in sorted(folder.glob("*.json")):
-        try:
-            result = json.loads(read_text(path))
-        except ValueError as error:
-            reason = shorten(error)
-            raise InputError(f"{path} is not JSON: {reason}.") from error
+        result = read_json(path)
         if not isinstance(result, dict):
             continue
         if "protocol" in result:

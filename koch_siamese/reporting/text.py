@@ -33,7 +33,7 @@ def count_columns(text: str) -> int:
     """Counts the columns that a text takes in a terminal, two for a kanji."""
     return sum(
         0
-        if unicodedata.combining(character)
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
         else 1 + (unicodedata.east_asian_width(character) in "WF")
         for character in text
     )

@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -16,12 +16,16 @@ from koch_siamese.errors import InputError
 from koch_siamese.paths import expand_home
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.results import (
+    read_json,
     read_text,
     replacing,
     write_result,
     write_text,
 )
 from koch_siamese.runs.settings import Settings, get_end
+
+if typing.TYPE_CHECKING:
+    import keras
 
 
 class Run:
@@ -161,13 +165,13 @@ class Run:
 
     def read_thresholds(self) -> dict:
         """Reads the thresholds of the best model, and their error rates."""
-        return json.loads(read_text(self.thresholds))
+        return read_json(self.thresholds)
 
     def describe_training(self) -> dict[str, object]:
         """Describes the training, for the results of its model."""
         seconds, made = None, {}
         if self.history.exists():
-            seconds = json.loads(read_text(self.history))["seconds"]
+            seconds = read_json(self.history)["seconds"]
         if self.thresholds.exists():  # written at the end
             made = self.read_thresholds()
         return {
@@ -181,14 +185,12 @@ class Run:
 
     def is_current(self, result: dict) -> bool:
         """Whether a result is of the model after all epochs so far."""
-        made = self.describe_training()
-        keys = ("training_seed", "training_epochs", "training_seconds")
-        return all(result.get(key) == made[key] for key in keys)
+        return _is_of(self.describe_training(), result)
 
-    def save_model(self, save: Callable):
-        """Stores the best model with `save(path)`, completely or not at all."""
+    def save_model(self, model: "keras.Model"):
+        """Stores the best model, completely or not at all."""
         with replacing(self.model, suffix=".keras") as partial:
-            save(partial)
+            model.save(partial)
 
     def write_result(self, name: str, result: dict) -> Path:
         """Writes `results/{name}.json`, with the origin of the numbers."""
@@ -202,13 +204,9 @@ class Run:
         Left out are results of `evaluate --model` in the same folder, and of
         the run's model at an earlier epoch.
         """
-        files = sorted(self.results.glob("*.json"))
-        results = [json.loads(read_text(file)) for file in files]
-        return [
-            result
-            for result in results
-            if "protocol" in result and self.is_current(result)
-        ]
+        made = self.describe_training()
+        results = map(read_json, sorted(self.results.glob("*.json")))
+        return [x for x in results if "protocol" in x and _is_of(made, x)]
 
     def read_fingerprint(self) -> str | None:
         """Reads the fingerprint of the folder that was trained on, if stored.
@@ -217,7 +215,7 @@ class Run:
         """
         for folder in reversed(self.list_checkpoints()):
             with contextlib.suppress(OSError, ValueError):
-                state = json.loads(read_text(folder / "state.json"))
+                state = read_json(folder / "state.json")
                 return state.get("images")
         return None
 
@@ -265,6 +263,12 @@ class Run:
                 if file.exists():
                     shutil.copy(file, other.path)
             yield other
+
+
+def _is_of(made, result):
+    """Whether a result is of a training; see `Run.describe_training`."""
+    keys = ("training_seed", "training_epochs", "training_seconds")
+    return all(result.get(key) == made[key] for key in keys)
 
 
 def find_run(model: str | os.PathLike) -> Run | None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.runs.provenance import describe_origin
 
 
@@ -114,3 +114,15 @@ def replacing(path: Path, suffix: str = ".partial") -> Iterator[Path]:
 def read_text(path: Path) -> str:
     """Reads a file that `write_text` has written."""
     return path.read_text(**_ENCODING)
+
+
+def read_json(path: Path):
+    """Reads a JSON file that was written by `write_text`.
+
+    Raises:
+        InputError: it is not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {shorten(error)}.") from error

@@ -5,8 +5,19 @@ Matrices are sampled in the input pipeline, or once for the views of a model;
 """
 
 import dataclasses
+import functools
 
 import numpy as np
+
+# Of the image by 0, 90, 180 and 270 degrees, `[4, 2, 2]`.
+QUARTER_TURNS = np.array(
+    [
+        [[1.0, 0.0], [0.0, 1.0]],
+        [[0.0, -1.0], [1.0, 0.0]],
+        [[-1.0, 0.0], [0.0, -1.0]],
+        [[0.0, 1.0], [-1.0, 0.0]],
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +94,7 @@ def sample_affine_matrices(
         float32 `[num, 2, 3]` or `[num, 2, 3 + len(WAVES)]`; the rows give x
         and y from (x, y, 1) and the waves at (x, y).
     """
-
-    def draw(low, high, neutral):
-        values = rng.uniform(low, high, num)
-        applied = rng.random(num) < ranges.probability
-        return np.where(applied, values, neutral)
+    draw = functools.partial(sample_or_keep, rng, num, ranges.probability)
 
     def draw_within(limit):
         return draw(-limit, limit, 0.0)
@@ -114,6 +121,24 @@ def sample_affine_matrices(
     return matrices.astype(np.float32)
 
 
+def sample_or_keep(
+    rng: np.random.Generator,
+    num: int,
+    probability: float,
+    low: float,
+    high: float,
+    neutral: float,
+) -> np.ndarray:
+    """Samples a component of `num` distortions.
+
+    Returns:
+        float64 `[num]`: with this probability a value between `low` and `high`,
+        otherwise `neutral`, which changes nothing.
+    """
+    values = rng.uniform(low, high, num)
+    return np.where(rng.random(num) < probability, values, neutral)
+
+
 def _sample_waves(ranges, num, rng):
     """Columns of `WAVES`, `[num, 2, len(WAVES)]`; an image has all or none."""
     strength = ranges.wave / np.linalg.norm(WAVES, axis=1)
@@ -123,11 +148,10 @@ def _sample_waves(ranges, num, rng):
 
 def _sample_symmetries(ranges, num, rng):
     """Samples symmetries of a square as exact matrices, `[num, 2, 2]`."""
-    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
-    turns = np.stack([np.linalg.matrix_power(turn, k) for k in range(4)])
     quarters = rng.integers(4, size=num) if ranges.quarter_turns else 0
     sign = np.where(rng.random(num) < ranges.mirror, -1.0, 1.0)
-    return turns[quarters] * np.stack([sign, np.ones(num)], -1)[:, np.newaxis]
+    signs = np.stack([sign, np.ones(num)], axis=-1)
+    return QUARTER_TURNS[quarters] * signs[:, np.newaxis]
 
 
 def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -4,8 +4,11 @@ They are sampled in the input pipeline; `models.photo_effects` applies them.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
+
+from koch_siamese.sampling.distortions import sample_or_keep
 
 # Shares of red, green and blue in the gray value of a color (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -59,12 +62,7 @@ def sample_effects(
         boxes: float32 `[num, 4]`, the left, upper, right and lower edge of the
             covered rectangle, in sides of the image; it may be empty.
     """
-
-    def draw(low, high, neutral):
-        values = rng.uniform(low, high, num)
-        applied = rng.random(num) < ranges.probability
-        return np.where(applied, values, neutral)
-
+    draw = functools.partial(sample_or_keep, rng, num, ranges.probability)
     brightness = draw(-ranges.brightness, ranges.brightness, 0.0)
     contrast = draw(*ranges.contrast, 1.0)
     saturation = draw(*ranges.saturation, 1.0)

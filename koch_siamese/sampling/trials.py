@@ -63,8 +63,7 @@ def build_drawing_table(
 class TrialIndex:
     """Tables of drawings from which to sample trials of given ways and shots.
 
-    Built once, so that sampling takes the same time for any number of
-    characters.
+    Sampling from it takes the same time for any number of characters.
 
     Attributes:
         tables: for each alphabet that is large enough, int `[num_characters,

@@ -12,15 +12,14 @@ import keras
 import numpy as np
 
 from koch_siamese.data.characters import Characters
-from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import DivergedError, InputError, NanScoreError
+from koch_siamese.errors import DivergedError, InputError, NanScoreError, warn
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.models import views
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.results import read_text, write_text
+from koch_siamese.runs.results import read_json, write_text
 from koch_siamese.runs.settings import Settings, format_flag
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
@@ -147,7 +146,7 @@ def _read_history(run):
     """Reads the state of a run without checkpoints from its history."""
     history = {"loss": [], "accuracy": [], "seconds": []}
     if run.model.exists() and run.history.exists():
-        history = json.loads(read_text(run.history))
+        history = read_json(run.history)
     accuracy = history["accuracy"]
     best = max(accuracy, default=-1.0)
     return {

@@ -76,8 +76,11 @@ def is_chief(strategy: "tf.distribute.Strategy | None") -> bool:
 
 
 @contextlib.contextmanager
-def other_workers():
+def other_workers(strategy: "tf.distribute.Strategy | None"):
     """Turns the errors that follow another worker's end into `InputError`.
+
+    Args:
+        strategy: of the training; only that of several workers has others.
 
     Raises:
         InputError: another worker has stopped.
@@ -85,7 +88,8 @@ def other_workers():
     try:
         yield
     except Exception as error:
-        if not _is_end_of_another(error):
+        has_others = strategy is not None and strategy.cluster_resolver
+        if not (has_others and _is_end_of_another(error)):
             raise
         reason = str(error).partition("\n")[0]
         raise InputError(

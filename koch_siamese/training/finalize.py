@@ -43,7 +43,7 @@ def finalize(
     drawings = EmbeddedDrawings(SiameseScorer(model), validation.images)
     calibration = calibrate(drawings, validation, ways=ways, seed=seed)
     set_thresholds(model, calibration.thresholds)
-    run.save_model(model.save)
+    run.save_model(model)
     pairs, scores = calibration.pairs, calibration.scores
     same = calibration.report["same"]
     pictures = {

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import typing
@@ -12,10 +11,9 @@ import keras
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters, is_users_own
-from koch_siamese.data.image_errors import warn
 from koch_siamese.data.sources import DataSource
 from koch_siamese.data.splits import require_pairs, take_first
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.calibration import sample_calibration
 from koch_siamese.evaluation.evaluator import Evaluator
 from koch_siamese.evaluation.protocols import (
@@ -30,7 +28,7 @@ from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import build_siamese, get_embedding, get_head
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.results import read_text
+from koch_siamese.runs.results import read_json
 from koch_siamese.runs.settings import (
     GIVEN,
     Settings,
@@ -118,7 +116,7 @@ def train_and_evaluate(
         may_lower_ways = settings.ways == Settings.ways
     if may_lower_ways:
         settings = lower_ways(settings, source)
-    with distribution.other_workers():
+    with distribution.other_workers(strategy):
         if not distribution.is_chief(strategy):
             with run.copy() as own:
                 train(settings, own, source, strategy=strategy, loss=loss)
@@ -149,16 +147,12 @@ def _name_objects(settings, run, embedding, loss):
         if run.flags.exists() and run.read_settings().network == older:
             network = older
         settings = dataclasses.replace(settings, network=network)
-    if loss is not None:
-        own_network.check_loss(loss, settings.sampling)
-        name = own_network.name_loss(loss)
-        settings = dataclasses.replace(settings, objective=f"{GIVEN}{name}")
-    elif settings.objective.startswith(GIVEN):
-        raise InputError(
-            f"--objective={settings.objective} was given as an object: train "
-            "with koch_siamese.train_and_evaluate and the same loss."
-        )
-    return settings
+    if loss is None:
+        trainers.build_loss(settings)  # raises if one must be given
+        return settings
+    own_network.check_loss(loss, settings.sampling)
+    name = own_network.name_loss(loss)
+    return dataclasses.replace(settings, objective=f"{GIVEN}{name}")
 
 
 def make_source(
@@ -168,12 +162,13 @@ def make_source(
     may_prepare: bool = True,
 ) -> DataSource:
     """Returns the data source of a training."""
+    is_omniglot = settings.dataset == "omniglot"
     return DataSource(
         settings.dataset,
-        background=settings.background,
+        background=settings.background if is_omniglot else "original",
         data_dir=data_dir,
         manual_dir=manual_dir,
-        crop=settings.crop,
+        crop=settings.crop and settings.dataset == "folder",
         photo_size=get_photo_size(settings),
         split_by=settings.split_by,
         training_groups=settings.training_groups,
@@ -199,12 +194,13 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
     if not is_users_own(settings.dataset):
         return settings
     ways, where = settings.ways, ""
-    tasks = [("within_alphabet", "validation")]
-    tasks += [(name, "test") for name in settings.protocols]
-    for name, split in tasks:
-        most = PROTOCOLS[name].limit_ways(ways, source.load(split))
-        if most < ways:
-            ways, where = most, f"{settings.dataset}, {split}"
+    tasks = {"validation": ("within_alphabet",), "test": settings.protocols}
+    for split, names in tasks.items():
+        characters = source.load(split) if names else None
+        for name in names:
+            most = PROTOCOLS[name].limit_ways(ways, characters)
+            if most < ways:
+                ways, where = most, f"{settings.dataset}, {split}"
     if where:
         warn_of_few_classes(ways, settings.ways, where)
     return dataclasses.replace(settings, ways=ways)
@@ -227,7 +223,7 @@ def _evaluate(settings, run, source, model):
             )
             result |= {"model": str(run.model)} | run.describe_training()
             run.write_result(protocol, result)
-        results.append(json.loads(read_text(path)))
+        results.append(read_json(path))
     return results
 
 
@@ -235,7 +231,7 @@ def _is_current(path, settings, run):
     """Whether a result has these settings and is of the finished training."""
     if settings.dataset == "folder":  # it may be another, or have changed
         return False
-    result = json.loads(read_text(path))
+    result = read_json(path)
     asked = run.describe_training()
     protocol = PROTOCOLS[result["protocol"]]
     if not protocol.fixed:
@@ -445,17 +441,17 @@ def _check_evaluation(settings, source, validation):
     """Raises errors of the final evaluation already before the training."""
     with naming_split("validation", source):
         sample_calibration(validation, ways=settings.ways, seed=settings.seed)
-    for name in settings.protocols:
-        protocol = PROTOCOLS[name]
-        if not protocol.fixed:
-            characters = source.load("test")
-            with naming_split("test", source):
-                protocol.sample(
-                    characters,
-                    num_trials=2,
-                    ways=settings.ways,
-                    shots=settings.shots,
-                )
+    protocols = [PROTOCOLS[name] for name in settings.protocols]
+    sampled = [protocol for protocol in protocols if not protocol.fixed]
+    characters = source.load("test") if sampled else None
+    with naming_split("test", source):
+        for protocol in sampled:
+            protocol.sample(
+                characters,
+                num_trials=2,
+                ways=settings.ways,
+                shots=settings.shots,
+            )
 
 
 def _build(settings, training, network, loss):

@@ -6,11 +6,17 @@ import keras
 from keras import ops
 
 from koch_siamese.data.characters import Characters
+from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
 from koch_siamese.models.photo_effects import PhotoEffects
 from koch_siamese.models.siamese import get_channels, get_embedding, get_head
 from koch_siamese.models.warp import AffineWarp, Fill
-from koch_siamese.runs.settings import Settings, has_effects, keeps_features
+from koch_siamese.runs.settings import (
+    GIVEN,
+    Settings,
+    has_effects,
+    keeps_features,
+)
 from koch_siamese.training import chunks, distribution, features, losses
 from koch_siamese.training.optimizers import ConvolutionMuon, LayerwiseSGD
 
@@ -147,7 +153,16 @@ def get_fill_value(settings: Settings) -> Fill:
 
 
 def build_loss(settings: Settings) -> keras.losses.Loss:
-    """Builds the loss of the settings."""
+    """Builds the loss of the settings.
+
+    Raises:
+        InputError: a loss of the user's own was given to the training.
+    """
+    if settings.objective.startswith(GIVEN):
+        raise InputError(
+            f"--objective={settings.objective} was given as an object: train "
+            "with koch_siamese.train_and_evaluate and the same loss."
+        )
     if settings.sampling == "groups":
         return losses.AllPairsLoss(settings.ranking_weight)
     if settings.objective == "contrastive":

@@ -12,6 +12,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 from koch_siamese.training.optimizers import broadcast_to_layers
+from koch_siamese.training.trainers import build_loss
 
 if typing.TYPE_CHECKING:
     import optuna
@@ -38,6 +39,7 @@ def require_searchable(settings: Settings, search_network: bool = False):
             "A search trains new networks, each on one device: remove "
             "--distribute and --init."
         )
+    build_loss(settings)  # raises if it was given as an object
     if settings.optimizer != "layerwise_sgd" or settings.network == "fast":
         raise InputError(
             "The paper's search needs --optimizer=layerwise_sgd and "

@@ -81,7 +81,7 @@ def classify(session, image, top_k):
 def verify(session, first, second):
     """Compares two images; returns a line of verify --json."""
     first, second = (session.read(_open(x)) for x in (first, second))
-    return vars(session.verify(first, second))
+    return session.verify(first, second).to_json()
 
 
 @_refuse

@@ -84,6 +84,7 @@ def test_images_are_read_once_and_some_queries_at_a_time(images, tmp_path):
     code = """
         from unittest.mock import patch
         from koch_siamese import Recognizer, classify, cli
+        from koch_siamese.evaluation import scoring
 
         def watch(name):
             method = getattr(Recognizer, name)
@@ -92,7 +93,7 @@ def test_images_are_read_once_and_some_queries_at_a_time(images, tmp_path):
             mock.side_effect = method
             return mock
 
-        classify.QUERIES_AT_ONCE, classify.MAX_DRAWN = 2, 3
+        scoring.DRAWINGS_AT_ONCE, classify.MAX_DRAWN = 2, 3
         read, answer = watch("read_labelled"), watch("classify_drawings")
         try:
             cli.run(classify.main)

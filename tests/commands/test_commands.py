@@ -19,7 +19,7 @@ from conftest import (
 from drawing import draw, save
 
 from koch_siamese import cli, load_model
-from koch_siamese.data.image_errors import warn
+from koch_siamese.errors import warn
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
 

@@ -4,10 +4,9 @@ from drawing import assert_names, draw, save
 from PIL import Image
 
 from koch_siamese.data import image_folder
-from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.sources import DataSource, load_characters
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DataWarning, InputError
 
 ODD = ("b c", "ж", "new\nline")
 

@@ -4,11 +4,10 @@ from drawing import assert_names, draw, save
 from PIL import Image
 
 from koch_siamese.data import image_arrays
-from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.image_folder import load_folder, load_images
 from koch_siamese.data.manifest import read_manifest
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DataWarning, InputError
 
 
 @pytest.fixture

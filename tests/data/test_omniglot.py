@@ -138,6 +138,23 @@ def test_first_use_downloads_and_prepares(tmp_path):
     check_tiny(load("test"), test)
 
 
+@pytest.mark.usefixtures("served")
+def test_files_written_by_another_process_are_used(
+    official, tmp_path, monkeypatch
+):
+    prepare = official.Omniglot.download_and_prepare
+
+    def lose_the_race(builder, **options):
+        prepare(official.Omniglot(data_dir=tmp_path), **options)
+        raise FileExistsError("Destination exists")
+
+    monkeypatch.setattr(
+        official.Omniglot, "download_and_prepare", lose_the_race
+    )
+    characters = load_characters("omniglot", "training", data_dir=tmp_path)
+    check_tiny(characters, BACKGROUND)
+
+
 @pytest.mark.usefixtures("official")
 def test_manually_downloaded_zips_are_used(zips, tmp_path):
     characters = load_characters(

@@ -54,6 +54,9 @@ def test_packed_omniglot_at_home_is_found(home):
             {"dataset": "glyphs", "split_by": "group"},
             ["needs dataset='folder'; got 'glyphs'"],
         ),
+        ({"background": "koch"}, ["no effect on folder, only on omniglot"]),
+        ({"photo_size": 32, "crop": True}, ["no effect on photos"]),
+        ({"dataset": "omniglot", "crop": True}, ["no effect on omniglot"]),
     ],
 )
 def test_wrong_options_are_refused(options, words):

@@ -6,7 +6,6 @@ from conftest import make_characters
 from drawing import assert_names
 
 from koch_siamese.data.characters import SPLITS
-from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.splits import (
     assign_groups,
     assign_splits,
@@ -16,7 +15,7 @@ from koch_siamese.data.splits import (
     require_pairs,
     take_first,
 )
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DataWarning, InputError
 
 
 def split_all(characters):

@@ -7,9 +7,8 @@ import tensorflow as tf
 from conftest import TINY_MODEL, assert_one_line, call
 
 from koch_siamese.data import downloads, tfds_images
-from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.sources import DataSource, load_characters
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DataWarning, InputError
 from koch_siamese.evaluation.evaluator import evaluate_protocol
 from koch_siamese.models.loading import load_model
 

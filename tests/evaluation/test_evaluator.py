@@ -8,9 +8,8 @@ import pytest
 from conftest import TINY_MODEL, make_characters
 from drawing import draw, save
 
-from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DataWarning, InputError
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.evaluator import Evaluator, evaluate_protocol
 from koch_siamese.evaluation.protocols import PROTOCOLS
@@ -211,7 +210,7 @@ def test_source_that_is_read_unlike_the_training_images(tmp_path):
     assert [x.filename for x in warned if "crop=" in str(x.message)] == [
         __file__
     ]
-    photos = dataclasses.replace(source, photo_size=30)
+    photos = dataclasses.replace(source, crop=False, photo_size=30)
     with pytest.raises(InputError, match="photo_size=30, but the model"):
         evaluate_protocol(*arguments, photos, **options)
 

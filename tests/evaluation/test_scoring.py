@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import build_fast_siamese, make_characters
 
+from koch_siamese.data import image_arrays
 from koch_siamese.evaluation import scoring
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
@@ -87,6 +88,20 @@ def test_every_drawing_is_embedded_once():
     scorer = Scorer()
     EmbeddedDrawings(scorer, CHARACTERS.images).score_trials(TRIALS)
     assert scorer.embedded <= len(CHARACTERS)
+
+
+def test_large_embeddings_are_kept_in_a_file():
+    expected = EmbeddedDrawings(Scorer(), CHARACTERS.images)
+    drawings = EmbeddedDrawings(Scorer(), CHARACTERS.images)
+    image_arrays.limit_memory(0)
+    try:
+        for pairs in ((np.array([0]), np.array([40])), (TRIALS.query[:9],) * 2):
+            np.testing.assert_array_equal(
+                drawings.score_pairs(*pairs), expected.score_pairs(*pairs)
+            )
+        assert isinstance(drawings._embeddings, np.memmap)
+    finally:
+        image_arrays.limit_memory(1024)
 
 
 def test_scores_are_right_after_an_interruption():

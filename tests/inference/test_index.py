@@ -6,7 +6,7 @@ import pytest
 from conftest import TINY_MODEL
 
 from koch_siamese import Recognizer
-from koch_siamese.data.image_errors import DataWarning
+from koch_siamese.errors import DataWarning
 from koch_siamese.inference import gallery as gallery_module
 from koch_siamese.inference import recognizer as recognizer_module
 from koch_siamese.inference.gallery import Gallery, score_nearest_characters

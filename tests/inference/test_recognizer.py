@@ -13,7 +13,7 @@ from PIL import Image
 
 import koch_siamese
 from koch_siamese import InputError, Recognizer
-from koch_siamese.data.image_errors import DataWarning
+from koch_siamese.errors import DataWarning
 from koch_siamese.inference import recognizer as recognizer_module
 from koch_siamese.inference import storage
 from koch_siamese.models.loading import load_model
@@ -413,6 +413,18 @@ def test_thresholds_that_are_set_are_stored(recognizer, tmp_path):
         loaded.save(tmp_path / "known.npz")
 
 
+def test_thresholds_that_another_process_removed_stay_removed(
+    drawings, tmp_path
+):
+    path = tmp_path / "known"
+    Recognizer.pretrained().add({"a": drawings["c0"]}).save(path)
+    first, second = Recognizer.load(path), Recognizer.load(path)
+    second.thresholds = None
+    second.save(path)
+    first.add({"b": drawings["c1"]}).save(path)
+    assert Recognizer.load(path).thresholds is None
+
+
 def test_names_that_are_not_valid_unicode_are_stored(model, drawings, tmp_path):
     name = "\udcff"  # as in a file name in another encoding
     Recognizer(model).add({name: drawings["c0"]}).save(tmp_path / "known")
@@ -443,6 +455,7 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
         (lambda r: setattr(r, "thresholds", 2.5), "expected Thresholds"),
         (lambda r: r.classify(draw(), threshold="2"), "threshold is '2'"),
         (lambda r: r.classify(draw(), threshold=np.nan), "threshold is nan"),
+        (lambda r: r.classify(draw(), threshold=True), "threshold is True"),
         (lambda r: r.verify(draw(), draw(), np.nan), "threshold is nan"),
         (lambda r: r.group_drawings(TWO, np.nan), "cut is nan"),
         (lambda r: r.verify(draw(), np.ones((5, 5))), "^`second`: An array"),

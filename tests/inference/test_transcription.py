@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import zlib
 from unittest import mock
 
 import numpy as np
@@ -12,8 +13,8 @@ from PIL import Image
 
 from koch_siamese import InputError, Recognizer
 from koch_siamese.data import glyphs, image_files, page_files
-from koch_siamese.data.image_errors import DataWarning
 from koch_siamese.data.page_files import list_pages, load_page
+from koch_siamese.errors import DataWarning
 from koch_siamese.inference.gallery import Answer, Candidate
 from koch_siamese.inference.grouping import group_by_scores
 from koch_siamese.inference.review import (
@@ -220,6 +221,8 @@ def symbol(name, *scores, box=(0, 0, 9, 9)):
     [
         (["a", "b"], "a?"),
         (["a", "e\u0301"], "a?"),  # one character when composed
+        (["a", "का"], "a?"),  # a letter and its vowel
+        (["a", "\ue000"], "a?"),  # for private use
         (["a", "ka"], "a ?"),
     ],
 )
@@ -329,6 +332,18 @@ def test_a_confirmed_file_needs_a_folder_of_its_name(tmp_path):
     save(SYMBOLS["a"], tmp_path / "confirmed" / "a.png")
     with pytest.raises(InputError, match="in no folder of a character"):
         ReviewFolder(tmp_path)
+
+
+def test_a_huge_confirmed_file_is_left_for_the_reader_to_refuse(tmp_path):
+    path = tmp_path / "confirmed" / "a" / "1.png"
+    save(SYMBOLS["a"], path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = (30_000).to_bytes(4, "big") * 2  # width and height
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(path)
+    ReviewFolder(tmp_path)
 
 
 def pair_scores(groups, same=10.0, different=-5.0):

@@ -48,6 +48,16 @@ def test_blur_is_gaussian(photo):
     np.testing.assert_allclose(blurred, expected, atol=1e-2)
 
 
+def test_blur_of_a_large_photo_is_as_wide_as_asked():
+    line = np.zeros((200, 16, 3))
+    line[100] = 255
+    # The largest blur of `photo`, 0.015 of 200 rows, is 3 rows.
+    blurred = change(line, blurs=[EFFECTS["photo"].blur])[:, 8, 0]
+    offsets = np.arange(200) - 100
+    stddev = np.sqrt((blurred * offsets**2).sum() / blurred.sum())
+    assert stddev == pytest.approx(3.0, rel=0.03)
+
+
 def test_box_covers_only_its_pixels(photo):
     changed = change(photo, boxes=[[0.25, 0.5, 0.75, 0.6]])
     expected = photo.astype(float)

@@ -16,11 +16,14 @@ from koch_siamese.reporting.text import (
 
 def test_columns_are_aligned_as_a_terminal_shows_them():
     rows = [("name", "score"), ("か", "1"), ("u\u0308", "22"), ("a\nb", "3")]
+    rows += [("กั", "4"), ("का", "5")]  # a mark above, and one that takes room
     assert format_table(rows).split("\n") == [
         "name  score",
         "か    1",
         "u\u0308     22",
         r"a\nb  3",
+        "กั     4",
+        "का    5",
     ]
 
 

@@ -1,7 +1,13 @@
 import pytest
 
+from koch_siamese.errors import InputError
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.results import read_text, write_csv, write_text
+from koch_siamese.runs.results import (
+    read_json,
+    read_text,
+    write_csv,
+    write_text,
+)
 from koch_siamese.runs.settings import Settings
 
 LATIN_1 = "\udce90"  # how Python names a file b"\xe90"
@@ -30,3 +36,9 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_text(tmp_path / "y", "\ud800")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_damaged_result_is_an_error_in_one_line(tmp_path):
+    (tmp_path / "x.json").write_text('{"accuracy": 0.')
+    with pytest.raises(InputError, match=r"x\.json is not JSON: .*line 1 column"):
+        read_json(tmp_path / "x.json")

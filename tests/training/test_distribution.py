@@ -2,9 +2,11 @@
 
 import json
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import no_figures
 
 from experiments.robustness import distributed
@@ -124,3 +126,18 @@ def test_invalid_cluster_is_refused(config, part, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(InputError, match=part):
         distribution.make_strategy("multiworker")
+
+
+def test_errors_of_a_training_alone_are_not_blamed_on_another_worker():
+    error = tf.errors.AbortedError(None, None, "stopped")
+    with (
+        pytest.raises(tf.errors.AbortedError),
+        distribution.other_workers(None),
+    ):
+        raise error
+    workers = mock.Mock(spec=tf.distribute.MultiWorkerMirroredStrategy)
+    with (
+        pytest.raises(InputError, match=r"Another worker has .*\(stopped\)"),
+        distribution.other_workers(workers),
+    ):
+        raise error

@@ -118,6 +118,8 @@ def test_searches_of_unsuitable_settings_are_refused():
         settings = dataclasses.replace(PAPER, **changes)
         with pytest.raises(InputError, match="--distribute and --init"):
             require_searchable(settings)
+    with pytest.raises(InputError, match="objective=given:a was given as an"):
+        require_searchable(dataclasses.replace(PAPER, objective="given:a"))
     settings = dataclasses.replace(PAPER, layer_learning_rates=(0.1, 0.2))
     with pytest.raises(InputError, match="got 2 learning_rate: give one"):
         to_point(settings, False)
