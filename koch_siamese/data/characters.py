@@ -185,7 +185,7 @@ class Characters:
         return dataclasses.replace(self, images=resized)
 
 
-def is_users_own(dataset: str) -> bool:
+def needs_split(dataset: str) -> bool:
     """Tells whether a data set has to be split: a folder, or others of TFDS."""
     return dataset.partition("/")[0] not in DRAWINGS
 

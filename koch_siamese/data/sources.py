@@ -21,7 +21,7 @@ from koch_siamese.data.characters import (
     SPLITS_BY,
     Characters,
     count_images,
-    is_users_own,
+    needs_split,
 )
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
@@ -215,7 +215,7 @@ class DataSource:
     def _is_split_here(self):
         """Whether the data set has no one-shot splits of its own."""
         return self.dataset == "folder" or (
-            self.split_labels and is_users_own(self.dataset)
+            self.split_labels and needs_split(self.dataset)
         )
 
     @property
@@ -234,7 +234,7 @@ class DataSource:
         name = self.dataset.partition("/")[0]
         own = {"omniglot": ("evaluation",), "folder": ("all",)}.get(name, ())
         # A TFDS data set that is not split here has its own names of splits.
-        has_own_names = is_users_own(name) and not self._is_split_here
+        has_own_names = needs_split(name) and not self._is_split_here
         if split not in (*SPLITS, *own) and not has_own_names:
             raise InputError(
                 f"{self.dataset} has no split {split!r}: expected one of "

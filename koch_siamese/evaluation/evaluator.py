@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from koch_siamese.data.characters import Characters, is_users_own
+from koch_siamese.data.characters import Characters, needs_split
 from koch_siamese.data.omniglot import KOCH_DRAWERS, select_lake_drawers
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError
@@ -345,7 +345,7 @@ class Evaluator:
             description["data_dir"] = Path(source.data_dir).resolve().name
             description["data_fingerprint"] = source.compute_fingerprint()
             description["crop"] = source.crop
-        if is_users_own(source.dataset):
+        if needs_split(source.dataset):
             description["closed_set"] = self._is_closed(task)
         if source.photo_size:
             description["image_kind"] = "photo"

@@ -10,7 +10,7 @@ import io
 import math
 from collections.abc import Iterator
 
-from koch_siamese.data.characters import is_users_own
+from koch_siamese.data.characters import needs_split
 from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
 from koch_siamese.runs.setting_groups import (
@@ -306,7 +306,7 @@ def _check_dataset(settings):
                 f"{', '.join(known)}, or the name of a TFDS data set of images "
                 "and labels."
             )
-    if settings.image_kind == "photo" and not is_users_own(settings.dataset):
+    if settings.image_kind == "photo" and not needs_split(settings.dataset):
         raise InputError(
             f"--dataset={settings.dataset} has drawings: give "
             "--image_kind=drawing, or --dataset=folder with your photos."

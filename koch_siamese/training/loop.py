@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
-from koch_siamese.data.characters import Characters, is_users_own
+from koch_siamese.data.characters import Characters, needs_split
 from koch_siamese.data.sources import DataSource
 from koch_siamese.data.splits import require_pairs, take_first
 from koch_siamese.errors import InputError, warn
@@ -191,7 +191,7 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
     Raises:
         InputError: data cannot be loaded.
     """
-    if not is_users_own(settings.dataset):
+    if not needs_split(settings.dataset):
         return settings
     ways, where = settings.ways, ""
     tasks = {"validation": ("within_alphabet",), "test": settings.protocols}
@@ -287,7 +287,7 @@ def make_validation(
     """
     characters = _load_classes(source, "validation")
     num = NUM_VALIDATION_DRAWINGS
-    if is_users_own(settings.dataset):
+    if needs_split(settings.dataset):
         num = max(num, NUM_VALIDATION_IMAGES // characters.num_characters)
     characters = take_first(characters, num)
     with naming_split("validation", source):
