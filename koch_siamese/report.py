@@ -43,7 +43,7 @@ TABLES = define_path(
     "tables", "experiments/tables.json", "The definitions of the tables."
 )
 
-# Settings in which a run may differ from its recipe.
+# Settings in which a run may differ from its flagfile.
 FREE_SETTINGS = ("seed", "protocols", "num_trials")
 
 
@@ -60,56 +60,57 @@ def _require_there():
             )
 
 
-def _find_recipe(run):
+def _find_flagfile(run):
     """Finds the flagfile of a run, which must not have changed since."""
     if not run.flags.is_file():
         raise InputError(
             f"--add={run.path} is not a run: expected a directory with "
             f"{run.flags.name}, which koch_siamese.train writes."
         )
-    recipe = run.read_recipe()
-    if not recipe:
+    flagfile = run.read_flagfile_name()
+    if not flagfile:
         raise InputError(
             f"--add={run.path} was trained without --flagfile. If a flagfile "
             "has its settings, repeat the training command with it."
         )
-    if not Path(recipe).is_file():
+    if not Path(flagfile).is_file():
         raise InputError(
-            f"{recipe}, the flagfile of {run.path}, does not exist."
+            f"{flagfile}, the flagfile of {run.path}, does not exist."
         )
-    settings, _ = read_flagfile(recipe)
+    settings, _ = read_flagfile(flagfile)
     changed = _differences(run.read_settings(), settings)
     if changed:
         raise InputError(
-            f"--add={run.path} was not trained with {recipe}: it has "
+            f"--add={run.path} was not trained with {flagfile}: it has "
             f"{changed}. Write a flagfile with its settings."
         )
-    return recipe
+    return flagfile
 
 
-def _differences(settings, recipe):
-    """Lists the flags that differ from a recipe, except `FREE_SETTINGS`."""
+def _differences(settings, expected):
+    """Lists the flags that differ from a flagfile's, except free settings."""
     free = {
         name: getattr(settings, name)
         for name in (*FREE_SETTINGS, *get_end(settings))
     }
-    recipe = format_flags(dataclasses.replace(recipe, **free)).splitlines()
+    wanted = format_flags(dataclasses.replace(expected, **free)).splitlines()
     lines = format_flags(settings).splitlines()
-    return " ".join(line for line in lines if line not in recipe)
+    return " ".join(line for line in lines if line not in wanted)
 
 
 def _add(path):
     """Copies the results of a run's own model."""
     run = Run(path)
-    recipe = _find_recipe(run)
-    prefix = f"{Path(recipe).stem}_seed{run.read_settings().seed}"
+    flagfile = _find_flagfile(run)
+    prefix = f"{Path(flagfile).stem}_seed{run.read_settings().seed}"
     for source in sorted(run.results.glob("*.json")):
         result = read_json(source)
         origin = result.get("flagfile")
-        if "protocol" in result and origin != recipe:
+        if "protocol" in result and origin != flagfile:
             whose = origin or f"{result['model']}, without a flagfile"
             print(
-                f"Not added: {source} is a result of {whose}, not of {recipe}."
+                f"Not added: {source} is a result of {whose}, not of "
+                f"{flagfile}."
             )
             continue
         if "protocol" in result and not run.is_current(result):
@@ -168,22 +169,22 @@ def _print_tables(tables, results):
 
 def _draw_figures(tables, results):
     """Draws our accuracy and the paper's by the number of training pairs."""
-    recipes = Path(TABLES.value).parent
+    folder = Path(TABLES.value).parent
     for table in tables.values():
         if getattr(table, "figure", None):
             figure = charts.draw_verification(
                 [
-                    _describe_pairs(table, row, recipes, results)
+                    _describe_pairs(table, row, folder, results)
                     for row in table.rows
                     if row.flagfile and row.published
                 ]
             )
-            figures.save_figure(figure, recipes / table.figure)
+            figures.save_figure(figure, folder / table.figure)
 
 
-def _describe_pairs(table, row, recipes, results):
+def _describe_pairs(table, row, folder, results):
     """Describes a row for `charts.draw_verification`."""
-    settings, _ = read_flagfile(recipes / f"{row.flagfile}.flags")
+    settings, _ = read_flagfile(folder / f"{row.flagfile}.flags")
     readings = []
     for result in table.select(row, results).values():
         # Older results have one reading.

@@ -194,8 +194,8 @@ def train_in_minutes(options: Options):
 
     Runs are kept in `workdir`, so that an interrupted measurement resumes.
     """
-    recipe = "tests/tiny" if options.quick else "experiments/compact"
-    settings, _ = read_flagfile(f"{recipe}.flags")
+    flagfile = "tests/tiny" if options.quick else "experiments/compact"
+    settings, _ = read_flagfile(f"{flagfile}.flags")
     # The folder has the commit's name, so that no other commit's runs are used.
     commit = "quick" if options.quick else _require_commit()
     values = {}

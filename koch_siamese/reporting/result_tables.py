@@ -66,12 +66,12 @@ Results = Mapping[str, Mapping[str, object]]  # keyed by file name
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of a table: a recipe of ours, a baseline, or a published number.
+    """A row of a table: our flagfile, a baseline, or a published number.
 
     Attributes:
         what: what was measured.
-        flagfile: the name of our recipe, without folder and `.flags`.
-        model: instead of a recipe, a baseline such as `hausdorff`.
+        flagfile: the name of the flagfile, without folder and `.flags`.
+        model: instead of a flagfile, a baseline such as `hausdorff`.
         measure: the key in a result that has the accuracy.
         published: what the paper or another source reports, in %.
         short: whether the row is in the short form of the table.
@@ -92,15 +92,15 @@ class Row:
         return self.flagfile is not None and self.measure == "accuracy"
 
     def is_of(self, result: Mapping[str, object]) -> bool:
-        """Whether a result was measured with the row's recipe or model."""
-        recipe = result.get("flagfile")
+        """Whether a result is of the row's flagfile, or of its baseline."""
+        flagfile = result.get("flagfile")
         if self.flagfile:
-            return Path(recipe or "").parts[-2:] == (
+            return Path(flagfile or "").parts[-2:] == (
                 "experiments",
                 f"{self.flagfile}.flags",
             )
         return self.model is not None and (
-            (recipe, result["model"]) == (None, self.model)
+            (flagfile, result["model"]) == (None, self.model)
         )
 
 

@@ -96,20 +96,20 @@ class Run:
                 cannot be written to.
         """
         text = format_flags(settings)
-        recipe = self.read_recipe()
+        kept = self.read_flagfile_name()
         checkpoints = self.list_checkpoints()
         is_trained = checkpoints or self.model.exists()
         resumes = self.flags.exists() and is_trained
         if resumes:
             self._require_same(settings)
             is_same = self.read_settings() == settings
-            if not checkpoints or (is_same and (recipe or not flagfile)):
+            if not checkpoints or (is_same and (kept or not flagfile)):
                 return
         is_named = flagfile and expand_home(flagfile) == self.flags
-        if not (is_named or (resumes and recipe)):
-            recipe = flagfile
-        if recipe:
-            text = f"# {recipe}\n{text}"
+        if not (is_named or (resumes and kept)):
+            kept = flagfile
+        if kept:
+            text = f"# {kept}\n{text}"
         try:
             for folder in (self.results, self.figures, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ class Run:
             )
         return parse_flags(read_text(self.flags))
 
-    def read_recipe(self) -> str | None:
+    def read_flagfile_name(self) -> str | None:
         """Reads the name of the flagfile of the training, if it had one."""
         if not self.flags.is_file():
             return None
@@ -175,7 +175,7 @@ class Run:
         if self.thresholds.exists():  # written at the end
             made = self.read_thresholds()
         return {
-            "flagfile": self.read_recipe(),
+            "flagfile": self.read_flagfile_name(),
             "training_seed": self.read_settings().seed,
             "training_epochs": len(seconds) if seconds else None,
             "training_seconds": sum(seconds) if seconds else None,

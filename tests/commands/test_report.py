@@ -269,7 +269,7 @@ def run(place):
     return run
 
 
-def test_add_names_results_by_recipe_and_seed(place, run):
+def test_add_names_results_by_flagfile_and_seed(place, run):
     results = place / "experiments/results"
     before = set(results.iterdir())
     answer = call("report", f"--add={run.path}", cwd=place)

@@ -40,7 +40,7 @@ def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
     longer = dataclasses.replace(settings, epochs=5, patience=9)
     run.claim(longer)
     assert run.read_settings() == longer
-    assert run.read_recipe() == "experiments/some.flags"
+    assert run.read_flagfile_name() == "experiments/some.flags"
     with pytest.raises(InputError, match="with --seed=0; asked for --seed=1"):
         run.claim(dataclasses.replace(longer, seed=1))
     assert get_end(Settings(optimizer="layerwise_sgd")) == get_end(longer)
@@ -67,14 +67,14 @@ def test_flags_that_an_older_run_lacks_have_their_defaults(tmp_path):
 
 def test_a_run_knows_its_flagfile(tmp_path):
     run = Run(tmp_path / "run")
-    assert run.read_recipe() is None
+    assert run.read_flagfile_name() is None
     run.claim(Settings(seed=1), "experiments/one.flags")
     assert run.flags.read_text().startswith("# experiments/one.flags\n--")
     run.claim(Settings(seed=3), "experiments/three.flags")
     save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
     for flagfile in (None, "experiments/four.flags", str(run.flags)):
         run.claim(Settings(seed=3), flagfile)
-        assert run.read_recipe() == "experiments/three.flags"
+        assert run.read_flagfile_name() == "experiments/three.flags"
     assert run.describe_training() == {
         "flagfile": "experiments/three.flags",
         "training_seed": 3,
@@ -102,9 +102,9 @@ def test_flagfile_is_added_to_a_run_without_one(tmp_path):
     save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
     assert run.describe_training()["flagfile"] is None
     run.claim(Settings(), str(run.flags))
-    assert run.read_recipe() is None
+    assert run.read_flagfile_name() is None
     run.claim(Settings(), "experiments/quickstart.flags")
-    assert run.read_recipe() == "experiments/quickstart.flags"
+    assert run.read_flagfile_name() == "experiments/quickstart.flags"
     assert run.read_settings() == Settings()
 
 
@@ -115,7 +115,7 @@ def test_home_is_expanded(tmp_path, monkeypatch):
     run.claim(Settings(), "experiments/quickstart.flags")
     # Its own flags are not its flagfile, however they are named.
     run.claim(Settings(seed=1), "~/run/train.flags")
-    assert run.read_recipe() == "experiments/quickstart.flags"
+    assert run.read_flagfile_name() == "experiments/quickstart.flags"
     assert find_run("~/run").path == find_run("~/run/model.keras").path
 
 
