@@ -66,13 +66,13 @@ def _list_files():
     return queries
 
 
-def _classify(recognizer, paths, complaints):
+def _classify(recognizer, paths, errors):
     """Classifies the queries that can be read; yields drawings and answers.
 
     Args:
         recognizer: the recognizer.
         paths: the queries.
-        complaints: a dict, to which errors are added by path.
+        errors: a dict, to which those of the others are added by path.
     """
     import numpy as np
 
@@ -85,7 +85,7 @@ def _classify(recognizer, paths, complaints):
             try:
                 read[path] = recognizer.read(path)
             except ImageError as error:
-                complaints[path] = error
+                errors[path] = error
         if read:
             drawings = np.stack(list(read.values()))
             answers = recognizer.classify_drawings(
@@ -110,7 +110,7 @@ def _print_gallery(num_characters, skipped):
     print(json.dumps(line))
 
 
-def _print_answers(answers, complaints, skipped):
+def _print_answers(answers, errors, skipped):
     """Prints a line for each query: JSON, or a row of a table."""
     if not flags.FLAGS.json:
         from koch_siamese.reporting.text import format_answers
@@ -118,7 +118,7 @@ def _print_answers(answers, complaints, skipped):
         print(format_answers(answers, TOP_K.value))
         return
     lines = [_to_json(path, answer) for path, answer in answers.items()]
-    for path, error in complaints.items():
+    for path, error in errors.items():
         lines.append({"query": str(path), "error": str(error)})
     if skipped:
         lines.append({"skipped": dict(skipped)})
@@ -142,7 +142,7 @@ def _draw(drawings, examples, answers):
 
 def main():
     """Prints an answer for each query that can be read."""
-    from koch_siamese.data.image_errors import raise_complaints
+    from koch_siamese.data.image_errors import raise_image_errors
 
     _check_flags()
     with cli.counting_skipped_files() as skipped:
@@ -152,17 +152,17 @@ def main():
     if not paths:
         _print_gallery(len(recognizer.names), skipped)
         return
-    answers, complaints, drawings = {}, {}, []
-    for path, drawing, answer in _classify(recognizer, paths, complaints):
+    answers, errors, drawings = {}, {}, []
+    for path, drawing, answer in _classify(recognizer, paths, errors):
         answers[path] = answer
         if len(drawings) < MAX_DRAWN:
             drawings.append(drawing)
     if answers:
-        _print_answers(answers, complaints, skipped)
+        _print_answers(answers, errors, skipped)
         cli.note_missing_threshold(recognizer)
         if FIGURE.value:
             _draw(drawings, examples, answers)
-    raise_complaints(list(complaints.values()), len(paths))
+    raise_image_errors(list(errors.values()), len(paths))
 
 
 if __name__ == "__main__":

@@ -179,12 +179,12 @@ def _list_written_images(pages):
     return written
 
 
-def _find_symbols(files, complaints):
+def _find_symbols(files, errors):
     """Yields each page that can be read, and the symbols found on it.
 
     Args:
         files: the pages.
-        complaints: a dict, to which errors are added by page.
+        errors: a dict, to which those of the others are added by page.
     """
     from tqdm import tqdm
 
@@ -198,10 +198,10 @@ def _find_symbols(files, complaints):
         try:
             found = find_on_page(load_page(file), DIRECTION.value)
         except ImageError as error:
-            complaints[file] = error
+            errors[file] = error
             continue
         if not found.lines:
-            complaints[file] = ImageError(
+            errors[file] = ImageError(
                 f"{str(file)!r}: no clean symbol found",
                 "ink on paper that differs from it in brightness",
                 "take the picture again"
@@ -221,8 +221,8 @@ def _transcribe(files):
     recognizer.require_drawings()
     review = _open_review(recognizer)
     writer = _Writer(recognizer.names, examples, files)
-    complaints, num_doubtful = {}, 0
-    for file, found in _find_symbols(files, complaints):
+    errors, num_doubtful = {}, 0
+    for file, found in _find_symbols(files, errors):
         read = recognizer.transcribe(found, threshold=flags.FLAGS.threshold)
         if review:
             read = review.confirm(found.page, read)
@@ -236,13 +236,13 @@ def _transcribe(files):
                 "--support? --threshold=N with a lower N names more."
             )
     if flags.FLAGS.json:
-        for file, error in complaints.items():
+        for file, error in errors.items():
             line = {"page": str(file), "lines": [], "error": str(error)}
             print(json.dumps(line))
     if review:
         _note_review(num_doubtful)
     cli.note_missing_threshold(recognizer)
-    return complaints
+    return errors
 
 
 def _open_review(recognizer):
@@ -365,8 +365,8 @@ def _discover(files):
 
     recognizer = cli.load_recognizer()
     recognizer.require_drawings()
-    complaints, places, drawings = {}, [], []
-    for _, found in _find_symbols(files, complaints):
+    errors, places, drawings = {}, [], []
+    for _, found in _find_symbols(files, errors):
         places += [
             name_place(found.page.name, i, j)
             for i, line in enumerate(found.lines, 1)
@@ -374,7 +374,7 @@ def _discover(files):
         ]
         drawings.append(found.drawings)
     if not places:
-        return complaints
+        return errors
     drawings = np.concatenate(drawings)
     groups = grouping.write_groups(
         Path(DISCOVER.value),
@@ -388,7 +388,7 @@ def _discover(files):
         f"in {DISCOVER.value} to what they show, and give it as --support; "
         f"{_sheet_path()} shows them"
     )
-    return complaints
+    return errors
 
 
 def main():
@@ -396,13 +396,13 @@ def main():
 
     Pages that cannot be read are skipped, and reported at the end.
     """
-    from koch_siamese.data.image_errors import raise_complaints
+    from koch_siamese.data.image_errors import raise_image_errors
 
     _check_flags()
     files = _list_pages()
     import_tensorflow()
-    complaints = _discover(files) if DISCOVER.value else _transcribe(files)
-    raise_complaints(list(complaints.values()), len(files))
+    errors = _discover(files) if DISCOVER.value else _transcribe(files)
+    raise_image_errors(list(errors.values()), len(files))
 
 
 if __name__ == "__main__":

@@ -20,15 +20,15 @@ class ImageError(InputError):
         found: the first part of the message: the name and its problem.
     """
 
-    def __init__(self, found: str, expected: str, mending: str):
+    def __init__(self, found: str, expected: str, fix: str):
         """Makes the error."""
-        super().__init__(f"{found}: expected {expected}; {mending}.")
-        self.found, self.expected, self.mending = found, expected, mending
+        super().__init__(f"{found}: expected {expected}; {fix}.")
+        self.found, self.expected, self.fix = found, expected, fix
 
     def labelled(self, label: str) -> "ImageError":
         """Returns the error with a label for one of several images."""
         found = f"{label}: {self.found}"
-        return ImageError(found, self.expected, self.mending)
+        return ImageError(found, self.expected, self.fix)
 
 
 class NoSymbolError(ImageError):
@@ -38,10 +38,10 @@ class NoSymbolError(ImageError):
         seen: the ink that was found, uint8 `[height, width]`, 0 = ink.
     """
 
-    def __init__(self, image: ImageLike, disorder: str, seen: np.ndarray):
-        """Makes the error; `disorder` says what was seen instead."""
+    def __init__(self, image: ImageLike, explanation: str, seen: np.ndarray):
+        """Makes the error; `explanation` says what was seen instead."""
         super().__init__(
-            f"{describe(image)}: no clean symbol found, but {disorder}",
+            f"{describe(image)}: no clean symbol found, but {explanation}",
             "one symbol in ink on paper",
             "cut it out, or take the picture again; to read a page, use "
             f"{PAGE_READER}",
@@ -49,11 +49,11 @@ class NoSymbolError(ImageError):
         self.seen = seen
 
 
-def complaint(
-    image: ImageLike, got: str, expected: str, mending: str
+def make_image_error(
+    image: ImageLike, got: str, expected: str, fix: str
 ) -> ImageError:
     """Makes an error from what an image or a folder is, and should be."""
-    return ImageError(f"{describe(image)} {got}", expected, mending)
+    return ImageError(f"{describe(image)} {got}", expected, fix)
 
 
 def describe(image: ImageLike) -> str:
@@ -72,7 +72,7 @@ def describe(image: ImageLike) -> str:
     return f"A value of type {type(image).__name__}"
 
 
-def raise_complaints(errors: list[ImageError], num: int):
+def raise_image_errors(errors: list[ImageError], num: int):
     """Raises the errors of some of `num` images as one, if there are any.
 
     Raises:
@@ -86,7 +86,7 @@ def raise_complaints(errors: list[ImageError], num: int):
     listed = "; ".join(error.found for error in errors[:MAX_LISTED])
     more = len(errors) - MAX_LISTED
     rest = f"; and {more} more" if more > 0 else ""
-    fixes = {f"Expected {x.expected}; {x.mending}." for x in errors}
+    fixes = {f"Expected {x.expected}; {x.fix}." for x in errors}
     fix = fixes.pop() if len(fixes) == 1 else "Fix or remove them."
     raise InputError(
         f"{len(errors)} of {num} images cannot be used: {listed}{rest}. {fix}"

@@ -18,7 +18,7 @@ from koch_siamese.data.cleaning import (
     is_black_on_white,
     thicken_hairlines,
 )
-from koch_siamese.data.image_errors import NoSymbolError, complaint
+from koch_siamese.data.image_errors import NoSymbolError, make_image_error
 from koch_siamese.data.image_paths import (
     HEIF_EXTRA,
     HEIF_SUFFIXES,
@@ -104,7 +104,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     if crop or not is_clean:
         drawing = erase_specks(drawing)
     if drawing.min() > WHITE // 2:
-        raise complaint(
+        raise make_image_error(
             image,
             "is blank, no clean symbol found",
             "ink on paper that differs from it in brightness",
@@ -139,9 +139,9 @@ def write_drawing(
 
 
 def _check_symbol(image, drawing, is_clean):
-    disorder = surroundings.describe_disorder(drawing, is_clean)
-    if disorder:
-        raise NoSymbolError(image, disorder, drawing)
+    explanation = surroundings.explain_no_symbol(drawing, is_clean)
+    if explanation:
+        raise NoSymbolError(image, explanation, drawing)
 
 
 def read_photo(image: ImageLike, size: int) -> np.ndarray:
@@ -242,7 +242,7 @@ def _explain(image, error):
     suffix = Path(image).suffix.lower() if is_path else ""
     formats = get_formats()
     if suffix in HEIF_SUFFIXES and "HEIF" not in formats:
-        return complaint(
+        return make_image_error(
             image,
             "is a HEIC image, which needs an extra",
             f"{HEIF_EXTRA}, or another format",
@@ -250,7 +250,7 @@ def _explain(image, error):
         )
     if is_path and is_pdf(Path(image)):
         return refuse_pdf(image)
-    return complaint(
+    return make_image_error(
         image,
         f"cannot be read ({_one_line(error)})",
         f"an image of at most {_max_pixels:,} pixels as {', '.join(formats)}",
@@ -280,18 +280,18 @@ def _decode(image, draft_side) -> Image.Image:
     elif isinstance(image, str | os.PathLike):
         file = require_path(image, "an image")
         if not file.is_file():
-            raise complaint(
+            raise make_image_error(
                 image, "is not a file", "an image", "check the name"
             )
     elif isinstance(image, io.TextIOBase):
-        raise complaint(
+        raise make_image_error(
             image,
             "is open in text mode",
             "binary mode",
             "open it with open(path, 'rb')",
         )
     elif not hasattr(image, "read"):
-        raise complaint(
+        raise make_image_error(
             image,
             "is not an image",
             "a path, bytes, an open file, a Pillow image or an array",
@@ -308,7 +308,7 @@ def _check_array(array):
         InputError: its dtype or shape is not that of an image.
     """
     if array.dtype != np.uint8:
-        raise complaint(
+        raise make_image_error(
             array,
             f"has the dtype {array.dtype}",
             f"uint8, 0 = black, {WHITE} = white",
@@ -316,7 +316,7 @@ def _check_array(array):
             f"{WHITE} if its values are within 0..1",
         )
     if not is_single_image(array):
-        raise complaint(
+        raise make_image_error(
             array,
             "is not an image",
             "[height, width] or [height, width, channels], with 1, 3 or 4 "
@@ -339,7 +339,7 @@ def _refuse_mask(name, image):
     # In other modes, 1 is the second color of a palette, or white.
     is_usual = image.mode in ("L", "LA", "RGB", "RGBA")
     if is_usual and np.max(image.getextrema()) == 1:
-        raise complaint(
+        raise make_image_error(
             name,
             "has no value above 1",
             f"0 = black, {WHITE} = white",
@@ -355,7 +355,7 @@ def check_size(image: ImageLike, size: tuple[int, int]):
     """
     width, height = size
     if not 0 < width * height <= _max_pixels:
-        raise complaint(
+        raise make_image_error(
             image,
             f"has {width} x {height} pixels",
             f"1 to {_max_pixels:,} pixels",

@@ -12,7 +12,7 @@ from koch_siamese.data.characters import SPLITS, Characters, count_images
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import (
     ImageError,
-    raise_complaints,
+    raise_image_errors,
 )
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_paths import normalize_name, require_path
@@ -164,7 +164,7 @@ def _read_images(files, crop, photo_size):
             image[:] = read_image(file, crop, photo_size)
         except ImageError as error:
             errors.append(error)
-    raise_complaints(errors, len(files))
+    raise_image_errors(errors, len(files))
     return images
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from koch_siamese.data.image_errors import (
     PAGE_READER,
     ImageError,
-    complaint,
+    make_image_error,
 )
 from koch_siamese.errors import DataWarning, warn
 from koch_siamese.paths import expand_home
@@ -105,7 +105,7 @@ def list_images(
         there = ""
         if skipped:
             there = f" ({SkippedFilesWarning(root, skipped)})"
-        raise complaint(
+        raise make_image_error(
             path,
             f"has no images{there}",
             f"files that end in {', '.join(suffixes)}",
@@ -124,7 +124,7 @@ def is_pdf(path: Path) -> bool:
 
 def refuse_pdf(path: str | Path) -> ImageError:
     """Makes an error about a PDF where an image is expected."""
-    return complaint(
+    return make_image_error(
         path, "is a PDF", "an image", f"to read a page, use {PAGE_READER}"
     )
 
@@ -160,13 +160,13 @@ def require_path(
             return found
     address = re.fullmatch(r"(https?):/+(.+)", str(path))
     if address:
-        raise complaint(
+        raise make_image_error(
             "://".join(address.groups()),  # a Path has lost a slash
             "is a web address",
             f"{expected} on this computer",
             "download it first",
         )
-    raise complaint(path, "does not exist", expected, "check the name")
+    raise make_image_error(path, "does not exist", expected, "check the name")
 
 
 def normalize_name(name: str) -> str:
@@ -193,7 +193,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _refuse_folder(error):
-    raise complaint(
+    raise make_image_error(
         error.filename,
         f"cannot be read ({error.strerror})",
         "a folder that you may read",

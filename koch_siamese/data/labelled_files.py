@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from koch_siamese.data.image_errors import complaint
+from koch_siamese.data.image_errors import make_image_error
 from koch_siamese.data.image_paths import list_images
 
 # Common names of the parts of a data set, and their splits.
@@ -75,7 +75,7 @@ def _check_depths(root, inner):
     depths = {len(parts): parts for parts in reversed(inner)}
     if len(depths) > 1 or max(depths) > 3:
         found = ", ".join(repr(str(Path(*depths[d]))) for d in sorted(depths))
-        raise complaint(
+        raise make_image_error(
             root,
             f"has images at {found}",
             "one layout: character.png, character/*.png or "
@@ -96,7 +96,7 @@ def _check_alphabets(root, names):
     shared = set.intersection(*parts.values())
     if shared:
         found = ", ".join(map(repr, parts))
-        raise complaint(
+        raise make_image_error(
             root,
             f"has the folders {found} with {len(shared)} names in common, "
             f"such as {min(shared)!r}, which look like parts of one data set",

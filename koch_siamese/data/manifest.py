@@ -9,9 +9,9 @@ from pathlib import Path
 
 from koch_siamese.data.image_errors import (
     ImageError,
-    complaint,
     describe,
-    raise_complaints,
+    make_image_error,
+    raise_image_errors,
 )
 from koch_siamese.data.labelled_files import PARTS, LabelledFiles
 from koch_siamese.errors import warn
@@ -89,19 +89,19 @@ def _read_rows(path):
                 if any(row):
                     rows[reader.line_num] = row
     except (OSError, UnicodeError, csv.Error) as error:
-        raise complaint(
+        raise make_image_error(
             path,
             f"cannot be read as a table ({error})",
             "text in UTF-8 with commas between values",
             "save it as CSV UTF-8",
         ) from error
     if not rows:
-        raise complaint(
+        raise make_image_error(
             path, "has no images", EXPECTED, "add a line for each image"
         )
     for number, row in rows.items():
         if len(row) < len(header) or any(row[len(header) :]):
-            raise complaint(
+            raise make_image_error(
                 path,
                 f"has {len(row)} values in line {number}",
                 f"{len(header)}, as in its first line",
@@ -115,7 +115,7 @@ def _find_columns(path, header):
     names = [name.strip().casefold() for name in header]
     missing = [name for name in NEEDED if name not in names]
     if missing:
-        raise complaint(
+        raise make_image_error(
             path,
             f"lacks the column {' and '.join(missing)}: it has "
             f"{', '.join(map(repr, header)) or 'none'}",
@@ -125,7 +125,7 @@ def _find_columns(path, header):
     known = [name for name in names if name in (*NEEDED, *OPTIONAL)]
     twice = [name for name in known if known.count(name) > 1]
     if twice:
-        raise complaint(
+        raise make_image_error(
             path,
             f"has the column {twice[0]} twice",
             EXPECTED,
@@ -142,7 +142,7 @@ def _require_values(path, values, numbers):
     """Refuses an empty value in a column that has others."""
     for name, column in values.items():
         if not all(column):
-            raise complaint(
+            raise make_image_error(
                 path,
                 f"has no {name} in line {numbers[column.index('')]}",
                 "a value for each image, or in an optional column none at all",
@@ -173,13 +173,13 @@ def _find_files(path, texts: Sequence[str], numbers) -> list[Path]:
             continue
         other = lines.setdefault(file, number)
         if other != number:
-            raise complaint(
+            raise make_image_error(
                 path,
                 f"has {text!r} in the lines {other} and {number}",
                 "each image once",
                 "remove one of them",
             )
-    raise_complaints(errors, len(texts))
+    raise_image_errors(errors, len(texts))
     return list(map(Path, lines))
 
 
@@ -209,7 +209,7 @@ def _find_splits(path, texts, numbers):
     splits = [PARTS.get(text.casefold()) for text in texts]
     if None in splits:
         place = splits.index(None)
-        raise complaint(
+        raise make_image_error(
             path,
             f"has the split {texts[place]!r} in line {numbers[place]}",
             "train, val or test",

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from koch_siamese.data.image_errors import (
-    complaint,
+    make_image_error,
 )
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
 from koch_siamese.data.image_paths import (
@@ -173,7 +173,7 @@ def _find_only_page(file):
     with _open_pdf(file) as document:
         num = len(document)
     if num > 1:
-        raise complaint(
+        raise make_image_error(
             file, f"has {num} pages", "one page", f"give '{file}#page=2'"
         )
     return PageFile(file, 1)
@@ -221,7 +221,7 @@ def _open_pdf(file):
     try:
         import pypdfium2
     except ImportError as error:
-        raise complaint(
+        raise make_image_error(
             file,
             "is a PDF, which needs an extra",
             f"{EXTRA}, or an image",
@@ -237,7 +237,7 @@ def _open_pdf(file):
 
 
 def _explain(file, error):
-    return complaint(
+    return make_image_error(
         str(file),
         f"cannot be read ({shorten(error)})",
         "a PDF without a password, or a TIFF",

@@ -12,7 +12,7 @@ import numpy as np
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import (
     ImageError,
-    raise_complaints,
+    raise_image_errors,
 )
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_folder import load_folder
@@ -815,7 +815,7 @@ class Recognizer:
                     label = labels[place] if labels else f"Image {place + 1}"
                     error = error.labelled(label)
                 errors.append(error)
-        raise_complaints(errors, len(images))
+        raise_image_errors(errors, len(images))
         return drawings
 
 

@@ -181,7 +181,7 @@ def _measure_stroke(is_ink):
     return 2 * float(depth[is_middle].mean()) - 0.5
 
 
-def describe_disorder(drawing: np.ndarray, was_clean: bool) -> str:
+def explain_no_symbol(drawing: np.ndarray, was_clean: bool) -> str:
     """Explains why a drawing is not a symbol; empty if it may be one.
 
     Args:

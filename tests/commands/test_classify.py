@@ -132,9 +132,9 @@ def test_broken_query_does_not_stop_the_others(images, tmp_path):
         "--json",
     )
     assert_one_line(answer, "torn.png' cannot be read")
-    *answers, complaint = map(json.loads, answer.stdout.splitlines())
+    *answers, error = map(json.loads, answer.stdout.splitlines())
     assert [x["query"][-6:] for x in answers] == ["c0.png", "c1.png"]
-    assert set(complaint) == {"query", "error"}
+    assert set(error) == {"query", "error"}
 
 
 def test_gallery_gives_the_answers_of_its_folder(images, tmp_path):
