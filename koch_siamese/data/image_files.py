@@ -94,7 +94,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     if may_isolate and not (
         is_black_on_white(gray) or is_black_on_white(WHITE - gray)
     ):
-        gray = surroundings.flatten_sheet(gray)
+        gray = surroundings.rectify_sheet(gray)
     drawing, is_clean = clean(gray)
     if may_isolate:
         seen = drawing
@@ -373,23 +373,23 @@ def _make_gray_drawing(image):
     is_written = image.info.get(key) == text and (
         image.size == (IMAGE_SIZE, IMAGE_SIZE)
     )
-    gray = _strongest_band(_flatten(image))
+    gray = _strongest_band(_composite_on_paper(image))
     return np.asarray(limit_size(gray, MAX_SIDE), np.float32), is_written
 
 
 def _make_colors(image):
     """Converts to RGB, uint8 `[height, width, 3]`, at most MAX_SIDE."""
-    colors = _flatten(image, "white").convert("RGB")
+    colors = _composite_on_paper(image, "white").convert("RGB")
     return np.asarray(limit_size(colors, MAX_SIDE))
 
 
 def _make_page(image):
     """Converts a page to RGB; also returns its size before it is reduced."""
-    page = limit_size(_flatten(image).convert("RGB"), MAX_PAGE_SIDE)
+    page = limit_size(_composite_on_paper(image).convert("RGB"), MAX_PAGE_SIDE)
     return np.asarray(page), image.size
 
 
-def _flatten(image, paper=None):
+def _composite_on_paper(image, paper=None):
     """Lays transparent pixels on paper, and scales deep images to 0..255."""
     if image.mode.startswith(("I", "F")):
         return _scale_deep(image)

@@ -87,12 +87,12 @@ def see_ink(page: np.ndarray) -> np.ndarray:
         uint8 `[height, width]`, 0 = ink: the rectified sheet without printed
         lines.
     """
-    drawing, _ = _flatten(page)
+    drawing, _ = _extract_ink(page)
     return _erase_rulings(drawing)
 
 
 def _find_lines(page):
-    drawing, matrix = _flatten(page)
+    drawing, matrix = _extract_ink(page)
     drawing = _erase_rulings(drawing)
     parts, labels = _find_clean_parts(drawing)
     if not parts:
@@ -186,8 +186,8 @@ def _find_clean_parts(drawing):
     return [x for x in parts if x.area >= min_area], labels
 
 
-def _flatten(page):
-    """The ink of the rectified sheet, and the matrix to the page."""
+def _extract_ink(page):
+    """Returns the ink of the rectified sheet, and the matrix to the page."""
     sheet = find_sheet(page)
     gray, matrix = make_gray(page), np.eye(3)
     if sheet:

@@ -23,7 +23,7 @@ MAX_BORDER = 0.045  # largest fraction of the border that a symbol touches
 MIN_INK = 0.002  # of the image; with less, there is no symbol beside the lines
 
 
-def flatten_sheet(gray: np.ndarray) -> np.ndarray:
+def rectify_sheet(gray: np.ndarray) -> np.ndarray:
     """Rectifies the sheet of paper in an image, if there is one.
 
     Args:

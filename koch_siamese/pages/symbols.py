@@ -32,7 +32,7 @@ class Part:
 
     Attributes:
         labels: the numbers of its pixels in the labelled image.
-        box: left, top, right, bottom, float `[4]`, on the flattened page.
+        box: left, top, right, bottom, float `[4]`, on the rectified sheet.
         area: pixels of ink.
     """
 
