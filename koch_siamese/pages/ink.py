@@ -54,7 +54,7 @@ def is_ink_light(gray: np.ndarray) -> bool:
     return bool(np.sum(gaps.astype(float) ** 3) > 0)
 
 
-def even_light(gray: np.ndarray) -> np.ndarray:
+def normalize_lighting(gray: np.ndarray) -> np.ndarray:
     """Divides by the brightness of the paper, on both sides of a shadow's edge.
 
     The paper below strokes is found by a morphological closing, which keeps
@@ -75,27 +75,27 @@ def even_light(gray: np.ndarray) -> np.ndarray:
     return smooth / np.maximum(paper, 1)
 
 
-def blacken(flat: np.ndarray) -> np.ndarray:
+def blacken(normalized: np.ndarray) -> np.ndarray:
     """Makes ink black and paper white.
 
     Args:
-        flat: float32 `[height, width]`, see `even_light`.
+        normalized: float32 `[height, width]`, see `normalize_lighting`.
 
     Returns:
         uint8 `[height, width]`, 0 = ink; all white if no ink stands out from
         the noise.
     """
-    sample = flat[::2, ::2]
+    sample = normalized[::2, ::2]
     paper = np.median(sample)
     noise = 1.48 * np.median(np.abs(sample - paper))
     is_dark = sample < paper - max(0.5 * MIN_CONTRAST, 4 * noise)
     if is_dark.sum() < 10:
-        return np.full(flat.shape, WHITE, np.uint8)
+        return np.full(normalized.shape, WHITE, np.uint8)
     contrast = paper - np.percentile(sample[is_dark], 10)
     if contrast < max(MIN_CONTRAST, NOISE_CONTRAST * noise):
-        return np.full(flat.shape, WHITE, np.uint8)
+        return np.full(normalized.shape, WHITE, np.uint8)
     white, black = paper - 0.3 * contrast, paper - 0.75 * contrast
-    scaled = WHITE * (flat - black) / (white - black)
+    scaled = WHITE * (normalized - black) / (white - black)
     return scaled.clip(0, WHITE).round().astype(np.uint8)
 
 

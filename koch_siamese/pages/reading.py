@@ -5,7 +5,12 @@ from PIL import Image
 
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
-from koch_siamese.pages.ink import blacken, even_light, is_ink_light, make_gray
+from koch_siamese.pages.ink import (
+    blacken,
+    is_ink_light,
+    make_gray,
+    normalize_lighting,
+)
 from koch_siamese.pages.lines import assign_lines, measure_tilt
 from koch_siamese.pages.rulings import erase_rulings, find_rulings
 from koch_siamese.pages.sheet import find_sheet, is_available, map_points, warp
@@ -77,8 +82,8 @@ def _turn_back(symbol, width):
     return Symbol(box, np.rot90(symbol.drawing, -1))
 
 
-def see_ink(page: np.ndarray) -> np.ndarray:
-    """Shows the ink in which symbols are searched.
+def find_ink(page: np.ndarray) -> np.ndarray:
+    """Finds the ink in which symbols are searched.
 
     Args:
         page: as in `find_symbols`.
@@ -88,12 +93,11 @@ def see_ink(page: np.ndarray) -> np.ndarray:
         lines.
     """
     drawing, _ = _extract_ink(page)
-    return _erase_rulings(drawing)
+    return drawing
 
 
 def _find_lines(page):
     drawing, matrix = _extract_ink(page)
-    drawing = _erase_rulings(drawing)
     parts, labels = _find_clean_parts(drawing)
     if not parts:
         return []
@@ -187,7 +191,7 @@ def _find_clean_parts(drawing):
 
 
 def _extract_ink(page):
-    """Returns the ink of the rectified sheet, and the matrix to the page."""
+    """Returns the result of `find_ink`, and the matrix from it to the page."""
     sheet = find_sheet(page)
     gray, matrix = make_gray(page), np.eye(3)
     if sheet:
@@ -195,7 +199,7 @@ def _extract_ink(page):
         gray = warp(gray, matrix, sheet.size, WHITE)
     if is_ink_light(gray):
         gray = WHITE - gray
-    return blacken(even_light(gray)), matrix
+    return _erase_rulings(blacken(normalize_lighting(gray))), matrix
 
 
 def _turn(drawing, angle):

@@ -61,13 +61,14 @@ def find_rulings(
     return [
         ruling
         for is_level in (True, False)
-        for ruling in _find_level(
+        for ruling in _find_along_rows(
             is_ink if is_level else is_ink.T, min_length, factor, is_level
         )
     ]
 
 
-def _find_level(is_ink, min_length, factor, is_level):
+def _find_along_rows(is_ink, min_length, factor, is_level):
+    """Finds lines along the rows, of a transposed image if not `is_level`."""
     grid = _pool(is_ink, factor)
     height, width = grid.shape
     if width * factor < min_length:

@@ -52,7 +52,7 @@ def erase_lines(drawing: np.ndarray) -> np.ndarray:
         return drawing
     rulings = find_rulings(drawing, MIN_LENGTH * side, GRID)
     rulings = [x for x in rulings if x.thickness <= MAX_WIDTH * side]
-    chosen = [x for x in rulings if _goes_on(x, drawing.shape)]
+    chosen = [x for x in rulings if _reaches_border(x, drawing.shape)]
     rest = [x for x in rulings if x not in chosen]
     if chosen:
         erased = erase_rulings(drawing, chosen)
@@ -75,7 +75,7 @@ def erase_lines(drawing: np.ndarray) -> np.ndarray:
     return drawing
 
 
-def _goes_on(ruling: Ruling, shape) -> bool:
+def _reaches_border(ruling: Ruling, shape) -> bool:
     """Whether both ends are at the image's border."""
     height, width = shape if ruling.is_level else shape[::-1]
     edge = NEAR_BORDER * min(height, width) + 1

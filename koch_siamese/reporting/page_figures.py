@@ -16,7 +16,7 @@ from koch_siamese.inference.transcription import (
     RecognizedSymbol,
     Transcription,
 )
-from koch_siamese.pages.reading import see_ink
+from koch_siamese.pages.reading import find_ink
 from koch_siamese.reporting.colors import FAINT, SAME, WRONG
 from koch_siamese.reporting.text import to_printable
 from koch_siamese.runs.results import writing
@@ -78,8 +78,8 @@ def draw_transcription(
 
 
 def _draw_ink(page):
-    """Draws a page without symbols beside the ink that was seen on it."""
-    seen = Image.fromarray(see_ink(page.pixels)).convert("RGB")
+    """Draws a page without symbols beside the ink that was found on it."""
+    seen = Image.fromarray(find_ink(page.pixels)).convert("RGB")
     picture = Image.fromarray(page.pixels)
     seen = seen.resize(
         (round(seen.width * picture.height / seen.height), picture.height)

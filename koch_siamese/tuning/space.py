@@ -101,12 +101,12 @@ def to_point(
     Raises:
         InputError: the number of values is neither one nor that of layers.
     """
-    start = _Start(settings)
-    suggest_settings(start, settings, search_network, gradients)
-    return start.point
+    trial = _SettingsTrial(settings)
+    suggest_settings(trial, settings, search_network, gradients)
+    return trial.point
 
 
-class _Start:
+class _SettingsTrial:
     """A trial that suggests the values of settings, moved into the ranges."""
 
     def __init__(self, settings):

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from koch_siamese.errors import InputError
 from koch_siamese.pages import reading
-from koch_siamese.pages.reading import find_symbols, see_ink
+from koch_siamese.pages.reading import find_ink, find_symbols
 
 
 def make_page(boxes, size=(400, 200), width=4):
@@ -140,5 +140,5 @@ def test_without_the_extra_a_page_is_refused(monkeypatch):
 def test_ink_is_found_without_printed_lines():
     page = make_page([(40, 50, 80, 90)]).copy()
     page[120:123] = 0
-    ink = see_ink(page) == 0
+    ink = find_ink(page) == 0
     assert ink[52, 45:75].all() and not ink[100:].any()
