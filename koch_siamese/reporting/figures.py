@@ -12,7 +12,7 @@ from koch_siamese.evaluation.metrics import compute_margins
 from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
 from koch_siamese.reporting.colors import DIFFERENT, FAINT, RIGHT, SAME, WRONG
-from koch_siamese.reporting.sheets import Sheet, find_families
+from koch_siamese.reporting.image_grid import ImageGrid, find_families
 from koch_siamese.runs.results import writing
 from koch_siamese.runs.tensorboard import writing_events
 from koch_siamese.sampling.pairs import Pairs
@@ -45,7 +45,7 @@ def draw_pairs(
     # Without a title, the second image is close below the first.
     below = 1 if names else 0.83
     rows = -(-len(same) // columns) * (1 + below)
-    sheet = Sheet((rows, columns), height, heading=heading)
+    grid = ImageGrid((rows, columns), height, heading=heading)
     for pair, (upper, lower, label) in enumerate(
         zip(first, second, same, strict=True)
     ):
@@ -53,9 +53,9 @@ def draw_pairs(
         row *= 1 + below
         color = SAME if label else DIFFERENT
         titles = names or ("same" if label else "different", "")
-        sheet.show(row, column, upper, color, titles[0], color=color)
-        sheet.show(row + below, column, lower, color, titles[1], color=color)
-    return sheet.figure
+        grid.show(row, column, upper, color, titles[0], color=color)
+        grid.show(row + below, column, lower, color, titles[1], color=color)
+    return grid.figure
 
 
 def draw_worst_pairs(
@@ -79,7 +79,7 @@ def draw_worst_pairs(
     ]
     columns = min(6, max(len(chosen) for chosen, _ in kinds))
     rows = [-(-len(chosen) // columns) for chosen, _ in kinds]
-    sheet = Sheet(
+    grid = ImageGrid(
         (sum(rows), columns),
         0.9,
         width=1.8,
@@ -91,7 +91,7 @@ def draw_worst_pairs(
         kind = "same" if label else "different"
         for index, pair in enumerate(chosen):
             row, column = divmod(index, columns)
-            sheet.show(
+            grid.show(
                 first_row + row,
                 column,
                 _join(images[pairs.first[pair]], images[pairs.second[pair]]),
@@ -99,7 +99,7 @@ def draw_worst_pairs(
                 f"{kind} {scores[pair]:z.1f}",
                 color=color,
             )
-    return sheet.figure
+    return grid.figure
 
 
 def _choose_worst(pairs, scores, label, num):
@@ -164,13 +164,13 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
     places = np.argmax(orders == answers, axis=1)  # 0 where it is the best
     is_beyond = places >= columns
     gap = 0.4 if is_beyond.any() else 0
-    sheet = Sheet(
+    grid = ImageGrid(
         (len(chosen), columns + 1 + gap),
         0.85,
         heading=heading + _describe_trials(trials.ways, bool(gap)),
     )
     for row, (trial, order) in enumerate(zip(chosen, orders, strict=True)):
-        sheet.show(row, 0, images[trials.query[trial]], "black", "query")
+        grid.show(row, 0, images[trials.query[trial]], "black", "query")
         for place in range(columns):
             column = place + 1
             if is_beyond[row] and place == columns - 1:
@@ -179,7 +179,7 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
             is_right = way == trials.answer[trial]
             color = RIGHT if is_right else FAINT if place else WRONG
             score = f"{scores[trial, way]:z.1f}"
-            sheet.show(
+            grid.show(
                 row,
                 column,
                 images[trials.support[trial, way, 0]],
@@ -187,7 +187,7 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
                 score if place < columns else f"#{place + 1}: {score}",
                 color="black" if color == FAINT else color,
             )
-    return sheet.figure
+    return grid.figure
 
 
 def _describe_trials(ways, has_gap):
@@ -231,7 +231,7 @@ def draw_answers(
     heading += "Blue: accepted as the same"
     step = 3.4  # three images, and a gap between the answers
     shape = rows, step * columns - 0.4
-    sheet = Sheet(shape, 1.15, heading=heading, title_lines=2)
+    grid = ImageGrid(shape, 1.15, heading=heading, title_lines=2)
     shown = dict(zip(reversed(names), images[::-1], strict=True))
     fonts = {"fontfamily": find_families()}
     for index, (query, title, answer) in enumerate(
@@ -240,18 +240,18 @@ def draw_answers(
         row, column = divmod(index, columns)
         column *= step
         note = "" if answer.name else "none of these"
-        title = f"{sheet.fit(title)}\n{note}"
-        sheet.show(row, column, query, "black", title, **fonts)
+        title = f"{grid.fit(title)}\n{note}"
+        grid.show(row, column, query, "black", title, **fonts)
         best_frame = SAME if answer.name else FAINT
         for place, candidate, frame in (
             (1, answer.best, best_frame),
             (2, answer.runner_up, FAINT),
         ):
             if candidate and candidate.name in shown:
-                title = f"{sheet.fit(candidate.name)}\n{candidate.score:z.1f}"
+                title = f"{grid.fit(candidate.name)}\n{candidate.score:z.1f}"
                 image = shown[candidate.name]
-                sheet.show(row, column + place, image, frame, title, **fonts)
-    return sheet.figure
+                grid.show(row, column + place, image, frame, title, **fonts)
+    return grid.figure
 
 
 def draw_verdict(
@@ -267,11 +267,11 @@ def draw_verdict(
     if verdict.same is not None:
         word = "same" if verdict.same else "different"
         heading = f"{word}: {heading}, threshold {verdict.threshold:.2f}"
-    sheet = Sheet((1, 2.2), 1.5, heading=heading)
+    grid = ImageGrid((1, 2.2), 1.5, heading=heading)
     frame = {True: SAME, False: DIFFERENT, None: FAINT}[verdict.same]
-    sheet.show(0, 0, first, frame, "first")
-    sheet.show(0, 1.2, second, frame, "second")
-    return sheet.figure
+    grid.show(0, 0, first, frame, "first")
+    grid.show(0, 1.2, second, frame, "second")
+    return grid.figure
 
 
 def draw_confusions(
@@ -306,12 +306,12 @@ def draw_confusions(
             ". The most frequent confusions: the query on the left, the wrong "
             "answer on the right"
         )
-    sheet = Sheet((rows, columns), 0.9, width=1.8, heading=heading)
+    grid = ImageGrid((rows, columns), 0.9, width=1.8, heading=heading)
     for index, pair in enumerate(chosen):
         query, answer = images[drawings[example[pair]]]
         times = "once" if count[pair] == 1 else f"{count[pair]} times"
-        sheet.show(*divmod(index, columns), _join(query, answer), WRONG, times)
-    return sheet.figure
+        grid.show(*divmod(index, columns), _join(query, answer), WRONG, times)
+    return grid.figure
 
 
 def draw_filters(filters: np.ndarray) -> Figure:
@@ -323,7 +323,7 @@ def draw_filters(filters: np.ndarray) -> Figure:
     """
     num = filters.shape[-1]
     columns = min(num, 16)
-    sheet = Sheet(
+    grid = ImageGrid(
         (-(-num // columns), columns),
         0.4,
         heading=f"The {num} filters of the first layer; gray is 0",
@@ -332,8 +332,8 @@ def draw_filters(filters: np.ndarray) -> Figure:
     for index in range(num):
         contrast = filters[..., index] / np.abs(filters[..., index]).max()
         gray = WHITE * (contrast + 1) / 2
-        sheet.show(*divmod(index, columns), gray, FAINT)
-    return sheet.figure
+        grid.show(*divmod(index, columns), gray, FAINT)
+    return grid.figure
 
 
 DPI = 120

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from koch_siamese.inference.gallery import Answer, Candidate, Verdict
-from koch_siamese.reporting import charts, colors, figures, sheets
+from koch_siamese.reporting import charts, colors, figures, image_grid
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -12,7 +12,7 @@ IMAGES = np.random.default_rng(0).integers(
 )
 
 
-def read_sheet(figure):
+def read_grid(figure):
     """Returns images, colors of frames and texts, in the order of drawing."""
     (axis,) = figure.axes
     return (
@@ -29,7 +29,7 @@ BLUE, VERMILION, FAINT = (
 
 def test_pairs_are_named_and_framed_by_kind():
     figure = figures.draw_pairs(IMAGES[:5], IMAGES[5:10], [1, 0, 1, 0, 1], 3)
-    images, frames, titles = read_sheet(figure)
+    images, frames, titles = read_grid(figure)
     assert titles == ["same", "different", "same", "different", "same"]
     assert frames[:4] == [BLUE, BLUE, VERMILION, VERMILION]
     assert len(images) == 10
@@ -40,7 +40,7 @@ def test_pairs_can_have_names_of_their_own():
     figure = figures.draw_pairs(
         IMAGES[:2], IMAGES[2:4], [1, 1], names=("before", "after")
     )
-    _, _, titles = read_sheet(figure)
+    _, _, titles = read_grid(figure)
     assert titles == ["before", "after", "before", "after"]
 
 
@@ -70,7 +70,7 @@ def test_trials_show_right_answers_then_wrong_ones():
     trials = Trials(np.array([0, 1, 2]), support, np.array([0, 1, 3]))
     scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [0, 1, 2, 3]])
     figure = figures.draw_trials(IMAGES, trials, scores, num=2)
-    images, frames, titles = read_sheet(figure)
+    images, frames, titles = read_grid(figure)
     # Trial 1 is wrong: way 0 has the best score, but way 1 is correct.
     assert titles[5:] == ["query", "9.0", "8.0", "7.0", "6.0"]
     assert frames[6:8] == [VERMILION, BLUE]
@@ -88,7 +88,7 @@ def test_trials_of_one_kind_fill_the_figure(is_right):
     trials = Trials(np.arange(5), support, answer)
     scores = np.tile(np.arange(4.0)[::-1], (5, 1))
     figure = figures.draw_trials(IMAGES, trials, scores, num=3)
-    assert read_sheet(figure)[2].count("query") == 3
+    assert read_grid(figure)[2].count("query") == 3
 
 
 def test_hardest_trials_are_sorted_by_margin():
@@ -96,7 +96,7 @@ def test_hardest_trials_are_sorted_by_margin():
     trials = Trials(np.array([0, 1, 2]), support, np.array([0, 1, 3]))
     scores = np.array([[4.0, 3, 2, 1], [9, 8, 7, 6], [5, 1, 2, 3]])
     figure = figures.draw_hardest_trials(IMAGES, trials, scores, num=2)
-    images, _, _ = read_sheet(figure)
+    images, _, _ = read_grid(figure)
     # Margins: 1, -1 and -2.
     for shown, drawing in zip(images[::5], (2, 1), strict=True):
         np.testing.assert_array_equal(shown, IMAGES[drawing])
@@ -108,7 +108,7 @@ def test_answer_that_does_not_fit_is_shown_last():
     scores = -np.tile(np.arange(12.0), (2, 1))
     figure = figures.draw_hardest_trials(IMAGES, trials, scores)
     # Both trials have the same query, so only the harder one is shown.
-    images, frames, titles = read_sheet(figure)
+    images, frames, titles = read_grid(figure)
     assert len(images) == 11
     assert titles[-1] == "#12: -11.0"
     assert frames[-1] == BLUE
@@ -133,7 +133,7 @@ def test_answers_show_the_accepted_one_in_blue():
         [answer("ka", "ka", "ki"), answer(None, "ki", "ka")],
         ["a.png", "b$$.png"],
     )
-    images, frames, titles = read_sheet(figure)
+    images, frames, titles = read_grid(figure)
     assert titles == [
         *("a.png\n", "ka\n9.0", "ki\n8.0"),
         *("b$$.png\nnone of these", "ki\n9.0", "ka\n8.0"),
@@ -168,8 +168,8 @@ def test_a_heading_stays_within_its_figure():
 
 
 def test_a_long_name_keeps_both_ends():
-    assert sheets.fit_text("ka.png", 80) == "ka.png"
-    short = sheets.fit_text("photograph_of_the_17th_of_may.jpg", 80)
+    assert image_grid.fit_text("ka.png", 80) == "ka.png"
+    short = image_grid.fit_text("photograph_of_the_17th_of_may.jpg", 80)
     head, tail = short.split("…")
     assert "photograph_of_the_17th_of_may.jpg".startswith(head)
     assert tail.endswith(".jpg")
@@ -188,7 +188,7 @@ def test_a_verdict_has_its_color(same, color, heading):
     figure = figures.draw_verdict(
         IMAGES[0], IMAGES[1], Verdict(same, 4.0, None, threshold)
     )
-    assert read_sheet(figure)[1] == [color, color]
+    assert read_grid(figure)[1] == [color, color]
     assert figure.get_suptitle() == heading
 
 
@@ -201,7 +201,7 @@ def test_confusions_are_counted_in_either_direction():
     )
     scores = np.array([[0.0, 1], [0, 1], [0, 1], [1, 0]])
     figure = figures.draw_confusions(IMAGES, character, trials, scores)
-    _, frames, titles = read_sheet(figure)
+    _, frames, titles = read_grid(figure)
     assert titles == ["2 times", "once"]
     assert frames == [VERMILION, VERMILION]
     assert figure.get_suptitle().startswith("3 of 4 validation trials are")
@@ -212,7 +212,7 @@ def test_confusions_are_counted_in_either_direction():
 def test_filters_have_their_own_contrast():
     filters = np.zeros((2, 2, 1, 3))
     filters[0, 0, 0] = [0.5, -2.0, 1.0]
-    images, _, _ = read_sheet(figures.draw_filters(filters))
+    images, _, _ = read_grid(figures.draw_filters(filters))
     assert [image[0, 0] for image in images] == [255, 0, 255]
     assert images[0][1, 1] == 128
 
@@ -329,7 +329,7 @@ def test_worst_pairs_of_both_kinds(channels, tmp_path):
     pairs = Pairs(first, second, np.array([1, 1, 1, 1, 0, 0, 0], np.float32))
     scores = np.array([-2.0, 3.0, -2.0, 0.5, 7.25, -1.0, 4.0])
     figure = figures.draw_worst_pairs(images, pairs, scores, num=2)
-    shown, frames, titles = read_sheet(figure)
+    shown, frames, titles = read_grid(figure)
     # The pair of drawings 0 and 1 occurs twice, but is shown once.
     assert titles == ["same -2.0", "same 0.5", "different 7.2", "different 4.0"]
     assert frames == [BLUE, BLUE, VERMILION, VERMILION]

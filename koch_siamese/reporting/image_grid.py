@@ -26,12 +26,12 @@ WIDE_FONTS = (
 )
 GAP_INCHES = 0.08
 LINE_INCHES = 0.15
-MIN_WIDTH_INCHES = 3.6  # of a sheet with a heading
+MIN_WIDTH_INCHES = 3.6  # of a grid with a heading
 TITLE_POINTS, HEADING_POINTS = 9, 10
 POINTS_PER_INCH = 72
 
 
-class Sheet:
+class ImageGrid:
     """Framed images with titles in a grid, all in one axes.
 
     Separate axes for each image would take most of the time of a short
