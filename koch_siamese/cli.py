@@ -206,7 +206,7 @@ def _open_gallery():
 
     path = flags.FLAGS.gallery and Path(flags.FLAGS.gallery)
     if path:
-        storage.require_place(path)
+        storage.refuse_other_files(path)
     # A new gallery, which another process may make in the meantime.
     is_new = path and flags.FLAGS.support and not storage.is_stored(path)
     if not path or is_new:

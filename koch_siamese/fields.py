@@ -33,9 +33,7 @@ def _convert(name, value, kind):
     item, _ = typing.get_args(kind)
     if not isinstance(value, list | tuple):
         raise _complain(name, value, f"a list or a tuple of {item.__name__}")
-    return tuple(
-        _convert(f"{name}[{place}]", x, item) for place, x in enumerate(value)
-    )
+    return tuple(_convert(f"{name}[{i}]", x, item) for i, x in enumerate(value))
 
 
 def _convert_one(name, value, kind):

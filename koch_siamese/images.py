@@ -159,8 +159,8 @@ def _compute_weights(num, longest, size):
     padded = num + 2 * margin
     step = tf.cast(padded, tf.float32) / size
     centers = (tf.range(size, dtype=tf.float32) + 0.5) * step
-    places = tf.cast(tf.range(padded), tf.float32) + 0.5
-    distance = tf.abs(places - centers[:, tf.newaxis])
+    positions = tf.cast(tf.range(padded), tf.float32) + 0.5
+    distance = tf.abs(positions - centers[:, tf.newaxis])
     weights = tf.nn.relu(1 - distance / tf.maximum(step, 1.0))
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
     return weights[:, margin : margin + num]

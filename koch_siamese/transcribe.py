@@ -360,31 +360,31 @@ def _discover(files):
     import numpy as np
 
     from koch_siamese.inference import grouping
-    from koch_siamese.inference.transcription import name_place
+    from koch_siamese.inference.transcription import name_symbol
     from koch_siamese.reporting import page_figures
 
     recognizer = cli.load_recognizer()
     recognizer.require_drawings()
-    errors, places, drawings = {}, [], []
+    errors, names, drawings = {}, [], []
     for _, found in _find_symbols(files, errors):
-        places += [
-            name_place(found.page.name, i, j)
+        names += [
+            name_symbol(found.page.name, i, j)
             for i, line in enumerate(found.lines, 1)
             for j in range(1, len(line) + 1)
         ]
         drawings.append(found.drawings)
-    if not places:
+    if not names:
         return errors
     drawings = np.concatenate(drawings)
     groups = grouping.write_groups(
         Path(DISCOVER.value),
         recognizer.group_drawings(drawings, CUT.value),
         drawings,
-        places,
+        names,
     )
     page_figures.save_picture(page_figures.draw_groups(groups), _sheet_path())
     print(
-        f"{len(places)} symbols in {len(groups)} groups: rename the folders "
+        f"{len(names)} symbols in {len(groups)} groups: rename the folders "
         f"in {DISCOVER.value} to what they show, and give it as --support; "
         f"{_sheet_path()} shows them"
     )

@@ -182,9 +182,9 @@ def make_characters(
     """
     names = sorted(set(labels))
     alphabets = sorted({alphabet for alphabet, _ in names})
-    index = {name: place for place, name in enumerate(names)}
+    index = {name: i for i, name in enumerate(names)}
     character = np.array([index[label] for label in labels])
-    rank = {alphabet: place for place, alphabet in enumerate(alphabets)}
+    rank = {alphabet: i for i, alphabet in enumerate(alphabets)}
     alphabet = np.array([rank[name] for name, _ in names])
     characters = Characters(
         images=images,
@@ -213,8 +213,8 @@ def number_drawers(
         int32 `[num_images]`.
     """
     numbers = np.empty(len(drawer), np.int32)
-    for place in np.unique(alphabet):
-        own = np.flatnonzero(alphabet == place)
+    for index in np.unique(alphabet):
+        own = np.flatnonzero(alphabet == index)
         names, which = np.unique(drawer[own], return_inverse=True)
         pairs = np.unique(np.c_[which, character[own]], axis=0)
         drawn = np.bincount(pairs[:, 0], minlength=len(names))

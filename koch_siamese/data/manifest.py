@@ -55,8 +55,8 @@ def read_manifest(path: Path) -> LabelledFiles:
     rows, header = _read_rows(path)
     numbers = list(rows)
     columns = {
-        name: [row[place].strip() for row in rows.values()]
-        for name, place in _find_columns(path, header).items()
+        name: [row[index].strip() for row in rows.values()]
+        for name, index in _find_columns(path, header).items()
     }
     values = {
         name: column
@@ -208,10 +208,10 @@ def _find_splits(path, texts, numbers):
         return None
     splits = [PARTS.get(text.casefold()) for text in texts]
     if None in splits:
-        place = splits.index(None)
+        row = splits.index(None)
         raise make_image_error(
             path,
-            f"has the split {texts[place]!r} in line {numbers[place]}",
+            f"has the split {texts[row]!r} in line {numbers[row]}",
             "train, val or test",
             "correct it, or leave the column out",
         )

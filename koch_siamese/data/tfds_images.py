@@ -151,13 +151,13 @@ def read_examples(builder, split: str) -> dict[str, np.ndarray]:
 def _collect(builder, split, dataset):
     """Reads the examples of a split into one array for each feature."""
     num_examples = builder.info.splits[split].num_examples
-    batches, images, place = [], None, 0
+    batches, images, start = [], None, 0
     for batch in dataset.batch(1024).prefetch(2).as_numpy_iterator():
         pixels = batch.pop("image")
         if images is None:
             images = make_images((num_examples, *pixels.shape[1:]))
-        images[place : place + len(pixels)] = pixels
-        place += len(pixels)
+        images[start : start + len(pixels)] = pixels
+        start += len(pixels)
         batches.append(batch)
     if images is None:
         raise InputError(f"The split {split!r} of {builder.name} is empty.")

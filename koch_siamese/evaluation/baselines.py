@@ -71,12 +71,12 @@ class ModifiedHausdorff:
                 "photos: give --model=pixels_cosine."
             )
         for i, image in enumerate(images[..., 0]):
-            places = np.argwhere(image < WHITE / 2)
-            if not len(places):
+            pixels = np.argwhere(image < WHITE / 2)
+            if not len(pixels):
                 raise InputError(
                     "A drawing is blank; the Hausdorff distance needs ink."
                 )
-            points[i] = (places - places.mean(axis=0)).astype(np.float32)
+            points[i] = (pixels - pixels.mean(axis=0)).astype(np.float32)
         return points
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:

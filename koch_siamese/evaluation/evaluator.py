@@ -120,7 +120,7 @@ def evaluate_protocol(
 
 
 def _check_source(source, data_dir):
-    """Refuses what is not a source, and a second place of its data."""
+    """Refuses what is not a source, and a second data directory."""
     if not hasattr(source, "load"):
         raise InputError(
             f"source is a {type(source).__name__}: expected the name of a data "

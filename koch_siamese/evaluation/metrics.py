@@ -207,8 +207,8 @@ def compute_tar_at_far(
     Returns:
         A fraction of the same pairs, within 0..1.
     """
-    place = np.searchsorted(false_accepts, false_accept_rate, side="right")
-    return float(true_accepts[place - 1])
+    index = np.searchsorted(false_accepts, false_accept_rate, side="right")
+    return float(true_accepts[index - 1])
 
 
 def compute_class_accuracies(
@@ -225,9 +225,9 @@ def compute_class_accuracies(
         `num_trials`, `accuracy`, and `ci95_low` and `ci95_high`, Wilson's
         interval.
     """
-    known, place = np.unique(classes, return_inverse=True)
-    counts = np.bincount(place)
-    sums = np.bincount(place, credit)
+    known, index = np.unique(classes, return_inverse=True)
+    counts = np.bincount(index)
+    sums = np.bincount(index, credit)
     rows = []
     for name, correct, num in zip(known, sums, counts, strict=True):
         low, high = wilson_interval(correct, int(num))

@@ -35,8 +35,8 @@ class Gallery:
     @functools.cached_property
     def column(self) -> np.ndarray:
         """The index in `characters` of each drawing's character, int64."""
-        places = {name: i for i, name in enumerate(self.characters)}
-        return np.array([places[name] for name in self.names], np.int64)
+        index = {name: i for i, name in enumerate(self.characters)}
+        return np.array([index[name] for name in self.names], np.int64)
 
     @functools.cached_property
     def shots(self) -> np.ndarray:
@@ -244,14 +244,14 @@ def score_nearest_characters(
         As `score_characters`.
     """
     for query in queries:
-        places = _propose_characters(gallery, index, query, num_least)
-        drawings = gallery.find_drawings(places)
-        shots = gallery.shots[places]
+        characters = _propose_characters(gallery, index, query, num_least)
+        drawings = gallery.find_drawings(characters)
+        shots = gallery.shots[characters]
         scores = scorer.score(
             query[None], gallery.embeddings[np.concatenate(drawings)]
         )
-        owners = np.repeat(np.arange(len(places)), shots)
-        names = [gallery.characters[i] for i in places]
+        owners = np.repeat(np.arange(len(characters)), shots)
+        names = [gallery.characters[i] for i in characters]
         yield names, np.bincount(owners, scores) / shots
 
 
@@ -262,9 +262,9 @@ def _propose_characters(gallery, index, query, num_least):
     while True:
         num = min(num, len(index))
         (drawings,) = index.propose(query[None], num)
-        places = np.unique(gallery.column[drawings])
-        if len(places) >= num_least or num == len(index):
-            return places
+        characters = np.unique(gallery.column[drawings])
+        if len(characters) >= num_least or num == len(index):
+            return characters
         num *= 4
 
 

@@ -32,14 +32,14 @@ def score_all_pairs(
         `numpy.triu_indices(num, 1)`.
     """
     num = len(embeddings)
-    scores, place = np.empty(num * (num - 1) // 2), 0
+    scores, start = np.empty(num * (num - 1) // 2), 0
     for chunk in iterate_chunks(num, ROWS_AT_ONCE, "Comparing symbols"):
         rest = embeddings[chunk.start :]
         table = scorer.score_table(embeddings[chunk], rest)
         for i, row in enumerate(table, 1):
             part = row[i:]
-            scores[place : place + len(part)] = part
-            place += len(part)
+            scores[start : start + len(part)] = part
+            start += len(part)
     return scores
 
 
@@ -128,7 +128,7 @@ def write_groups(
     folder: Path,
     groups: Sequence[Sequence[int]],
     drawings: np.ndarray,
-    places: Sequence[str],
+    names: Sequence[str],
 ) -> Mapping[str, Sequence[np.ndarray]]:
     """Writes groups as folders of images, for a person to name.
 
@@ -136,7 +136,7 @@ def write_groups(
         folder: a new folder.
         groups: indices of the drawings of each group, the clearest first.
         drawings: uint8 `[num, height, width]`.
-        places: a part of each file name; see `transcription.name_place`.
+        names: a part of each file name; see `transcription.name_symbol`.
 
     Returns:
         The drawings of each group, keyed by the name of its folder.
@@ -154,7 +154,7 @@ def write_groups(
             (folder / name).mkdir(parents=True)
             rank_digits = len(str(len(members)))
             for rank, member in enumerate(members, 1):
-                file = f"{rank:0{rank_digits}}_{places[member]}.png"
+                file = f"{rank:0{rank_digits}}_{names[member]}.png"
                 write_drawing(folder / name / file, drawings[member])
     return {
         name: [drawings[i] for i in members] for name, members in named.items()

@@ -163,7 +163,7 @@ class GalleryIndex:
 
 
 def _match(before, after):
-    """The place in `after` of each value of `before`, or -1.
+    """The index in `after` of each value of `before`, or -1.
 
     The second of two equal values is matched with the second, and so on.
     """
@@ -171,11 +171,11 @@ def _match(before, after):
     own_order = np.argsort(before, kind="stable")
     ordered, own = after[order], before[own_order]
     rank = np.arange(len(own)) - np.searchsorted(own, own)
-    places = np.searchsorted(ordered, own) + rank
-    is_there = places < len(ordered)
-    is_there[is_there] = ordered[places[is_there]] == own[is_there]
+    indices = np.searchsorted(ordered, own) + rank
+    is_there = indices < len(ordered)
+    is_there[is_there] = ordered[indices[is_there]] == own[is_there]
     matched = np.full(len(before), -1)
-    matched[own_order[is_there]] = order[places[is_there]]
+    matched[own_order[is_there]] = order[indices[is_there]]
     return matched
 
 

@@ -152,7 +152,7 @@ class Recognizer:
         empty = np.empty((0, self._scorer.dim), np.float32)
         self._gallery = Gallery((), empty)
         self._index = None  # of a large gallery, made on first use
-        self._place = None  # the path it was loaded from or first saved to
+        self._path = None  # that it was loaded from or first saved to
         # Changes since then, to repeat on what other processes have written.
         self._changes: list[Callable[[Gallery], Gallery]] = []
         self._has_new_thresholds = False
@@ -214,7 +214,7 @@ class Recognizer:
         with self._lock:
             # The lock is also shared, because it guards the model.
             twin = copy.copy(self)
-            twin._index, twin._place, twin._changes = None, None, []
+            twin._index, twin._path, twin._changes = None, None, []
             return twin
 
     def read(self, image: ImageLike) -> np.ndarray:
@@ -313,7 +313,7 @@ class Recognizer:
     def _change(self, change):
         with self._lock:
             self._gallery = change(self._gallery)
-            if self._place:
+            if self._path:
                 self._changes.append(change)
 
     def embed(self, images: ImageLike | Iterable[ImageLike]) -> np.ndarray:
@@ -670,7 +670,7 @@ class Recognizer:
                 f"if_exists is {if_exists!r}: expected fail, merge or replace."
             )
         path = expand_home(path).resolve()
-        storage.require_place(path)
+        storage.refuse_other_files(path)
         own = get_thresholds(self._model)
         if storage.is_gallery(path) and self._thresholds != own:
             raise InputError(
@@ -678,10 +678,10 @@ class Recognizer:
                 "own: save to a folder."
             )
         with self._lock, storage.lock(path):
-            is_own = self._place in (None, path)
+            is_own = self._path in (None, path)
             saved = self
             if storage.is_stored(path) and if_exists != "replace":
-                if path != self._place and if_exists == "fail":
+                if path != self._path and if_exists == "fail":
                     raise InputError(
                         f"{path} exists already: load it to add to it, or give "
                         "if_exists='merge' or 'replace', or another path."
@@ -694,7 +694,7 @@ class Recognizer:
                 index = saved._get_index(saved._gallery)
             storage.write(path, saved._to_stored(), self._model, index)
             if is_own:
-                self._place, self._changes = path, []
+                self._path, self._changes = path, []
                 self._has_new_thresholds = False
 
     def _merge(self, path):
@@ -706,7 +706,7 @@ class Recognizer:
         stored = storage.read(path)
         self._require_own(stored, path)
         gallery = stored.gallery
-        if path == self._place:
+        if path == self._path:
             for change in self._changes:
                 gallery = change(gallery)
         else:
@@ -777,7 +777,7 @@ class Recognizer:
         )
         if stored.model:
             recognizer._thresholds = stored.thresholds
-        recognizer._place = path
+        recognizer._path = path
         return recognizer
 
     def _embed(self, drawings):
@@ -807,12 +807,12 @@ class Recognizer:
         """Reads images; errors name them by their labels."""
         drawings = make_images((len(images), *get_shape(self._photo_size)))
         errors = []
-        for place, image in enumerate(images):
+        for i, image in enumerate(images):
             try:
-                drawings[place] = read_image(image, self.crop, self._photo_size)
+                drawings[i] = read_image(image, self.crop, self._photo_size)
             except ImageError as error:
                 if labels or (len(images) > 1 and not isinstance(image, Path)):
-                    label = labels[place] if labels else f"Image {place + 1}"
+                    label = labels[i] if labels else f"Image {i + 1}"
                     error = error.labelled(label)
                 errors.append(error)
         raise_image_errors(errors, len(images))

@@ -24,7 +24,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.inference.transcription import (
     RecognizedSymbol,
     Transcription,
-    name_place,
+    name_symbol,
 )
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.paths import expand_home
@@ -94,8 +94,8 @@ class ReviewFolder:
                 self._confirm(symbol)
 
     def _confirm(self, symbol):
-        place = symbol.page, symbol.box
-        known = self._names.setdefault(place, symbol)
+        key = symbol.page, symbol.box
+        known = self._names.setdefault(key, symbol)
         if known.name != symbol.name:
             raise InputError(
                 f"{known.path} and {symbol.path} are one symbol of a page "
@@ -117,7 +117,7 @@ class ReviewFolder:
         lines = tuple(
             tuple(
                 dataclasses.replace(symbol, confirmed=known.name)
-                if (known := self._names.get(_place(page, symbol)))
+                if (known := self._names.get(_key(page, symbol)))
                 else symbol
                 for symbol in line
             )
@@ -142,7 +142,7 @@ class ReviewFolder:
             InputError: they cannot be written.
         """
         doubtful = [
-            (name_place(page.name, i, j), symbol)
+            (name_symbol(page.name, i, j), symbol)
             for i, line in enumerate(transcription.lines, 1)
             for j, symbol in enumerate(line, 1)
             if is_doubtful(symbol, thresholds)
@@ -164,10 +164,10 @@ class ReviewFolder:
         guess = symbol.answer.best.name
         folder = self._path / DOUBTFUL / to_folder(guess)
         folder.mkdir(parents=True, exist_ok=True)
-        place = dict(zip((PAGE, BOX), _place(page, symbol), strict=True))
+        texts = dict(zip((PAGE, BOX), _key(page, symbol), strict=True))
         with _open_new(folder, name) as file:
             write_drawing(
-                file, symbol.drawing, place | {GUESS: _to_text(guess)}
+                file, symbol.drawing, texts | {GUESS: _to_text(guess)}
             )
         self._untouched[page.digest].append(Path(file.name))
 
@@ -218,5 +218,5 @@ def _to_text(name):
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _place(page, symbol):
+def _key(page, symbol):
     return page.digest, ",".join(map(str, symbol.box))

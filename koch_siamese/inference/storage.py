@@ -71,7 +71,7 @@ def is_stored(path: Path) -> bool:
     return path.is_file() or is_folder(path)
 
 
-def require_place(path: Path):
+def refuse_other_files(path: Path):
     """Refuses to write to what is, or is named like, another kind of file.
 
     Raises:
@@ -104,13 +104,13 @@ def lock(path: Path) -> Iterator[None]:
     Raises:
         InputError: nothing can be written there.
     """
-    place = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    file_lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     with writing(path):
-        place.acquire()
+        file_lock.acquire()
     try:
         yield
     finally:
-        place.release()
+        file_lock.release()
 
 
 def read(path: Path) -> Stored:
@@ -188,7 +188,7 @@ def write(
 
     Args:
         path: a folder, or a file that ends in `.npz`, which stores only the
-            known characters; see `require_place`.
+            known characters; see `refuse_other_files`.
         stored: the content; its `model` is a name, or None to store `model`.
         model: stored in the folder if it has no name.
         index: the index of a large gallery, stored in the folder.

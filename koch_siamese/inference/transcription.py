@@ -169,7 +169,7 @@ def _is_single(name):
     return sum(unicodedata.category(x) not in marks for x in name) == 1
 
 
-def name_place(page: str, line: int, number: int) -> str:
+def name_symbol(page: str, line: int, number: int) -> str:
     """Describes where a symbol is, as a part of a file name.
 
     Args:

@@ -80,8 +80,8 @@ def compute_saving(
         kernel_size: side of the kernel in pixels.
         channels, filters: channels of input and output.
     """
-    places = side - kernel_size + 1
-    direct = places**2 * kernel_size**2 * channels * filters
+    positions = side - kernel_size + 1
+    direct = positions**2 * kernel_size**2 * channels * filters
     frequencies = side // 2 + 1
     product = 4 * side * frequencies * channels * filters
     transform = 2 * side * side * frequencies * (1 + 2) * (channels + filters)

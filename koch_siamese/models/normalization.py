@@ -88,8 +88,8 @@ def _refuse(*_):
 def _normalize(inputs, gamma, beta, groups, epsilon):
     """Outputs; means and inverse deviations, `[batch, 1, 1, filters]`."""
     inputs = _to_float32_or_wider(inputs)
-    mean = _mean_of_groups(inputs, _sum_places(inputs), groups)
-    squares = _sum_places(ops.square(inputs - mean))
+    mean = _mean_of_groups(inputs, _sum_positions(inputs), groups)
+    squares = _sum_positions(ops.square(inputs - mean))
     inverse = ops.rsqrt(_mean_of_groups(inputs, squares, groups) + epsilon)
     return (inputs - mean) * (inverse * gamma) + beta, mean, inverse
 
@@ -97,7 +97,8 @@ def _normalize(inputs, gamma, beta, groups, epsilon):
 def _differentiate(inputs, gamma, mean, inverse, gradient, groups):
     """Gradients of inputs, gamma and beta, given that of the outputs."""
     normal = (_to_float32_or_wider(inputs) - mean) * inverse
-    of_beta, of_gamma = _sum_places(gradient), _sum_places(gradient * normal)
+    of_beta = _sum_positions(gradient)
+    of_gamma = _sum_positions(gradient * normal)
     of_inputs = inverse * (
         gradient * gamma
         - _mean_of_groups(inputs, of_beta * gamma, groups)
@@ -119,8 +120,8 @@ def _mean_of_groups(inputs, sums, groups):
     return ops.repeat(means, size, axis=-1)[:, None, None]
 
 
-def _sum_places(features):
-    """Sums of `[batch, height, width, filters]` over all places.
+def _sum_positions(features):
+    """Sums of `[batch, height, width, filters]` over all positions.
 
     XLA joins a matrix product with more passes than it does a sum.
     """

@@ -179,30 +179,30 @@ def _list_kinds(network):
     ]
 
 
-def _simplify(config, places=None):
+def _simplify(config, indices=None):
     """Removes from a config what does not change the computation.
 
     Values of None too, as a newer Keras may have more arguments.
 
     Args:
         config: of a model or a layer, or a part of it.
-        places: the index of each layer in the model that has them, by name.
+        indices: the index of each layer in the model that has them, by name.
     """
     if isinstance(config, list | tuple):
-        return [_simplify(item, places) for item in config]
+        return [_simplify(item, indices) for item in config]
     if not isinstance(config, dict):
         return config
     if "input_layers" in config:  # a functional model
         layers = config["layers"]
-        places = {layer["name"]: place for place, layer in enumerate(layers)}
+        indices = {layer["name"]: i for i, layer in enumerate(layers)}
     kept = {
-        key: _simplify(value, places)
+        key: _simplify(value, indices)
         for key, value in config.items()
         if key not in NO_ARCHITECTURE and value is not None
     }
     if "keras_history" in kept:  # the layer that an input comes from
         name, *outputs = kept["keras_history"]
-        kept["keras_history"] = [places[name], *outputs]
+        kept["keras_history"] = [indices[name], *outputs]
     return kept
 
 

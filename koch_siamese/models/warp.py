@@ -29,8 +29,8 @@ def warp(images, matrices, fill_value: Fill = float(WHITE)):
         float32 `[batch, height, width, channels]`.
     """
 
-    def take(flat, places):
-        return ops.take_along_axis(flat, ops.expand_dims(places, -1), 1)
+    def take(flat, indices):
+        return ops.take_along_axis(flat, ops.expand_dims(indices, -1), 1)
 
     return _warp(images, matrices, fill_value, take)
 
@@ -47,8 +47,8 @@ def warp_in_all_ways(images, matrices, fill_value: Fill = float(WHITE)):
         image are adjacent.
     """
 
-    def take(flat, places):
-        return ops.take(flat, places, 1)
+    def take(flat, indices):
+        return ops.take(flat, indices, 1)
 
     return _warp(images, matrices, fill_value, take)
 
@@ -57,7 +57,7 @@ def _warp(images, matrices, fill_value, take):
     """Interpolates between pixels that `take` reads from flat images."""
     height, width, channels = images.shape[1:]
     flat = ops.reshape(images, (-1, height * width, channels))
-    x, y = _source_places(matrices, height, width)
+    x, y = _source_coordinates(matrices, height, width)
     if fill_value is None:
         x, y = ops.clip(x, 0, width - 1), ops.clip(y, 0, height - 1)
         fill_value = 0.0
@@ -81,7 +81,7 @@ def _warp(images, matrices, fill_value, take):
     return ops.reshape(warped, (-1, height, width, channels))
 
 
-def _source_places(matrices, height, width):
+def _source_coordinates(matrices, height, width):
     """Column and row of each pixel's source, `[batch, height * width]`."""
     column, row = np.meshgrid(np.arange(width), np.arange(height))
     x, y = column - (width - 1) / 2, row - (height - 1) / 2
@@ -93,7 +93,7 @@ def _source_places(matrices, height, width):
             for across, down in WAVES
         ]
 
-    def place(axis, side):
+    def source(axis, side):
         # Pixels, not sides, so that the identity is exact; a sum of products,
         # because some devices round matrix products.
         terms = np.stack([x, y, *(side * shape for shape in shapes)])
@@ -101,7 +101,7 @@ def _source_places(matrices, height, width):
         coefficients = ops.expand_dims(matrices[:, axis], -1)
         return ops.sum(coefficients * terms, axis=1) + (side - 1) / 2
 
-    return place(0, width), place(1, height)
+    return source(0, width), source(1, height)
 
 
 @keras.saving.register_keras_serializable(package="koch_siamese")

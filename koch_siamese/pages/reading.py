@@ -221,14 +221,14 @@ def _cut_out(part, drawing, labels, matrix):
 
     left, top, right, bottom = part.box.astype(int)
     top, left = max(0, top - 2), max(0, left - 2)
-    place = slice(top, bottom + 2), slice(left, right + 2)
-    is_own = np.isin(labels[place], part.labels)
+    window = slice(top, bottom + 2), slice(left, right + 2)
+    is_own = np.isin(labels[window], part.labels)
     rows, columns = np.nonzero(is_own)
     points = np.stack([left + columns, top + rows], 1) + 0.5
     points = map_points(matrix, points)
     low, high = np.floor(points.min(0)), np.floor(points.max(0)) + 1
     near = ndimage.binary_dilation(is_own, np.ones((3, 3)))
-    own = np.where(near, drawing[place], WHITE).astype(np.uint8)
+    own = np.where(near, drawing[window], WHITE).astype(np.uint8)
     box = tuple(int(x) for x in np.r_[low, high])
     return Symbol(box, _enlarge(own))
 

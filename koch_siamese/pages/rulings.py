@@ -41,7 +41,7 @@ class Ruling:
         return self.stop - self.start
 
     @property
-    def place(self) -> float:
+    def position(self) -> float:
         """Its median position across its direction, in pixels."""
         return float(np.median(self.low + self.high) / 2)
 
@@ -96,16 +96,16 @@ def _find_along_rows(is_ink, min_length, factor, is_level):
         middle = row - margin + slopes[angle] * (x - width / 2)
         is_near = np.abs(y - middle) <= 1.5
         for start, stop in _find_runs(x[is_near], width, min_length / factor):
-            places = np.arange(
+            columns = np.arange(
                 start * factor, min(stop * factor, is_ink.shape[1])
             )
             across = (
                 row
                 - margin
-                + slopes[angle] * ((places + 0.5) / factor - 0.5 - width / 2)
+                + slopes[angle] * ((columns + 0.5) / factor - 0.5 - width / 2)
             )
             ruling = _trace(
-                is_ink, places, (across + 0.5) * factor, factor, is_level
+                is_ink, columns, (across + 0.5) * factor, factor, is_level
             )
             if ruling:
                 yield ruling
@@ -132,18 +132,18 @@ def _find_runs(x, width, min_length):
     closed = ndimage.binary_closing(closed, np.ones(MAX_GAP + 1))
     closed = closed[MAX_GAP:-MAX_GAP]
     labels, _ = ndimage.label(closed)
-    for (place,) in ndimage.find_objects(labels):
-        if place.stop - place.start < min_length:
+    for (run,) in ndimage.find_objects(labels):
+        if run.stop - run.start < min_length:
             continue
-        if there[place].mean() >= MIN_COVERED:
-            yield place.start, place.stop
+        if there[run].mean() >= MIN_COVERED:
+            yield run.start, run.stop
 
 
-def _trace(is_ink, places, across, factor, is_level):
+def _trace(is_ink, columns, across, factor, is_level):
     """Follows a line in full resolution; None if it turns out to be none."""
     # Twice: the grid of angles places the ends off by more than a line's width.
     for is_last in (False, True):
-        rows, low, high, found = _look_along(is_ink, places, across, factor)
+        rows, low, high, found = _look_along(is_ink, columns, across, factor)
         if found.mean() < 0.5:
             return None
         sizes = high - low
@@ -152,8 +152,8 @@ def _trace(is_ink, places, across, factor, is_level):
         middles = rows + (low + high) / 2
         if is_free.mean() < (MIN_FREE if is_last else 0.2):
             return None
-        curve = np.polyfit(places[is_free], middles[is_free], 2)
-        across = np.polyval(curve, places)
+        curve = np.polyfit(columns[is_free], middles[is_free], 2)
+        across = np.polyval(curve, columns)
     gaps = np.abs(across - middles)
     if (
         found.mean() < MIN_COVERED - 0.1
@@ -164,8 +164,8 @@ def _trace(is_ink, places, across, factor, is_level):
     is_free &= gaps <= thickness / 2 + 2
     return Ruling(
         is_level,
-        int(places[0]),
-        int(places[-1]) + 1,
+        int(columns[0]),
+        int(columns[-1]) + 1,
         rows + low,
         rows + high,
         is_free,
@@ -173,7 +173,7 @@ def _trace(is_ink, places, across, factor, is_level):
     )
 
 
-def _look_along(is_ink, places, across, factor):
+def _look_along(is_ink, columns, across, factor):
     """Finds the run of ink nearest to a line in each column.
 
     Returns the first row that is searched, the start and stop of the run from
@@ -183,17 +183,17 @@ def _look_along(is_ink, places, across, factor):
     steps = np.arange(-reach, reach + 1)
     rows = np.rint(across - 0.5).astype(int) + steps[:, None]
     inside = (rows >= 0) & (rows < is_ink.shape[0])
-    band = is_ink[rows.clip(0, is_ink.shape[0] - 1), places] & inside
+    band = is_ink[rows.clip(0, is_ink.shape[0] - 1), columns] & inside
     near = np.where(band, np.abs(steps)[:, None], 2 * reach)
     low, high = _grow(band, near.argmin(0))
     return rows[0], low, high, near.min(0) <= factor + 1
 
 
 def _grow(band, first):
-    """The run of ink around a place of each column; empty on paper."""
-    places = np.arange(len(band))[:, None]
-    low = np.where(~band & (places < first), places + 1, 0).max(0)
-    high = np.where(~band & (places >= first), places, len(band)).min(0)
+    """The run of ink around a row of each column; empty on paper."""
+    rows = np.arange(len(band))[:, None]
+    low = np.where(~band & (rows < first), rows + 1, 0).max(0)
+    high = np.where(~band & (rows >= first), rows, len(band)).min(0)
     return np.minimum(low, high), high
 
 
@@ -211,22 +211,22 @@ def erase_rulings(drawing: np.ndarray, rulings: list[Ruling]) -> np.ndarray:
     for ruling in rulings:
         target = erased if ruling.is_level else erased.T
         touched = on_line if ruling.is_level else on_line.T
-        places = np.arange(ruling.start, ruling.stop)[ruling.is_free]
+        columns = np.arange(ruling.start, ruling.stop)[ruling.is_free]
         low = ruling.low[ruling.is_free] - 1
         high = ruling.high[ruling.is_free] + 1
         for step in range(int((high - low).max())):
             rows = low + step
             own = (rows < high) & (rows >= 0) & (rows < target.shape[0])
-            target[rows[own], places[own]] = WHITE
-            touched[rows[own], places[own]] = True
+            target[rows[own], columns[own]] = WHITE
+            touched[rows[own], columns[own]] = True
     # Crumbs left beside a line, which are no larger than it is thick.
     widest = max(x.thickness for x in rulings)
     labels, _ = ndimage.label(erased < 0.7 * WHITE, np.ones((3, 3)))
     near = ndimage.binary_dilation(on_line, np.ones((3, 3)))
-    for number, place in enumerate(ndimage.find_objects(labels), 1):
-        sides = [part.stop - part.start for part in place]
+    for number, window in enumerate(ndimage.find_objects(labels), 1):
+        sides = [part.stop - part.start for part in window]
         if max(sides) <= 2 * widest + 4:
-            own = labels[place] == number
-            if near[place][own].any():
-                erased[place][own] = WHITE
+            own = labels[window] == number
+            if near[window][own].any():
+                erased[window][own] = WHITE
     return erased

@@ -180,9 +180,9 @@ def _refine(corners, points):
             return corners
         along = along / length
         normal = np.array([-along[1], along[0]])
-        place = (points - start) @ along / length
+        position = (points - start) @ along / length
         near = np.abs((points - start) @ normal) < max(2, 0.03 * length)
-        own = points[near & (place > 0.08) & (place < 0.92)]
+        own = points[near & (position > 0.08) & (position < 0.92)]
         if len(own) < 5:
             return corners
         _, _, axes = np.linalg.svd(own - own.mean(0), full_matrices=False)
@@ -211,12 +211,12 @@ def _has_edges(corners, small):
     center = corners.mean(0)
     num_seen = 0
     for start, end in zip(corners, np.roll(corners, -1, 0), strict=True):
-        places = start + np.linspace(0.05, 0.95, 40)[:, None] * (end - start)
+        points = start + np.linspace(0.05, 0.95, 40)[:, None] * (end - start)
         normal = np.array([end[1] - start[1], start[0] - end[0]])
         normal = normal / np.linalg.norm(normal)
         if (center - start) @ normal < 0:
             normal = -normal
-        inside, outside = (places + s * normal for s in (4, -4))
+        inside, outside = (points + s * normal for s in (4, -4))
         gap = np.minimum(outside, [width, height] - outside).min(1)
         is_seen = gap > -4 + BORDER
         if is_seen.mean() < 0.5:
@@ -231,10 +231,10 @@ def _has_edges(corners, small):
     return num_seen >= 3
 
 
-def _sample(small, places):
+def _sample(small, points):
     height, width = small.shape[:2]
-    x = places[:, 0].astype(int).clip(0, width - 1)
-    y = places[:, 1].astype(int).clip(0, height - 1)
+    x = points[:, 0].astype(int).clip(0, width - 1)
+    y = points[:, 1].astype(int).clip(0, height - 1)
     return small[y, x]
 
 

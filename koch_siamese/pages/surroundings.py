@@ -91,7 +91,7 @@ def _reaches_border(ruling: Ruling, shape) -> bool:
 
 def _find_cell(rulings):
     """The four outermost lines, if they meet in corners; otherwise None."""
-    rulings = sorted(rulings, key=lambda x: x.place)
+    rulings = sorted(rulings, key=lambda x: x.position)
     level = [x for x in rulings if x.is_level]
     upright = [x for x in rulings if not x.is_level]
     if len(level) < 2 or len(upright) < 2:
@@ -99,10 +99,10 @@ def _find_cell(rulings):
     lines = level[0], level[-1], upright[0], upright[-1]
     top, bottom, left, right = lines
     reach = 1.5 * max(x.thickness for x in lines) + 2
-    reach += 0.02 * (right.place - left.place)
+    reach += 0.02 * (right.position - left.position)
     meets = (
-        abs(line.start - first.place) <= reach
-        and abs(line.stop - last.place) <= reach
+        abs(line.start - first.position) <= reach
+        and abs(line.stop - last.position) <= reach
         for line, first, last in (
             (top, left, right),
             (bottom, left, right),
@@ -118,11 +118,11 @@ def _cut_to_cell(drawing, cell):
     top, bottom, left, right = cell
     drawing = erase_rulings(drawing, list(cell))
     inner = np.full_like(drawing, WHITE)
-    place = (
+    window = (
         slice(int(np.median(top.high)), int(np.median(bottom.low))),
         slice(int(np.median(left.high)), int(np.median(right.low))),
     )
-    inner[place] = drawing[place]
+    inner[window] = drawing[window]
     return inner
 
 
@@ -132,7 +132,7 @@ def _is_below(ruling, erased):
     if is_ink.mean() < MIN_INK:
         return False
     columns = np.flatnonzero(is_ink.any(axis=0))
-    above = is_ink[: int(ruling.place)].sum() / is_ink.sum()
+    above = is_ink[: int(ruling.position)].sum() / is_ink.sum()
     overhang = MIN_OVERHANG * erased.shape[1]
     return (
         above >= 0.97
@@ -162,8 +162,8 @@ def _is_printed(ruling, drawing, erased):
 
 def _is_straight(ruling):
     middles = (ruling.low + ruling.high)[ruling.is_free] / 2
-    places = np.flatnonzero(ruling.is_free)
-    bend = np.abs(middles - np.polyval(np.polyfit(places, middles, 1), places))
+    along = np.flatnonzero(ruling.is_free)
+    bend = np.abs(middles - np.polyval(np.polyfit(along, middles, 1), along))
     sizes = (ruling.high - ruling.low)[ruling.is_free]
     return bend.max() <= MAX_BEND and np.ptp(sizes) <= 1
 

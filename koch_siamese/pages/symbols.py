@@ -102,8 +102,8 @@ def split_touching(
 def _split(part, labels):
     """Both halves, or the part alone where it cannot be cut."""
     left, top, right, bottom = part.box.astype(int)
-    place = labels[top:bottom, left:right]
-    is_own = np.isin(place, part.labels)
+    window = labels[top:bottom, left:right]
+    is_own = np.isin(window, part.labels)
     stroke = measure_stroke_width(is_own)
     ink = is_own.sum(0)
     starts = np.diff(np.pad(is_own, ((1, 0), (0, 0))).astype(int), axis=0) == 1
@@ -116,7 +116,7 @@ def _split(part, labels):
     off_middle = np.abs(np.arange(len(ink)) - len(ink) / 2) / len(ink)
     cut = int(np.where(can, ink + 2 * stroke * off_middle, np.inf).argmin())
     number = int(labels.max()) + 1
-    place[:, cut:][is_own[:, cut:]] = number
+    window[:, cut:][is_own[:, cut:]] = number
     halves = is_own[:, :cut], is_own[:, cut:]
     numbers, starts = (part.labels, (number,)), (left, left + cut)
     return [

@@ -161,8 +161,8 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
     columns = min(trials.ways, NUM_SHOWN)
     orders = np.argsort(-scores[chosen], axis=1, kind="stable")
     answers = trials.answer[chosen, np.newaxis]
-    places = np.argmax(orders == answers, axis=1)  # 0 where it is the best
-    is_beyond = places >= columns
+    ranks = np.argmax(orders == answers, axis=1)  # 0 where it is the best
+    is_beyond = ranks >= columns
     gap = 0.4 if is_beyond.any() else 0
     grid = ImageGrid(
         (len(chosen), columns + 1 + gap),
@@ -171,20 +171,20 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
     )
     for row, (trial, order) in enumerate(zip(chosen, orders, strict=True)):
         grid.show(row, 0, images[trials.query[trial]], "black", "query")
-        for place in range(columns):
-            column = place + 1
-            if is_beyond[row] and place == columns - 1:
-                place, column = places[row], column + gap
-            way = order[place]
+        for rank in range(columns):
+            column = rank + 1
+            if is_beyond[row] and rank == columns - 1:
+                rank, column = ranks[row], column + gap
+            way = order[rank]
             is_right = way == trials.answer[trial]
-            color = RIGHT if is_right else FAINT if place else WRONG
+            color = RIGHT if is_right else FAINT if rank else WRONG
             score = f"{scores[trial, way]:z.1f}"
             grid.show(
                 row,
                 column,
                 images[trials.support[trial, way, 0]],
                 color,
-                score if place < columns else f"#{place + 1}: {score}",
+                score if rank < columns else f"#{rank + 1}: {score}",
                 color="black" if color == FAINT else color,
             )
     return grid.figure
@@ -243,14 +243,14 @@ def draw_answers(
         title = f"{grid.fit(title)}\n{note}"
         grid.show(row, column, query, "black", title, **fonts)
         best_frame = SAME if answer.name else FAINT
-        for place, candidate, frame in (
+        for offset, candidate, frame in (
             (1, answer.best, best_frame),
             (2, answer.runner_up, FAINT),
         ):
             if candidate and candidate.name in shown:
                 title = f"{grid.fit(candidate.name)}\n{candidate.score:z.1f}"
                 image = shown[candidate.name]
-                grid.show(row, column + place, image, frame, title, **fonts)
+                grid.show(row, column + offset, image, frame, title, **fonts)
     return grid.figure
 
 

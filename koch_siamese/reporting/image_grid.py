@@ -82,7 +82,7 @@ class ImageGrid:
         """Shows an image in a colored frame, with a title above it.
 
         Args:
-            row, column: its place; fractions leave gaps.
+            row, column: its position; fractions leave gaps.
             image: `[height, width]` or `[height, width, channels]` with 1 or 3
                 channels; 0 is black, 255 white.
             frame: the color of the frame.

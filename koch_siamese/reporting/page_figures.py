@@ -198,8 +198,8 @@ def _caption(picture, text):
     size = (width, picture.height + 2 * CAPTION_SIZE)
     whole = Image.new("RGB", size, "white")
     whole.paste(picture, (0, 0))
-    place = (10, picture.height + CAPTION_SIZE // 3)
-    ImageDraw.Draw(whole).text(place, text, "black", font)
+    corner = (10, picture.height + CAPTION_SIZE // 3)
+    ImageDraw.Draw(whole).text(corner, text, "black", font)
     return whole
 
 
@@ -283,9 +283,9 @@ def _draw_group(sheet, x, y, name, drawings):
     colors = [SAME] + [FAINT] * (len(chosen) - 1)
     if len(drawings) > DRAWINGS_OF_GROUP:
         chosen[-1], colors[-1] = drawings[-1], WRONG
-    for place, (drawing, color) in enumerate(zip(chosen, colors, strict=True)):
+    for i, (drawing, color) in enumerate(zip(chosen, colors, strict=True)):
         image = Image.fromarray(drawing)
-        corner = (x + 8 + place * (CELL + 4), y + CAPTION_SIZE + 8)
+        corner = (x + 8 + i * (CELL + 4), y + CAPTION_SIZE + 8)
         sheet.paste(image.resize((CELL, CELL)), corner)
         box = (*corner, corner[0] + CELL, corner[1] + CELL)
         pen.rectangle(box, outline=color, width=2)

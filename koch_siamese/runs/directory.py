@@ -65,8 +65,8 @@ class Run:
             InputError: the directory is in that folder, or holds images but no
                 run.
         """
-        place = self.path.resolve()
-        if images and Path(images).resolve() in (place, *place.parents):
+        path = self.path.resolve()
+        if images and Path(images).resolve() in (path, *path.parents):
             raise InputError(
                 f"--workdir={self.path} is in --data_dir={images}, and a run "
                 "would write figures among its images: give a directory "

@@ -162,14 +162,14 @@ def _read_names(arguments):
     For `--flagfile FILE`, the first argument gets "" and the second the name.
     """
     names = [None] * len(arguments)
-    for place, argument in enumerate(arguments):
+    for i, argument in enumerate(arguments):
         flag, is_whole, value = argument.partition("=")
         if flag not in ("--flagfile", "-flagfile"):
             continue
         if is_whole:
-            names[place] = value
-        elif place + 1 < len(arguments):
-            names[place : place + 2] = "", arguments[place + 1]
+            names[i] = value
+        elif i + 1 < len(arguments):
+            names[i : i + 2] = "", arguments[i + 1]
     return names
 
 

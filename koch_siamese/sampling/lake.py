@@ -59,13 +59,13 @@ def make_lake_trials(
     drawing = {label: index for index, label in enumerate(labels)}
     query, support, answer = [], [], []
     for run in load_lake_runs():
-        place = alphabet_names.index(run["alphabet"])
+        index = alphabet_names.index(run["alphabet"])
         candidates = [
-            drawing[place, character, run["support_drawer"]]
+            drawing[index, character, run["support_drawer"]]
             for character in run["support_characters"]
         ]
         for character in run["query_characters"]:
-            query.append(drawing[place, character, run["query_drawer"]])
+            query.append(drawing[index, character, run["query_drawer"]])
             support.append(candidates)
             answer.append(run["support_characters"].index(character))
     return Trials(

@@ -168,8 +168,8 @@ class Session:
             names, self._recognizer.score_examples(drawing, names), strict=True
         ):
             pictures = self.pictures.get(name, ())
-            place = int(np.argmax(scores)) - len(scores) + len(pictures)
-            found.append(pictures[place] if place >= 0 else None)
+            index = int(np.argmax(scores)) - len(scores) + len(pictures)
+            found.append(pictures[index] if index >= 0 else None)
         return found
 
     def verify(self, first: np.ndarray, second: np.ndarray) -> Verdict:
