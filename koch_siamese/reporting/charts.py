@@ -153,61 +153,55 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
             a result of `evaluator.Evaluator`, or empty if it was not run.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    for axis, distorted, title in zip(
-        axes,
-        (False, True),
-        ("without distortion", "with eight distorted copies of each pair"),
-        strict=True,
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axis, distorted, title in (
+        (left, False, "without distortion"),
+        (right, True, "with eight distorted copies of each pair"),
     ):
-        rows = sorted(
-            (row for row in points if row["distorted"] == distorted),
-            key=lambda row: row["pairs"],
-        )
-        axis.plot(
-            [row["pairs"] for row in rows],
-            [row["published"] for row in rows],
-            "o--",
-            color=LINE,
-            label="Koch et al. 2015",
-            clip_on=False,
-        )
-        for place, (drawers, different_pairs) in enumerate(
-            itertools.product(DRAWERS, DIFFERENT_PAIRS)
-        ):
-            _draw_reading(axis, rows, drawers, different_pairs, place)
-        axis.set(
-            xscale="log",
-            ylim=(None, 100),
-            xlabel="training pairs",
-            title=title,
-            xticks=[row["pairs"] for row in rows],
-            xticklabels=[f"{row['pairs']:,}" for row in rows],
-        )
-        axis.minorticks_off()
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color=FAINT, linewidth=0.5)
-        axis.margins(x=0.1)
-    axes[0].set_ylabel("verification accuracy (%)")
-    axes[0].yaxis.set_major_locator(_whole_numbers())
-    handles = {}
-    for axis in axes:
-        artists, labels = axis.get_legend_handles_labels()
-        handles |= dict(zip(labels, artists, strict=True))
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-    )
+        rows = [row for row in points if row["distorted"] == distorted]
+        _draw_by_pairs(axis, sorted(rows, key=lambda row: row["pairs"]))
+        axis.set_title(title)
+    left.set_ylabel("verification accuracy (%)")
+    left.yaxis.set_major_locator(_whole_numbers())
+    _add_shared_legend(figure)
     return figure
 
 
-def _draw_reading(axis, rows, drawers, different_pairs, place):
-    """Draws one of our readings with intervals, side by side with others."""
+def _draw_by_pairs(axis, rows):
+    """Draws the paper's accuracy and ours by the number of training pairs."""
+    pairs = [row["pairs"] for row in rows]
+    axis.plot(
+        pairs,
+        [row["published"] for row in rows],
+        "o--",
+        color=LINE,
+        label="Koch et al. 2015",
+        clip_on=False,
+    )
+    for i, (drawers, different_pairs) in enumerate(
+        itertools.product(DRAWERS, DIFFERENT_PAIRS)
+    ):
+        _draw_reading(axis, rows, drawers, different_pairs, 1.03 ** (i - 1.5))
+    axis.set(
+        xscale="log",
+        ylim=(None, 100),
+        xlabel="training pairs",
+        xticks=pairs,
+        xticklabels=[f"{num:,}" for num in pairs],
+    )
+    axis.minorticks_off()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", color=FAINT, linewidth=0.5)
+    axis.margins(x=0.1)
+
+
+def _draw_reading(axis, rows, drawers, different_pairs, shift):
+    """Draws one of our readings with intervals, side by side with others.
+
+    `shift` is the factor by which it is moved to the right.
+    """
     found = [
-        (row["pairs"] * 1.03 ** (place - 1.5), reading)
+        (row["pairs"] * shift, reading)
         for row in rows
         for reading in row["readings"]
         if (reading["drawers"] == "lake") == (drawers == "lake")
@@ -230,6 +224,21 @@ def _draw_reading(axis, rows, drawers, different_pairs, place):
     )
 
 
+def _add_shared_legend(figure):
+    """Adds one legend for all axes, with each label once."""
+    handles = {}
+    for axis in figure.axes:
+        artists, labels = axis.get_legend_handles_labels()
+        handles |= dict(zip(labels, artists, strict=True))
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+    )
+
+
 def draw_search(runs: list[dict]) -> Figure:
     """Draws the runs of a search: the best so far, and accuracy by parameter.
 
@@ -241,53 +250,76 @@ def draw_search(runs: list[dict]) -> Figure:
     kinds = {}  # a row for each, a column for each layer
     for name in runs[0]["parameters"]:
         kinds.setdefault(name.rpartition("_")[0], []).append(name)
-    rows, columns = len(kinds), max(map(len, kinds.values()))
+    rows = len(kinds)
     figure = Figure(figsize=(11, 3 + 2 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2 * rows))
-    axis = top.subplots()
-    numbers = np.arange(1, len(runs) + 1)
-    best_so_far = np.maximum.accumulate(accuracy)
-    axis.step(
-        numbers, best_so_far, where="post", color=FAINT, label="best so far"
-    )
-    axes = bottom.subplots(rows, columns, sharey=True, squeeze=False)
+    groups = _group_by_ending(runs, accuracy)
+    _draw_runs(top, accuracy, groups)
+    _draw_parameters(bottom, runs, kinds, accuracy, groups)
+    for axis in (*top.axes, *bottom.axes):
+        axis.set_ylim(top=min(axis.get_ylim()[1], 100))
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _group_by_ending(runs, accuracy):
+    """Groups runs; returns the indices, the label and the style of each."""
     finished = np.array([run["finished"] for run in runs])
-    is_best = numbers == 1 + accuracy.argmax()
-    for chosen, label, style in (
-        (~finished & ~is_best, "stopped early", {"markerfacecolor": "white"}),
-        (finished & ~is_best, "finished", {}),
-        (is_best, "best", {"color": ACCENT, "markersize": 7}),
-    ):
-        which = np.flatnonzero(chosen)
-        if not len(which):
-            continue
-        style = {"marker": "o", "linestyle": "none", "color": LINE} | style
+    is_best = np.arange(len(runs)) == accuracy.argmax()
+    style = {"marker": "o", "linestyle": "none", "color": LINE}
+    return [
+        (np.flatnonzero(chosen), label, style | own_style)
+        for chosen, label, own_style in (
+            (
+                ~finished & ~is_best,
+                "stopped early",
+                {"markerfacecolor": "white"},
+            ),
+            (finished & ~is_best, "finished", {}),
+            (is_best, "best", {"color": ACCENT, "markersize": 7}),
+        )
+        if chosen.any()
+    ]
+
+
+def _draw_runs(figure, accuracy, groups):
+    """Draws the accuracy of each run, and the best one so far."""
+    axis = figure.subplots()
+    numbers = np.arange(1, len(accuracy) + 1)
+    axis.step(
+        numbers,
+        np.maximum.accumulate(accuracy),
+        where="post",
+        color=FAINT,
+        label="best so far",
+    )
+    for which, label, style in groups:
         axis.plot(numbers[which], accuracy[which], label=label, **style)
-        for row, names in zip(axes, kinds.values(), strict=True):
-            for small, name in zip(row, names, strict=False):
-                values = [runs[i]["parameters"][name] for i in which]
-                small.plot(values, accuracy[which], **{"markersize": 4} | style)
-    for row, (kind, names) in zip(axes, kinds.items(), strict=True):
-        for small, name in zip(row, names, strict=False):
-            small.set_xlabel(_describe_parameter(kind, name))
-            if kind in ("learning_rate", "l2"):
-                small.set_xscale("log")
-                small.tick_params(axis="x", which="minor", labelbottom=False)
-        for small in row[len(names) :]:
-            small.axis("off")
     axis.xaxis.set_major_locator(_whole_numbers())
     axis.set(
         xlabel="run, in the order in which they ended",
         ylabel="one-shot validation\naccuracy (%)",
         title=f"accuracy of each run, at best {accuracy.max():.1f} %",
     )
-    top.legend(loc="outside right upper", frameon=False)
-    for small in axes[:, 0]:
-        small.set_ylabel("accuracy (%)")
-    for each in (axis, *axes.flat):
-        each.set_ylim(top=min(each.get_ylim()[1], 100))
-        each.spines[["top", "right"]].set_visible(False)
-    return figure
+    figure.legend(loc="outside right upper", frameon=False)
+
+
+def _draw_parameters(figure, runs, kinds, accuracy, groups):
+    """Draws accuracy by each parameter: a row of axes for each kind."""
+    columns = max(map(len, kinds.values()))
+    axes = figure.subplots(len(kinds), columns, sharey=True, squeeze=False)
+    for row, (kind, names) in zip(axes, kinds.items(), strict=True):
+        row[0].set_ylabel("accuracy (%)")
+        for axis, name in zip(row, names, strict=False):
+            for which, _, style in groups:
+                values = [runs[i]["parameters"][name] for i in which]
+                axis.plot(values, accuracy[which], **{"markersize": 4} | style)
+            axis.set_xlabel(_describe_parameter(kind, name))
+            if kind in ("learning_rate", "l2"):
+                axis.set_xscale("log")
+                axis.tick_params(axis="x", which="minor", labelbottom=False)
+        for axis in row[len(names) :]:
+            axis.axis("off")
 
 
 def _describe_parameter(kind, name):
