@@ -241,7 +241,7 @@ def test_mistakes_get_one_line(place, tmp_path_factory):
     assert_one_line(call("report", cwd=place), "tables.json", "'results'")
     (place / "experiments/tables.json").write_bytes(b"\xff" + 999 * b"x")
     answer = call("report", cwd=place)
-    assert_one_line(answer, "tables.json holds no tables: JSONDecodeError")
+    assert_one_line(answer, "tables.json is not JSON")
     assert len(answer.stderr) < 250
     (place / "experiments/results/half.json").write_text('{"protocol": ')
     (place / "experiments/tables.json").write_text(json.dumps(TABLES))

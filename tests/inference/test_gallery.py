@@ -92,7 +92,7 @@ def test_probability_is_a_half_at_the_threshold_and_never_overflows():
 
 def test_characters_are_added_replaced_and_removed():
     new = np.ones((2, 2), np.float32)
-    larger = GALLERY.add(("c", "b"), new)
+    larger = GALLERY.add(("c", "b"), new, replace=True)
     assert larger.names == ("a", "c", "b")
     assert larger.characters == ("a", "b", "c")
     np.testing.assert_array_equal(larger.embeddings[0], [5, 5])
