@@ -32,7 +32,7 @@ def _convert(name, value, kind):
         return _convert_one(name, value, kind)
     item, _ = typing.get_args(kind)
     if not isinstance(value, list | tuple):
-        raise _complain(name, value, f"a list or a tuple of {item.__name__}")
+        raise _type_error(name, value, f"a list or a tuple of {item.__name__}")
     return tuple(_convert(f"{name}[{i}]", x, item) for i, x in enumerate(value))
 
 
@@ -45,8 +45,8 @@ def _convert_one(name, value, kind):
     if isinstance(value, kind) and (kind is bool or type(value) is not bool):
         return value
     expected = kind.__name__ if isinstance(kind, type) else kind
-    raise _complain(name, value, f"a value of type {expected}")
+    raise _type_error(name, value, f"a value of type {expected}")
 
 
-def _complain(name, value, expected):
+def _type_error(name, value, expected):
     return InputError(f"{name} is {reprlib.repr(value)}: expected {expected}.")
