@@ -122,7 +122,9 @@ class Answer:
 
     Attributes:
         name: the name of the best candidate, or None for "none of these".
-        candidates: the characters that score highest, best first.
+        candidates: the characters that score highest, best first. Of a symbol
+            of a page, the first one may score less than the second, which suits
+            other symbols of the page better.
         threshold: the score from which the best candidate is named, or None
             if it always is.
     """
@@ -274,6 +276,7 @@ def answer_query(
     thresholds: Thresholds | None,
     threshold: float | None,
     top_k: int,
+    best: int | None = None,
 ) -> Answer:
     """Turns the scores of characters into an answer.
 
@@ -284,18 +287,23 @@ def answer_query(
         threshold: the score from which the best candidate is named; None if it
             always is.
         top_k: the largest number of candidates in the answer.
+        best: the index of the best character, by default the one that scores
+            highest.
     """
+    order = np.argsort(-scores, kind="stable")
+    if best is not None:
+        order = np.r_[best, order[order != best]]
     candidates = tuple(
         Candidate(
             names[i],
             float(scores[i]),
             _compute_probability(float(scores[i]), thresholds),
         )
-        for i in np.argsort(-scores, kind="stable")[:top_k]
+        for i in order[:top_k]
     )
-    best = candidates[0]
-    is_known = threshold is None or best.score >= threshold
-    return Answer(best.name if is_known else None, candidates, threshold)
+    is_known = threshold is None or candidates[0].score >= threshold
+    name = candidates[0].name if is_known else None
+    return Answer(name, candidates, threshold)
 
 
 def judge_pair(

@@ -9,7 +9,6 @@ from koch_siamese.data.image_files import write_drawing
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.scorer import SiameseScorer
-from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.runs.results import writing
 
 MAX_DRAWINGS = 20_000  # the scores of all pairs take gigabytes
@@ -46,7 +45,7 @@ def score_all_pairs(
 def group_by_scores(
     scores: np.ndarray,
     num: int,
-    thresholds: Thresholds | None = None,
+    lowest: float | None = None,
     cut: float | None = None,
 ) -> list[np.ndarray]:
     """Groups drawings by complete linkage.
@@ -56,8 +55,8 @@ def group_by_scores(
 
     The cut is chosen without labels, as no score suits all pages: prints of a
     font are nearly equal, and one hand varies less than several. `NUM_CUTS`
-    scores are tried, from the threshold of `same` (or the median score, without
-    thresholds) to the highest score. The one with the best silhouette
+    scores are tried, from `lowest` to the highest score. The one with the best
+    silhouette
     (Rousseeuw 1987) is chosen: the mean over all drawings of how much nearer
     they are to their own group than to the next one. If the lowest cut leaves
     one group, it stays one.
@@ -65,7 +64,8 @@ def group_by_scores(
     Args:
         scores: float `[num * (num - 1) / 2]`, see `score_all_pairs`.
         num: the number of drawings.
-        thresholds: of the model, or None if it has none.
+        lowest: the lowest cut, such as the model's threshold of `same`; by
+            default the median score.
         cut: the score to cut at, instead of choosing one.
 
     Returns:
@@ -86,7 +86,7 @@ def group_by_scores(
     tree = hierarchy.linkage(distances, "complete")
     square = squareform(distances)
     if cut is None:
-        lowest = thresholds.same if thresholds else np.median(scores)
+        lowest = np.median(scores) if lowest is None else lowest
         cuts = np.linspace(min(lowest, highest), highest, NUM_CUTS)
         label = _choose_labels(tree, square, highest - cuts)
     else:

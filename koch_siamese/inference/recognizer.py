@@ -1,6 +1,7 @@
 """Recognizes images of characters, given one or more examples of each."""
 
 import copy
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ from koch_siamese.inference.arguments import (
     list_labelled,
     normalize_names,
 )
+from koch_siamese.inference.assignment import MAX_SYMBOLS, score_together
 from koch_siamese.inference.gallery import (
     Answer,
     Gallery,
@@ -86,6 +88,7 @@ LARGE_FINGERPRINT = (
     "6a4942ff3127e09c51995d2b17f372efef1c746ebc7784122f0ac50c670aa5b4"
 )
 CALIBRATION_WAYS = 20
+TOP_K = 5
 
 
 class Recognizer:
@@ -329,7 +332,7 @@ class Recognizer:
     def classify(
         self,
         images: ImageLike | Iterable[ImageLike],
-        top_k: int = 5,
+        top_k: int = TOP_K,
         threshold: float | None = None,
     ) -> Answer | list[Answer]:
         """Classifies each image as one of the known characters, or none.
@@ -358,7 +361,7 @@ class Recognizer:
     def classify_drawings(
         self,
         drawings: np.ndarray,
-        top_k: int = 5,
+        top_k: int = TOP_K,
         threshold: float | None = None,
     ) -> list[Answer]:
         """Classifies drawings that have been read; see `read` and `classify`.
@@ -372,13 +375,18 @@ class Recognizer:
                 f"top_k is {top_k!r}: expected a whole number, 1 or more."
             )
         check_number("threshold", threshold)
+        return self._classify(drawings, top_k, threshold)
+
+    def _classify(self, drawings, top_k, threshold, of_a_page=False):
+        """Classifies drawings alone or, those of a page, together."""
         drawings = self._check_drawings(drawings)
         gallery = self._gallery  # a snapshot: other threads may replace it
         if not gallery.names:
             raise InputError(
                 "There are no characters to choose among: add some."
             )
-        given = self._scorer, gallery, self._embed(drawings)
+        embeddings = self._embed(drawings)
+        given = self._scorer, gallery, embeddings
         with self._lock:
             thresholds = self.thresholds
             if threshold is None and thresholds:
@@ -389,10 +397,29 @@ class Recognizer:
             else:
                 _warn_if_large(gallery)
                 scored = score_characters(*given)
+            best = itertools.repeat(None)
+            if of_a_page and thresholds and not index:
+                scored, best = self._score_page(scored, embeddings, thresholds)
             return [
-                answer_query(names, scores, thresholds, threshold, top_k)
-                for names, scores in scored
+                answer_query(*named, thresholds, threshold, top_k, i)
+                for named, i in zip(scored, best, strict=False)
             ]
+
+    def _score_page(self, scored, embeddings, thresholds):
+        """Scores symbols together; returns the best character of each, too."""
+        scored = list(scored)
+        if not 1 < len(scored) <= MAX_SYMBOLS or self._is_weak(embeddings):
+            return scored, itertools.repeat(None)
+        pair_scores = score_all_pairs(self._scorer, embeddings)
+        names, scores = zip(*scored, strict=True)
+        scores, best = score_together(np.stack(scores), pair_scores, thresholds)
+        return zip(names, scores, strict=True), best
+
+    def _is_weak(self, embeddings):
+        """Whether not even equal drawings would get the same name."""
+        num = len(self.names)
+        equal = self._scorer.score(embeddings[:1], embeddings[:1])[0]
+        return equal < self.thresholds.for_ways(num)
 
     def score_examples(
         self, drawing: np.ndarray, names: Sequence[str]
@@ -438,10 +465,12 @@ class Recognizer:
         direction: str = "ltr",
         threshold: float | None = None,
     ) -> Transcription | list[Transcription]:
-        """Reads pages: finds their symbols and recognizes each.
+        """Reads pages: finds their symbols and recognizes them.
 
-        Symbols are cropped to their ink, as examples must be. Needs the extra
-        `pages`.
+        Symbols are cropped to their ink, as examples must be. Those of a page
+        are recognized together: symbols that look alike get the same name, and
+        others different names, as far as possible (see `assignment`). Needs the
+        extra `pages`.
 
         Args:
             pages: one or more images of pages. A PDF, a TIFF of several pages
@@ -485,7 +514,8 @@ class Recognizer:
         if not isinstance(page, FoundPage):
             page = page if isinstance(page, Page) else load_page(page)
             page = find_on_page(page, direction)
-        answers = self.classify_drawings(page.drawings, threshold=threshold)
+        check_number("threshold", threshold)
+        answers = self._classify(page.drawings, TOP_K, threshold, True)
         return make_transcription(page, answers, self.names)
 
     def group_drawings(
@@ -520,7 +550,8 @@ class Recognizer:
             return []
         with self._lock:
             scores = score_all_pairs(self._scorer, np.concatenate(parts))
-        return group_by_scores(scores, len(drawings), self.thresholds, cut)
+        lowest = self.thresholds and self.thresholds.same
+        return group_by_scores(scores, len(drawings), lowest, cut)
 
     def verify(
         self,

@@ -1,5 +1,6 @@
 """Tests reading pages and grouping symbols through the Python API."""
 
+import collections
 import dataclasses
 import os
 import zlib
@@ -68,6 +69,22 @@ def test_a_page_is_read_line_by_line(recognizer, page):
     assert [len(line) for line in json["lines"]] == [4, 3]
     assert json["lines"][1][0]["character"] == "c"
     assert json["lines"][1][0]["box"] == list(read.lines[1][0].box)
+
+
+def test_symbols_of_a_page_are_recognized_together(page):
+    recognizer = Recognizer.pretrained().add(SYMBOLS)
+    read = recognizer.transcribe(page[0])
+    assert read.text == "abca\ncab"
+    found = collections.defaultdict(set)
+    for symbol in read.symbols:
+        found[symbol.name].add(symbol.answer.best.score)
+    # Symbols that are the same have the mean of their scores.
+    drawings = np.stack([symbol.drawing for symbol in read.symbols])
+    alone = recognizer.classify_drawings(drawings)
+    for name, scores in found.items():
+        own = [x.best.score for x in alone if x.name == name]
+        assert len(own) > 1
+        assert list(scores) == [pytest.approx(np.mean(own))]
 
 
 def test_right_to_left_and_columns(recognizer, page):
@@ -357,7 +374,7 @@ def test_groups_join_similar_symbols_largest_first():
     pytest.importorskip("sklearn", reason="Groups need the extra 'pages'.")
     scores = pair_scores([0, 1, 0, 1, 0, 2])
     noise = np.random.default_rng(0).normal(size=len(scores))
-    groups = group_by_scores(scores + noise, 6, Thresholds(0.0, (1.0,)))
+    groups = group_by_scores(scores + noise, 6, 0.0)
     assert [sorted(x) for x in groups] == [[0, 2, 4], [1, 3], [5]]
     # Scores are 3 for 0 and 1, 4 for 0 and 2, and 9 for 1 and 2. The mean with
     # the others is highest for 2 (6.5), then 1 (6), then 0 (3.5).
@@ -367,7 +384,7 @@ def test_groups_join_similar_symbols_largest_first():
     assert len(group_by_scores(scores, 3, cut=5.0)) == 2
     assert [x.tolist() for x in group_by_scores(np.empty(0), 1)] == [[0]]
     assert group_by_scores(np.empty(0), 0) == []
-    alike = group_by_scores(np.array([8.0, 7.5, 9.0]), 3, Thresholds(0.0, (1,)))
+    alike = group_by_scores(np.array([8.0, 7.5, 9.0]), 3, 0.0)
     assert len(alike) == 1
 
 

@@ -1,0 +1,91 @@
+"""Characters that are assigned to the symbols of a page together."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from koch_siamese.inference.assignment import (
+    FEW_SYMBOLS,
+    assign_characters,
+    score_together,
+)
+from koch_siamese.models.thresholds import Thresholds
+
+# Two groups: 0, 2, 3 and 1, 4. Pairs in the order of triu_indices(5, 1).
+GROUP = np.array([0, 1, 0, 0, 1])
+IS_SAME = np.equal.outer(GROUP, GROUP)[np.triu_indices(5, 1)]
+THRESHOLDS = Thresholds(0.0, (1.0, 2.0))
+
+
+def test_a_character_for_two_groups_has_its_cost():
+    # Both are nearest to the first character: 5 + 6 less the cost, or 4 + 6.
+    scores = np.array([[5.0, 4.0], [6.0, 1.0]])
+    assert assign_characters(scores, 0.0).tolist() == [0, 0]
+    assert assign_characters(scores, 0.9).tolist() == [0, 0]
+    assert assign_characters(scores, 1.1).tolist() == [1, 0]
+
+
+def test_there_may_be_more_groups_than_characters():
+    assert assign_characters(np.zeros((7, 1)), 1.0).tolist() == [0] * 7
+    scores = np.array([[3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
+    assert assign_characters(scores, 100.0).tolist().count(1) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sum_of_the_scores_is_the_highest_possible(seed):
+    scores = np.random.default_rng(seed).normal(0, 3, (4, 3))
+    cost = 1.5
+
+    def total(chosen):
+        counts = np.bincount(chosen)
+        repeats = (counts * (counts - 1) // 2).sum()  # 0 + 1 + 2 + ...
+        return scores[range(4), chosen].sum() - cost * repeats
+
+    best = max(map(total, itertools.product(range(3), repeat=4)))
+    assert total(assign_characters(scores, cost)) == pytest.approx(best)
+
+
+def test_scores_of_a_group_are_means_and_others_get_what_is_left():
+    # Both groups are nearest to character 0, the first one by more.
+    alone = np.array([[8.0, 1], [5, 3], [7, 1], [9, 1], [4, 3]])
+    pair_scores = np.where(IS_SAME, 2.0, 1.9)  # the score that names a symbol
+    scores, assigned = score_together(alone, pair_scores, THRESHOLDS)
+    expected = np.array([[8.0, 1], [4.5, 3]])[GROUP]
+    np.testing.assert_array_equal(scores, expected)
+    assert assigned.tolist() == [0, 1, 0, 0, 1]
+
+
+def test_symbols_that_are_less_alike_are_groups_of_their_own():
+    alone = np.arange(10.0).reshape(5, 2)
+    scores, _ = score_together(alone, np.full(10, 1.9), THRESHOLDS)
+    np.testing.assert_array_equal(scores, alone)
+
+
+def test_the_groups_of_many_symbols_are_chosen_by_their_silhouettes():
+    pytest.importorskip("sklearn", reason="Groups need the extra 'pages'.")
+    group = np.arange(FEW_SYMBOLS) % 4
+    # Those of groups 0 and 1 also reach the threshold, but are less alike.
+    table = np.where(np.equal.outer(group, group), 20.0, 0.0)
+    table[np.ix_(group == 0, group == 1)] = 6.0
+    table[np.ix_(group == 1, group == 0)] = 6.0
+    alone = np.eye(4)[group] * 10
+    alone[0] = 0.0
+    scores, assigned = score_together(
+        alone,
+        table[np.triu_indices(FEW_SYMBOLS, 1)],
+        Thresholds(0.0, (5.0,)),
+    )
+    assert assigned.tolist() == group.tolist()
+    # The mean of 0 and four tens; five of twenty symbols are of each group.
+    assert scores[0].tolist() == [8.0, 0.0, 0.0, 0.0]
+
+
+def test_the_cost_of_a_repeat_is_in_log_odds():
+    # Different symbols, nearest to the same character by 2.
+    alone = np.array([[5.0, 3.0], [6.0, 3.9]])
+    for slope, expected in ((1.0, [1, 0]), (2.0, [0, 0])):
+        _, assigned = score_together(
+            alone, np.zeros(1), Thresholds(0.0, (1.0,), slope)
+        )
+        assert assigned.tolist() == expected
