@@ -86,8 +86,10 @@ box and the answer of each symbol.
   best guess. Move those that you have checked to `checked/confirmed/NAME` and
   run the command again: they then serve as examples, and keep that name
 
-Only the shape of a symbol counts: a comma and an apostrophe, or `o` and `O`,
-are the same. Words are not separated.
+The symbols of a page are recognized together: those that look alike get the
+same name, and others different names, as far as possible. So it helps to give
+examples of all symbols of the page. Only the shape of a symbol counts: a comma
+and an apostrophe, or `o` and `O`, are the same. Words are not separated.
 
 # Exports
 
