@@ -16,6 +16,7 @@ from koch_siamese.models.thresholds import Thresholds
 REPEAT_COST = 3.0
 FEW_SYMBOLS = 20  # of fewer, silhouettes say little
 MAX_SYMBOLS = 5_000  # the scores of all pairs take seconds
+MAX_SCORES = 1 << 25  # of symbols and characters; they take 0.3 GB
 
 
 def score_together(

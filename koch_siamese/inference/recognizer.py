@@ -35,7 +35,11 @@ from koch_siamese.inference.arguments import (
     list_labelled,
     normalize_names,
 )
-from koch_siamese.inference.assignment import MAX_SYMBOLS, score_together
+from koch_siamese.inference.assignment import (
+    MAX_SCORES,
+    MAX_SYMBOLS,
+    score_together,
+)
 from koch_siamese.inference.gallery import (
     Answer,
     Gallery,
@@ -385,8 +389,7 @@ class Recognizer:
             raise InputError(
                 "There are no characters to choose among: add some."
             )
-        embeddings = self._embed(drawings)
-        given = self._scorer, gallery, embeddings
+        given = self._scorer, gallery, self._embed(drawings)
         with self._lock:
             thresholds = self.thresholds
             if threshold is None and thresholds:
@@ -399,27 +402,31 @@ class Recognizer:
                 scored = score_characters(*given)
             best = itertools.repeat(None)
             if of_a_page and thresholds and not index:
-                scored, best = self._score_page(scored, embeddings, thresholds)
+                scored, best = self._score_page(scored, *given[1:], thresholds)
             return [
                 answer_query(*named, thresholds, threshold, top_k, i)
                 for named, i in zip(scored, best, strict=False)
             ]
 
-    def _score_page(self, scored, embeddings, thresholds):
+    def _score_page(self, scored, gallery, embeddings, thresholds):
         """Scores symbols together; returns the best character of each, too."""
-        scored = list(scored)
-        if not 1 < len(scored) <= MAX_SYMBOLS or self._is_weak(embeddings):
-            return scored, itertools.repeat(None)
+        alone = scored, itertools.repeat(None)
+        num, num_characters = len(embeddings), len(gallery.characters)
+        if num < 2:
+            return alone
+        equal = self._scorer.score(embeddings[:1], embeddings[:1])[0]
+        if equal < thresholds.for_ways(num_characters):
+            return alone  # the model is too weak: equal ones get no name
+        if num > MAX_SYMBOLS or num * num_characters > MAX_SCORES:
+            warn(
+                f"The page has {num} symbols. So many are recognized one by "
+                "one instead of together, with more errors: cut it in parts."
+            )
+            return alone
         pair_scores = score_all_pairs(self._scorer, embeddings)
         names, scores = zip(*scored, strict=True)
         scores, best = score_together(np.stack(scores), pair_scores, thresholds)
         return zip(names, scores, strict=True), best
-
-    def _is_weak(self, embeddings):
-        """Whether not even equal drawings would get the same name."""
-        num = len(self.names)
-        equal = self._scorer.score(embeddings[:1], embeddings[:1])[0]
-        return equal < self.thresholds.for_ways(num)
 
     def score_examples(
         self, drawing: np.ndarray, names: Sequence[str]

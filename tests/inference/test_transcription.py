@@ -16,6 +16,7 @@ from koch_siamese import InputError, Recognizer
 from koch_siamese.data import glyphs, image_files, page_files
 from koch_siamese.data.page_files import list_pages, load_page
 from koch_siamese.errors import DataWarning
+from koch_siamese.inference import recognizer as recognizer_module
 from koch_siamese.inference.gallery import Answer, Candidate
 from koch_siamese.inference.grouping import group_by_scores
 from koch_siamese.inference.review import (
@@ -85,6 +86,13 @@ def test_symbols_of_a_page_are_recognized_together(page):
         own = [x.best.score for x in alone if x.name == name]
         assert len(own) > 1
         assert list(scores) == [pytest.approx(np.mean(own))]
+    # Too many are recognized one by one.
+    with (
+        mock.patch.object(recognizer_module, "MAX_SYMBOLS", 6),
+        pytest.warns(DataWarning, match="The page has 7 symbols"),
+    ):
+        read = recognizer.transcribe(page[0])
+    assert [x.answer for x in read.symbols] == alone
 
 
 def test_right_to_left_and_columns(recognizer, page):
