@@ -87,9 +87,11 @@ box and the answer of each symbol.
   run the command again: they then serve as examples, and keep that name
 
 The symbols of a page are recognized together: those that look alike get the
-same name, and others different names, as far as possible. So it helps to give
-examples of all symbols of the page. Only the shape of a symbol counts: a comma
-and an apostrophe, or `o` and `O`, are the same. Words are not separated.
+same name, and others different names, as far as possible. Their scores are
+means over those that look alike, and a runner-up may score higher than the
+best guess if it suits other symbols better. Only the shape of a symbol counts:
+a comma and an apostrophe, or `o` and `O`, are the same. Words are not
+separated.
 
 # Exports
 

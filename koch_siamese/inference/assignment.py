@@ -1,8 +1,8 @@
 """Recognizes the symbols of a page together.
 
 Symbols that look alike are one character, and others are different ones. That
-decides between characters that resemble each other: the drawing of one may be
-nearest to the example of the other, but both symbols cannot be the same one.
+helps with characters that resemble each other: two symbols may both be nearest
+to the example of one character, but only one of them can be that character.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ import numpy as np
 from koch_siamese.inference.grouping import group_by_scores
 from koch_siamese.models.thresholds import Thresholds
 
-# The cost, in log odds, of a character for a second group of symbols, twice as
-# much for a third, and so on: a group may have been split. Chosen on pages of
-# validation alphabets.
-REPEAT_COST = 3.0
-FEW_SYMBOLS = 20  # of fewer, silhouettes say little
-MAX_SYMBOLS = 5_000  # the scores of all pairs take seconds
-MAX_SCORES = 1 << 25  # of symbols and characters; they take 0.3 GB
+# What it costs, in log odds, that a second group of symbols has the same
+# character: a group may have been split. Twice as much gives fewer errors on
+# pages of one hand, but more if each symbol of a page is by another person.
+REPEAT_COST = 1.5
+FEW_SYMBOLS = 20  # with fewer, silhouettes are unreliable
+MAX_SYMBOLS = 3_000  # the scores of all pairs take seconds
+MAX_SCORES = 1 << 23  # of symbols and characters; with copies, 0.5 GB
 
 
 def score_together(
@@ -25,7 +25,7 @@ def score_together(
     """Scores the symbols of a page in groups, and assigns a character to each.
 
     Groups are those of `group_by_scores`. The lowest cut is the score from
-    which a symbol is named among as many characters.
+    which a symbol is named among as many characters, and at least `same`.
 
     Args:
         scores: float `[num_symbols, num_characters]`, of each symbol alone.
@@ -43,7 +43,7 @@ def score_together(
         InputError: the extra `pages` is missing.
     """
     num_symbols, num_characters = scores.shape
-    lowest = thresholds.for_ways(num_characters)
+    lowest = max(thresholds.same, thresholds.for_ways(num_characters))
     # Without any pair that reaches it, each symbol is a group.
     is_plain = num_symbols < FEW_SYMBOLS or pair_scores.max() < lowest
     cut = lowest if is_plain else None
@@ -59,8 +59,8 @@ def score_together(
 def assign_characters(scores: np.ndarray, repeat_cost: float) -> np.ndarray:
     """Assigns a character to each group of symbols.
 
-    The sum of their scores is the highest possible, less `repeat_cost` for the
-    second group of a character, twice as much for the third, and so on.
+    The sum of their scores is the highest possible, less `repeat_cost` for
+    each group whose character another group has already.
 
     Args:
         scores: float `[num_groups, num_characters]`.
@@ -72,10 +72,11 @@ def assign_characters(scores: np.ndarray, repeat_cost: float) -> np.ndarray:
     from scipy.optimize import linear_sum_assignment
 
     num_groups, num_characters = scores.shape
-    # Enough for all groups, and two more for a character that was split.
-    num_repeats = -(-num_groups // num_characters) + 2
-    costs = repeat_cost * np.repeat(np.arange(num_repeats), num_characters)
+    best = scores.argmax(axis=1)
+    # A group has a character for itself, or shares its best one, at the cost.
+    shared = np.full((num_groups, num_groups), -np.inf)
+    np.fill_diagonal(shared, scores.max(axis=1) - repeat_cost)
     _, column = linear_sum_assignment(
-        np.tile(scores, num_repeats) - costs, maximize=True
+        np.concatenate([scores, shared], axis=1), maximize=True
     )
-    return column % num_characters
+    return np.where(column < num_characters, column, best)

@@ -103,7 +103,8 @@ class Candidate:
 
     Attributes:
         name: the name of the character.
-        score: a logit; the mean over its drawings.
+        score: a logit; the mean over its drawings and, on a page, over the
+            symbols that look like the query.
         probability: the estimated probability that the query shows this
             character, if same and different pairs were equally likely; 0.5 at
             the threshold of `same`. None without thresholds.
@@ -140,7 +141,7 @@ class Answer:
 
     @property
     def runner_up(self) -> Candidate | None:
-        """The second best candidate; None if there is only one."""
+        """The second candidate; None if there is only one."""
         return self.candidates[1] if len(self.candidates) > 1 else None
 
     def to_json(self) -> dict:
@@ -287,8 +288,8 @@ def answer_query(
         threshold: the score from which the best candidate is named; None if it
             always is.
         top_k: the largest number of candidates in the answer.
-        best: the index of the best character, by default the one that scores
-            highest.
+        best: the index of the first candidate, by default the character that
+            scores highest.
     """
     order = np.argsort(-scores, kind="stable")
     if best is not None:

@@ -1,7 +1,6 @@
 """Recognizes images of characters, given one or more examples of each."""
 
 import copy
-import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -389,7 +388,8 @@ class Recognizer:
             raise InputError(
                 "There are no characters to choose among: add some."
             )
-        given = self._scorer, gallery, self._embed(drawings)
+        embeddings = self._embed(drawings)
+        given = self._scorer, gallery, embeddings
         with self._lock:
             thresholds = self.thresholds
             if threshold is None and thresholds:
@@ -400,33 +400,39 @@ class Recognizer:
             else:
                 _warn_if_large(gallery)
                 scored = score_characters(*given)
-            best = itertools.repeat(None)
-            if of_a_page and thresholds and not index:
-                scored, best = self._score_page(scored, *given[1:], thresholds)
-            return [
-                answer_query(*named, thresholds, threshold, top_k, i)
-                for named, i in zip(scored, best, strict=False)
-            ]
+            if index or not (of_a_page and self._suits_together(*given[1:])):
+                return [
+                    answer_query(names, scores, thresholds, threshold, top_k)
+                    for names, scores in scored
+                ]
+            alone = np.stack([scores for _, scores in scored])
+            pair_scores = score_all_pairs(self._scorer, embeddings)
+        # Without the lock, as it does not need the model.
+        return [
+            answer_query(
+                gallery.characters, scores, thresholds, threshold, top_k, best
+            )
+            for scores, best in zip(
+                *score_together(alone, pair_scores, thresholds), strict=True
+            )
+        ]
 
-    def _score_page(self, scored, gallery, embeddings, thresholds):
-        """Scores symbols together; returns the best character of each, too."""
-        alone = scored, itertools.repeat(None)
+    def _suits_together(self, gallery, embeddings):
+        """Whether symbols of a page can be recognized together."""
         num, num_characters = len(embeddings), len(gallery.characters)
-        if num < 2:
-            return alone
+        if num < 2 or not self.thresholds:
+            return False
         equal = self._scorer.score(embeddings[:1], embeddings[:1])[0]
-        if equal < thresholds.for_ways(num_characters):
-            return alone  # the model is too weak: equal ones get no name
+        if equal < self.thresholds.for_ways(num_characters):
+            return False  # the model is too weak: equal symbols get no name
         if num > MAX_SYMBOLS or num * num_characters > MAX_SCORES:
             warn(
-                f"The page has {num} symbols. So many are recognized one by "
-                "one instead of together, with more errors: cut it in parts."
+                f"{num} symbols and {num_characters} known characters are too "
+                "many to recognize the symbols together: each is recognized "
+                "alone, with more errors."
             )
-            return alone
-        pair_scores = score_all_pairs(self._scorer, embeddings)
-        names, scores = zip(*scored, strict=True)
-        scores, best = score_together(np.stack(scores), pair_scores, thresholds)
-        return zip(names, scores, strict=True), best
+            return False
+        return True
 
     def score_examples(
         self, drawing: np.ndarray, names: Sequence[str]
@@ -476,8 +482,9 @@ class Recognizer:
 
         Symbols are cropped to their ink, as examples must be. Those of a page
         are recognized together: symbols that look alike get the same name, and
-        others different names, as far as possible (see `assignment`). Needs the
-        extra `pages`.
+        others different names, as far as possible (see `assignment`). They are
+        recognized one by one if there are more than 3,000, with an index, or
+        without thresholds. Needs the extra `pages`.
 
         Args:
             pages: one or more images of pages. A PDF, a TIFF of several pages

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
 
 
@@ -23,8 +24,12 @@ class Thresholds:
     slope: float = 1.0
 
     def __post_init__(self):
-        """Makes a tuple of the list in a file."""
+        """Makes a tuple of the list in a file, and checks the slope."""
         convert_fields(self)
+        if not self.slope > 0:
+            raise InputError(
+                f"slope is {self.slope}: expected a positive number."
+            )
 
     def for_ways(self, ways: int) -> float:
         """Returns the threshold of `none_of_these` for `ways` candidates.

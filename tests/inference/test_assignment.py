@@ -32,14 +32,25 @@ def test_there_may_be_more_groups_than_characters():
     assert assign_characters(scores, 100.0).tolist().count(1) == 1
 
 
+def test_a_character_may_have_many_groups():
+    scores = np.tile([9.0, -5.0], (10, 1))
+    assert assign_characters(scores, 2.0).tolist() == [0] * 10
+
+
+def test_a_low_threshold_does_not_merge_the_page():
+    alone = np.arange(10.0).reshape(5, 2)
+    thresholds = Thresholds(2.0, (-100.0,))
+    scores, _ = score_together(alone, np.full(10, 1.9), thresholds)
+    np.testing.assert_array_equal(scores, alone)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_sum_of_the_scores_is_the_highest_possible(seed):
     scores = np.random.default_rng(seed).normal(0, 3, (4, 3))
     cost = 1.5
 
     def total(chosen):
-        counts = np.bincount(chosen)
-        repeats = (counts * (counts - 1) // 2).sum()  # 0 + 1 + 2 + ...
+        repeats = len(chosen) - len(set(chosen))
         return scores[range(4), chosen].sum() - cost * repeats
 
     best = max(map(total, itertools.product(range(3), repeat=4)))
@@ -82,8 +93,8 @@ def test_the_groups_of_many_symbols_are_chosen_by_their_silhouettes():
 
 
 def test_the_cost_of_a_repeat_is_in_log_odds():
-    # Different symbols, nearest to the same character by 2.
-    alone = np.array([[5.0, 3.0], [6.0, 3.9]])
+    # Different symbols, nearest to the same character by 1 or more.
+    alone = np.array([[5.0, 4.0], [6.0, 4.9]])
     for slope, expected in ((1.0, [1, 0]), (2.0, [0, 0])):
         _, assigned = score_together(
             alone, np.zeros(1), Thresholds(0.0, (1.0,), slope)

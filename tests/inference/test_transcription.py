@@ -89,7 +89,7 @@ def test_symbols_of_a_page_are_recognized_together(page):
     # Too many are recognized one by one.
     with (
         mock.patch.object(recognizer_module, "MAX_SYMBOLS", 6),
-        pytest.warns(DataWarning, match="The page has 7 symbols"),
+        pytest.warns(DataWarning, match="7 symbols and 3 known characters are"),
     ):
         read = recognizer.transcribe(page[0])
     assert [x.answer for x in read.symbols] == alone
