@@ -10,10 +10,7 @@ from tqdm import tqdm
 
 from koch_siamese.data.characters import SPLITS, Characters, count_images
 from koch_siamese.data.image_arrays import make_images
-from koch_siamese.data.image_errors import (
-    ImageError,
-    raise_image_errors,
-)
+from koch_siamese.data.image_errors import ImageError, raise_image_errors
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_paths import normalize_name, require_path
 from koch_siamese.data.labelled_files import LabelledFiles, list_folder

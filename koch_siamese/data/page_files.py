@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from koch_siamese.data.image_errors import (
-    make_image_error,
-)
+from koch_siamese.data.image_errors import make_image_error
 from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
 from koch_siamese.data.image_paths import (
     FORMATS,

@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from koch_siamese.data.characters import SPLITS, Characters, count_images
-from koch_siamese.data.image_errors import (
-    MAX_LISTED,
-)
+from koch_siamese.data.image_errors import MAX_LISTED
 from koch_siamese.errors import InputError, warn
 
 MIN_CHARACTERS = 4  # two to train on, two to test on

@@ -56,10 +56,9 @@ def group_by_scores(
     The cut is chosen without labels, as no score suits all pages: prints of a
     font are nearly equal, and one hand varies less than several. `NUM_CUTS`
     scores are tried, from `lowest` to the highest score. The one with the best
-    silhouette
-    (Rousseeuw 1987) is chosen: the mean over all drawings of how much nearer
-    they are to their own group than to the next one. If the lowest cut leaves
-    one group, it stays one.
+    silhouette (Rousseeuw 1987) is chosen: the mean over all drawings of how
+    much nearer they are to their own group than to the next one. If the lowest
+    cut leaves one group, it stays one.
 
     Args:
         scores: float `[num * (num - 1) / 2]`, see `score_all_pairs`.

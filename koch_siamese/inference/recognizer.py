@@ -10,10 +10,7 @@ import keras
 import numpy as np
 
 from koch_siamese.data.image_arrays import make_images
-from koch_siamese.data.image_errors import (
-    ImageError,
-    raise_image_errors,
-)
+from koch_siamese.data.image_errors import ImageError, raise_image_errors
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.page_files import Page, PageFile, load_page

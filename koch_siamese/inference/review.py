@@ -32,7 +32,7 @@ from koch_siamese.runs.results import writing
 
 DOUBTFUL, CONFIRMED = "doubtful", "confirmed"
 # Least lead of the best candidate over the runner-up, in log odds. On pages of
-# validation alphabets, 2 % of the symbols that are not doubtful are wrong.
+# validation alphabets, 3 % of the symbols that are not doubtful are wrong.
 MIN_LEAD = 1.5
 PAGE, BOX, GUESS = "Page", "Box", "Guess"  # keys of the texts in a file
 UNSAFE = re.compile(r'^\.|[%\\:*?"<>|\x00-\x1f\x7f]')
