@@ -137,15 +137,24 @@ def test_experiments_tables_of_own_images_are_the_measured_ones():
 
 
 def test_experiments_tables_of_pages_are_the_measured_ones():
-    report = read_result("pages")
-    shares = ("false_boxes", "error_rate", "error_rate_alone")
-    for kind, measured in report["pages"].items():
+    report, together = read_result("pages"), read_result("pages_together_seed0")
+    for kind, measured in together["pages"].items():
+        alone = report["pages"][kind]
+        assert alone["found"] == measured["found"]
         cells = [
             f"{measured['num_symbols']:,}",
             format_share(measured, "found"),
+            measured["false_boxes"],
+            measured["error_rate"],
+            alone["error_rate"],
+            measured["error_rate_alone"],
         ]
-        cells += [measured[x] for x in shares]
         assert make_row(kind, *cells) in EXPERIMENTS
+    others = read_result("pages_together_seed1")["pages"]
+    clean, photographed = (others[x]["error_rate"] for x in others)
+    assert (
+        f"{100 * clean:.1f} and {100 * photographed:.1f} % are" in EXPERIMENTS
+    )
     for kind, measured in report["singles"].items():
         cells = [measured[x] for x in ("plain", "refused")]
         best = format_share(measured, "best_is_right")

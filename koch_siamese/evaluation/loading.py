@@ -92,10 +92,12 @@ def make_source(
         "background": (
             settings.background if dataset == "omniglot" else "original"
         ),
-        "crop": dataset == "folder" and not photo_size and crop,
         "photo_size": photo_size,
         "split_labels": trained == dataset,
     } | {name: value for name, value in given.items() if value is not None}
+    if "crop" not in attributes:
+        is_cropped = dataset == "folder" and not attributes["photo_size"]
+        attributes["crop"] = is_cropped and crop
     return _split_by_groups(DataSource(dataset, **attributes), settings)
 
 
