@@ -112,10 +112,14 @@ class RankedPairs(NamedTuple):
         """Computes the ROC of weighted pairs; see `metrics.compute_roc`.
 
         Args:
-            weights: see `count_accepted`; neither those of all same pairs nor
-                those of all different pairs are 0.
+            weights: see `count_accepted`.
+
+        Returns:
+            None if no same pair or no different pair has a weight.
         """
         different, same = self.count_accepted(weights)
+        if not (different[-1] and same[-1]):
+            return None
         return different / different[-1], same / same[-1]
 
     def drop_intermediate(self) -> "RankedPairs":

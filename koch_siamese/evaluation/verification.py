@@ -127,7 +127,7 @@ def bootstrap_classes(
     for _ in range(num_resamples):
         drawn = rng.integers(len(known), size=len(known))
         counts = np.bincount(np.r_[drawn, len(known)])
-        weights = counts[first] * counts[second]
-        if weights[pairs.is_same].any() and weights[~pairs.is_same].any():
-            values.append(measure(*pairs.compute_roc(weights)))
+        roc = pairs.compute_roc(counts[first] * counts[second])
+        if roc:
+            values.append(measure(*roc))
     return np.quantile(values, (0.025, 0.975), axis=0).T.tolist()
