@@ -126,7 +126,7 @@ def _check_discover_flags():
                 f"{name} has no effect with --discover, which names nothing: "
                 "remove it."
             )
-    for path in (Path(DISCOVER.value), _sheet_path()):
+    for path in (Path(DISCOVER.value), _picture_path()):
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise InputError(
                 f"--discover={DISCOVER.value}: {path} exists already: give a "
@@ -134,7 +134,7 @@ def _check_discover_flags():
             )
 
 
-def _sheet_path():
+def _picture_path():
     folder = Path(DISCOVER.value).resolve()
     return folder.with_name(f"{folder.name}.png")
 
@@ -175,7 +175,7 @@ def _list_written_images(pages):
     if REVIEW.value:
         written[REVIEW.name] = [Path(REVIEW.value)]
     if DISCOVER.value:
-        written[DISCOVER.name] = [Path(DISCOVER.value), _sheet_path()]
+        written[DISCOVER.name] = [Path(DISCOVER.value), _picture_path()]
     return written
 
 
@@ -382,11 +382,11 @@ def _discover(files):
         drawings,
         names,
     )
-    page_figures.save_picture(page_figures.draw_groups(groups), _sheet_path())
+    page_figures.save_picture(page_figures.draw_groups(groups), _picture_path())
     print(
         f"{len(names)} symbols in {len(groups)} groups: rename the folders "
         f"in {DISCOVER.value} to what they show, and give it as --support; "
-        f"{_sheet_path()} shows them"
+        f"{_picture_path()} shows them"
     )
     return errors
 

@@ -16,7 +16,7 @@ from koch_siamese.models.thresholds import Thresholds
 REPEAT_COST = 1.5
 FEW_SYMBOLS = 20  # with fewer, silhouettes are unreliable
 MAX_SYMBOLS = 3_000  # the scores of all pairs take seconds
-MAX_SCORES = 1 << 23  # of symbols and characters; with copies, 0.5 GB
+MAX_SCORES = 1 << 23  # of symbols and characters; with copies, 0.3 GB
 
 
 def score_together(

@@ -480,8 +480,9 @@ class Recognizer:
         Symbols are cropped to their ink, as examples must be. Those of a page
         are recognized together: symbols that look alike get the same name, and
         others different names, as far as possible (see `assignment`). They are
-        recognized one by one if there are more than 3,000, with an index, or
-        without thresholds. Needs the extra `pages`.
+        recognized one by one if there are more than 3,000 or very many known
+        characters, with an index, or without thresholds. Needs the extra
+        `pages`.
 
         Args:
             pages: one or more images of pages. A PDF, a TIFF of several pages

@@ -26,7 +26,7 @@ MAX_SIDE = 5000  # of a picture, in pixels
 MIN_FONT_SIZE = 11
 CAPTION_SIZE = 20
 MIN_PREFIX = 3  # characters; a shorter common prefix is not left out
-CELL = 64  # side of a drawing on a sheet of groups
+CELL = 64  # side of a drawing in the picture of groups
 GAP = 8  # between a page and its ink, in pixels
 DRAWINGS_OF_GROUP, GROUPS_ABREAST, MAX_GROUPS = 8, 2, 300
 

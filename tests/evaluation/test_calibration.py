@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from conftest import make_characters
 
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation.calibration import (
     calibrate,
     compute_absence_thresholds,
@@ -219,3 +220,9 @@ def test_calibration_on_few_separable_drawings_is_not_overconfident():
     assert 0.93 < probability.min() < probability.max() <= 0.95
     # Unknown characters score -38 or less, but no threshold is below `same`.
     assert thresholds.none_of_these == (-20,) * 20
+
+
+@pytest.mark.parametrize("slope", [0.0, -1.0, np.nan])
+def test_a_slope_must_be_positive(slope):
+    with pytest.raises(InputError, match=f"slope is {slope}: expected a pos"):
+        Thresholds(0.0, (1.0,), slope)
