@@ -85,7 +85,7 @@ def compare_drawings(session, first, second):
     return answers.render_verdict(found, first, second)
 
 
-@_warn
+@functools.partial(_warn, otherwise=lambda: ("", ""))
 def read_page(session, path, direction):
     """Reads an image or a PDF; returns the text, and the pages as HTML."""
     if path is None:
