@@ -12,14 +12,12 @@ const input = element.querySelector("input");
 const hint = element.querySelector(".hint");
 const pen = canvas.getContext("2d");
 let strokes = [];
-
-function erase() {
-  pen.fillStyle = "white";
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-}
+let isFilled = false; // whether the value that this pad has set is not null
+let numSet = 0; // strokes in that value, so without one that is being drawn
 
 function drawStrokes() {
-  erase();
+  pen.fillStyle = "white";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.lineWidth = LINE_WIDTH;
   pen.lineCap = pen.lineJoin = "round";
   pen.strokeStyle = "black";
@@ -36,20 +34,21 @@ function setHint(text) {
   hint.textContent = text;
 }
 
-function clear() {
-  strokes = [];
-  erase();
-  setHint("Draw here, or drop an image");
+function setStrokes(newStrokes) {
+  strokes = newStrokes;
+  drawStrokes();
+  setHint(strokes.length ? "" : "Draw here, or drop an image");
+}
+
+function setValue(value) {
+  isFilled = value !== null;
+  numSet = strokes.length;
+  props.value = value;
 }
 
 function update() {
-  drawStrokes();
-  if (strokes.length) {
-    props.value = { name: "", data: canvas.toDataURL("image/png") };
-  } else {
-    clear();
-    props.value = null;
-  }
+  const data = canvas.toDataURL("image/png");
+  setValue(strokes.length ? { name: "", data } : null);
 }
 
 function locate(event) {
@@ -64,9 +63,7 @@ function start(event) {
   if (event.button !== 0) return;
   event.preventDefault(); // no text is selected
   canvas.setPointerCapture(event.pointerId);
-  setHint("");
-  strokes.push([locate(event)]);
-  drawStrokes();
+  setStrokes([...strokes, [locate(event)]]);
 }
 
 function draw(event) {
@@ -100,10 +97,10 @@ function reduce(bitmap, data) {
 
 async function show(file) {
   if (!file) return;
-  clear();
+  setStrokes([]);
   if (file.size > MAX_MEGABYTES * 1e6) {
     setHint(`${file.name} has more than ${MAX_MEGABYTES} MB`);
-    props.value = null;
+    setValue(null);
     return;
   }
   let data = await readAsUrl(file);
@@ -119,13 +116,12 @@ async function show(file) {
     // A format that only the server reads, such as TIFF; or a broken file.
     setHint(file.name);
   }
-  props.value = { name: file.name, data };
+  setValue({ name: file.name, data });
 }
 
 canvas.addEventListener("pointerdown", start);
 canvas.addEventListener("pointermove", draw);
-canvas.addEventListener("pointerup", update);
-canvas.addEventListener("pointercancel", update);
+canvas.addEventListener("lostpointercapture", update); // a stroke has ended
 canvas.addEventListener("dragover", (event) => event.preventDefault());
 canvas.addEventListener("drop", (event) => {
   event.preventDefault();
@@ -137,15 +133,18 @@ input.addEventListener("change", async () => {
 });
 element.querySelector(".upload").onclick = () => input.click();
 element.querySelector(".undo").onclick = () => {
-  strokes.pop();
+  setStrokes(strokes.slice(0, -1));
   update();
 };
 element.querySelector(".clear").onclick = () => {
-  strokes = [];
+  setStrokes([]);
   update();
 };
-// The server clears a pad by the value null.
+// The server clears a pad by the value null. A stroke that was begun meanwhile
+// stays.
 watch("value", () => {
-  if (!props.value) clear();
+  if (props.value || !isFilled) return;
+  isFilled = false;
+  setStrokes(strokes.slice(numSet));
 });
-clear();
+setStrokes([]);

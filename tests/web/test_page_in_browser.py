@@ -196,6 +196,40 @@ def test_an_image_is_uploaded_and_removed(page, tmp_path):
     page.get_by_text("No examples yet.").wait_for()
 
 
+def test_an_image_stays_until_it_is_cleared(page, tmp_path):
+    (tmp_path / "large.png").write_bytes(bytes(20_000_001))
+    save(draw(), tmp_path / "ring.png")
+    page.locator("#query input").set_input_files(tmp_path / "ring.png")
+    page.locator("#query .hint:empty").wait_for(state="attached")
+    page.locator("#query canvas").click(button="right")
+    page.locator("#ask").click()
+    wait_for_warning(page, "There are no examples yet")
+    page.locator("#query input").set_input_files(tmp_path / "large.png")
+    page.get_by_text("large.png has more than 20 MB").wait_for()
+    page.locator("#ask").click()
+    wait_for_warning(page, "A canvas is empty")
+    assert page.get_by_text("large.png has more than 20 MB").is_visible()
+
+
+def test_a_stroke_begun_while_an_example_is_added_stays(page):
+    add_example(page, "cross", CROSS)
+    draw_strokes(page, "example", HOOK)
+    canvas = page.locator("#example canvas")
+    box = canvas.bounding_box()
+    page.get_by_label("Name").fill("hook")
+    page.get_by_label("Name").press("Enter")
+    page.mouse.move(box["x"] + 60, box["y"] + 40)
+    page.mouse.down()
+    page.locator("#examples figcaption", has_text="hook").wait_for()
+    page.mouse.move(box["x"] + 60, box["y"] + 200, steps=8)
+    page.mouse.up()
+    assert page.locator("#example .hint").inner_text() == ""
+    page.get_by_label("Name").fill("bar")
+    page.get_by_label("Name").press("Enter")
+    page.locator("#examples figcaption", has_text="bar").wait_for()
+    keep_screenshot(page, "three_examples")
+
+
 def test_two_symbols_are_compared(page):
     page.get_by_role("tab", name="Compare").click()
     draw_strokes(page, "first", CROSS)
@@ -227,6 +261,16 @@ def test_a_page_is_read(page, tmp_path):
     page.locator("#pages img").wait_for()
     assert page.locator("#text textarea").input_value() == "ddd"
     keep_screenshot(page, "read_a_page")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG and no more")
+    page.locator("#page").get_by_label("Clear").click()
+    page.locator("#page input[type=file]").set_input_files(
+        tmp_path / "broken.png"
+    )
+    page.locator("#page").get_by_text("broken.png").wait_for()
+    page.locator("#read").click()
+    wait_for_warning(page, "'broken.png' cannot be read")
+    page.locator("#pages img").wait_for(state="detached")
+    assert page.locator("#text textarea").input_value() == ""
 
 
 def test_visitors_do_not_see_each_other(page, browser, url):
