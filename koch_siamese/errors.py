@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 class NanScoreError(InputError):
-    """Scores are not numbers, because the model is broken."""
+    """Scores are not finite, because the model is broken."""
 
 
 class DivergedError(InputError):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from koch_siamese.errors import NanScoreError
 from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import get_embedding, get_head, read_thresholds
 from koch_siamese.models.views import count_views
@@ -43,10 +44,15 @@ class SiameseScorer:
         return np.concatenate(embeddings)[:num]
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`."""
+        """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`.
+
+        Raises:
+            NanScoreError: a score is not finite.
+        """
         # Not `self._head(...)`: for few pairs, the arithmetic takes a fifth of
         # the time of a layer's `__call__`.
-        return keras.ops.convert_to_numpy(self._head.call(first, second))
+        scores = self._head.call(first, second)
+        return _require_finite(keras.ops.convert_to_numpy(scores))
 
     def score_table(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Scores every embedding of `first` against every one of `second`.
@@ -56,6 +62,9 @@ class SiameseScorer:
 
         Returns:
             Logits, float32 or float64 `[num_first, num_second]`.
+
+        Raises:
+            NanScoreError: a score is not finite.
         """
         if not isinstance(self._head, WeightedL1):
             return np.array([self.score(row[None], second) for row in first])
@@ -65,7 +74,7 @@ class SiameseScorer:
         kernel, bias = self._head.get_weights()
         scores = np.full((len(first), len(second)), float(bias))
         for sign in (1, -1):
-            chosen = sign * kernel > 0
+            chosen = ~(sign * kernel <= 0)  # NaN too
             if chosen.any():
                 weights = kernel[chosen]
                 scores += sign * cdist(
@@ -73,4 +82,13 @@ class SiameseScorer:
                     second[:, chosen] * weights,
                     "cityblock",
                 )
-        return scores
+        return _require_finite(scores)
+
+
+def _require_finite(scores):
+    if not np.isfinite(scores).all():
+        raise NanScoreError(
+            "The model's scores are not finite: its weights are broken; give "
+            "another model, or train it again."
+        )
+    return scores

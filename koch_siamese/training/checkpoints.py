@@ -242,7 +242,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         try:
             return evaluate_trials(drawings, self._trials)["accuracy"]
         except NanScoreError as error:  # from the epoch's last update
-            raise self._diverged_error("Scores became NaN", epoch) from error
+            what = "Scores became infinite or NaN"
+            raise self._diverged_error(what, epoch) from error
 
     def _update_state(self, epoch, logs):
         """Adds the epoch; returns whether it is the best one so far."""

@@ -503,6 +503,26 @@ def test_mistakes_get_one_line(recognizer, mistake, part):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_broken_model_gets_one_line(drawings, value):
+    model = load_model(TINY_MODEL)
+    kernel, bias = get_head(model).get_weights()
+    kernel[0] = value
+    get_head(model).set_weights([kernel, bias])
+    examples = {x: drawings[x][:2] for x in ("c0", "c1", "c2")}
+    recognizer = Recognizer(model).add(examples)
+    first, second = drawings["c0"][:2]
+    for use in (
+        lambda: recognizer.classify(first),
+        lambda: recognizer.verify(first, second),
+        lambda: recognizer.evaluate(examples),
+        lambda: recognizer.calibrate(examples),
+        lambda: recognizer.group_drawings(np.stack([first, second])),
+    ):
+        with pytest.raises(InputError, match="scores are not finite: its"):
+            use()
+
+
 def test_folder_of_a_recognizer_is_not_a_model(recognizer, tmp_path):
     recognizer.save(tmp_path / "known")
     with pytest.raises(InputError, match=r"with Recognizer\.load"):
