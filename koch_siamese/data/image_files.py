@@ -4,6 +4,7 @@ import io
 import os
 import threading
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -43,8 +44,7 @@ MAX_SIDE = 1024  # larger images are first reduced to this
 MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
 ARRAY_CHANNELS = (1, 3, 4)
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # white in deep images
-# The key of a text in the files of `write_drawing`, and the text.
-WRITTEN = ("Drawing", "read and written by koch_siamese")
+MARK = "Drawing"  # the key of a text in the files of `write_drawing`
 
 _max_pixels = 50_000_000
 _decoding = threading.Lock()  # all threads share the filters of warnings
@@ -66,7 +66,8 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     than paper. Uneven light and noise are removed, unless the image is already
     black on white. Transparent pixels are paper. Of an animation, the first
     frame is read. An image that is not square is centered on square paper.
-    Files of groups and reviews, see `write_drawing`, are read unchanged.
+    Files of groups and reviews, see `write_drawing`, are read unchanged unless
+    they were edited.
 
     Args:
         image: a path, the bytes of a file, an open binary file, a Pillow
@@ -125,7 +126,8 @@ def write_drawing(
 ):
     """Writes a drawing as a PNG file that `read_drawing` reads unchanged.
 
-    To clean it again would thin its strokes again.
+    To clean it again would thin its strokes again. It is cleaned again if its
+    pixels were edited.
 
     Args:
         file: a path, or a file that is open for writing.
@@ -133,9 +135,15 @@ def write_drawing(
         texts: further texts to store, by key.
     """
     info = PngImagePlugin.PngInfo()
-    for key, text in {**(texts or {}), WRITTEN[0]: WRITTEN[1]}.items():
+    for key, text in {**(texts or {}), MARK: _make_mark(drawing)}.items():
         info.add_itxt(key, text)
     Image.fromarray(drawing).save(file, "PNG", pnginfo=info)
+
+
+def _make_mark(drawing):
+    """The text that marks a drawing, with a checksum of its pixels."""
+    checksum = zlib.crc32(drawing.tobytes())
+    return f"read and written by koch_siamese, CRC-32 of pixels {checksum:08x}"
 
 
 def _check_symbol(image, drawing, is_clean):
@@ -367,14 +375,14 @@ def check_size(image: ImageLike, size: tuple[int, int]):
 def _make_gray_drawing(image):
     """Converts to gray, float32 `[height, width]`, 0..255, at most MAX_SIDE.
 
-    Also tells whether `write_drawing` has written the image.
+    Also tells whether `write_drawing` has written the same pixels.
     """
-    key, text = WRITTEN
-    is_written = image.info.get(key) == text and (
-        image.size == (IMAGE_SIZE, IMAGE_SIZE)
-    )
     gray = _strongest_band(_composite_on_paper(image))
-    return np.asarray(limit_size(gray, MAX_SIDE), np.float32), is_written
+    pixels = np.asarray(limit_size(gray, MAX_SIDE), np.float32)
+    is_written = image.size == (IMAGE_SIZE, IMAGE_SIZE) and (
+        image.info.get(MARK) == _make_mark(pixels.astype(np.uint8))
+    )
+    return pixels, is_written
 
 
 def _make_colors(image):

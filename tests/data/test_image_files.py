@@ -433,4 +433,8 @@ def test_written_drawing_is_read_unchanged(tmp_path):
     with Image.open(tmp_path / "written.png") as image:
         assert image.info["Guess"] == "ka"
         enlarged = image.resize((210, 210))
+        gray = image.point(lambda x: x // 2 + 100)
+    assert gray.info["Drawing"]
+    # An edited drawing is cleaned again.
+    assert np.median(read_drawing(gray, crop=True)) == 255
     assert read_drawing(enlarged, crop=True).shape == (105, 105)
