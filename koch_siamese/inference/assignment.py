@@ -7,7 +7,9 @@ to the example of one character, but only one of them can be that character.
 
 import numpy as np
 
+from koch_siamese.errors import warn
 from koch_siamese.inference.grouping import group_by_scores
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.thresholds import Thresholds
 
 # What it costs, in log odds, that a second group of symbols has the same
@@ -19,13 +21,53 @@ MAX_SYMBOLS = 3_000  # the scores of all pairs take seconds
 MAX_SCORES = 1 << 23  # of symbols and characters; with copies, 0.3 GB
 
 
+def can_score_together(
+    scorer: SiameseScorer,
+    embeddings: np.ndarray,
+    num_characters: int,
+    thresholds: Thresholds | None,
+) -> bool:
+    """Tells whether `score_together` suits the symbols of a page.
+
+    Warns if there are too many.
+
+    Args:
+        scorer: the model that embedded them.
+        embeddings: of the symbols, float32 `[num_symbols, dim]`.
+        num_characters: the number of known characters.
+        thresholds: of the model, or None if it has none.
+    """
+    num = len(embeddings)
+    if num < 2 or not thresholds:
+        return False
+    equal = scorer.score(embeddings[:1], embeddings[:1])[0]
+    if equal < _compute_lowest_cut(thresholds, num_characters):
+        return False  # the model is too weak: not even equal symbols are alike
+    if num > MAX_SYMBOLS or num * num_characters > MAX_SCORES:
+        warn(
+            f"{num} symbols and {num_characters} known characters are too many "
+            "to recognize the symbols together: each is recognized alone, with "
+            "more errors."
+        )
+        return False
+    return True
+
+
+def _compute_lowest_cut(thresholds, num_characters):
+    """The score that pairs of a group reach at least.
+
+    It is the one from which a symbol is named among as many characters, and at
+    least `same`.
+    """
+    return max(thresholds.same, thresholds.for_ways(num_characters))
+
+
 def score_together(
     scores: np.ndarray, pair_scores: np.ndarray, thresholds: Thresholds
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores the symbols of a page in groups, and assigns a character to each.
 
-    Groups are those of `group_by_scores`. The lowest cut is the score from
-    which a symbol is named among as many characters, and at least `same`.
+    Groups are those of `group_by_scores`.
 
     Args:
         scores: float `[num_symbols, num_characters]`, of each symbol alone.
@@ -43,7 +85,7 @@ def score_together(
         InputError: the extra `pages` is missing.
     """
     num_symbols, num_characters = scores.shape
-    lowest = max(thresholds.same, thresholds.for_ways(num_characters))
+    lowest = _compute_lowest_cut(thresholds, num_characters)
     # Without any pair that reaches it, each symbol is a group.
     is_plain = num_symbols < FEW_SYMBOLS or pair_scores.max() < lowest
     cut = lowest if is_plain else None

@@ -1,6 +1,7 @@
 """Recognizes images of characters, given one or more examples of each."""
 
 import copy
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,8 +33,7 @@ from koch_siamese.inference.arguments import (
     normalize_names,
 )
 from koch_siamese.inference.assignment import (
-    MAX_SCORES,
-    MAX_SYMBOLS,
+    can_score_together,
     score_together,
 )
 from koch_siamese.inference.gallery import (
@@ -375,61 +375,64 @@ class Recognizer:
                 f"top_k is {top_k!r}: expected a whole number, 1 or more."
             )
         check_number("threshold", threshold)
-        return self._classify(drawings, top_k, threshold)
+        gallery = self._require_known()
+        embeddings = self._embed(self._check_drawings(drawings))
+        with self._lock:
+            answer = self._prepare_answers(gallery, top_k, threshold)
+            index = self._get_index(gallery)
+            scored = self._score(gallery, index, embeddings, top_k)
+        return [answer(names, scores) for names, scores in scored]
 
-    def _classify(self, drawings, top_k, threshold, of_a_page=False):
-        """Classifies drawings alone or, those of a page, together."""
-        drawings = self._check_drawings(drawings)
-        gallery = self._gallery  # a snapshot: other threads may replace it
+    def _require_known(self):
+        """The known characters: a snapshot, as other threads may add some."""
+        gallery = self._gallery
         if not gallery.names:
             raise InputError(
                 "There are no characters to choose among: add some."
             )
-        embeddings = self._embed(drawings)
+        return gallery
+
+    def _prepare_answers(self, gallery, top_k, threshold):
+        """Prepares `answer_query` for the names and scores of each query."""
+        thresholds = self.thresholds
+        if threshold is None and thresholds:
+            threshold = thresholds.for_ways(len(gallery.characters))
+        return functools.partial(
+            answer_query,
+            thresholds=thresholds,
+            threshold=threshold,
+            top_k=top_k,
+        )
+
+    def _score(self, gallery, index, embeddings, top_k):
+        """Scores queries against all characters, or those of an index."""
         given = self._scorer, gallery, embeddings
+        if index:
+            return list(score_nearest_characters(*given, index, top_k))
+        _warn_if_large(gallery)
+        return list(score_characters(*given))
+
+    def _classify_page(self, found, threshold):
+        """Classifies the symbols of a page together, or alone if need be."""
+        gallery = self._require_known()
+        embeddings = self._embed(self._check_drawings(found.drawings))
         with self._lock:
             thresholds = self.thresholds
-            if threshold is None and thresholds:
-                threshold = thresholds.for_ways(len(gallery.characters))
+            answer = self._prepare_answers(gallery, TOP_K, threshold)
             index = self._get_index(gallery)
-            if index:
-                scored = score_nearest_characters(*given, index, top_k)
-            else:
-                _warn_if_large(gallery)
-                scored = score_characters(*given)
-            if index or not (of_a_page and self._suits_together(*given[1:])):
-                return [
-                    answer_query(names, scores, thresholds, threshold, top_k)
-                    for names, scores in scored
-                ]
-            alone = np.stack([scores for _, scores in scored])
+            scored = self._score(gallery, index, embeddings, TOP_K)
+            if index or not can_score_together(
+                self._scorer, embeddings, len(gallery.characters), thresholds
+            ):
+                return [answer(names, scores) for names, scores in scored]
             pair_scores = score_all_pairs(self._scorer, embeddings)
         # Without the lock, as it does not need the model.
+        alone = np.stack([scores for _, scores in scored])
+        together = score_together(alone, pair_scores, thresholds)
         return [
-            answer_query(
-                gallery.characters, scores, thresholds, threshold, top_k, best
-            )
-            for scores, best in zip(
-                *score_together(alone, pair_scores, thresholds), strict=True
-            )
+            answer(gallery.characters, scores, best=best)
+            for scores, best in zip(*together, strict=True)
         ]
-
-    def _suits_together(self, gallery, embeddings):
-        """Whether symbols of a page can be recognized together."""
-        num, num_characters = len(embeddings), len(gallery.characters)
-        if num < 2 or not self.thresholds:
-            return False
-        equal = self._scorer.score(embeddings[:1], embeddings[:1])[0]
-        if equal < self.thresholds.for_ways(num_characters):
-            return False  # the model is too weak: equal symbols get no name
-        if num > MAX_SYMBOLS or num * num_characters > MAX_SCORES:
-            warn(
-                f"{num} symbols and {num_characters} known characters are too "
-                "many to recognize the symbols together: each is recognized "
-                "alone, with more errors."
-            )
-            return False
-        return True
 
     def score_examples(
         self, drawing: np.ndarray, names: Sequence[str]
@@ -527,7 +530,7 @@ class Recognizer:
             page = page if isinstance(page, Page) else load_page(page)
             page = find_on_page(page, direction)
         check_number("threshold", threshold)
-        answers = self._classify(page.drawings, TOP_K, threshold, True)
+        answers = self._classify_page(page, threshold)
         return make_transcription(page, answers, self.names)
 
     def group_drawings(

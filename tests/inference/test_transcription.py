@@ -16,7 +16,7 @@ from koch_siamese import InputError, Recognizer
 from koch_siamese.data import glyphs, image_files, page_files
 from koch_siamese.data.page_files import list_pages, load_page
 from koch_siamese.errors import DataWarning
-from koch_siamese.inference import recognizer as recognizer_module
+from koch_siamese.inference import assignment
 from koch_siamese.inference.gallery import Answer, Candidate
 from koch_siamese.inference.grouping import group_by_scores
 from koch_siamese.inference.review import (
@@ -86,9 +86,14 @@ def test_symbols_of_a_page_are_recognized_together(page):
         own = [x.best.score for x in alone if x.name == name]
         assert len(own) > 1
         assert list(scores) == [pytest.approx(np.mean(own))]
-    # Too many are recognized one by one.
+    # If not even equal symbols are alike, each is recognized alone. Together,
+    # two of them would not be the same, at such a cost (1.5 / slope).
+    strict = recognizer.copy()
+    strict.thresholds = Thresholds(1e9, (-1e9,), slope=1e-9)
+    assert strict.transcribe(draw_page(("aa",), SYMBOLS)[0]).text == "aa"
+    # So are too many.
     with (
-        mock.patch.object(recognizer_module, "MAX_SYMBOLS", 6),
+        mock.patch.object(assignment, "MAX_SYMBOLS", 6),
         pytest.warns(DataWarning, match="7 symbols and 3 known characters are"),
     ):
         read = recognizer.transcribe(page[0])
