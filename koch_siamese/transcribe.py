@@ -223,9 +223,10 @@ def _transcribe(files):
     writer = _Writer(recognizer.names, examples, files)
     errors, num_doubtful = {}, 0
     for file, found in _find_symbols(files, errors):
+        if review:
+            found = review.confirm(found)
         read = recognizer.transcribe(found, threshold=flags.FLAGS.threshold)
         if review:
-            read = review.confirm(found.page, read)
             num_doubtful += review.write_doubtful(
                 found.page, read, recognizer.thresholds
             )

@@ -63,17 +63,23 @@ def _compute_lowest_cut(thresholds, num_characters):
 
 
 def score_together(
-    scores: np.ndarray, pair_scores: np.ndarray, thresholds: Thresholds
+    scores: np.ndarray,
+    pair_scores: np.ndarray,
+    thresholds: Thresholds,
+    confirmed: np.ndarray | int = -1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores the symbols of a page in groups, and assigns a character to each.
 
-    Groups are those of `group_by_scores`.
+    Groups are those of `group_by_scores`. A group with a symbol that a person
+    has confirmed is assigned its character.
 
     Args:
         scores: float `[num_symbols, num_characters]`, of each symbol alone.
         pair_scores: float `[num_symbols * (num_symbols - 1) / 2]`, see
             `grouping.score_all_pairs`.
         thresholds: of the model.
+        confirmed: int `[num_symbols]`, the index of the confirmed character of
+            each symbol, or -1; a single -1 if none is confirmed.
 
     Returns:
         scores: float64 `[num_symbols, num_characters]`, the means of groups.
@@ -85,7 +91,9 @@ def score_together(
         InputError: the extra `pages` is missing.
     """
     num_symbols, num_characters = scores.shape
+    confirmed = np.full(num_symbols, confirmed)
     lowest = _compute_lowest_cut(thresholds, num_characters)
+    pair_scores = _separate(confirmed, pair_scores, lowest)
     # Without any pair that reaches it, each symbol is a group.
     is_plain = num_symbols < FEW_SYMBOLS or pair_scores.max() < lowest
     cut = lowest if is_plain else None
@@ -94,19 +102,35 @@ def score_together(
     for number, members in enumerate(groups):
         group[members] = number
     means = np.stack([scores[members].mean(axis=0) for members in groups])
-    assigned = assign_characters(means, REPEAT_COST / thresholds.slope)
+    assigned = assign_characters(
+        means,
+        REPEAT_COST / thresholds.slope,
+        np.array([confirmed[members].max() for members in groups]),
+    )
     return means[group], assigned[group]
 
 
-def assign_characters(scores: np.ndarray, repeat_cost: float) -> np.ndarray:
+def _separate(confirmed, pair_scores, lowest):
+    """Lowers the scores of pairs that were confirmed to be different."""
+    first, second = confirmed[np.array(np.triu_indices(len(confirmed), 1))]
+    differ = (first >= 0) & (second >= 0) & (first != second)
+    return np.where(differ, min(pair_scores.min(), lowest - 1), pair_scores)
+
+
+def assign_characters(
+    scores: np.ndarray, repeat_cost: float, confirmed: np.ndarray | int = -1
+) -> np.ndarray:
     """Assigns a character to each group of symbols.
 
     The sum of their scores is the highest possible, less `repeat_cost` for
-    each group whose character another group has already.
+    each group whose character another group has already. Confirmed characters
+    are kept, at no cost.
 
     Args:
         scores: float `[num_groups, num_characters]`.
         repeat_cost: as a score; 0 assigns to each group its best character.
+        confirmed: int `[num_groups]`, the index of the confirmed character of
+            each group, or -1; a single -1 if none is confirmed.
 
     Returns:
         int64 `[num_groups]`, indices of characters.
@@ -114,11 +138,16 @@ def assign_characters(scores: np.ndarray, repeat_cost: float) -> np.ndarray:
     from scipy.optimize import linear_sum_assignment
 
     num_groups, num_characters = scores.shape
-    best = scores.argmax(axis=1)
+    assigned = np.full(num_groups, confirmed)
+    free = np.flatnonzero(assigned < 0)
+    own = scores[free]  # of a character that no other group has
+    own[:, assigned[assigned >= 0]] = -np.inf
     # A group has a character for itself, or shares its best one, at the cost.
-    shared = np.full((num_groups, num_groups), -np.inf)
-    np.fill_diagonal(shared, scores.max(axis=1) - repeat_cost)
+    shared = np.full((len(free), len(free)), -np.inf)
+    np.fill_diagonal(shared, scores[free].max(axis=1) - repeat_cost)
     _, column = linear_sum_assignment(
-        np.concatenate([scores, shared], axis=1), maximize=True
+        np.concatenate([own, shared], axis=1), maximize=True
     )
-    return np.where(column < num_characters, column, best)
+    best = scores[free].argmax(axis=1)
+    assigned[free] = np.where(column < num_characters, column, best)
+    return assigned

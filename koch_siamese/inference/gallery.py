@@ -35,13 +35,17 @@ class Gallery:
     @functools.cached_property
     def column(self) -> np.ndarray:
         """The index in `characters` of each drawing's character, int64."""
-        index = {name: i for i, name in enumerate(self.characters)}
-        return np.array([index[name] for name in self.names], np.int64)
+        return self.find_characters(self.names)
 
     @functools.cached_property
     def shots(self) -> np.ndarray:
         """The number of drawings of each of the `characters`, int64."""
         return np.bincount(self.column, minlength=len(self.characters))
+
+    def find_characters(self, names: Iterable[str | None]) -> np.ndarray:
+        """Finds characters by name: int64, their indices, -1 if unknown."""
+        index = {name: i for i, name in enumerate(self.characters)}
+        return np.array([index.get(name, -1) for name in names], np.int64)
 
     def find_drawings(self, characters: Iterable[int]) -> list[np.ndarray]:
         """Finds the drawings of characters, given as indices."""

@@ -428,7 +428,8 @@ class Recognizer:
             pair_scores = score_all_pairs(self._scorer, embeddings)
         # Without the lock, as it does not need the model.
         alone = np.stack([scores for _, scores in scored])
-        together = score_together(alone, pair_scores, thresholds)
+        confirmed = gallery.find_characters(found.confirmed)
+        together = score_together(alone, pair_scores, thresholds, confirmed)
         return [
             answer(gallery.characters, scores, best=best)
             for scores, best in zip(*together, strict=True)
@@ -482,10 +483,10 @@ class Recognizer:
 
         Symbols are cropped to their ink, as examples must be. Those of a page
         are recognized together: symbols that look alike get the same name, and
-        others different names, as far as possible (see `assignment`). They are
-        recognized one by one if there are more than 3,000 or very many known
-        characters, with an index, or without thresholds. Needs the extra
-        `pages`.
+        others different names, as far as possible (see `assignment`). Those
+        that look like a confirmed one get its name. They are recognized one by
+        one if there are more than 3,000 or very many known characters, with an
+        index, or without thresholds. Needs the extra `pages`.
 
         Args:
             pages: one or more images of pages. A PDF, a TIFF of several pages

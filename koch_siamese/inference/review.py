@@ -22,6 +22,7 @@ from koch_siamese.data.image_paths import list_images, normalize_name
 from koch_siamese.data.page_files import Page
 from koch_siamese.errors import InputError
 from koch_siamese.inference.transcription import (
+    FoundPage,
     RecognizedSymbol,
     Transcription,
     name_symbol,
@@ -110,20 +111,18 @@ class ReviewFolder:
         files = list_images(root, may_be_empty=True)
         return [_read_symbol(root, file) for file in files]
 
-    def confirm(
-        self, page: Page, transcription: Transcription
-    ) -> Transcription:
-        """Applies the confirmed names to the symbols of a page."""
+    def confirm(self, found: FoundPage) -> FoundPage:
+        """Gives the symbols of a page the names that a person confirmed."""
         lines = tuple(
             tuple(
                 dataclasses.replace(symbol, confirmed=known.name)
-                if (known := self._names.get(_key(page, symbol)))
+                if (known := self._names.get(_key(found.page, symbol)))
                 else symbol
                 for symbol in line
             )
-            for line in transcription.lines
+            for line in found.lines
         )
-        return dataclasses.replace(transcription, lines=lines)
+        return dataclasses.replace(found, lines=lines)
 
     def write_doubtful(
         self,

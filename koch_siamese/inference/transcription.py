@@ -25,10 +25,12 @@ class FoundSymbol:
         box: left, top, right and bottom in pixels of the upright page, right
             and bottom exclusive.
         drawing: uint8 `[105, 105]`, only its ink, as the model sees it.
+        confirmed: the name that a person gave it, if any; see `review`.
     """
 
     box: tuple[int, int, int, int]
     drawing: np.ndarray = dataclasses.field(repr=False, compare=False)
+    confirmed: str | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +52,22 @@ class FoundPage:
         drawings = [symbol.drawing for line in self.lines for symbol in line]
         return np.array(drawings, np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
 
+    @property
+    def confirmed(self) -> list[str | None]:
+        """The names that a person gave to the symbols, in the same order."""
+        return [symbol.confirmed for line in self.lines for symbol in line]
+
 
 @dataclasses.dataclass(frozen=True)
 class RecognizedSymbol(FoundSymbol):
     """A recognized symbol of a page.
 
     Attributes:
-        box, drawing: see `FoundSymbol`.
+        box, drawing, confirmed: see `FoundSymbol`.
         answer: the recognizer's answer.
-        confirmed: the name that a person gave it, if any; see `review`.
     """
 
     answer: Answer
-    confirmed: str | None = None
 
     @property
     def name(self) -> str | None:
@@ -155,7 +160,12 @@ def make_transcription(
     """
     rest = iter(answers)
     recognized = tuple(
-        tuple(RecognizedSymbol(x.box, x.drawing, next(rest)) for x in line)
+        tuple(
+            RecognizedSymbol(
+                x.box, x.drawing, next(rest), confirmed=x.confirmed
+            )
+            for x in line
+        )
         for line in found.lines
     )
     separator = "" if all(map(_is_single, names)) else " "

@@ -44,6 +44,20 @@ def test_a_low_threshold_does_not_merge_the_page():
     np.testing.assert_array_equal(scores, alone)
 
 
+def test_a_confirmed_character_changes_those_of_others():
+    scores = np.array([[5.0, 4.0], [6.0, 4.9]])
+    for confirmed, expected in (
+        ([-1, -1], [1, 0]),
+        ([0, -1], [0, 1]),
+        ([1, 1], [1, 1]),
+    ):
+        assigned = assign_characters(scores, 1.5, np.array(confirmed))
+        assert assigned.tolist() == expected
+    # A character that is confirmed may be shared at the cost, as any other.
+    assigned = assign_characters(scores, 1.0, np.array([0, -1]))
+    assert assigned.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_sum_of_the_scores_is_the_highest_possible(seed):
     scores = np.random.default_rng(seed).normal(0, 3, (4, 3))
@@ -65,6 +79,26 @@ def test_scores_of_a_group_are_means_and_others_get_what_is_left():
     expected = np.array([[8.0, 1], [4.5, 3]])[GROUP]
     np.testing.assert_array_equal(scores, expected)
     assert assigned.tolist() == [0, 1, 0, 0, 1]
+
+
+def test_the_group_of_a_confirmed_symbol_gets_its_character():
+    alone = np.array([[8.0, 1], [5, 3], [7, 1], [9, 1], [4, 3]])
+    pair_scores = np.where(IS_SAME, 2.0, 1.9)
+    scores, assigned = score_together(
+        alone, pair_scores, THRESHOLDS, np.array([-1, -1, -1, -1, 0])
+    )
+    expected = np.array([[8.0, 1], [4.5, 3]])[GROUP]
+    np.testing.assert_array_equal(scores, expected)
+    assert assigned.tolist() == [0, 0, 0, 0, 0]
+
+
+def test_symbols_with_other_confirmed_characters_are_not_alike():
+    alone = np.array([[8.0, 1], [7.0, 1]])
+    scores, assigned = score_together(
+        alone, np.full(1, 9.0), THRESHOLDS, np.array([1, 0])
+    )
+    np.testing.assert_array_equal(scores, alone)
+    assert assigned.tolist() == [1, 0]
 
 
 def test_symbols_that_are_less_alike_are_groups_of_their_own():

@@ -28,6 +28,7 @@ from koch_siamese.inference.transcription import (
     FoundPage,
     FoundSymbol,
     RecognizedSymbol,
+    find_on_page,
     make_transcription,
 )
 from koch_siamese.models.thresholds import Thresholds
@@ -98,6 +99,19 @@ def test_symbols_of_a_page_are_recognized_together(page):
     ):
         read = recognizer.transcribe(page[0])
     assert [x.answer for x in read.symbols] == alone
+
+
+def test_symbols_like_a_confirmed_one_get_its_name(page):
+    recognizer = Recognizer.pretrained().add(SYMBOLS)
+    found = find_on_page(load_page(page[0]))
+    first, *rest = found.lines[0]
+    for name, text in (("b", "bbcb\ncbb"), ("unknown", "unknownbca\ncab")):
+        confirmed = dataclasses.replace(first, confirmed=name)
+        lines = (confirmed, *rest), found.lines[1]
+        read = recognizer.transcribe(
+            dataclasses.replace(found, lines=lines), threshold=EVERYTHING
+        )
+        assert read.text == text
 
 
 def test_right_to_left_and_columns(recognizer, page):
@@ -333,7 +347,10 @@ def test_review_folder_keeps_what_a_person_changed(tmp_path):
         "50%": [confirmed / "renamed.png"],
         "c1": [moved / second.name],
     }
-    read = review.confirm(page, read)
+    found = review.confirm(FoundPage(page, read.lines))
+    assert found.confirmed == ["50%", "c1"]
+    answers = [x.answer for x in read.symbols]
+    read = make_transcription(found, answers, ["c0", "c1", "50%"])
     assert [x.name for x in read.symbols] == ["50%", "c1"]
     assert read.to_json()["lines"][0][0]["confirmed"] is True
     assert review.write_doubtful(page, read, None) == 0
