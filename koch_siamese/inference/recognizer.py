@@ -4,16 +4,12 @@ import copy
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from koch_siamese.data.image_arrays import make_images
-from koch_siamese.data.image_errors import ImageError, raise_image_errors
-from koch_siamese.data.image_files import get_shape, read_image
-from koch_siamese.data.image_folder import load_folder
 from koch_siamese.data.page_files import Page, PageFile, load_page
 from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.calibration import FEW_CHARACTERS, calibrate
@@ -29,7 +25,6 @@ from koch_siamese.inference.arguments import (
     group_by_name,
     list_given_images,
     list_given_pages,
-    list_labelled,
     normalize_names,
 )
 from koch_siamese.inference.assignment import (
@@ -55,6 +50,7 @@ from koch_siamese.inference.index import (
     GalleryIndex,
     is_available,
 )
+from koch_siamese.inference.reader import Labelled, Reader
 from koch_siamese.inference.reports import CalibrationReport, Evaluation
 from koch_siamese.inference.transcription import (
     FoundPage,
@@ -62,31 +58,17 @@ from koch_siamese.inference.transcription import (
     find_on_page,
     make_transcription,
 )
-from koch_siamese.models.loading import (
-    PACKAGED,
-    PRETRAINED,
-    PRETRAINED_LARGE,
-    load_model,
-)
+from koch_siamese.models.loading import PACKAGED, PRETRAINED, load_model
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     compute_fingerprint,
-    get_crop,
     get_head,
-    get_photo_size,
     get_thresholds,
     require_siamese,
 )
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.paths import expand_home
 
-# Labelled images: a folder, a table, or a dict from names to images.
-Labelled = str | os.PathLike | Mapping[str, ImageLike | Sequence[ImageLike]]
-
-# Of `pretrained_large`, which versions before 0.2 called `pretrained`.
-LARGE_FINGERPRINT = (
-    "6a4942ff3127e09c51995d2b17f372efef1c746ebc7784122f0ac50c670aa5b4"
-)
 CALIBRATION_WAYS = 20
 TOP_K = 5
 
@@ -111,9 +93,6 @@ class Recognizer:
     `index`). It is stored with the examples and grows with them.
 
     Methods may be called from several threads.
-
-    Attributes:
-        crop: whether images are cropped to their ink.
     """
 
     def __init__(
@@ -145,13 +124,7 @@ class Recognizer:
         self._scorer = SiameseScorer(model)
         self._fingerprint = compute_fingerprint(model)
         self._thresholds = get_thresholds(model)
-        self._photo_size = get_photo_size(model)
-        if crop and self._photo_size:
-            raise InputError(
-                "crop=True, but the model was trained on photos, which are not "
-                "cut to their ink: leave it out."
-            )
-        self.crop = get_crop(model) if crop is None else crop
+        self._reader = Reader.for_model(model, crop)
         empty = np.empty((0, self._scorer.dim), np.float32)
         self._gallery = Gallery((), empty)
         self._index = None  # of a large gallery, made on first use
@@ -170,6 +143,11 @@ class Recognizer:
     def model(self) -> keras.Model:
         """The siamese model."""
         return self._model
+
+    @property
+    def crop(self) -> bool:
+        """Whether images are cropped to their ink."""
+        return self._reader.crop
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -230,8 +208,10 @@ class Recognizer:
         Raises:
             InputError: it cannot be read, or is a drawing without ink.
         """
-        read = read_image(image, self.crop, self._photo_size)
-        return read if self._photo_size else read[..., 0]
+        return self._drop_gray_channel(self._reader.read(image))
+
+    def _drop_gray_channel(self, images):
+        return images if self._reader.photo_size else images[..., 0]
 
     def read_labelled(self, examples: Labelled) -> tuple[list[str], np.ndarray]:
         """Reads labelled images as the model sees them; see `add`.
@@ -244,16 +224,8 @@ class Recognizer:
         Raises:
             InputError: there are no images, or one cannot be read.
         """
-        if isinstance(examples, str | os.PathLike):
-            characters, names = load_folder(
-                examples, self.crop, self._photo_size
-            )
-            drawings = characters.images
-            names = [names[i] for i in characters.character]
-        else:
-            names, images, labels = list_labelled(examples)
-            drawings = self._read_all(images, labels)
-        return names, drawings if self._photo_size else drawings[..., 0]
+        names, images = self._reader.read_labelled(examples)
+        return names, self._drop_gray_channel(images)
 
     def add(self, examples: Labelled, *, replace: bool = False) -> "Recognizer":
         """Adds examples of characters.
@@ -290,7 +262,7 @@ class Recognizer:
             InputError: the numbers of names and drawings differ.
         """
         names = tuple(normalize_names(names))
-        drawings = self._check_drawings(drawings)
+        drawings = self._reader.check(drawings)
         if len(names) != len(drawings):
             raise InputError(
                 f"There are {len(names)} names and {len(drawings)} drawings: "
@@ -326,7 +298,7 @@ class Recognizer:
             float32 `[num_images, dim]`, or `[dim]` for a single image.
         """
         images, is_single = list_given_images(images)
-        embeddings = self._embed(self._read_all(images))
+        embeddings = self._embed(self._reader.read_all(images))
         return embeddings[0] if is_single else embeddings
 
     def classify(
@@ -354,7 +326,7 @@ class Recognizer:
         """
         images, is_single = list_given_images(images)
         answers = self.classify_drawings(
-            self._read_all(images), top_k, threshold
+            self._reader.read_all(images), top_k, threshold
         )
         return answers[0] if is_single else answers
 
@@ -376,7 +348,7 @@ class Recognizer:
             )
         check_number("threshold", threshold)
         gallery = self._require_known()
-        embeddings = self._embed(self._check_drawings(drawings))
+        embeddings = self._embed(self._reader.check(drawings))
         with self._lock:
             answer = self._prepare_answers(gallery, top_k, threshold)
             index = self._get_index(gallery)
@@ -412,29 +384,6 @@ class Recognizer:
         _warn_if_large(gallery)
         return list(score_characters(*given))
 
-    def _classify_page(self, found, threshold):
-        """Classifies the symbols of a page together, or alone if need be."""
-        gallery = self._require_known()
-        embeddings = self._embed(self._check_drawings(found.drawings))
-        with self._lock:
-            thresholds = self.thresholds
-            answer = self._prepare_answers(gallery, TOP_K, threshold)
-            index = self._get_index(gallery)
-            scored = self._score(gallery, index, embeddings, TOP_K)
-            if index or not can_score_together(
-                self._scorer, embeddings, len(gallery.characters), thresholds
-            ):
-                return [answer(names, scores) for names, scores in scored]
-            pair_scores = score_all_pairs(self._scorer, embeddings)
-        # Without the lock, as it does not need the model.
-        alone = np.stack([scores for _, scores in scored])
-        confirmed = gallery.find_characters(found.confirmed)
-        together = score_together(alone, pair_scores, thresholds, confirmed)
-        return [
-            answer(gallery.characters, scores, best=best)
-            for scores, best in zip(*together, strict=True)
-        ]
-
     def score_examples(
         self, drawing: np.ndarray, names: Sequence[str]
     ) -> list[np.ndarray]:
@@ -456,7 +405,7 @@ class Recognizer:
         for name in names:
             if name not in gallery.characters:
                 raise InputError(f"{name!r} is not known: add an example.")
-        query = self._embed(self._check_drawings(drawing[np.newaxis]))
+        query = self._embed(self._reader.check(drawing[np.newaxis]))
         examples = gallery.find_drawings(map(gallery.characters.index, names))
         with self._lock:
             return [
@@ -515,7 +464,7 @@ class Recognizer:
         Raises:
             InputError: the model was trained on photos, or `crop` is False.
         """
-        if self._photo_size:
+        if self._reader.photo_size:
             raise InputError(
                 "The model was trained on photos: expected one of drawings, "
                 "such as pretrained, to read a page."
@@ -533,6 +482,29 @@ class Recognizer:
         check_number("threshold", threshold)
         answers = self._classify_page(page, threshold)
         return make_transcription(page, answers, self.names)
+
+    def _classify_page(self, found, threshold):
+        """Classifies the symbols of a page together, or alone if need be."""
+        gallery = self._require_known()
+        embeddings = self._embed(self._reader.check(found.drawings))
+        with self._lock:
+            thresholds = self.thresholds
+            answer = self._prepare_answers(gallery, TOP_K, threshold)
+            index = self._get_index(gallery)
+            scored = self._score(gallery, index, embeddings, TOP_K)
+            if index or not can_score_together(
+                self._scorer, embeddings, len(gallery.characters), thresholds
+            ):
+                return [answer(names, scores) for names, scores in scored]
+            pair_scores = score_all_pairs(self._scorer, embeddings)
+        # Without the lock, as it does not need the model.
+        alone = np.stack([scores for _, scores in scored])
+        confirmed = gallery.find_characters(found.confirmed)
+        together = score_together(alone, pair_scores, thresholds, confirmed)
+        return [
+            answer(gallery.characters, scores, best=best)
+            for scores, best in zip(*together, strict=True)
+        ]
 
     def group_drawings(
         self, drawings: np.ndarray, cut: float | None = None
@@ -554,7 +526,7 @@ class Recognizer:
                 missing.
         """
         check_number("cut", cut)
-        drawings = self._check_drawings(drawings)
+        drawings = self._reader.check(drawings)
         if len(drawings) > MAX_DRAWINGS:
             raise InputError(
                 f"There are {len(drawings)} symbols: expected at most "
@@ -597,7 +569,7 @@ class Recognizer:
             for name in ("first", "second")
             for number in range(1, len(first) + 1)
         ]
-        drawings = self._read_all([*first, *second], labels)
+        drawings = self._reader.read_all([*first, *second], labels)
         verdicts = self.verify_drawings(
             drawings[: len(first)], drawings[len(first) :], threshold
         )
@@ -619,7 +591,7 @@ class Recognizer:
         check_number("threshold", threshold)
         num = len(first)
         drawings = np.concatenate(
-            [self._check_drawings(first), self._check_drawings(second)]
+            [self._reader.check(first), self._reader.check(second)]
         )
         embeddings = self._embed(drawings)
         with self._lock:
@@ -647,8 +619,8 @@ class Recognizer:
         Raises:
             InputError: there are too few characters or images.
         """
-        names, drawings = self.read_labelled(labelled)
-        characters = group_by_name(names, self._check_drawings(drawings))
+        names, images = self._reader.read_labelled(labelled)
+        characters = group_by_name(names, images)
         with self._lock:
             calibration = calibrate(
                 EmbeddedDrawings(self._scorer, characters.images),
@@ -751,7 +723,7 @@ class Recognizer:
         then are applied; otherwise all characters are added.
         """
         stored = storage.read(path)
-        self._require_own(stored, path)
+        stored.require_origin(path, self._fingerprint, self.crop)
         gallery = stored.gallery
         if path == self._path:
             for change in self._changes:
@@ -771,18 +743,6 @@ class Recognizer:
             self._model_name,
             self._thresholds,
         )
-
-    def _require_own(self, stored, path):
-        if stored.fingerprint != self._fingerprint:
-            raise InputError(
-                f"The gallery {path} was made by another model: use that "
-                "model, or make a new gallery."
-            )
-        if stored.crop != self.crop:
-            raise InputError(
-                f"The gallery {path} was made with crop={stored.crop}; got "
-                f"crop={self.crop}: give the same, or make a new gallery."
-            )
 
     @classmethod
     def load(
@@ -813,11 +773,9 @@ class Recognizer:
             )
         path = expand_home(path).resolve()
         stored = storage.read(path)
-        model = model or stored.model or PRETRAINED
-        if str(model) == PRETRAINED and stored.fingerprint == LARGE_FINGERPRINT:
-            model = PRETRAINED_LARGE
-        recognizer = cls(model, crop=stored.crop if crop is None else crop)
-        recognizer._require_own(stored, path)
+        crop = stored.crop if crop is None else crop
+        recognizer = cls(stored.choose_model(model), crop=crop)
+        stored.require_origin(path, recognizer._fingerprint, recognizer.crop)
         recognizer._gallery = stored.gallery
         recognizer._index = storage.read_index(
             stored, get_head(recognizer.model).distance_weights
@@ -832,38 +790,6 @@ class Recognizer:
             return np.empty((0, self._scorer.dim), np.float32)
         with self._lock:
             return self._scorer.embed(drawings)
-
-    def _check_drawings(self, drawings):
-        """Checks drawings, and adds a channel axis if there is none."""
-        drawings = np.asarray(drawings)
-        shape = get_shape(self._photo_size)
-        if not len(drawings):
-            return np.empty((0, *shape), np.uint8)
-        if drawings.ndim == 3 and not self._photo_size:
-            drawings = drawings[..., np.newaxis]
-        if drawings.shape[1:] != shape or drawings.dtype != np.uint8:
-            wanted = shape if self._photo_size else shape[:2]
-            raise InputError(
-                f"Drawings are {drawings.dtype} of shape {drawings.shape}: "
-                f"expected uint8 [num, {', '.join(map(str, wanted))}], as "
-                "Recognizer.read returns them."
-            )
-        return drawings
-
-    def _read_all(self, images, labels=()):
-        """Reads images; errors name them by their labels."""
-        drawings = make_images((len(images), *get_shape(self._photo_size)))
-        errors = []
-        for i, image in enumerate(images):
-            try:
-                drawings[i] = read_image(image, self.crop, self._photo_size)
-            except ImageError as error:
-                if labels or (len(images) > 1 and not isinstance(image, Path)):
-                    label = labels[i] if labels else f"Image {i + 1}"
-                    error = error.labelled(label)
-                errors.append(error)
-        raise_image_errors(errors, len(images))
-        return drawings
 
 
 def _warn_if_large(gallery):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,11 @@ from koch_siamese.data.image_paths import get_suffixes, normalize_name
 from koch_siamese.errors import InputError, warn
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
-from koch_siamese.models.loading import PACKAGED
+from koch_siamese.models.loading import (
+    PACKAGED,
+    PRETRAINED,
+    PRETRAINED_LARGE,
+)
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.runs.results import replacing, writing
 from koch_siamese.version import __version__
@@ -30,6 +35,10 @@ INDEX = "recognizer.json"
 FORMAT = 1
 OTHER_SUFFIXES = (".csv", ".h5", ".json", ".keras", ".npy", ".pkl", ".zip")
 MAX_READS = 10
+# Of `pretrained_large`, which versions before 0.2 called `pretrained`.
+LARGE_FINGERPRINT = (
+    "6a4942ff3127e09c51995d2b17f372efef1c746ebc7784122f0ac50c670aa5b4"
+)
 HINT = "Give another gallery, or make one with --support or Recognizer.save."
 
 
@@ -54,6 +63,39 @@ class Stored:
     model: str | None = None
     thresholds: Thresholds | None = None
     index: Path | None = None
+
+    def choose_model(
+        self, given: keras.Model | str | os.PathLike | None = None
+    ) -> keras.Model | str | os.PathLike:
+        """Chooses the given model, or its own, or `pretrained`.
+
+        The model `pretrained` of a version before 0.2 is `pretrained_large`.
+        """
+        model = given or self.model or PRETRAINED
+        if str(model) == PRETRAINED and self.fingerprint == LARGE_FINGERPRINT:
+            return PRETRAINED_LARGE
+        return model
+
+    def require_origin(self, path: Path, fingerprint: str, crop: bool):
+        """Checks that its images were cropped and embedded in the same way.
+
+        Args:
+            path: where it is stored.
+            fingerprint, crop: see the attributes.
+
+        Raises:
+            InputError: its model, or its `crop`, is another one.
+        """
+        if self.fingerprint != fingerprint:
+            raise InputError(
+                f"The gallery {path} was made by another model: use that "
+                "model, or make a new gallery."
+            )
+        if self.crop != crop:
+            raise InputError(
+                f"The gallery {path} was made with crop={self.crop}; got "
+                f"crop={crop}: give the same, or make a new gallery."
+            )
 
 
 def is_gallery(path: Path) -> bool:
