@@ -261,21 +261,21 @@ def draw_groups(
     rows = -(-len(shown) // GROUPS_ABREAST)
     width = DRAWINGS_OF_GROUP * (CELL + 4) + 24
     height = CELL + CAPTION_SIZE + 16
-    sheet = Image.new("RGB", (GROUPS_ABREAST * width, rows * height), "white")
+    picture = Image.new("RGB", (GROUPS_ABREAST * width, rows * height), "white")
     for number, (name, drawings) in enumerate(shown):
         row, column = divmod(number, GROUPS_ABREAST)
-        _draw_group(sheet, column * width, row * height, name, drawings)
+        _draw_group(picture, column * width, row * height, name, drawings)
     caption = (
         "each group: the clearest symbol (blue), then the next ones, the least "
         "certain one (vermilion) last if there is no room for all"
     )
     if len(groups) > MAX_GROUPS:
         caption += f"; the first {MAX_GROUPS} of {len(groups)} groups"
-    return _caption(sheet, caption)
+    return _caption(picture, caption)
 
 
-def _draw_group(sheet, x, y, name, drawings):
-    pen = ImageDraw.Draw(sheet)
+def _draw_group(picture, x, y, name, drawings):
+    pen = ImageDraw.Draw(picture)
     title = f"{name}: {len(drawings)}"
     font = _load_font(title, CAPTION_SIZE - 4)
     pen.text((x + 8, y + 4), title, "black", font)
@@ -286,6 +286,6 @@ def _draw_group(sheet, x, y, name, drawings):
     for i, (drawing, color) in enumerate(zip(chosen, colors, strict=True)):
         image = Image.fromarray(drawing)
         corner = (x + 8 + i * (CELL + 4), y + CAPTION_SIZE + 8)
-        sheet.paste(image.resize((CELL, CELL)), corner)
+        picture.paste(image.resize((CELL, CELL)), corner)
         box = (*corner, corner[0] + CELL, corner[1] + CELL)
         pen.rectangle(box, outline=color, width=2)
