@@ -353,7 +353,7 @@ class Recognizer:
             answer = self._prepare_answers(gallery, top_k, threshold)
             index = self._get_index(gallery)
             scored = self._score(gallery, index, embeddings, top_k)
-        return [answer(names, scores) for names, scores in scored]
+            return [answer(names, scores) for names, scores in scored]
 
     def _require_known(self):
         """The known characters: a snapshot, as other threads may add some."""
@@ -377,12 +377,12 @@ class Recognizer:
         )
 
     def _score(self, gallery, index, embeddings, top_k):
-        """Scores queries against all characters, or those of an index."""
+        """Yields names and scores of all characters, or those of an index."""
         given = self._scorer, gallery, embeddings
         if index:
-            return list(score_nearest_characters(*given, index, top_k))
+            return score_nearest_characters(*given, index, top_k)
         _warn_if_large(gallery)
-        return list(score_characters(*given))
+        return score_characters(*given)
 
     def score_examples(
         self, drawing: np.ndarray, names: Sequence[str]
@@ -496,9 +496,9 @@ class Recognizer:
                 self._scorer, embeddings, len(gallery.characters), thresholds
             ):
                 return [answer(names, scores) for names, scores in scored]
+            alone = np.stack([scores for _, scores in scored])
             pair_scores = score_all_pairs(self._scorer, embeddings)
         # Without the lock, as it does not need the model.
-        alone = np.stack([scores for _, scores in scored])
         confirmed = gallery.find_characters(found.confirmed)
         together = score_together(alone, pair_scores, thresholds, confirmed)
         return [
