@@ -24,6 +24,8 @@ from koch_siamese.sampling.trials import Trials
 NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
 # Whole batches of `SiameseScorer`, with 1, 3 or 9 views.
 DRAWINGS_AT_ONCE = 2688
+# Of images to embed; pixels of a baseline, in float32, take four times as much.
+BYTES_AT_ONCE = 1 << 26
 SECONDS_WITHOUT_BAR = 2
 
 
@@ -32,7 +34,8 @@ class Scorer(typing.Protocol):
 
     It may have an attribute `same_threshold`, the score from which a pair
     counts as the same. Without it, or if it is None, the threshold is chosen on
-    validation pairs.
+    validation pairs. It may also have `batch_size`, the number of images that
+    `embed` computes at once.
     """
 
     def embed(self, images: np.ndarray) -> np.ndarray:
@@ -104,9 +107,8 @@ class EmbeddedDrawings:
         num_known = 0 if self._embeddings is None else len(self._embeddings)
         rows = num_known + np.arange(len(missing))
         embeddings = None
-        for chunk in iterate_chunks(
-            len(missing), DRAWINGS_AT_ONCE, "Embedding"
-        ):
+        num = self._count_at_once()
+        for chunk in iterate_chunks(len(missing), num, "Embedding"):
             part = self.scorer.embed(take(self._images, missing[chunk]))
             if embeddings is None:
                 # In a file if they are too large, such as pixels of photos.
@@ -118,6 +120,14 @@ class EmbeddedDrawings:
         # Last, in case that embedding is interrupted.
         self._embeddings = embeddings
         self._row[missing] = rows
+
+    def _count_at_once(self):
+        """Counts the images to embed at once: of large ones, whole batches."""
+        num = BYTES_AT_ONCE // self._images[0].nbytes
+        if num >= DRAWINGS_AT_ONCE:
+            return DRAWINGS_AT_ONCE
+        batch_size = getattr(self.scorer, "batch_size", 1)
+        return max(1, num // batch_size) * batch_size
 
 
 def iterate_chunks(num: int, size: int, description: str) -> Iterator[slice]:

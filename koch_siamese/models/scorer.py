@@ -18,7 +18,7 @@ class SiameseScorer:
         """Takes the embedding and head out of a siamese model."""
         self._embedding = get_embedding(model)
         self._head = get_head(model)
-        self._batch_size = max(1, BATCH_SIZE // count_views(model))
+        self.batch_size = max(1, BATCH_SIZE // count_views(model))
         thresholds = read_thresholds(self._head)
         self.same_threshold = thresholds and thresholds.same
 
@@ -34,7 +34,7 @@ class SiameseScorer:
         num = len(images)
         # All batches have one size, for which the model is compiled once: the
         # last batch is filled up with the last image.
-        size = min(num, self._batch_size)
+        size = min(num, self.batch_size)
         embeddings = [
             self._embedding.predict_on_batch(
                 images.take(range(start, start + size), axis=0, mode="clip")

@@ -157,6 +157,26 @@ def test_progress_bars_are_shown_and_chunks_change_nothing(monkeypatch, capsys):
     assert f"Scoring pairs:   0%|          | 0/{700 * 20 * 2} " in shown
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(1, [7, 7, 6]), (3, [6, 6, 6, 2]), (9, [9, 9, 2])]
+)
+def test_large_images_are_embedded_in_whole_batches(
+    batch_size, sizes, monkeypatch
+):
+    class Recording(Scorer):
+        def embed(self, images):
+            embedded.append(len(images))
+            return super().embed(images)
+
+    scorer, embedded = Recording(), []
+    scorer.batch_size = batch_size
+    # An image has 256 bytes: there is room for seven.
+    monkeypatch.setattr(scoring, "BYTES_AT_ONCE", 8 * 256 - 1)
+    pairs = np.arange(10), np.arange(10, 20)
+    EmbeddedDrawings(scorer, CHARACTERS.images).score_pairs(*pairs)
+    assert embedded == sizes
+
+
 def test_scores_of_the_same_pairs_are_computed_once():
     class Counting(Scorer):
         num_scored = 0
