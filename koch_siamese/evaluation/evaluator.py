@@ -414,34 +414,33 @@ class Evaluator:
         is_papers = (task.source.dataset, task.split) == ("omniglot", "test")
         if isinstance(task.drawn, Trials) or not is_papers:
             return {}
+        tests = self._list_drawers(task)
+        readings = []
+        for different_pairs in DIFFERENT_PAIRS:
+            reading = {"different_pairs": different_pairs}
+            threshold = self._choose_threshold(self._scorer, task, **reading)
+            for drawers, characters, drawings in tests:
+                pairs = task.protocol.sample(
+                    characters, **task.options, **reading
+                )
+                result = evaluate_pairs(drawings, pairs, threshold)
+                measured = {key: result[key] for key in READING_KEYS}
+                readings.append({"drawers": drawers, **reading, **measured})
+        return {"readings": readings}
+
+    def _list_drawers(self, task):
+        """Lists the drawers of the readings: names, characters and drawings."""
         everyone = dataclasses.replace(task.source, background="original")
         lake = select_lake_drawers(self._load(everyone, "test"))
         own = "all"
         if task.source.background == "koch":
             drawers = KOCH_DRAWERS["test"]
             own = f"{drawers[0]} to {drawers[-1]}"
-        tests = {
-            own: (
-                task.characters,
-                self._embed(self._scorer, task.source, "test"),
-            ),
-            "lake": (lake, EmbeddedDrawings(self._scorer, lake.images)),
-        }
-        readings = []
-        for different_pairs in DIFFERENT_PAIRS:
-            reading = {"different_pairs": different_pairs}
-            threshold = self._choose_threshold(self._scorer, task, **reading)
-            for name, (characters, drawings) in tests.items():
-                pairs = task.protocol.sample(
-                    characters, **task.options, **reading
-                )
-                result = evaluate_pairs(drawings, pairs, threshold)
-                readings.append(
-                    {"drawers": name}
-                    | reading
-                    | {key: result[key] for key in READING_KEYS}
-                )
-        return {"readings": readings}
+        drawings = self._embed(self._scorer, task.source, task.split)
+        return [
+            (own, task.characters, drawings),
+            ("lake", lake, EmbeddedDrawings(self._scorer, lake.images)),
+        ]
 
     def _load(self, source, split):
         key = source, split
