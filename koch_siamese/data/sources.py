@@ -17,6 +17,7 @@ from koch_siamese.data import (
 )
 from koch_siamese.data.characters import (
     DRAWINGS,
+    ONLY_ON,
     SPLITS,
     SPLITS_BY,
     Characters,
@@ -83,11 +84,13 @@ class DataSource:
             object.__setattr__(self, name, path and expand_home_in(path))
         _require_choice("split_by", self.split_by, SPLITS_BY)
         _require_choice("background", self.background, omniglot.BACKGROUNDS)
-        if self.split_by == "group" and self.dataset != "folder":
-            raise InputError(
-                "split_by='group' needs dataset='folder'; got "
-                f"{self.dataset!r}: remove it."
-            )
+        for name, dataset in ONLY_ON.items():
+            value = getattr(self, name)
+            if value != getattr(type(self), name) and self.dataset != dataset:
+                raise InputError(
+                    f"{name}={value!r} has no effect on {self.dataset}, only "
+                    f"on {dataset}: remove it."
+                )
         for split in SPLITS:
             groups = getattr(self, f"{split}_groups")
             if groups and self.split_by != "group":
@@ -95,16 +98,10 @@ class DataSource:
                     f"{split}_groups={groups} has no effect with "
                     f"split_by={self.split_by!r}: give split_by='group'."
                 )
-        if self.background != "original" and self.dataset != "omniglot":
+        if self.crop and self.photo_size:
             raise InputError(
-                f"background={self.background!r} has no effect on "
-                f"{self.dataset}, only on omniglot: remove it."
-            )
-        if self.crop and (self.dataset != "folder" or self.photo_size):
-            images = "photos" if self.photo_size else self.dataset
-            raise InputError(
-                f"crop=True has no effect on {images}, only on drawings in a "
-                "folder: remove it."
+                "crop=True has no effect on photos, only on drawings: remove "
+                "it."
             )
 
     def load(self, split: str) -> Characters:
@@ -341,6 +338,20 @@ def _shorten(file, folder):
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links are kept
     below = file.relative_to(folder) if file.is_relative_to(folder) else file
     return below.as_posix()
+
+
+def select_effective(dataset: str, **options) -> dict[str, object]:
+    """Selects the options that have an effect on a data set.
+
+    Args:
+        dataset: see `DataSource`.
+        **options: its attributes of `ONLY_ON`.
+    """
+    return {
+        name: value
+        for name, value in options.items()
+        if ONLY_ON[name] == dataset
+    }
 
 
 def check_folder(dataset: str, data_dir: str | None):

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import typing
 
-from koch_siamese.data.sources import DataSource
+from koch_siamese.data.sources import DataSource, select_effective
 from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.baselines import BASELINES
 from koch_siamese.evaluation.scoring import Scorer
@@ -88,17 +88,18 @@ def make_source(
     else:
         trained = run and settings.dataset
         photo_size, crop = 0, settings.dataset != "folder" or settings.crop
-    attributes = {
-        "background": (
-            settings.background if dataset == "omniglot" else "original"
-        ),
+    given = {name: value for name, value in given.items() if value is not None}
+    photo_size = given.get("photo_size", photo_size)
+    own = {
         "photo_size": photo_size,
         "split_labels": trained == dataset,
-    } | {name: value for name, value in given.items() if value is not None}
-    if "crop" not in attributes:
-        is_cropped = dataset == "folder" and not attributes["photo_size"]
-        attributes["crop"] = is_cropped and crop
-    return _split_by_groups(DataSource(dataset, **attributes), settings)
+        **select_effective(
+            dataset,
+            background=settings.background,
+            crop=crop and not photo_size,
+        ),
+    }
+    return _split_by_groups(DataSource(dataset, **own | given), settings)
 
 
 def check_reading(source: DataSource, siamese: "keras.Model"):

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from koch_siamese.data.characters import SPLITS_BY
+from koch_siamese.data.characters import ONLY_ON, SPLITS_BY
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.images import CHANNELS
 from koch_siamese.sampling.distortions import DISTORTIONS
@@ -82,7 +82,7 @@ class DataSettings:
     crop: bool = setting(
         False,
         "Crop a folder's images to their ink.",
-        only_with={"dataset": ("folder",)},
+        only_with={"dataset": (ONLY_ON["crop"],)},
         needs={"image_kind": ("drawing",)},
     )
     split_by: str = setting(
@@ -91,7 +91,7 @@ class DataSettings:
         "or by whole groups of classes (alphabets), so that test groups are "
         "unseen.",
         choices=SPLITS_BY,
-        needs={"dataset": ("folder",)},
+        needs={"dataset": (ONLY_ON["split_by"],)},
     )
     training_groups: tuple[str, ...] = setting(
         (),
@@ -118,7 +118,7 @@ class DataSettings:
         "small1, small2: five of them (Lake et al. 2015); koch: all 30, but "
         "only 12 of their 20 drawers.",
         choices=tuple(BACKGROUNDS),
-        only_with={"dataset": ("omniglot",)},
+        only_with={"dataset": (ONLY_ON["background"],)},
     )
     quarter_turns: bool = setting(
         False,

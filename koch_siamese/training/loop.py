@@ -11,7 +11,7 @@ import keras
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
 from koch_siamese.data.characters import Characters, needs_split
-from koch_siamese.data.sources import DataSource
+from koch_siamese.data.sources import DataSource, select_effective
 from koch_siamese.data.splits import require_pairs, take_first
 from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.calibration import sample_calibration
@@ -162,13 +162,13 @@ def make_source(
     may_prepare: bool = True,
 ) -> DataSource:
     """Returns the data source of a training."""
-    is_omniglot = settings.dataset == "omniglot"
+    effective = select_effective(
+        settings.dataset, background=settings.background, crop=settings.crop
+    )
     return DataSource(
         settings.dataset,
-        background=settings.background if is_omniglot else "original",
         data_dir=data_dir,
         manual_dir=manual_dir,
-        crop=settings.crop and settings.dataset == "folder",
         photo_size=get_photo_size(settings),
         split_by=settings.split_by,
         training_groups=settings.training_groups,
@@ -176,6 +176,7 @@ def make_source(
         test_groups=settings.test_groups,
         may_prepare=may_prepare,
         split_labels=True,
+        **effective,
     )
 
 

@@ -5,7 +5,11 @@ from conftest import make_characters
 from drawing import assert_names, draw, save
 
 from koch_siamese.data import omniglot
-from koch_siamese.data.sources import DataSource, load_characters
+from koch_siamese.data.sources import (
+    DataSource,
+    load_characters,
+    select_effective,
+)
 from koch_siamese.errors import InputError
 
 
@@ -52,7 +56,7 @@ def test_packed_omniglot_at_home_is_found(home):
         ({"data_dir": 3}, ["3", "expected a value of type str | None"]),
         (
             {"dataset": "glyphs", "split_by": "group"},
-            ["needs dataset='folder'; got 'glyphs'"],
+            ["no effect on glyphs, only on folder"],
         ),
         ({"background": "koch"}, ["no effect on folder, only on omniglot"]),
         ({"photo_size": 32, "crop": True}, ["no effect on photos"]),
@@ -64,6 +68,22 @@ def test_wrong_options_are_refused(options, words):
     with pytest.raises(InputError) as error:
         load_characters(**options)
     assert_names(error, list(options)[-1], *words)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kept"),
+    [
+        ("omniglot", {"background": "koch"}),
+        ("folder", {"crop": True}),
+        ("glyphs", {}),
+    ],
+)
+def test_options_of_a_training_are_kept_where_they_have_an_effect(
+    dataset, kept
+):
+    options = {"background": "koch", "crop": True}
+    assert select_effective(dataset, **options) == kept
+    DataSource(dataset, **kept)
 
 
 def test_groups_may_be_a_list(tmp_path):
