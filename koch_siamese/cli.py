@@ -17,7 +17,7 @@ from absl import app, flags, logging
 from koch_siamese.errors import InputError
 from koch_siamese.runs.flagfiles import expand_flagfiles, read_flags
 from koch_siamese.runs.path_flags import PathParser, define_path
-from koch_siamese.runs.setting_groups import GROUPS
+from koch_siamese.runs.setting_fields import GROUPS
 from koch_siamese.runs.settings import (
     Settings,
     find_without_effect,

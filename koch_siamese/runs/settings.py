@@ -1,7 +1,7 @@
-"""Settings of a training: the flags of `train`, and the keys of a run.
+"""Settings of a training: their class, its rules, and their text as flags.
 
-It imports nothing that is slow to load, so that a command answers `--help` and
-mistakes at once.
+The fields are in `setting_fields`. Neither module imports anything that is slow
+to load, so that a command answers `--help` and mistakes at once.
 """
 
 import csv
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from koch_siamese.data.characters import needs_split
 from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
-from koch_siamese.runs.setting_groups import (
+from koch_siamese.runs.setting_fields import (
     APPLICATIONS,
     NETWORKS,
     BatchSettings,

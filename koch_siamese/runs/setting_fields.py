@@ -1,4 +1,4 @@
-"""The settings of a training in groups: defaults, help, ranges, needs."""
+"""The fields of Settings, in groups: defaults, help, ranges, needs."""
 
 import dataclasses
 import math
