@@ -313,10 +313,12 @@ def _of_seeds(shares, results):
 
 
 def _training(result):
-    """Formats the training time and epochs; older results have no epochs."""
+    """Formats the training time and epochs, as far as a result has them."""
     time = format_duration(result.get("training_seconds"))
     epochs = result.get("training_epochs")
-    return f"{time} (epochs: {epochs})" if epochs else time
+    planned = result.get("training_planned_epochs", epochs)
+    early = f" of {planned}" if epochs != planned else ""
+    return f"{time} (epochs: {epochs}{early})" if epochs else time
 
 
 def _seed(result):

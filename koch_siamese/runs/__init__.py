@@ -4,9 +4,9 @@
   `[batch, height, width, 1]`, 0 = ink, 255 = white, of any size (3
   channels for photos)
 - `results/P.json` for protocol P: accuracy, interval, trials, seed, commit,
-  machine and seconds; flagfile, seed, epochs and seconds of the training. For
-  another data set or other trials: `P_dataset_split_5ways.json` or the like,
-  `P_folder_NAME.json` for another folder
+  machine and seconds; flagfile, seed, epochs, planned epochs and seconds of the
+  training. For another data set or other trials: `P_dataset_split_5ways.json`
+  or the like, `P_folder_NAME.json` for another folder
 - `results/thresholds.json`: the thresholds, and their error rates on
   validation characters
 - `figures/`, `tensorboard/`: pairs as the network sees them, learning curves,

@@ -174,10 +174,12 @@ class Run:
             seconds = read_json(self.history)["seconds"]
         if self.thresholds.exists():  # written at the end
             made = self.read_thresholds()
+        settings = self.read_settings()
         return {
             "flagfile": self.read_flagfile_name(),
-            "training_seed": self.read_settings().seed,
+            "training_seed": settings.seed,
             "training_epochs": len(seconds) if seconds else None,
+            "training_planned_epochs": settings.epochs,
             "training_seconds": sum(seconds) if seconds else None,
             "training_machine": made.get("machine"),
             "training_commit": made.get("commit"),

@@ -3,6 +3,7 @@ import pytest
 import koch_siamese
 from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Verdict
+from koch_siamese.reporting import result_tables
 from koch_siamese.reporting.result_tables import Row, Table
 from koch_siamese.reporting.text import (
     format_probability,
@@ -177,6 +178,26 @@ def test_tables_of_results_name_closed_sets():
     for short in (False, True):
         text = table.to_markdown(closed, short=short)
         assert "| mine (closed set: " in text
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [
+        ({}, "1 min 5 s"),  # as in the oldest results
+        ({"training_epochs": 4}, "1 min 5 s (epochs: 4)"),
+        (
+            {"training_epochs": 4, "training_planned_epochs": 4},
+            "1 min 5 s (epochs: 4)",
+        ),
+        (
+            {"training_epochs": 4, "training_planned_epochs": 9},
+            "1 min 5 s (epochs: 4 of 9)",
+        ),
+    ],
+)
+def test_tables_show_that_a_training_ended_early(epochs, text):
+    result = {"training_seconds": 65.4} | epochs
+    assert result_tables._training(result) == text
 
 
 def test_folders_of_one_name_are_told_apart():

@@ -79,6 +79,7 @@ def test_a_run_knows_its_flagfile(tmp_path):
         "flagfile": "experiments/three.flags",
         "training_seed": 3,
         "training_epochs": None,
+        "training_planned_epochs": 7,
         "training_seconds": None,
         "training_machine": None,
         "training_commit": None,
