@@ -255,12 +255,14 @@ def note_reading(crop: bool, model):
         )
 
 
-def note_missing_threshold(recognizer):
-    """Prints a note if every query gets a name, as there is no threshold."""
+def note_missing_threshold(
+    recognizer, effect: str = "the best character is always the answer"
+):
+    """Prints a note on the effect if there is no threshold."""
     if not recognizer.thresholds and flags.FLAGS.threshold is None:
         note(
-            "the model has no thresholds, so the best character is always "
-            "the answer: give --threshold, or use Recognizer.calibrate."
+            f"the model has no thresholds, so {effect}: give --threshold, or "
+            "use Recognizer.calibrate."
         )
 
 
@@ -448,7 +450,7 @@ def run(
             command, get a note that they have no effect.
     """
 
-    def guarded_main(_):
+    def prepared_main(_):
         # TFDS logs much about its reading; errors are raised as exceptions.
         logging.set_verbosity(logging.ERROR)
         # The signal that a cluster sends before it takes the machine away.
@@ -459,20 +461,19 @@ def run(
             _note_data_flags()
         image_arrays.limit_memory(MAX_IMAGE_MEGABYTES.value)
         image_files.limit_pixels(MAX_PIXELS.value)
-        try:
-            with counting_skipped_files():
-                main()
-        except InputError as error:
-            _fail(error)
-        except KeyboardInterrupt:
-            _fail(if_interrupted)
+        with counting_skipped_files():
+            main()
 
     # A name that the terminal cannot show must not prevent an answer.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app.run(
-            guarded_main, flags_parser=lambda argv: _parse(argv, reads_data)
+            prepared_main, flags_parser=lambda argv: _parse(argv, reads_data)
         )
+    except InputError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        _fail(if_interrupted)
     except BrokenPipeError:
         # The reader of the output, such as `head`, has stopped reading.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -535,21 +536,21 @@ def _format_flag(flag):
 
 
 def _parse(argv, reads_data):
+    """Parses the flags, or prints help; returns the arguments but for flags."""
     if {"--help", "-help", "-?", "--helpshort"}.intersection(argv[1:]):
         _print_help(reads_data)
         sys.exit(0)
     try:
         given = expand_flagfiles(argv)
         rest = flags.FLAGS(given)
-    except InputError as error:
-        _fail(error)
     except flags.Error as error:
         # absl formats some reasons as Python tuples.
-        _fail(re.sub(r"\('(.*)', '.*'\)$", r"\1", str(error)))
+        reason = re.sub(r"\('(.*)', '.*'\)$", r"\1", str(error))
+        raise InputError(reason) from error
     except SystemExit:
         sys.exit(0)  # after --helpfull, which absl counts as a failure
     if rest[1:]:
-        _fail(_explain_argument(rest[1], given))
+        raise InputError(_explain_argument(rest[1], given))
     return rest
 
 

@@ -53,11 +53,7 @@ def main():
         from koch_siamese.reporting.text import format_verdict
 
         print(format_verdict(verdict))
-    if verdict.threshold is None:
-        cli.note(
-            "the model has no thresholds, so there is only a score: give "
-            "--threshold, or use Recognizer.calibrate."
-        )
+    cli.note_missing_threshold(recognizer, "there is only a score")
     if FIGURE.value:
         from koch_siamese.reporting import figures
 
