@@ -25,7 +25,7 @@ NUMBERS_AT_ONCE = 1 << 24  # bounds the memory for differences of embeddings
 # Whole batches of `SiameseScorer`, with 1, 3 or 9 views.
 DRAWINGS_AT_ONCE = 2688
 # Of images to embed; pixels of a baseline, in float32, take four times as much.
-BYTES_AT_ONCE = 1 << 26
+BYTES_AT_ONCE = 1 << 27
 SECONDS_WITHOUT_BAR = 2
 
 
