@@ -366,10 +366,10 @@ class Evaluator:
         return source.is_closed(task.split)
 
     def _measure(self, scorer, task, classes=None):
-        """Measures a scorer; with classes, also intervals of pairs."""
+        """Measures a scorer; with classes, also intervals over them."""
         drawings = self._embed(scorer, task.source, task.split)
         if isinstance(task.drawn, Trials):
-            return evaluate_trials(drawings, task.drawn)
+            return evaluate_trials(drawings, task.drawn, classes)
         threshold = self._get_threshold(scorer, task)
         return evaluate_pairs(drawings, task.drawn, threshold, classes)
 

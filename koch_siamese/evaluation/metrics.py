@@ -6,6 +6,9 @@ import numpy as np
 
 from koch_siamese.errors import NanScoreError
 
+NUM_RESAMPLES = 1000
+MIN_CLASSES = 10  # with fewer, resampling says little
+
 
 def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
     """Computes the credit of each trial, from 0 to 1.
@@ -73,6 +76,38 @@ def wilson_interval(num_correct: float, num_trials: int) -> tuple[float, float]:
         max(0.0, float((center - spread) / scale)),
         min(1.0, float((center + spread) / scale)),
     )
+
+
+def bootstrap_accuracy(
+    credit: np.ndarray, classes: np.ndarray, seed: int = 0
+) -> tuple[float, float] | None:
+    """Computes the 95 % interval of an accuracy by a bootstrap over classes.
+
+    Wilson's interval is for other trials of the same classes. Trials of one
+    class are not independent, so this one, for other classes, is wider. Classes
+    are drawn with replacement, as many as there are; its ends are the 2.5 % and
+    97.5 % quantiles over the resamples.
+
+    Args:
+        credit: float `[num_trials]`, the credit of each trial, from 0 to 1.
+        classes: int `[num_trials]`, the class of each trial's query.
+        seed: the random seed.
+
+    Returns:
+        Lower and upper end, within 0..1; None with fewer than `MIN_CLASSES`
+        classes.
+    """
+    known, index = np.unique(classes, return_inverse=True)
+    num = len(known)
+    if num < MIN_CLASSES:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(num, np.full(num, 1 / num), size=NUM_RESAMPLES)
+    accuracies = (drawn @ np.bincount(index, credit)) / (
+        drawn @ np.bincount(index)
+    )
+    low, high = np.quantile(accuracies, (0.025, 0.975))
+    return float(low), float(high)
 
 
 class RankedPairs(NamedTuple):

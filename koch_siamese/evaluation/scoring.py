@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from koch_siamese.data.image_arrays import make_images, take
 from koch_siamese.evaluation.metrics import (
+    bootstrap_accuracy,
     compute_class_accuracies,
     compute_credit,
     wilson_interval,
@@ -145,22 +146,36 @@ def iterate_chunks(num: int, size: int, description: str) -> Iterator[slice]:
 
 
 def evaluate_trials(
-    drawings: EmbeddedDrawings, trials: Trials
+    drawings: EmbeddedDrawings,
+    trials: Trials,
+    character: np.ndarray | None = None,
 ) -> dict[str, object]:
     """Measures the accuracy on trials.
 
+    Args:
+        drawings: the drawings of the trials.
+        trials: trials over these drawings.
+        character: int `[num_drawings]`, the class of each drawing, for the
+            interval over classes.
+
     Returns:
-        `accuracy` and `ci95` (Wilson's interval) within 0..1, `num_trials`,
-        `ways`, `shots`, and the `seconds` that it took.
+        `accuracy` and `ci95` (Wilson's interval, for other trials of these
+        classes) within 0..1; `classes_ci95`, see `metrics.bootstrap_accuracy`,
+        or None without classes; `num_trials`, `ways`, `shots`, and the
+        `seconds` that it took.
 
     Raises:
         NanScoreError: a score is NaN.
     """
     start = time.perf_counter()
     credit = compute_credit(drawings.score_trials(trials), trials.answer)
+    interval = None
+    if character is not None:
+        interval = bootstrap_accuracy(credit, character[trials.query])
     # An exact sum, as shared credits are not exact in binary.
     return {
         **_share(math.fsum(credit), len(trials)),
+        "classes_ci95": interval,
         "num_trials": len(trials),
         "ways": trials.ways,
         "shots": trials.shots,

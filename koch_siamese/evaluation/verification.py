@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from koch_siamese.evaluation.metrics import (
+    MIN_CLASSES,
+    NUM_RESAMPLES,
     RankedPairs,
     compute_auc,
     compute_equal_error_rate,
@@ -13,8 +15,6 @@ from koch_siamese.evaluation.metrics import (
 )
 
 FALSE_ACCEPT_RATES = (0.01, 0.001)
-NUM_RESAMPLES = 1000
-MIN_CLASSES = 10  # with fewer, resampling says little
 
 
 def measure_verification(

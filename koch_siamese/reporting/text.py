@@ -5,10 +5,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from koch_siamese.evaluation.calibration import FEW_CHARACTERS
-from koch_siamese.evaluation.verification import (
-    MIN_CLASSES,
-    min_different_pairs,
-)
+from koch_siamese.evaluation.metrics import MIN_CLASSES
+from koch_siamese.evaluation.verification import min_different_pairs
 from koch_siamese.inference.gallery import Answer, Verdict
 
 MANY_CLASSES = 100  # with more, the worst few say little

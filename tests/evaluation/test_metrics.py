@@ -4,6 +4,7 @@ import scipy.stats
 
 from koch_siamese.errors import NanScoreError
 from koch_siamese.evaluation.metrics import (
+    bootstrap_accuracy,
     compute_auc,
     compute_class_accuracies,
     compute_equal_error_rate,
@@ -136,3 +137,17 @@ def test_class_accuracies_by_hand():
     assert [row["accuracy"] for row in rows] == [0.5, 0.75]
     assert rows[1]["ci95_low"] == pytest.approx(0.3006, abs=1e-4)
     assert rows[1]["ci95_high"] == pytest.approx(0.9544, abs=1e-4)
+
+
+@pytest.mark.parametrize("trials_of_a_class", [1, 100])
+def test_bootstrap_counts_classes_and_not_their_trials(trials_of_a_class):
+    classes = np.arange(10)
+    credit = np.repeat(classes % 2, trials_of_a_class)
+    interval = bootstrap_accuracy(credit, np.repeat(classes, trials_of_a_class))
+    # Of ten fair coins, at most 1 is heads in 1.1 % and at most 2 in 5.5 %.
+    assert interval == (0.2, 0.8)
+
+
+def test_bootstrap_of_an_accuracy_needs_ten_classes():
+    assert bootstrap_accuracy(np.ones(9), np.arange(9)) is None
+    assert bootstrap_accuracy(np.ones(10), np.arange(10)) == (1.0, 1.0)

@@ -77,6 +77,13 @@ def test_constant_scorer_gets_exactly_one_in_twenty(answer):
     assert result["accuracy"] == 0.05
 
 
+def test_interval_over_the_classes_of_queries():
+    drawings = EmbeddedDrawings(Scorer(), CHARACTERS.images)
+    result = evaluate_trials(drawings, TRIALS, CHARACTERS.character)
+    assert result["classes_ci95"] == (1.0, 1.0)
+    assert evaluate_trials(drawings, TRIALS)["classes_ci95"] is None
+
+
 def test_nan_is_an_error():
     with pytest.raises(ValueError, match="NaN"):
         evaluate_trials(
