@@ -118,6 +118,7 @@ class EmbeddedDrawings:
                 if num_known:
                     embeddings[:num_known] = self._embeddings
             embeddings[rows[chunk]] = part
+            del part  # before the next ones, which may be as large
         # Last, in case that embedding is interrupted.
         self._embeddings = embeddings
         self._row[missing] = rows
