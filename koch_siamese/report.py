@@ -6,7 +6,6 @@ r"""Writes tables of results into the documents.
 --add copies the results of a run to those that the tables are made from.
 """
 
-import dataclasses
 from pathlib import Path
 
 from absl import flags
@@ -16,10 +15,10 @@ from koch_siamese.errors import InputError
 from koch_siamese.paths import expand_home
 from koch_siamese.reporting import charts, figures, result_tables
 from koch_siamese.runs.directory import Run
-from koch_siamese.runs.flagfiles import format_flags, read_flagfile
+from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import read_json, read_text, write_whole
-from koch_siamese.runs.settings import get_end
+from koch_siamese.runs.settings import find_changed, format_flag, get_end
 
 ADD = flags.DEFINE_multi_string("add", [], "A run whose results are added")
 CHECK = flags.DEFINE_bool(
@@ -78,24 +77,16 @@ def _find_flagfile(run):
             f"{flagfile}, the flagfile of {run.path}, does not exist."
         )
     settings, _ = read_flagfile(flagfile)
-    changed = _differences(run.read_settings(), settings)
+    own = run.read_settings()
+    free = (*FREE_SETTINGS, *get_end(own))
+    changed = [x for x in find_changed(own, settings) if x not in free]
     if changed:
+        differs = " ".join(format_flag(own, name) for name in changed)
         raise InputError(
             f"--add={run.path} was not trained with {flagfile}: it has "
-            f"{changed}. Write a flagfile with its settings."
+            f"{differs}. Write a flagfile with its settings."
         )
     return flagfile
-
-
-def _differences(settings, expected):
-    """Lists the flags that differ from a flagfile's, except free settings."""
-    free = {
-        name: getattr(settings, name)
-        for name in (*FREE_SETTINGS, *get_end(settings))
-    }
-    wanted = format_flags(dataclasses.replace(expected, **free)).splitlines()
-    lines = format_flags(settings).splitlines()
-    return " ".join(line for line in lines if line not in wanted)
 
 
 def _add(path):

@@ -7,6 +7,7 @@ from result files.
 import dataclasses
 import itertools
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -57,6 +58,9 @@ NEEDED = {
     "machine": str,
     "commit": str | None,
 }
+
+# Flags of a training that other columns show.
+SHOWN_FLAGS = ("--seed", "--protocols", "--num_trials")
 
 _START = re.compile(r"<!--\s*report:\s*(.*?)\s*-->")
 _END = re.compile(r"<!--\s*end of report\s*-->")
@@ -313,12 +317,23 @@ def _of_seeds(shares, results):
 
 
 def _training(result):
-    """Formats the training time and epochs, as far as a result has them."""
-    time = format_duration(result.get("training_seconds"))
+    """Formats the training time, the epochs, and flags beside the flagfile.
+
+    Older results do not have all of them.
+    """
+    details = []
     epochs = result.get("training_epochs")
-    planned = result.get("training_planned_epochs", epochs)
-    early = f" of {planned}" if epochs != planned else ""
-    return f"{time} (epochs: {epochs}{early})" if epochs else time
+    if epochs:
+        planned = result.get("training_planned_epochs", epochs)
+        early = f" of {planned}" if epochs != planned else ""
+        details.append(f"epochs: {epochs}{early}")
+    details += [
+        f"`{flag}`"
+        for flag in shlex.split(result.get("training_flags") or "")
+        if flag.partition("=")[0] not in SHOWN_FLAGS
+    ]
+    time = format_duration(result.get("training_seconds"))
+    return f"{time} ({'; '.join(details)})" if details else time
 
 
 def _seed(result):

@@ -1,8 +1,8 @@
 """A run's directory: its files, and which training it belongs to."""
 
 import contextlib
-import dataclasses
 import os
+import shlex
 import shutil
 import tempfile
 import typing
@@ -14,7 +14,11 @@ import filelock
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
 from koch_siamese.paths import expand_home
-from koch_siamese.runs.flagfiles import format_flags, parse_flags
+from koch_siamese.runs.flagfiles import (
+    format_flags,
+    parse_flags,
+    read_flagfile,
+)
 from koch_siamese.runs.results import (
     read_json,
     read_text,
@@ -22,10 +26,20 @@ from koch_siamese.runs.results import (
     write_result,
     write_text,
 )
-from koch_siamese.runs.settings import Settings, get_end
+from koch_siamese.runs.settings import (
+    ONLY_EVALUATION,
+    Settings,
+    find_changed,
+    format_flag,
+    get_end,
+)
 
 if typing.TYPE_CHECKING:
     import keras
+
+# What a result has of the origin of its training, which is that of the file
+# with the thresholds.
+TRAINING_ORIGIN = ("machine", "commit", "backend", "keras", "date")
 
 
 class Run:
@@ -120,23 +134,32 @@ class Run:
     def _require_same(self, settings):
         # Flags that are newer than the run have their default values.
         before = self.read_settings()
-        free = {name: getattr(settings, name) for name in get_end(settings)}
-        before = format_flags(dataclasses.replace(before, **free)).splitlines()
-        asked = format_flags(settings).splitlines()
-        pairs = zip(before, asked, strict=True)
-        changed = [(was, now) for was, now in pairs if was != now]
+        free = get_end(settings)
+        changed = [x for x in find_changed(settings, before) if x not in free]
         if changed:
-            was, now = (" ".join(lines) for lines in zip(*changed, strict=True))
-            advice = "Give another --workdir, or delete that one."
-            if now == f"--epochs={settings.epochs}":
-                advice = (
-                    "Its learning rate falls to 0 by its end: to go on, give "
-                    f"another --workdir and --init={self.model}."
-                )
+            was, now = (
+                " ".join(format_flag(x, name) for name in changed)
+                for x in (before, settings)
+            )
             raise InputError(
                 f"--workdir={self.path} holds a run with {was}; asked for "
-                f"{now}. {advice}"
+                f"{now}. {self._advise(settings, changed)}"
             )
+
+    def _advise(self, settings, changed):
+        """Advises a user who asks for other settings than the run has."""
+        if changed == ["epochs"]:
+            return (
+                "Its learning rate falls to 0 by its end: to go on, give "
+                f"another --workdir and --init={self.model}."
+            )
+        if self.model.exists() and {*changed} <= {*ONLY_EVALUATION}:
+            return (
+                "They do not change its model: to evaluate that, run python -m "
+                f"koch_siamese.evaluate --workdir={self.path} with --protocol, "
+                "--num_trials and --shots as you like."
+            )
+        return "Give another --workdir, or delete that one."
 
     def _not_writable(self, error):
         return InputError(
@@ -168,22 +191,37 @@ class Run:
         return read_json(self.thresholds)
 
     def describe_training(self) -> dict[str, object]:
-        """Describes the training, for the results of its model."""
-        seconds, made = None, {}
+        """Describes the training, for the results of its model.
+
+        See `koch_siamese.runs`; what is unknown is None.
+        """
+        history, made = {"accuracy": [], "seconds": []}, {}
         if self.history.exists():
-            seconds = read_json(self.history)["seconds"]
+            history = read_json(self.history)
         if self.thresholds.exists():  # written at the end
             made = self.read_thresholds()
         settings = self.read_settings()
         return {
             "flagfile": self.read_flagfile_name(),
+            "training_flags": self._list_flags(settings),
             "training_seed": settings.seed,
-            "training_epochs": len(seconds) if seconds else None,
+            "training_epochs": len(history["seconds"]) or None,
+            "training_best_epoch": find_best_epoch(history) or None,
             "training_planned_epochs": settings.epochs,
-            "training_seconds": sum(seconds) if seconds else None,
-            "training_machine": made.get("machine"),
-            "training_commit": made.get("commit"),
+            "training_seconds": sum(history["seconds"]) or None,
+            **{f"training_{name}": made.get(name) for name in TRAINING_ORIGIN},
         }
+
+    def _list_flags(self, settings):
+        """Lists the flags of the training besides its flagfile, as a text."""
+        flagfile, expected = self.read_flagfile_name(), Settings()
+        if flagfile:
+            try:
+                expected, _ = read_flagfile(flagfile)
+            except InputError:  # it has moved, or is of another version
+                return None
+        changed = find_changed(settings, expected)
+        return shlex.join(format_flag(settings, name) for name in changed)
 
     def is_current(self, result: dict) -> bool:
         """Whether a result is of the model after all epochs so far."""
@@ -271,6 +309,19 @@ def _is_of(made, result):
     """Whether a result is of a training; see `Run.describe_training`."""
     keys = ("training_seed", "training_epochs", "training_seconds")
     return all(result.get(key) == made[key] for key in keys)
+
+
+def find_best_epoch(history: dict[str, list[float]]) -> int:
+    """Finds the first epoch with the best validation accuracy.
+
+    Args:
+        history: that of `history.json`.
+
+    Returns:
+        The epoch, counted from 1; 0 if there are none.
+    """
+    accuracy = history["accuracy"]
+    return accuracy.index(max(accuracy)) + 1 if accuracy else 0
 
 
 def find_run(model: str | os.PathLike) -> Run | None:

@@ -1,7 +1,8 @@
-"""The origin of results: version, commit, machine."""
+"""The origin of results: version, commit, machine, libraries, date."""
 
 import collections
 import contextlib
+import datetime
 import importlib.metadata
 import os
 import platform
@@ -16,12 +17,15 @@ WRITTEN_PATHS = ("experiments/results", "*.md", "*.png")
 
 
 def describe_origin() -> dict[str, object]:
-    """Describes the origin of a result: version, commit, machine."""
+    """Describes the origin of a result, see `koch_siamese.runs`."""
     origin = {
         "version": __version__,
         "commit": _commit(),
         "machine": _machine(),
         "tensorflow": _version("tensorflow", "tensorflow-cpu"),
+        "keras": _version("keras"),
+        "backend": _describe_backend(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
     }
     return origin | ({"jax": _version("jax")} if _backend() == "jax" else {})
 
@@ -32,6 +36,16 @@ def _version(*packages):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(package)
     return None
+
+
+def _describe_backend():
+    """The backend of Keras and its version, such as tensorflow 2.21.0."""
+    packages = {
+        "tensorflow": ("tensorflow", "tensorflow-cpu"),
+        "jax": ("jax",),
+    }
+    name = _backend()
+    return name and f"{name} {_version(*packages[name])}"
 
 
 def _backend():

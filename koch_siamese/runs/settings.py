@@ -28,6 +28,9 @@ from koch_siamese.runs.setting_fields import (
 # See `training.loop.train_and_evaluate`.
 GIVEN = "given:"
 
+# Settings that change neither the training nor the choice of its best epoch.
+ONLY_EVALUATION = ("protocols", "num_trials", "shots")
+
 MIN_APPLICATION_SIZE = 32  # pixels, for all of these networks
 
 
@@ -93,6 +96,15 @@ def get_end(settings: Settings) -> tuple[str, ...]:
     if settings.optimizer == "layerwise_sgd" or settings.schedule == "constant":
         return ("epochs", "patience", "max_minutes")
     return ("patience", "max_minutes")
+
+
+def find_changed(settings: Settings, other: Settings) -> list[str]:
+    """Names the settings in which two trainings differ."""
+    return [
+        field.name
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) != getattr(other, field.name)
+    ]
 
 
 def find_without_effect(settings: Settings) -> Iterator[tuple[str, str]]:

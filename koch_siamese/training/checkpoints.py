@@ -18,7 +18,7 @@ from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.models import views
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import list_layers
-from koch_siamese.runs.directory import Run
+from koch_siamese.runs.directory import Run, find_best_epoch
 from koch_siamese.runs.results import read_json, write_text
 from koch_siamese.runs.settings import Settings, format_flag
 from koch_siamese.sampling.trials import Trials
@@ -147,12 +147,10 @@ def _read_history(run):
     history = {"loss": [], "accuracy": [], "seconds": []}
     if run.model.exists() and run.history.exists():
         history = read_json(run.history)
-    accuracy = history["accuracy"]
-    best = max(accuracy, default=-1.0)
     return {
-        "epoch": len(accuracy),
-        "best_epoch": accuracy.index(best) + 1 if accuracy else 0,
-        "best_accuracy": best,
+        "epoch": len(history["accuracy"]),
+        "best_epoch": find_best_epoch(history),
+        "best_accuracy": max(history["accuracy"], default=-1.0),
         "history": history,
     }
 

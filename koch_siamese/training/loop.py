@@ -233,12 +233,12 @@ def _is_current(path, settings, run):
     if settings.dataset == "folder":  # it may be another, or have changed
         return False
     result = read_json(path)
-    asked = run.describe_training()
+    asked = {"flagfile": run.read_flagfile_name()}
     protocol = PROTOCOLS[result["protocol"]]
     if not protocol.fixed:
         asked |= {"dataset": settings.dataset, "split": "test"}
     asked |= {name: getattr(settings, name) for name in protocol.options}
-    return asked.items() <= result.items()
+    return run.is_current(result) and asked.items() <= result.items()
 
 
 def _train_and_finalize(settings, run, source, strategy, embedding, loss):

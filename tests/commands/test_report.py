@@ -263,7 +263,8 @@ def run(place):
         Settings(epochs=3, seed=7, num_trials=400, max_minutes=9.0),
         "experiments/one.flags",
     )
-    run.write_result("lake", RESULT | run.describe_training())
+    given = {"training_flags": "--seed=7 --num_trials=400 --max_minutes=9.0"}
+    run.write_result("lake", RESULT | run.describe_training() | given)
     run.write_result("lake_hausdorff", RESULT | {"flagfile": None})
     run.write_result("thresholds", {"same": 1})
     return run
@@ -286,9 +287,9 @@ def test_add_names_results_by_flagfile_and_seed(place, run):
     assert added == (run.results / "lake.json").read_bytes()
     assert (place / "README.md").read_text() == DOCUMENT
     call("report", cwd=place)
-    assert "| 0, 3, 7: 49.75, 50.25, 49.75 |" in (
-        (place / "README.md").read_text()
-    )
+    document = (place / "README.md").read_text()
+    assert "| 0, 3, 7: 49.75, 50.25, 49.75 |" in document
+    assert "1 h 2 min (epochs: 4), ? (`--max_minutes=9.0`) |" in document
 
 
 def test_add_refuses_runs_without_a_flagfile(place, run):

@@ -181,7 +181,7 @@ def test_tables_of_results_name_closed_sets():
 
 
 @pytest.mark.parametrize(
-    ("epochs", "text"),
+    ("training", "text"),
     [
         ({}, "1 min 5 s"),  # as in the oldest results
         ({"training_epochs": 4}, "1 min 5 s (epochs: 4)"),
@@ -193,10 +193,19 @@ def test_tables_of_results_name_closed_sets():
             {"training_epochs": 4, "training_planned_epochs": 9},
             "1 min 5 s (epochs: 4 of 9)",
         ),
+        (
+            {"training_epochs": 4, "training_flags": "--seed=1 --patience=2"},
+            "1 min 5 s (epochs: 4; `--patience=2`)",
+        ),
+        (
+            {"training_flags": "--epochs=4 --crop"},
+            "1 min 5 s (`--epochs=4`; `--crop`)",
+        ),
+        ({"training_flags": None}, "1 min 5 s"),
     ],
 )
-def test_tables_show_that_a_training_ended_early(epochs, text):
-    result = {"training_seconds": 65.4} | epochs
+def test_tables_show_how_a_training_ended(training, text):
+    result = {"training_seconds": 65.4} | training
     assert result_tables._training(result) == text
 
 

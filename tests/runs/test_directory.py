@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -77,24 +78,62 @@ def test_a_run_knows_its_flagfile(tmp_path):
         assert run.read_flagfile_name() == "experiments/three.flags"
     assert run.describe_training() == {
         "flagfile": "experiments/three.flags",
+        "training_flags": None,  # there is no such flagfile
         "training_seed": 3,
         "training_epochs": None,
+        "training_best_epoch": None,
         "training_planned_epochs": 7,
         "training_seconds": None,
         "training_machine": None,
         "training_commit": None,
+        "training_backend": None,
+        "training_keras": None,
+        "training_date": None,
     }
-    run.history.write_text('{"seconds": [1.5, 2.0]}')
+    run.history.write_text(
+        '{"accuracy": [0.5, 0.7, 0.7], "seconds": [1.5, 2.0, 0.5]}'
+    )
     run.write_result("thresholds", {})
-    assert run.describe_training()["training_seconds"] == 3.5
-    assert run.describe_training()["training_epochs"] == 2
-    for name in ("machine", "commit"):
-        assert (
-            run.describe_training()[f"training_{name}"]
-            == results.describe_origin()[name]
-        )
+    made = run.describe_training()
+    assert made["training_seconds"] == 4.0
+    assert made["training_epochs"] == 3
+    assert made["training_best_epoch"] == 2
+    origin = results.describe_origin()
+    for name in ("machine", "commit", "backend", "keras"):
+        assert made[f"training_{name}"] == origin[name]
+    assert made["training_date"] == run.read_thresholds()["date"]
+    run.thresholds.write_text('{"machine": "2 x A"}')  # as in older runs
+    made = run.describe_training()
+    assert (made["training_machine"], made["training_date"]) == ("2 x A", None)
     with pytest.raises(InputError, match=r"asked for --seed=2\. Give"):
         run.claim(Settings(seed=2), "experiments/three.flags")
+
+
+def test_training_flags_are_those_besides_the_flagfile(tmp_path):
+    run = Run(tmp_path)
+    settings = Settings(seed=3, crop=True, dataset="folder", filters=(8, 16))
+    run.claim(settings)
+    flags = "--dataset=folder --crop --filters=8,16 --seed=3"
+    assert run.describe_training()["training_flags"] == flags
+    flagfile = tmp_path / "own.flags"
+    flagfile.write_text("--dataset=folder\n--crop\n--filters=8,16\n--epochs=9")
+    run.claim(settings, str(flagfile))
+    flags = "--epochs=7 --seed=3"
+    assert run.describe_training()["training_flags"] == flags
+    flagfile.write_text("--precision=float8")
+    assert run.describe_training()["training_flags"] is None
+
+
+def test_other_evaluations_of_a_run_are_advised(tmp_path):
+    run = Run(tmp_path)
+    run.claim(Settings())
+    run.model.write_text("model")
+    for change in ({"protocols": ("verification",)}, {"num_trials": 2000}):
+        settings = Settings(**change, shots=2)
+        with pytest.raises(InputError, match=r"koch_siamese\.evaluate --work"):
+            run.claim(settings)
+        with pytest.raises(InputError, match="Give another --workdir"):
+            run.claim(dataclasses.replace(settings, ways=5))
 
 
 def test_flagfile_is_added_to_a_run_without_one(tmp_path):
@@ -149,6 +188,7 @@ def test_results_have_their_provenance(tmp_path):
     assert path == tmp_path / "results" / "lake.json"
     assert result["accuracy"] == 0.5
     assert {"version", "commit", "machine", "tensorflow"} < set(result)
+    assert datetime.fromisoformat(result["date"]).utcoffset() == timedelta(0)
 
 
 def test_results_of_another_model_do_not_belong_to_the_run(tmp_path):

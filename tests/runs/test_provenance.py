@@ -38,6 +38,16 @@ def test_commits_of_changed_work_trees_are_marked(
     assert provenance.describe_origin()["commit"] == commit + mark
 
 
+@pytest.mark.parametrize("name", ["tensorflow", "jax"])
+def test_backend_has_its_version(name, monkeypatch):
+    monkeypatch.setattr(provenance, "_backend", lambda: name)
+    monkeypatch.setattr(provenance, "_accelerators", list)
+    monkeypatch.setattr(provenance, "_version", lambda *names: f"1.{names[0]}")
+    origin = provenance.describe_origin()
+    assert origin["backend"] == f"{name} 1.{name}"
+    assert origin["keras"] == "1.keras"
+
+
 def test_machine_names_the_device_of_keras(monkeypatch):
     assert keras.backend.backend() == "tensorflow"
     processors = provenance.describe_origin()["machine"]
