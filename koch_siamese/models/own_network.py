@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import ops
 
-from koch_siamese.errors import InputError, shorten
+from koch_siamese.errors import InputError, shorten, warn
 from koch_siamese.models.embeddings import build_input
 from koch_siamese.models.siamese import list_layers
 
@@ -18,6 +19,9 @@ EXPECTED = (
     "a functional keras.Model from float32 [batch, {size}, {size}, "
     "{channels}] ({meaning}) to [batch, dim]"
 )
+
+# A first layer that scales by less is meant for gray values of 0 to 255.
+SMALL_SCALE = 0.1
 
 # Entries of configs that do not change what a network computes, or that follow
 # from others.
@@ -91,6 +95,8 @@ def build_own_embedding(
 def check_network(network: keras.Model, size: int, channels: int):
     """Checks that a network can be an embedding; see `build_own_embedding`.
 
+    Warns if it begins with a `Rescaling` such as by 1/255.
+
     Args:
         network: the network.
         size: side of its input images in pixels.
@@ -138,11 +144,35 @@ def check_network(network: keras.Model, size: int, channels: int):
             "register its own layers with "
             "@keras.saving.register_keras_serializable(), and use no Lambda."
         ) from error
+    _warn_of_rescaling(network, channels)
+
+
+def _warn_of_rescaling(network, channels):
+    """Warns of a network that expects gray values of 0 to 255."""
+    for layer in list_layers(network):
+        if isinstance(layer, keras.layers.Rescaling):
+            scale = np.abs(layer.scale).max()
+            if scale < SMALL_SCALE:
+                warn(
+                    f"The network {network.name!r} scales its input by "
+                    f"{scale:.2g}, but that is 0 to 1 already "
+                    f"({_describe_values(channels)}), so that its output "
+                    "hardly depends on the image: remove the layer "
+                    f"{layer.name!r}."
+                )
+            return
+        if layer.weights:
+            return
 
 
 def _describe_expected(size, channels):
-    meaning = "ink = 1, paper = 0" if channels == 1 else "black = 1, white = 0"
-    return EXPECTED.format(size=size, channels=channels, meaning=meaning)
+    return EXPECTED.format(
+        size=size, channels=channels, meaning=_describe_values(channels)
+    )
+
+
+def _describe_values(channels):
+    return "ink = 1, paper = 0" if channels == 1 else "black = 1, white = 0"
 
 
 def _format(shape):
@@ -214,8 +244,20 @@ def _hash(value):
 def name_loss(loss: keras.losses.Loss) -> str:
     """Names a loss by its class, and by a hash of its arguments."""
     config = keras.saving.serialize_keras_object(loss)
+    return f"{type(loss).__name__}:{_hash(_simplify(config))}"
+
+
+def list_older_names(loss: keras.losses.Loss) -> list[str]:
+    """Lists the names that older runs store, which depend on its module.
+
+    That was None for a class in a notebook, which may be imported by now.
+    """
+    config = keras.saving.serialize_keras_object(loss)
     config["config"].pop("name", None)  # Keras numbers it
-    return f"{type(loss).__name__}:{_hash(config)}"
+    return [
+        f"{type(loss).__name__}:{_hash(config | {'module': module})}"
+        for module in (config["module"], None)
+    ]
 
 
 def check_loss(loss: keras.losses.Loss, sampling: str):

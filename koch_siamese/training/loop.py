@@ -133,6 +133,7 @@ def train_and_evaluate(
 
 def _name_objects(settings, run, embedding, loss):
     """Names the given objects in the settings, which identifies them."""
+    before = run.read_settings() if run.flags.exists() else settings
     if embedding is not None:
         if settings.distribute != "none":
             raise InputError(
@@ -142,17 +143,28 @@ def _name_objects(settings, run, embedding, loss):
         own_network.check_network(
             embedding, settings.image_size, CHANNELS[settings.image_kind]
         )
-        network = f"{GIVEN}{own_network.compute_architecture(embedding)}"
-        older = f"{GIVEN}{own_network.compute_kinds(embedding)}"
-        if run.flags.exists() and run.read_settings().network == older:
-            network = older
+        network = _choose_name(
+            before.network,
+            own_network.compute_architecture(embedding),
+            own_network.compute_kinds(embedding),
+        )
         settings = dataclasses.replace(settings, network=network)
     if loss is None:
         trainers.build_loss(settings)  # raises if one must be given
         return settings
     own_network.check_loss(loss, settings.sampling)
-    name = own_network.name_loss(loss)
-    return dataclasses.replace(settings, objective=f"{GIVEN}{name}")
+    objective = _choose_name(
+        before.objective,
+        own_network.name_loss(loss),
+        *own_network.list_older_names(loss),
+    )
+    return dataclasses.replace(settings, objective=objective)
+
+
+def _choose_name(before, name, *older):
+    """Chooses the name that a run has for an object, or the current one."""
+    names = [f"{GIVEN}{x}" for x in (name, *older)]
+    return before if before in names else names[0]
 
 
 def make_source(

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from experiments import resnet
 from koch_siamese import InputError, Recognizer, Settings, train_and_evaluate
+from koch_siamese.errors import DataWarning
 from koch_siamese.models import own_network
 from koch_siamese.models.siamese import build_siamese
 from koch_siamese.runs import directory
@@ -162,6 +164,53 @@ def test_a_run_with_the_hash_of_an_older_version_is_resumed(tmp_path):
     assert loop._name_objects(SETTINGS, run, build(), None) == older
     other = loop._name_objects(SETTINGS, run, build(end=layers.Flatten), None)
     assert other.network != older.network
+
+
+def test_a_loss_is_the_same_in_another_module(tmp_path, monkeypatch):
+    run = directory.Run(tmp_path)
+
+    def name(margin=2.0):
+        settings = dataclasses.replace(SETTINGS, sampling="pairs")
+        loss = Squares(margin)
+        return loop._name_objects(settings, run, None, loss).objective
+
+    current = name()
+    assert name(margin=1.0) != current
+    older = "given:Squares:aad6066cdf5b"  # of a class in a notebook
+    for stored in (older, current):
+        settings = Settings(sampling="pairs", objective=stored)
+        run.flags.write_text(format_flags(settings))
+        for module in ("__main__", "experiments.resnet"):
+            monkeypatch.setattr(Squares, "__module__", module)
+            assert name() == stored
+            assert name(margin=1.0) not in (older, current)
+    older = "given:Squares:a0a052a3ace9"  # of a class in that module
+    run.flags.write_text(
+        format_flags(Settings(sampling="pairs", objective=older))
+    )
+    assert name() == older
+
+
+def test_a_network_that_expects_other_values_is_warned_of():
+    def build_scaled(*scales):
+        inputs = keras.Input((16, 16, 1))
+        x = inputs
+        for scale in scales:
+            x = keras.Sequential([layers.Rescaling(scale, name="scaled")])(x)
+        x = layers.Conv2D(4, 3)(x)
+        x = layers.Rescaling(1 / 255)(layers.GlobalMaxPooling2D()(x))
+        return keras.Model(inputs, x, name="mine")
+
+    message = (
+        r"The network 'mine' scales its input by 0\.0039, but that is 0 to 1 "
+        r"already \(ink = 1, paper = 0\), .* remove the layer 'scaled'\.$"
+    )
+    with pytest.warns(DataWarning, match=message):
+        own_network.check_network(build_scaled(-1 / 255), 16, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for scales in ((), (2.0,), (255.0, 1 / 255)):
+            own_network.check_network(build_scaled(*scales), 16, 1)
 
 
 def test_a_network_is_the_same_as_its_copy_in_a_checkpoint(tmp_path):
