@@ -10,6 +10,7 @@ from absl import flags
 
 from koch_siamese.errors import InputError
 from koch_siamese.paths import expand_home
+from koch_siamese.runs.setting_fields import explain
 from koch_siamese.runs.settings import Settings, format_value
 
 _DEFINE = {
@@ -33,16 +34,11 @@ OTHER_FLAGS = (
 def define_flags(values: flags.FlagValues = flags.FLAGS):
     """Defines a flag for each setting of a training."""
     for field in dataclasses.fields(Settings):
-        meaning = field.metadata["help"]
-        if field.metadata["choices"]:
-            number = "Some" if isinstance(field.default, tuple) else "One"
-            choices = ", ".join(field.metadata["choices"])
-            meaning += f" {number} of: {choices}."
         default = field.default
         if isinstance(default, tuple):
             default = [str(item) for item in default]
         define = _DEFINE[type(field.default)]
-        define(field.name, default, meaning, flag_values=values)
+        define(field.name, default, explain(field), flag_values=values)
 
 
 def read_flags(values: flags.FlagValues = flags.FLAGS) -> Settings:

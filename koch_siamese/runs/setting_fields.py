@@ -46,6 +46,15 @@ def setting(
     )
 
 
+def explain(field: dataclasses.Field) -> str:
+    """Explains a setting: its help, and the values that it may have."""
+    meaning = field.metadata["help"]
+    if field.metadata["choices"]:
+        number = "Some" if isinstance(field.default, tuple) else "One"
+        meaning += f" {number} of: {', '.join(field.metadata['choices'])}."
+    return meaning
+
+
 NETWORKS = ("fast", "paper", "dense")
 
 # Prefix of a `--network` from keras.applications; its name follows.
@@ -390,7 +399,8 @@ class OptimizerSettings:
     )
     layer_l2: tuple[float, ...] = setting(
         (0.0,),
-        "With layerwise_sgd: L2 penalty of each layer, or one for all.",
+        "With layerwise_sgd: L2 penalty of each layer, or one for all. It is "
+        "part of the updates, not of the loss that is shown.",
         low=0.0,
         only_with=LAYERWISE,
     )

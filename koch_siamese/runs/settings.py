@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import io
 import math
+import textwrap
 from collections.abc import Iterator
 
 from koch_siamese.data.characters import needs_split
@@ -22,6 +23,7 @@ from koch_siamese.runs.setting_fields import (
     NetworkSettings,
     OptimizerSettings,
     RunSettings,
+    explain,
 )
 
 # Prefix of a setting that was given as a Python object; a hash of it follows.
@@ -57,7 +59,10 @@ class Settings(
     """The settings of a training, except the folders of data and results.
 
     The defaults are those of the quickstart. `python -m koch_siamese.train
-    --help` explains each field.
+    --help` also explains each field, as a flag.
+
+    Attributes:
+        {fields}
 
     Raises:
         InputError: a value has another type or is out of its range, or two
@@ -89,6 +94,24 @@ class Settings(
                 "--distribute=multiworker, as each worker has its own clock: "
                 "give --epochs instead."
             )
+
+
+def _explain_fields():
+    """Explains all fields, as a section of a docstring."""
+    return "\n".join(
+        textwrap.fill(
+            f"{field.name}: {explain(field)}",
+            width=80,
+            initial_indent=8 * " ",
+            subsequent_indent=12 * " ",
+            break_on_hyphens=False,
+        )
+        for field in dataclasses.fields(Settings)
+    ).lstrip()
+
+
+if Settings.__doc__:  # python -OO removes it
+    Settings.__doc__ = Settings.__doc__.replace("{fields}", _explain_fields())
 
 
 def get_end(settings: Settings) -> tuple[str, ...]:

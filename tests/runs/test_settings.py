@@ -34,6 +34,20 @@ def test_values_are_accepted_in_their_ranges_only(name, good, bad):
         Settings(**{name: bad})
 
 
+def test_docstring_explains_each_field():
+    text = Settings.__doc__
+    assert max(map(len, text.splitlines())) <= 80
+    attributes = text.partition("Attributes:\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^ {8}(\w+): ", attributes, re.MULTILINE)
+    assert found == [field.name for field in dataclasses.fields(Settings)]
+    words = " ".join(attributes.split())
+    assert "image_size: Side of the network's input images, in pixels." in words
+    assert "adam; muon: Muon for convolutions and Adam for the rest" in words
+    assert words.endswith("Batches are the same without it.")
+    assert "initial_values: With --network=paper or dense" in words
+    assert "One of: koch, uniform. layer_stddevs: " in words
+
+
 def test_values_are_converted_to_their_types():
     given = Settings(
         filters=[32, np.int64(64)],
