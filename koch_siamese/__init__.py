@@ -4,11 +4,12 @@ Where to begin:
 
 - `Recognizer`: show it one example of each thing, and it recognizes new images
 - `train_and_evaluate`, with `Settings`: trains a model and measures it
-- `load_characters`, `load_folder`, `make_pairs`: data for your own experiments
+- `load_characters`, `load_folder`: data for your own experiments, of which
+  `make_groups` and `make_pairs` make batches
 - `python -m koch_siamese`: the commands
 
 These sub-packages have a guide, such as `help("koch_siamese.training")`: data,
-evaluation, inference, models, runs, training, tuning, web.
+evaluation, inference, models, runs, sampling, training, tuning, web.
 """
 
 import importlib
@@ -34,6 +35,7 @@ _HOMES = {
     "load_folder": "koch_siamese.data.image_folder",
     "load_model": "koch_siamese.models.loading",
     "load_pretrained": "koch_siamese.models.loading",
+    "make_groups": "koch_siamese.training.batches",
     "make_pairs": "koch_siamese.training.batches",
     "read_drawing": "koch_siamese.data.image_files",
     "read_photo": "koch_siamese.data.image_files",
@@ -56,8 +58,8 @@ _WITHOUT_KERAS = {
 __all__ = ["__version__", *sorted(_HOMES)]
 
 # Sub-packages with a guide, which can be used as attributes.
-_GUIDES = {"data", "evaluation", "inference", "models", "runs", "training"}
-_GUIDES |= {"tuning", "web"}
+_GUIDES = {"data", "evaluation", "inference", "models", "runs", "sampling"}
+_GUIDES |= {"training", "tuning", "web"}
 
 
 def __getattr__(name):

@@ -32,6 +32,56 @@ measures a model, or its file, run or name as in `--model`, and returns the
 result as a dict. It draws 400 trials by default. The command draws as many as
 the run in `--workdir`, or else 1000.
 
+# Models and protocols of your own
+
+`evaluate_protocol` also takes a model that was built by
+`koch_siamese.models.siamese.build_siamese` and trained by Keras alone, and any
+object with the methods `embed` and `score`:
+
+    import numpy as np
+
+    import koch_siamese
+
+    class Profiles:
+        def embed(self, images):  # uint8 [num, height, width, 1], 0 = ink
+            ink = 255.0 - images[..., 0]
+            return np.concatenate([ink.mean(1), ink.mean(2)], axis=1)
+
+        def score(self, first, second):  # [num, dim]; higher: more alike
+            return -np.abs(first - second).sum(axis=1)
+
+    scorer = Profiles()
+    result = koch_siamese.evaluate_protocol(scorer, "within_alphabet", "glyphs")
+    print(result["accuracy"], result["ci95"])
+
+`Trials` has the drawings of a protocol of your own: indices of the queries, of
+the candidates, and of the right ones among these. Here, two candidates are
+other drawings of random characters:
+
+    from koch_siamese.evaluation.scoring import (
+        EmbeddedDrawings,
+        evaluate_trials,
+    )
+    from koch_siamese.sampling.trials import Trials
+
+    characters = koch_siamese.load_characters("glyphs", "test")
+    rng = np.random.default_rng(0)
+    query, support = [], []
+    for _ in range(100):
+        chosen = rng.choice(np.unique(characters.character), 2, replace=False)
+        first, second = (
+            rng.permutation(np.flatnonzero(characters.character == x))
+            for x in chosen
+        )
+        query.append(first[0])
+        support.append([[first[1]], [second[0]]])  # [ways, shots]
+    answer = np.zeros(100, int)  # the first candidate
+    trials = Trials(np.array(query), np.array(support), answer)
+    drawings = EmbeddedDrawings(scorer, characters.images)
+    print(evaluate_trials(drawings, trials)["accuracy"])
+
+The scorer of a siamese model is `koch_siamese.models.scorer.SiameseScorer`.
+
 Intervals of ROC AUC, equal error rate and true accept rates are computed by a
 bootstrap over classes, since pairs of one character are not independent (the
 vertex bootstrap of Fogliato, Patil and Perona 2024, arXiv:2306.01198). They

@@ -42,6 +42,12 @@ drawings, `[batch, batch]`. Scores are logits. Register layers and losses of
 your own with `keras.saving.register_keras_serializable`. To resume a run, give
 the same architecture and loss.
 
+The input is 0 to 1 already: a network from elsewhere that begins with
+`Rescaling(1 / 255)` must be given without that layer. A custom network is
+trained by `adam` or `muon`, not `layerwise_sgd`, which has rates for the
+paper's layers. Settings of the package's own layers, such as `filters`, cannot
+be given with it, nor a network that is an object with `distribute`.
+
 # A backbone from keras.applications, for photographs
 
     python -m koch_siamese.train --dataset=folder --data_dir=PHOTOS \
@@ -69,7 +75,7 @@ and start from the frozen run:
 
     import keras
 
-    from koch_siamese import load_characters, make_pairs
+    from koch_siamese import evaluate_protocol, load_characters, make_pairs
     from koch_siamese.models.embeddings import build_fast_embedding
     from koch_siamese.models.siamese import build_siamese
 
@@ -78,5 +84,35 @@ and start from the frozen run:
     siamese = build_siamese(build_fast_embedding(32, (32, 64, 64)))
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     siamese.compile("adam", loss)
-    siamese.fit(pairs, steps_per_epoch=100)
+    siamese.fit(pairs, steps_per_epoch=100, shuffle=False)
+    result = evaluate_protocol(siamese, "within_alphabet", "glyphs")
+    print(result["accuracy"], result["ci95"])
+
+Here `shuffle=False` only prevents a warning of Keras. With groups, as in the
+default settings, a network learns more from each drawing: all drawings of a
+batch are compared with each other. The layers are those of the same siamese
+model:
+
+    import keras
+
+    from koch_siamese import evaluate_protocol, load_characters, make_groups
+    from koch_siamese.models.embeddings import build_fast_embedding
+    from koch_siamese.models.siamese import build_fast_head, build_siamese
+    from koch_siamese.training.losses import AllPairsLoss
+
+    characters = load_characters("glyphs", "training").resized(32)
+    groups = make_groups(characters, distortion="paper")
+    embedding = build_fast_embedding(32, (32, 64, 64))
+    head = build_fast_head(64)
+    siamese = build_siamese(embedding, head)
+
+    images = keras.Input((32, 32, 1))
+    embedded = embedding(images)
+    rows = keras.ops.expand_dims(embedded, 1)
+    columns = keras.ops.expand_dims(embedded, 0)
+    trainer = keras.Model(images, head(rows, columns))  # [batch, batch]
+    trainer.compile("adam", AllPairsLoss(ranking_weight=1.0))
+    trainer.fit(groups, steps_per_epoch=100, shuffle=False)
+    result = evaluate_protocol(siamese, "within_alphabet", "glyphs")
+    print(result["accuracy"], result["ci95"])
 """

@@ -16,7 +16,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.models.photo_effects import change_photos
 from koch_siamese.models.warp import Fill, warp
 from koch_siamese.runs.settings import Settings, has_effects
-from koch_siamese.sampling.distortions import DISTORTIONS
+from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
 from koch_siamese.sampling.effects import EFFECTS
 from koch_siamese.training import chunks, features
 from koch_siamese.training.samplers import (
@@ -139,7 +139,7 @@ def make_pairs(
     characters: Characters,
     *,
     batch_size: int = 64,
-    distortion: str = "none",
+    distortion: str | AffineRanges = "none",
     within_alphabet: float = 1.0,
     seed: int = 0,
 ):
@@ -160,7 +160,8 @@ def make_pairs(
         batch_size: pairs in a batch, two or more.
         distortion: how to distort each drawing: `none`, `paper`, `strong`,
             `elastic`, `metamorphic`, `rotation`, `photo` or `turned`, as
-            `--distortion` in `python -m koch_siamese.train --help`.
+            `--distortion` in `python -m koch_siamese.train --help`; or
+            `AffineRanges`, see `koch_siamese.sampling.distortions`.
         within_alphabet: the fraction, within 0..1, of different pairs that are
             of one alphabet; the others are of any two characters.
         seed: determines all pairs and distortions.
@@ -174,50 +175,128 @@ def make_pairs(
         InputError: an argument is out of its range, or there are fewer than
             two characters, or fewer than two drawings of one.
     """
-    if not isinstance(characters, Characters):
-        raise InputError(
-            f"characters is a value of type {type(characters).__name__}: "
-            "expected Characters, as load_characters returns them; load_folder "
-            "returns characters and names: pass the first."
-        )
+    _check_arguments(characters, within_alphabet)
     if batch_size < 2:
         raise InputError(
             f"batch_size is {batch_size}: expected at least 2, a same pair and "
             "a different one."
         )
-    if not 0 <= within_alphabet <= 1:
-        raise InputError(
-            f"within_alphabet is {within_alphabet}: expected 0 to 1."
-        )
-    if distortion not in DISTORTIONS:
-        raise InputError(
-            f"distortion is {distortion!r}: expected one of "
-            f"{', '.join(DISTORTIONS)}."
-        )
     sampler = build_pair_sampler(
         characters,
         batch_size=batch_size,
         seed=seed,
-        ranges=DISTORTIONS[distortion],
+        ranges=_get_ranges(distortion),
         within_alphabet=within_alphabet,
     )
     pairs = make_dataset(characters.images, sampler, _distort_pairs)
     return pairs.prefetch(2)
 
 
+def make_groups(
+    characters: Characters,
+    *,
+    num_characters: int = 40,
+    num_drawings: int = 4,
+    distortion: str | AffineRanges = "none",
+    within_alphabet: float = 0.75,
+    seed: int = 0,
+):
+    """Makes an endless tf.data.Dataset of groups for `fit`.
+
+    A group has several drawings each of several characters. `AllPairsLoss`
+    compares each drawing with all others; `koch_siamese.models` has a model for
+    that.
+
+    ```python
+    characters = koch_siamese.load_characters("glyphs", "training")
+    groups = koch_siamese.make_groups(characters, distortion="paper")
+    model.fit(groups, steps_per_epoch=300, shuffle=False)
+    ```
+
+    Args:
+        characters, distortion, seed: as in `make_pairs`.
+        num_characters: different characters in a group, two or more.
+        num_drawings: drawings of each, two or more.
+        within_alphabet: the probability, within 0..1, that a group is from one
+            alphabet, or from as few as have enough characters; otherwise it is
+            from all characters.
+
+    Returns:
+        A dataset of `(images, character)`: images are float32 `[num_characters
+        * num_drawings, height, width, channels]`, 0 = ink, 255 = white;
+        `character` is int32 `[num_characters * num_drawings]`, equal for
+        drawings of the same character.
+
+    Raises:
+        InputError: an argument is out of its range, or there are fewer
+            characters, or fewer drawings of one.
+    """
+    _check_arguments(characters, within_alphabet)
+    numbers = {"num_characters": num_characters, "num_drawings": num_drawings}
+    for name, number in numbers.items():
+        if number < 2:
+            raise InputError(f"{name} is {number}: expected at least 2.")
+    sampler = build_group_sampler(
+        characters,
+        **numbers,
+        seed=seed,
+        ranges=_get_ranges(distortion),
+        within_alphabet=within_alphabet,
+    )
+    groups = make_dataset(characters.images, sampler, _distort_group)
+    return groups.prefetch(2)
+
+
+def _check_arguments(characters, within_alphabet):
+    """Checks the arguments that pairs and groups have in common."""
+    if not isinstance(characters, Characters):
+        raise InputError(
+            f"characters is a value of type {type(characters).__name__}: "
+            "expected Characters, as load_characters returns them; load_folder "
+            "returns characters and names: pass the first."
+        )
+    if not 0 <= within_alphabet <= 1:
+        raise InputError(
+            f"within_alphabet is {within_alphabet}: expected 0 to 1."
+        )
+
+
+def _get_ranges(distortion):
+    """Returns the ranges of a distortion that may be given by name."""
+    if isinstance(distortion, AffineRanges):
+        return distortion
+    if distortion not in DISTORTIONS:
+        raise InputError(
+            f"distortion is {distortion!r}: expected AffineRanges, or one of "
+            f"{', '.join(DISTORTIONS)}."
+        )
+    return DISTORTIONS[distortion]
+
+
 def _distort_pairs(images, distortion, same):
     """Distorts the pairs of a batch; see `to_pair_inputs`."""
     import tensorflow as tf
 
-    # In NumPy, because Keras may compute with JAX.
+    first, second = tf.split(_distort(images, distortion), 2)
+    return {"first": first, "second": second}, same
+
+
+def _distort_group(images, distortion, character):
+    """Distorts the drawings of a group."""
+    return _distort(images, distortion), character
+
+
+def _distort(images, distortion):
+    """Distorts images in NumPy, because Keras may compute with JAX."""
+    import tensorflow as tf
+
     warped = tf.numpy_function(
         lambda *arrays: np.asarray(warp(*arrays)),
         [images, distortion["matrices"]],
         tf.float32,
         stateful=False,
     )
-    first, second = tf.split(tf.ensure_shape(warped, images.shape), 2)
-    return {"first": first, "second": second}, same
+    return tf.ensure_shape(warped, images.shape)
 
 
 def to_pair_inputs(images, distortion, same):

@@ -9,7 +9,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.models.warp import warp
 from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
 from koch_siamese.training import batches, samplers
-from koch_siamese.training.batches import make_pairs
+from koch_siamese.training.batches import make_groups, make_pairs
 
 CHARACTERS = make_characters((3, 4, 5), num_drawers=3)
 
@@ -216,6 +216,62 @@ def test_pairs_are_ready_for_fit():
         np.testing.assert_array_equal(images, plain[name])
 
 
+def test_groups_are_ready_for_fit():
+    arguments = {"num_characters": 3, "num_drawings": 2, "seed": 3}
+    groups = make_groups(CHARACTERS, within_alphabet=1.0, **arguments)
+    images, character = next(iter(groups))
+    assert (images.shape, images.dtype) == ((6, 8, 8, 1), "float32")
+    plain, labels = next(iter(make("groups", ranges=DISTORTIONS["none"])))
+    np.testing.assert_array_equal(images, plain["images"])
+    assert character.numpy().tolist() == labels.numpy().tolist()
+    first, second, third = labels.numpy()[::2]
+    assert labels.numpy().tolist() == [
+        *(first, first, second, second, third, third)
+    ]
+    elastic, _ = next(iter(make("groups", ranges=DISTORTIONS["elastic"])))
+    images, _ = next(
+        iter(
+            make_groups(
+                CHARACTERS,
+                within_alphabet=1.0,
+                distortion=DISTORTIONS["elastic"],
+                **arguments,
+            )
+        )
+    )
+    wanted = warp(elastic["images"], elastic["matrices"])
+    np.testing.assert_allclose(images, wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_characters": 1}, "num_characters is 1: expected at least 2"),
+        ({"num_drawings": 1}, "num_drawings is 1: expected at least 2"),
+        ({}, "40 different characters are needed; there are 12"),
+        ({"num_characters": 3}, "4 drawings of each character are needed"),
+        ({"within_alphabet": -0.5}, r"is -0\.5: expected 0 to 1"),
+        (
+            {"distortion": 5.0},
+            "expected AffineRanges, or one of none, pa",
+        ),
+    ],
+)
+def test_make_groups_refuses_wrong_arguments(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_groups(CHARACTERS, **changes)
+
+
+def test_make_pairs_takes_ranges():
+    def make_first(distortion):
+        pairs = make_pairs(CHARACTERS, batch_size=6, distortion=distortion)
+        return next(iter(pairs))[0]["first"].numpy()
+
+    paper = make_first("paper")
+    np.testing.assert_array_equal(make_first(DISTORTIONS["paper"]), paper)
+    assert not np.array_equal(make_first(AffineRanges(5.0)), paper)
+
+
 def test_make_pairs_distorts_as_training_does():
     inputs, _ = next(
         iter(make_pairs(CHARACTERS, batch_size=6, seed=3, distortion="elastic"))
@@ -244,5 +300,5 @@ def test_make_pairs_refuses_wrong_arguments(characters, changes, message):
 
 
 def test_make_pairs_refuses_unknown_distortions():
-    with pytest.raises(InputError, match="is 'bent': expected one of none, pa"):
+    with pytest.raises(InputError, match="is 'bent': expected AffineRanges"):
         make_pairs(CHARACTERS, distortion="bent")
