@@ -155,9 +155,9 @@ class Run:
             )
         if self.model.exists() and {*changed} <= {*ONLY_EVALUATION}:
             return (
-                "They do not change its model: to evaluate that, run python -m "
-                f"koch_siamese.evaluate --workdir={self.path} with --protocol, "
-                "--num_trials and --shots as you like."
+                "Only its evaluation would differ: for another one, run python "
+                f"-m koch_siamese.evaluate --workdir={self.path} with "
+                "--protocol, --num_trials or --shots."
             )
         return "Give another --workdir, or delete that one."
 
