@@ -397,14 +397,22 @@ def model_path(default: str | None = None) -> str:
         default: the model if neither is given.
 
     Raises:
-        InputError: neither is given, and there is no default.
+        InputError: neither is given, and there is no default; or the run has
+            no model yet.
     """
     from koch_siamese.runs.directory import Run
 
     if flags.FLAGS.model:
         return flags.FLAGS.model
     if flags.FLAGS.workdir:
-        return str(Run(flags.FLAGS.workdir).model)
+        run = Run(flags.FLAGS.workdir)
+        if not run.model.is_file():
+            raise InputError(
+                f"--workdir={run.path} has no {run.model.name}: train it "
+                "first, by python -m koch_siamese.train "
+                f"--workdir={run.path}, or give --model=pretrained."
+            )
+        return str(run.model)
     if default:
         return default
     raise InputError(

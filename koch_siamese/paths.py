@@ -4,9 +4,21 @@ import contextlib
 import os
 from pathlib import Path
 
+from koch_siamese.errors import InputError
+
 
 def expand_home(path: str | os.PathLike) -> Path:
-    """Expands a leading `~`; without a home, the path is not changed."""
+    """Expands a leading `~`; without a home, the path is not changed.
+
+    Raises:
+        InputError: it is not a path, or empty, which would be the current
+            folder.
+    """
+    if not isinstance(path, str | os.PathLike) or path == "":
+        raise InputError(
+            f"Got {path!r}: expected the path of a file or a folder ('.' is "
+            "the current one)."
+        )
     path = Path(path)
     with contextlib.suppress(RuntimeError):
         return path.expanduser()

@@ -309,11 +309,11 @@ def _decode(image, draft_side) -> Image.Image:
         return _turn_upright(image, opened, draft_side)
 
 
-def _check_array(array):
-    """Checks an array, and drops a last axis of one channel for Pillow.
+def check_dtype(array: np.ndarray):
+    """Checks the dtype of one or more images.
 
     Raises:
-        InputError: its dtype or shape is not that of an image.
+        InputError: it is not uint8.
     """
     if array.dtype != np.uint8:
         raise make_image_error(
@@ -323,6 +323,15 @@ def _check_array(array):
             "convert it by .astype('uint8'), after multiplying by "
             f"{WHITE} if its values are within 0..1",
         )
+
+
+def _check_array(array):
+    """Checks an array, and drops a last axis of one channel for Pillow.
+
+    Raises:
+        InputError: its dtype or shape is not that of an image.
+    """
+    check_dtype(array)
     if not is_single_image(array):
         raise make_image_error(
             array,

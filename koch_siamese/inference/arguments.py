@@ -10,7 +10,8 @@ from PIL import Image
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.image_arrays import take
-from koch_siamese.data.image_files import is_single_image
+from koch_siamese.data.image_errors import make_image_error
+from koch_siamese.data.image_files import check_dtype, is_single_image
 from koch_siamese.data.image_folder import make_characters
 from koch_siamese.data.image_paths import list_images, normalize_name
 from koch_siamese.data.page_files import Page, PageFile, is_pdf, list_pages
@@ -20,6 +21,7 @@ from koch_siamese.inference.transcription import FoundPage
 from koch_siamese.paths import expand_home
 
 MIN_CALIBRATION_CHARACTERS = 3
+MIN_SIDE = 8  # pixels; a shorter last axis of an array seems to be channels
 
 
 def normalize_names(names: Iterable[object]) -> list[str]:
@@ -47,6 +49,10 @@ def list_given_images(images) -> tuple[list, bool]:
 
     Args:
         images: as in `Recognizer.classify`.
+
+    Raises:
+        InputError: it is an empty path, an array that is neither an image nor
+            several, or a list of lists.
     """
     if isinstance(images, str | os.PathLike):
         path = expand_home(images)
@@ -56,15 +62,42 @@ def list_given_images(images) -> tuple[list, bool]:
         return [path], True
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
         images = np.asarray(images)  # a tensor of any framework
-        is_single = is_single_image(images)
-        return [images] if is_single else list(images), is_single
+        if is_single_image(images):
+            return [images], True
+        _check_several(images)
+        return list(images), False
     is_one = isinstance(images, BYTES) or hasattr(images, "read")
     if is_one or not isinstance(images, Iterable):
         return [images], True
+    images = list(images)
+    if any(isinstance(x, list | tuple) for x in images):
+        raise InputError(
+            "Got a list of lists: expected a list of paths, arrays or other "
+            "images; make an array of numbers by numpy.array(image, 'uint8')."
+        )
     return [
         expand_home(x) if isinstance(x, str | os.PathLike) else x
         for x in images
     ], False
+
+
+def _check_several(array):
+    """Checks an array of several images, unless it has none, or paths."""
+    if array.ndim and (array.dtype.kind in "OSU" or not array.size):
+        return
+    check_dtype(array)
+    if not (
+        array.ndim in (3, 4)
+        and is_single_image(array[0])
+        and min(array.shape[1:3]) >= MIN_SIDE
+    ):
+        raise make_image_error(
+            array,
+            "is neither an image nor several",
+            "[height, width] or [height, width, channels] with 1, 3 or 4 "
+            "channels, or several of these along a first axis",
+            "move the channels last",
+        )
 
 
 def list_labelled(labelled: Mapping) -> tuple[list[str], list, list[str]]:

@@ -1,6 +1,5 @@
 """Recognizes images of characters, given one or more examples of each."""
 
-import copy
 import functools
 import os
 import threading
@@ -85,7 +84,7 @@ class Recognizer:
     An image is a path, the bytes of a file, an open binary file, a Pillow
     image, or an array, uint8 `[height, width]` or `[height, width, channels]`
     with 0 = black and 255 = white. Several images are a list, an array with one
-    more dimension, or a folder. Drawings on light or dark paper, scanned or
+    more dimension (`[3, height, width]` is three images), or a folder. Drawings on light or dark paper, scanned or
     photographed, are cleaned, and cropped to their ink if the model was trained
     that way. A model of photos sees them in color, without any cleaning.
 
@@ -193,10 +192,24 @@ class Recognizer:
         little time and memory, as the model is shared.
         """
         with self._lock:
+            twin = object.__new__(type(self))
             # The lock is also shared, because it guards the model.
-            twin = copy.copy(self)
+            twin.__dict__.update(self.__dict__)
             twin._index, twin._path, twin._changes = None, None, []
             return twin
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo):
+        """Makes a `copy`."""
+        return self.copy()
+
+    def __reduce__(self):
+        """Refuses to be pickled."""
+        raise InputError(
+            "A recognizer cannot be pickled: save it to a folder by save, and "
+            "open that by Recognizer.load."
+        )
 
     def read(self, image: ImageLike) -> np.ndarray:
         """Reads an image as the model sees it.

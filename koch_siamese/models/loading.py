@@ -44,8 +44,9 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         path = path / "model.keras"
     if not path.is_file():
         raise InputError(
-            f"There is no model {path}: expected model.keras of a finished or "
-            "running training; load a saved recognizer with Recognizer.load."
+            f"There is no model {path}: expected a .keras file, the directory "
+            f"of a training that has one, or {' or '.join(PACKAGED)}; load a "
+            "saved recognizer with Recognizer.load."
         )
     try:
         if not zipfile.is_zipfile(path):

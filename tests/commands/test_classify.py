@@ -390,6 +390,12 @@ def test_verify_says_same_or_different(images, tmp_path):
             ["--first=t.png", "--second=t.png", "--figure=t.png"],
             "--figure=t.png would overwrite t.png",
         ),
+        (
+            "verify",
+            ["--workdir=w", "--first=t.png", "--second=t.png"],
+            "--workdir=w has no model.keras: train it first, by python -m "
+            "koch_siamese.train --workdir=w, or give --model=pretrained",
+        ),
         ("train", ["--dataset=folder"], "--data_dir"),
         ("train", ["--dataset=folder", "--data_dir=s"], "'s' does not exist"),
     ],

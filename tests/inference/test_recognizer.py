@@ -1,6 +1,8 @@
 import concurrent.futures
+import copy
 import dataclasses
 import io
+import pickle
 import subprocess
 import sys
 
@@ -474,13 +476,28 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
             "'https://a.org/b.png' is a web address: .*; download it first",
         ),
         (
-            lambda r: r.classify(np.zeros((3, 9, 9))),
+            lambda r: r.classify([np.zeros((9, 9))] * 3),
             r"^3 of 3 .*\. Expected uint8, .*; convert it by .astype\('ui",
         ),
         (
             lambda r: r.classify([np.zeros((9, 9)), "nowhere"]),
             r"^2 of 2 .*\. Fix or remove them\.$",
         ),
+        (lambda r: r.classify(np.zeros((3, 9, 9))), r"^An .*\(3, 9, 9\) has"),
+        (
+            lambda r: r.classify(np.zeros((20, 20, 5), "u1")),
+            r"\(20, 20, 5\) is",
+        ),
+        (lambda r: r.classify(np.zeros((2, 3, 9, 9), "u1")), "channels last"),
+        (lambda r: r.classify(np.zeros(9, "u1")), r"\(9,\) is neither"),
+        (lambda r: r.classify(np.zeros((9, 9)).tolist()), "^Got a list of lis"),
+        (lambda r: r.classify(""), "^Got '': expected the path"),
+        (lambda r: r.add(""), "^Got '': expected the path"),
+        (lambda r: r.save(None), "^Got None: expected the path"),
+        (lambda r: r.load(None), "^Got None: expected the path"),
+        (lambda r: Recognizer(3), "^Got 3: expected the path"),
+        (lambda r: Recognizer("Pretrained"), "or pretrained or pretrained_la"),
+        (pickle.dumps, "save it to a folder"),
         (lambda r: r.remove(1), "no character '1'"),
         (
             lambda r: r.add_drawings(["x"], np.zeros((2, 105, 105), np.uint8)),
@@ -565,9 +582,12 @@ def test_answers_are_plain_data(recognizer):
     assert isinstance(recognizer.model, keras.Model)
 
 
-def test_copies_are_independent(recognizer, drawings, tmp_path):
+@pytest.mark.parametrize(
+    "make_copy", [Recognizer.copy, copy.copy, copy.deepcopy]
+)
+def test_copies_are_independent(recognizer, drawings, tmp_path, make_copy):
     recognizer.save(tmp_path / "known")
-    twin = recognizer.copy()
+    twin = make_copy(recognizer)
     twin.add({"new": drawings["c1"][2]}).remove("c0")
     recognizer.add({"c2": drawings["c2"][3]})
     assert twin.model is recognizer.model
