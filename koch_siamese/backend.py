@@ -5,9 +5,13 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Sequence
 
 from koch_siamese.errors import InputError
+
+if typing.TYPE_CHECKING:
+    import keras
 
 
 def import_tensorflow():
@@ -107,6 +111,31 @@ def make_deterministic():
             "--deterministic must be set before TensorFlow computes anything: "
             "train in a new process."
         ) from error
+
+
+def trace_prediction(model: "keras.Model", shape: Sequence[int], dtype: str):
+    """Traces a model's `predict_on_batch` once for all sizes of a batch.
+
+    TensorFlow otherwise traces it for the first size and again for the others.
+    It counts such calls of all models together, and warns of them. With JAX, or
+    if predictions have been traced, this does nothing.
+
+    Args:
+        model: the model.
+        shape: of an image.
+        dtype: of images.
+    """
+    import keras
+
+    is_traced = model.predict_function is not None
+    if keras.backend.backend() != "tensorflow" or is_traced:
+        return
+    import tensorflow as tf
+
+    model.make_predict_function()
+    if not model.run_eagerly:
+        batch = tf.TensorSpec((None, *shape), dtype)
+        model.predict_function.get_concrete_function([(batch,)])
 
 
 @functools.cache

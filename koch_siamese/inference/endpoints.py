@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from koch_siamese.errors import InputError
-from koch_siamese.images import fit_by_products
+from koch_siamese.images import WHITE, fit_by_products
 from koch_siamese.inference import export_check
 from koch_siamese.models.siamese import (
     get_channels,
@@ -104,7 +104,11 @@ class Endpoints:
         )
 
     def _compute_embedding(self, images):
-        return self._embedding(images, training=False)
+        # TensorFlow's convolutions fail without any image: one is added.
+        num = tf.shape(images)[0]
+        paddings = [[0, 1 - tf.minimum(num, 1)], *[[0, 0]] * 3]
+        images = tf.pad(images, paddings, constant_values=WHITE)
+        return self._embedding(images, training=False)[:num]
 
     def _predict(self, score):
         threshold = score.dtype.min
@@ -133,9 +137,8 @@ class PortableEndpoints(Endpoints):
 
     def _compute_embedding(self, images):
         # The model's preprocessing does not change images of the right size.
-        return super()._compute_embedding(
-            fit_by_products(images, self._image_size)
-        )
+        images = fit_by_products(images, self._image_size)
+        return self._embedding(images, training=False)
 
     def _score(self, queries, supports):
         return self._head(queries[:, tf.newaxis], supports[tf.newaxis])

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from koch_siamese.backend import trace_prediction
 from koch_siamese.errors import NanScoreError
 from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import get_embedding, get_head, read_thresholds
@@ -35,6 +36,7 @@ class SiameseScorer:
         # All batches have one size, for which the model is compiled once: the
         # last batch is filled up with the last image.
         size = min(num, self.batch_size)
+        trace_prediction(self._embedding, images.shape[1:], images.dtype)
         embeddings = [
             self._embedding.predict_on_batch(
                 images.take(range(start, start + size), axis=0, mode="clip")

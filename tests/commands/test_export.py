@@ -23,8 +23,10 @@ from conftest import (
 from koch_siamese.data.glyphs import draw_glyph
 from koch_siamese.images import fit_by_products
 from koch_siamese.inference import export_check, exporters
+from koch_siamese.inference.endpoints import Endpoints
 from koch_siamese.inference.recognizer import Recognizer
 from koch_siamese.models import views
+from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import (
     Preprocessing,
     get_embedding,
@@ -308,6 +310,13 @@ def read_metadata(folder):
                 x.key: x.value if x.key in texts else json.loads(x.value)
                 for x in onnx.load(path).metadata_props
             }
+
+
+def test_a_saved_model_embeds_no_image():
+    endpoints = Endpoints(load_model(TINY_MODEL))
+    none = tf.zeros((0, 40, 30, 1), tf.uint8)
+    assert endpoints.embed(none)["embedding"].shape == (0, 216)
+    assert endpoints.verify(none, none)["logit"].shape == (0,)
 
 
 def test_portable_match_finds_the_best_support_or_none_of_these(portable):

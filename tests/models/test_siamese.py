@@ -11,6 +11,7 @@ import koch_siamese
 from koch_siamese.errors import InputError
 from koch_siamese.models import embeddings
 from koch_siamese.models.normalization import GroupNormalization
+from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     Preprocessing,
     WeightedL1,
@@ -235,6 +236,16 @@ def test_model_takes_images_of_any_size(fast):
     embedding = get_embedding(fast)
     for height, width in ((16, 16), (40, 23), (9, 105), (16, 30), (30, 16)):
         assert embedding(draw_images(2, height, width)).shape == (2, 96)
+
+
+def test_predictions_are_traced_once_for_all_sizes_of_a_batch():
+    model = koch_siamese.load_model(TINY_MODEL)
+    scorer, images = SiameseScorer(model), draw_images(5, 105, 105)
+    one, two, five = (scorer.embed(images[:num]) for num in (1, 2, 5))
+    np.testing.assert_allclose(one, five[:1], atol=1e-5)
+    np.testing.assert_allclose(two, five[:2], atol=1e-5)
+    predict = get_embedding(model).predict_function
+    assert predict.experimental_get_tracing_count() == 1
 
 
 def test_preprocessing_is_the_identity_at_the_right_size():
