@@ -115,7 +115,8 @@ def _print_answers(answers, errors, skipped):
     if not flags.FLAGS.json:
         from koch_siamese.reporting.text import format_answers
 
-        print(format_answers(answers, TOP_K.value))
+        if answers:
+            print(format_answers(answers, TOP_K.value))
         return
     lines = [_to_json(path, answer) for path, answer in answers.items()]
     for path, error in errors.items():
@@ -157,8 +158,8 @@ def main():
         answers[path] = answer
         if len(drawings) < MAX_DRAWN:
             drawings.append(drawing)
+    _print_answers(answers, errors, skipped)
     if answers:
-        _print_answers(answers, errors, skipped)
         cli.note_missing_threshold(recognizer)
         if FIGURE.value:
             _draw(drawings, examples, answers)
@@ -166,4 +167,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main, reads_data=False)
+    cli.run(main, without=cli.DATA_FLAGS)

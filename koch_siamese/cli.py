@@ -2,7 +2,9 @@
 
 import collections
 import contextlib
+import errno
 import importlib
+import math
 import os
 import re
 import signal
@@ -49,6 +51,8 @@ MAX_PIXELS = flags.DEFINE_integer(
     "The largest number of pixels allowed in one of your images.",
     lower_bound=1,
 )
+DATA_FLAGS = (DATA_DIR, MANUAL_DIR)  # of commands that read data sets
+LIMIT_FLAGS = (MAX_IMAGE_MEGABYTES, MAX_PIXELS)  # of all that read images
 # What --model may be in commands that recognize images.
 SAVED_MODEL = "A model file, the folder of Recognizer.save"
 
@@ -84,6 +88,15 @@ def define_crop_flag():
     )
 
 
+def refuse_nan(name: str):
+    """Refuses NaN as the value of a flag, which no bounds exclude."""
+    flags.register_validator(
+        name,
+        lambda number: number is None or not math.isnan(number),
+        "expected a number.",
+    )
+
+
 def define_recognizer_flags():
     """Defines flags of commands that recognize a user's images."""
     define_model_flags(SAVED_MODEL)
@@ -96,6 +109,7 @@ def define_recognizer_flags():
         lower_bound=-1e9,
         upper_bound=1e9,
     )
+    refuse_nan("threshold")
     flags.DEFINE_bool("json", False, "Print JSON, one object per line.")
 
 
@@ -442,20 +456,20 @@ def import_own_network():
 def run(
     main: Callable[[], None],
     if_interrupted: str = "interrupted.",
-    reads_data: bool = True,
+    without: Sequence[flags.FlagHolder] = (),
 ):
     """Parses the flags and runs a command.
 
     Exits with 0 on success. A user's mistake (an unknown or malformed flag, or
-    an `InputError`) prints one line and exits with 1; any other exception is a
-    bug and keeps its traceback.
+    an `InputError`) or a full disk prints one line and exits with 1; any other
+    exception is a bug and keeps its traceback.
 
     Args:
         main: the command.
         if_interrupted: what is printed if it is interrupted.
-        reads_data: whether it reads data sets. If not, --data_dir and
-            --manual_dir, which scripts and shared flagfiles may give to any
-            command, get a note that they have no effect.
+        without: those of `DATA_FLAGS` and `LIMIT_FLAGS` that have no effect.
+            Scripts and shared flagfiles may give them to any command; they get
+            a note then.
     """
 
     def prepared_main(_):
@@ -465,8 +479,7 @@ def run(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         from koch_siamese.data import image_arrays, image_files
 
-        if not reads_data:
-            _note_data_flags()
+        _note_flags(without)
         image_arrays.limit_memory(MAX_IMAGE_MEGABYTES.value)
         image_files.limit_pixels(MAX_PIXELS.value)
         with counting_skipped_files():
@@ -475,9 +488,13 @@ def run(
     # A name that the terminal cannot show must not prevent an answer.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app.run(
-            prepared_main, flags_parser=lambda argv: _parse(argv, reads_data)
-        )
+        try:
+            app.run(
+                prepared_main, flags_parser=lambda argv: _parse(argv, without)
+            )
+        except SystemExit:  # its usual end
+            sys.stdout.flush()
+            raise
     except InputError as error:
         _fail(error)
     except KeyboardInterrupt:
@@ -485,33 +502,37 @@ def run(
     except BrokenPipeError:
         # The reader of the output, such as `head`, has stopped reading.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(f"The output cannot be written: {error.strerror}.")
 
 
-def _note_data_flags():
-    for flag in (DATA_DIR, MANUAL_DIR):
-        if flag.value is not None:
+def _note_flags(without):
+    for flag in without:
+        if flags.FLAGS[flag.name].present:
             command = Path(sys.argv[0]).stem
             note(f"--{flag.name} has no effect with {command}: remove it.")
 
 
-def _print_help(reads_data):
+def _print_help(without):
     """Prints the command's docstring, and its flags in groups."""
     print(sys.modules["__main__"].__doc__.strip())
-    for title, names in _group_flags(reads_data).items():
+    for title, names in _group_flags(without).items():
         print(f"\n{title}:")
         for name in names:
             print(_format_flag(flags.FLAGS[name]))
 
 
-def _group_flags(reads_data):
+def _group_flags(without):
     """Groups the names of the command's flags by title, limits last."""
     by_module = flags.FLAGS.flags_by_module_dict()
     own = [flag.name for flag in by_module.get(sys.argv[0], ())]
     shared = [flag.name for flag in by_module[__name__]]
-    data = [DATA_DIR.name, MANUAL_DIR.name]
-    limits = [MAX_IMAGE_MEGABYTES.name, MAX_PIXELS.name]
-    others = [name for name in shared if name not in data + limits]
-    shared = others + (data if reads_data else []) + limits
+    last = [flag.name for flag in DATA_FLAGS + LIMIT_FLAGS]
+    unused = [flag.name for flag in without]
+    shared = [name for name in shared if name not in last]
+    shared += [name for name in last if name not in unused]
     if "steps_per_epoch" not in flags.FLAGS:  # a command without settings
         return {"Flags": own + shared}
     groups = {
@@ -543,10 +564,10 @@ def _format_flag(flag):
     )
 
 
-def _parse(argv, reads_data):
+def _parse(argv, without):
     """Parses the flags, or prints help; returns the arguments but for flags."""
-    if {"--help", "-help", "-?", "--helpshort"}.intersection(argv[1:]):
-        _print_help(reads_data)
+    if {"--help", "-help", "-h", "-?", "--helpshort"}.intersection(argv[1:]):
+        _print_help(without)
         sys.exit(0)
     try:
         given = expand_flagfiles(argv)

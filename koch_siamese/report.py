@@ -205,4 +205,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main, reads_data=False)
+    cli.run(main, without=cli.DATA_FLAGS + cli.LIMIT_FLAGS)

@@ -2,9 +2,10 @@ r"""Reads pages: finds their symbols, and recognizes each.
 
     python -m koch_siamese.transcribe --page=FILE_OR_DIR --support=DIR
 
---page is an image, a PDF, or a folder of them; --support is a folder of images,
-named by what they show (ka.png), or of a folder of images for each character.
-Each page is printed line by line, one name a symbol, ? for none of these.
+--page is an image, a PDF, or a folder of them; --support is a folder with one
+image of each character, named after it (ka.png), or with a folder of images for
+each (ka/1.png). Each page is printed line by line, one name a symbol, ? for
+none of these.
 
 With no example yet, --discover=DIR groups the symbols by likeness. Name the
 folders of the groups, and give DIR as --support.
@@ -71,7 +72,10 @@ CUT = flags.DEFINE_float(
     "With --discover, the score that all pairs of a group reach; a higher one "
     "makes more groups. Default: the one that tells groups apart best.",
 )
+cli.refuse_nan("cut")
 cli.define_recognizer_flags()
+
+FEW_NAMED = 1 / 3  # with fewer symbols of a page, its names are unlikely
 
 
 def _check_flags():
@@ -231,11 +235,7 @@ def _transcribe(files):
                 found.page, read, recognizer.thresholds
             )
         writer.write(file, found.page, read)
-        if read.symbols and not any(x.name for x in read.symbols):
-            cli.note(
-                f"no symbol of {file} has a name: is it in the script of "
-                "--support? --threshold=N with a lower N names more."
-            )
+        _note_few_names(file, [x.name for x in read.symbols])
     if flags.FLAGS.json:
         for file, error in errors.items():
             line = {"page": str(file), "lines": [], "error": str(error)}
@@ -244,6 +244,16 @@ def _transcribe(files):
         _note_review(num_doubtful)
     cli.note_missing_threshold(recognizer)
     return errors
+
+
+def _note_few_names(file, names):
+    num_named = sum(name is not None for name in names)
+    if num_named < FEW_NAMED * len(names):
+        cli.note(
+            f"{num_named} of {len(names)} symbols of {file} have a name: is "
+            "the page upright, and in the script of --support? --threshold=N "
+            "with a lower N names more."
+        )
 
 
 def _open_review(recognizer):
@@ -407,4 +417,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main, reads_data=False)
+    cli.run(main, without=cli.DATA_FLAGS)

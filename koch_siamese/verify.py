@@ -25,14 +25,14 @@ cli.define_recognizer_flags()
 
 
 def _check_flags():
-    from koch_siamese.data.image_paths import require_path
+    from koch_siamese.data.image_paths import require_file
 
     if not (FIRST.value and SECOND.value):
         raise InputError(
             "Two images are expected: give --first=FILE and --second=FILE."
         )
     cli.check_figure(FIGURE.value)
-    images = [require_path(x, "an image") for x in (FIRST.value, SECOND.value)]
+    images = [require_file(x) for x in (FIRST.value, SECOND.value)]
     if FIGURE.value:
         cli.refuse_inputs("figure", [Path(FIGURE.value)], images)
 
@@ -62,4 +62,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main, reads_data=False)
+    cli.run(main, without=cli.DATA_FLAGS)

@@ -19,16 +19,21 @@ from koch_siamese.data.cleaning import (
     is_black_on_white,
     thicken_hairlines,
 )
-from koch_siamese.data.image_errors import NoSymbolError, make_image_error
+from koch_siamese.data.image_errors import (
+    ImageError,
+    NoSymbolError,
+    describe,
+    make_image_error,
+)
 from koch_siamese.data.image_paths import (
     HEIF_EXTRA,
     HEIF_SUFFIXES,
     get_formats,
     is_pdf,
     refuse_pdf,
-    require_path,
+    require_file,
 )
-from koch_siamese.errors import InputError, shorten
+from koch_siamese.errors import InputError, shorten, warn
 from koch_siamese.images import (
     BYTES,
     CHANNELS,
@@ -77,7 +82,8 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
         crop: whether to crop to the ink, and give it the usual size and stroke
             width of Omniglot. With the extra `pages`, the desk around the
             paper, ruled and squared lines, the cell of a form and underlines
-            are not ink.
+            are not ink. Without it, a `DataWarning` says that an image seems
+            to show more than one symbol.
 
     Returns:
         uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, 0 = ink, 255 = white.
@@ -105,16 +111,14 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     if crop or not is_clean:
         drawing = erase_specks(drawing)
     if drawing.min() > WHITE // 2:
-        raise make_image_error(
-            image,
-            "is blank, no clean symbol found",
+        raise ImageError(
+            f"{describe(image)}: no clean symbol found",
             "ink on paper that differs from it in brightness",
-            "draw on it, remove it, or use a model that was trained with "
-            "--image_kind=photo",
+            "draw or photograph it again, remove it, or use a model that was "
+            "trained with --image_kind=photo",
         )
-    if may_isolate:
-        _check_symbol(image, drawing, is_clean)
     if crop:
+        _check_symbol(image, drawing, is_clean)
         return crop_to_ink(drawing)
     return fit_to_square(drawing, IMAGE_SIZE)
 
@@ -148,8 +152,15 @@ def _make_mark(drawing):
 
 def _check_symbol(image, drawing, is_clean):
     explanation = surroundings.explain_no_symbol(drawing, is_clean)
-    if explanation:
+    if explanation and sheet.is_available():
         raise NoSymbolError(image, explanation, drawing)
+    if explanation:
+        # Without the name of the image, so that commands print it once.
+        warn(
+            "An image seems to show more than one symbol on paper, so it may "
+            "be misread. The desk around the paper and ruled lines are removed "
+            "with the extra pages: pip install 'koch-siamese[pages]'."
+        )
 
 
 def read_photo(image: ImageLike, size: int) -> np.ndarray:
@@ -286,11 +297,7 @@ def _decode(image, draft_side) -> Image.Image:
     if isinstance(image, BYTES):
         file = io.BytesIO(image)
     elif isinstance(image, str | os.PathLike):
-        file = require_path(image, "an image")
-        if not file.is_file():
-            raise make_image_error(
-                image, "is not a file", "an image", "check the name"
-            )
+        file = require_file(image)
     elif isinstance(image, io.TextIOBase):
         raise make_image_error(
             image,

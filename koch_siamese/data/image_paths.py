@@ -169,6 +169,20 @@ def require_path(
     raise make_image_error(path, "does not exist", expected, "check the name")
 
 
+def require_file(path: str | os.PathLike) -> Path:
+    """Expands the path of an image, and checks that it is a file.
+
+    Raises:
+        InputError: it is not, or is a web address.
+    """
+    file = require_path(path, "an image")
+    if not file.is_file():
+        raise make_image_error(
+            path, "is not a file", "an image", "check the name"
+        )
+    return file
+
+
 def normalize_name(name: str) -> str:
     """Converts a name to Unicode's composed form (NFC) for comparison.
 

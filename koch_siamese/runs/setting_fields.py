@@ -48,10 +48,10 @@ def setting(
 
 def explain(field: dataclasses.Field) -> str:
     """Explains a setting: its help, and the values that it may have."""
-    meaning = field.metadata["help"]
-    if field.metadata["choices"]:
+    meaning, choices = field.metadata["help"], field.metadata["choices"]
+    if not all(f"{choice}: " in meaning for choice in choices or ()):
         number = "Some" if isinstance(field.default, tuple) else "One"
-        meaning += f" {number} of: {', '.join(field.metadata['choices'])}."
+        meaning += f" {number} of: {', '.join(choices)}."
     return meaning
 
 

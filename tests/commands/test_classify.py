@@ -135,6 +135,17 @@ def test_broken_query_does_not_stop_the_others(images, tmp_path):
     *answers, error = map(json.loads, answer.stdout.splitlines())
     assert [x["query"][-6:] for x in answers] == ["c0.png", "c1.png"]
     assert set(error) == {"query", "error"}
+    for name in ("c0.png", "c1.png"):
+        (tmp_path / name).unlink()
+    answer = call(
+        "classify",
+        MODEL,
+        f"--support={images / 'support'}",
+        f"--query={tmp_path}",
+        "--json",
+    )
+    assert_one_line(answer, "torn.png' cannot be read")
+    assert json.loads(answer.stdout) == error
 
 
 def test_gallery_gives_the_answers_of_its_folder(images, tmp_path):
@@ -331,7 +342,8 @@ def test_verify_says_same_or_different(images, tmp_path):
     assert alike["threshold"] == pytest.approx(-0.7115, abs=1e-4)
     blank = tmp_path / "blank.png"
     Image.new("L", (50, 50), "white").save(blank)
-    assert_one_line(verify(blank, "query/c1.png"), f"error: '{blank}' is blank")
+    answer = verify(blank, "query/c1.png")
+    assert_one_line(answer, f"error: '{blank}': no clean symbol found: expect")
     one = verify("query/c1.png", "support/c2.png").stdout
     other = verify("support/c2.png", "query/c1.png").stdout
     assert one == other
@@ -370,6 +382,11 @@ def test_verify_says_same_or_different(images, tmp_path):
         ("classify", ["--support=~nobody", "--query=t.png"], "does not exist"),
         ("verify", [MODEL, "--first=t.png"], "--second"),
         ("verify", [MODEL, "--first=t.png", "--second=x.png"], "x.png"),
+        (
+            "verify",
+            ["--first=t.png", "--second=t.png", "--threshold=nan"],
+            "flag --threshold=nan: expected a number",
+        ),
         (
             "classify",
             [MODEL, "--support=t.png", "--query=t.png", "--threshold=-inf"],
@@ -415,6 +432,11 @@ def test_mistakes_get_one_line(command, arguments, part, tmp_path):
         ("classify", ["--support=empty", "--query=t.png"], "has no images"),
         ("classify", ["--support=t.png", "--query=p.PDF"], "is a PDF: expect"),
         ("transcribe", ["--support=empty", "--page=t.png"], "has no images"),
+        (
+            "verify",
+            ["--first=empty", "--second=t.png"],
+            "'empty' is not a file",
+        ),
         ("train", ["--dataset=folder"], "needs --data_dir"),
         ("train", ["--dataset=folder", "--data_dir=empty"], "has no images"),
     ],

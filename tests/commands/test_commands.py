@@ -270,6 +270,9 @@ def test_help_has_the_settings_and_the_shared_flags():
         name = field.name if field.type is not bool else f"[no]{field.name}"
         assert answer.stdout.count(f"  --{name}:") == 1
     assert answer.stdout.count("  --workdir:") == 1
+    text = " ".join(answer.stdout.split())
+    assert "returns a Keras model. (default: fast)" in text
+    assert "One of: adam, muon, layerwise_sgd." in text
     titles = re.findall(r"^(\w[\w ]+):$", answer.stdout, re.MULTILINE)
     assert titles == [
         "Data",
@@ -291,6 +294,8 @@ def test_help_of_a_command_without_settings():
         *("max_image_megabytes", "max_pixels"),
     ]
     assert "from the gallery. Separated by commas." in answer.stdout
+    assert call("classify", "-h").stdout == answer.stdout
+    assert "max_pixels" not in call("export", "--help").stdout
     answer = call("transcribe", "--help")
     assert "  --direction: How pages are read:" in answer.stdout
     assert "One of: ltr," in answer.stdout
@@ -307,6 +312,27 @@ def test_data_flags_without_effect_get_a_note(tmp_path):
         for name in ("data_dir", "manual_dir")
     ]
     assert error.startswith("error: Two images are expected")
+
+
+def test_limits_without_effect_get_a_note(tmp_path):
+    answer = call("export", "--max_pixels=9", cwd=tmp_path)
+    note, error = answer.stderr.splitlines()
+    assert note == "note: --max_pixels has no effect with export: remove it."
+    assert error.startswith("error: There is no folder to write to")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize("buffering", ["", "1"])
+def test_a_full_disk_gets_one_line(monkeypatch, buffering):
+    monkeypatch.setenv("PYTHONUNBUFFERED", buffering)
+    with open("/dev/full", "w") as full:  # noqa: PTH123, a device, no path
+        answer = subprocess.run(
+            [sys.executable, "-m", "koch_siamese.classify", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert_one_line(answer, "cannot be written: No space left on device.")
 
 
 def test_flags_are_read_without_tensorflow():

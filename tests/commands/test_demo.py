@@ -155,10 +155,10 @@ def test_concurrent_calls_are_all_kept(client, images):
     ("endpoint", "arguments", "part"),
     [
         ("add", ["broken", "x"], "'broken.png' cannot be read"),
-        ("add", ["blank", "x"], "'blank.png' is blank"),
+        ("add", ["blank", "x"], "'blank.png': no clean symbol"),
         ("add", ["tall", " "], "has no name"),
         ("classify", ["tall"], "no examples yet"),
-        ("verify", ["tall", "blank"], "'blank.png' is blank"),
+        ("verify", ["tall", "blank"], "'blank.png': no clean symbol"),
         ("remove", ["x"], "no character 'x'"),
         ("transcribe", ["tall"], "no examples yet"),
     ],

@@ -131,7 +131,12 @@ def test_json_has_boxes_names_and_scores(folder):
     assert [x["best"] for x in symbols] == ["c", "a", "b"]
     answer = transcribe(folder, "--threshold=1e9")
     assert answer.stdout == "????\n???\n"
-    assert "page.png has a name" in answer.stderr
+    assert answer.stderr.startswith("note: 0 of 7 symbols of ")
+    assert "page.png have a name: is the page upright" in answer.stderr
+    # Two of the seven symbols, `b`, score 1.05, and the others less than 0.94.
+    answer = transcribe(folder, "--threshold=1")
+    assert "note: 2 of 7 symbols of " in answer.stderr
+    assert transcribe(folder, "--threshold=0.92").stderr == ""
 
 
 def test_gallery_and_direction_are_used(folder, tmp_path):

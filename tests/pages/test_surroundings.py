@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from koch_siamese.data.image_errors import NoSymbolError
 from koch_siamese.data.image_files import read_drawing
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DataWarning, InputError
 from koch_siamese.pages import sheet, surroundings
 
 
@@ -111,6 +111,15 @@ def test_without_the_extra_lines_are_ink(monkeypatch):
     ImageDraw.Draw(image).line((60, 205, 240, 205), 0, 3)
     monkeypatch.setattr(sheet, "is_available", lambda: False)
     assert compare(image) < 0.8
+
+
+def test_without_the_extra_a_desk_around_the_paper_gets_a_warning(monkeypatch):
+    monkeypatch.setattr(sheet, "is_available", lambda: False)
+    read(draw_letter())
+    desk = Image.new("L", (500, 480), 70)
+    desk.paste(draw_letter(), (90, 110))
+    with pytest.warns(DataWarning, match="with the extra pages: pip install"):
+        assert compare(desk) < 0.5
 
 
 def draw_dots(num, color=0):

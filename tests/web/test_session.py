@@ -122,7 +122,7 @@ def test_mistakes_get_one_line(session, tmp_path):
         (session.add, [draw(), "  "], "has no name"),
         (session.add, [draw(), None], "has no name"),
         (session.add, [draw(), "x" * 101], "101 characters"),
-        (session.add, [blank, "x"], "'blank.png' is blank"),
+        (session.add, [blank, "x"], "'blank.png': no clean symbol"),
         (session.add, [broken, "x"], "'broken.png' cannot be read"),
         (session.remove, ["x"], "no character 'x'"),
     ):
