@@ -1,11 +1,14 @@
 """Labelled image files, as listed from a folder or a table (CSV)."""
 
+import collections
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from koch_siamese.data.image_errors import make_image_error
 from koch_siamese.data.image_paths import list_images
+from koch_siamese.errors import warn
 
 # Common names of the parts of a data set, and their splits.
 PARTS = (
@@ -13,6 +16,8 @@ PARTS = (
     | dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
     | dict.fromkeys(("test", "testing", "eval", "evaluation"), "test")
 )
+
+NUMBER = re.compile(r"([-_ ]\d+|\s*\(\d+\))$")  # as in `ka_2`, `ka (3)`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +64,7 @@ def list_folder(root: Path, may_split: bool = False) -> LabelledFiles:
     folder, depth = root.resolve().name, len(inner[0])
     if depth == 1:
         labels = [(folder, file.stem) for file in files]
+        _warn_of_numbers(root, [file.stem for file in files])
     elif depth == 2:
         labels = [(folder, parts[0]) for parts in inner]
     else:
@@ -82,6 +88,21 @@ def _check_depths(root, inner):
             "alphabet/character/*.png",
             "move files to one such layout, or list them in a table (CSV) of "
             "path,label",
+        )
+
+
+def _warn_of_numbers(root, names):
+    """Warns if names seem to number the images of each character."""
+    numbered = collections.defaultdict(list)
+    for name in names:
+        numbered[NUMBER.sub("", name)].append(name)
+    several = [alike for alike in numbered.values() if len(alike) > 1]
+    # If all names are numbered alike, the numbers are those of characters.
+    if several and len(numbered) > 1:
+        warn(
+            f"{str(root)!r} has {several[0][0]!r} and {several[0][1]!r}, which "
+            "count as two characters: if they are one, put its images into a "
+            "folder of its own."
         )
 
 

@@ -22,8 +22,7 @@ NEEDED = ("path", "label")
 OPTIONAL = ("group", "drawer", "split")
 DELIMITERS = ",;\t"  # semicolons where a comma is the decimal point
 EXPECTED = (
-    "a first line with the columns path,label and, as you like, "
-    "group,drawer,split"
+    "a first line with the columns path,label and optionally group,drawer,split"
 )
 
 
@@ -166,7 +165,7 @@ def _find_files(path, texts: Sequence[str], numbers) -> list[Path]:
             errors.append(
                 ImageError(
                     f"{text!r} of line {number} is not there",
-                    f"a file, from {folder} on or absolute",
+                    f"a file, absolute or relative to {folder}",
                     f"correct {describe(path)}, or put the image there",
                 )
             )

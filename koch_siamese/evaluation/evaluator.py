@@ -311,8 +311,22 @@ class Evaluator:
             if most < ways:
                 options["ways"] = most
                 where = f"{self.source.dataset}, {split}"
-                warn_of_few_classes(most, ways, where)
+                warn_of_few_classes(most, ways, where, self._advise(split))
         return options
+
+    def _advise(self, split):
+        """Advises to test on a whole folder, if it was not trained on."""
+        if self.source.dataset != "folder" or split == "all":
+            return ""
+        if self._siamese:
+            from koch_siamese.models.siamese import get_dataset
+
+            if get_dataset(self._siamese) in (None, "folder"):
+                return ""
+        return (
+            " With a model that was not trained on this folder, split=all "
+            "tests every class of it."
+        )
 
     def _draw(self, protocol, given) -> _Task:
         """Draws the trials or pairs of a protocol; keeps the last ones."""

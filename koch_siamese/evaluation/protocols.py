@@ -262,12 +262,12 @@ def check_options(options: Mapping[str, object]):
             )
 
 
-def warn_of_few_classes(ways: int, asked: int, where: str):
+def warn_of_few_classes(ways: int, asked: int, where: str, advice: str = ""):
     """Warns that trials have fewer ways, and how little they show."""
     warn(
         f"{where}: {ways} classes are too few for {asked} ways, so trials have "
         f"{ways}. Guessing gets {100 / ways:.0f} %, and the 95 % interval is "
-        "for these classes alone."
+        f"for these classes alone.{advice}"
     )
 
 

@@ -45,6 +45,22 @@ def test_flat_folder_has_one_drawing_of_each(tmp_path):
     assert characters.number.tolist() == [1, 2, 3]
 
 
+def test_numbered_images_of_a_character_get_a_warning(tmp_path):
+    for name in ("an_1", "an_2", "ka (1)", "c0"):
+        save(draw(), tmp_path / f"{name}.png")
+    with pytest.warns(DataWarning, match="'an_1' and 'an_2', which count as"):
+        _, names = load_folder(tmp_path)
+    assert len(names) == 4
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("names", [("c_1", "c_2"), ("c0", "c1"), ("a_1", "b")])
+def test_numbers_that_name_characters_get_no_warning(names, tmp_path):
+    for name in names:
+        save(draw(), tmp_path / f"{name}.png")
+    load_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     "found", [["a.png", "b/1.png"], ["a/1.png", "b/c/1.png"], ["a/b/c/1.png"]]
 )

@@ -124,7 +124,7 @@ ROW = "photos/0.png,ka"
         ),
         (
             "path,label\nx.png,ka\n",
-            ["'x.png' of line 2 is not there", "or put the image there"],
+            ["line 2 is not there: expected a file, absolute or relative to "],
         ),
         (
             f"path,label\nx.png,ka\n{ROW}\ny\0.png,ka\n",

@@ -305,9 +305,12 @@ def test_protocols_have_their_own_defaults(source):
     assert (result["shots"], result["seed"]) == (1, 0)
     result = evaluate_protocol(Scorer(), "tutorial", source)
     assert (result["ways"], result["split"]) == (20, "evaluation")
-    with pytest.warns(DataWarning, match="7 classes .* Guessing gets 14 %"):
+    with pytest.warns(DataWarning, match="7 cl.* Guessing gets 14 %.* alone.$"):
         result = evaluate_protocol(Scorer(), "within_alphabet", source)
     assert (result["ways"], result["split"]) == (7, "test")
+    source.dataset = "folder"
+    with pytest.warns(DataWarning, match="split=all tests every class of it"):
+        Evaluator(Scorer(), source).choose_options("within_alphabet", {})
     with pytest.raises(InputError, match="8 ways are more than"):
         evaluate_protocol(Scorer(), "within_alphabet", source, ways=8)
 
