@@ -13,14 +13,18 @@ more accurate; `Recognizer("runs/mine")` has the model of a training.
 
 - `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
   characters; the score of a character is the mean over its examples, so two
-  forms of one character (a capital and a small letter) need two names
+  forms of one character (a capital and a small letter) need two names. To add
+  the same examples again makes them count twice; `replace=True` replaces
+  those of the same names
 - `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
   candidates with scores and probabilities; each probability is for a candidate
-  alone, so they do not add up to 1
+  alone, so they do not add up to 1. The threshold for a name rises with the
+  number of known characters, so a new one may turn a name into `None`
 - `verify(first, second)`: decides whether two images show the same, with score
   and probability
 - `calibrate(folder)`: fits the thresholds to labelled images, two or more of
-  each of three or more characters (better: 20), and reports the error rates
+  each of three or more characters (better: 20), and reports the error rates. If
+  too few images get a name, this helps; more examples do not raise scores
 - `evaluate(folder)`: measures how many labelled images are recognized
 - `transcribe(page)`: reads a page, see below
 - `embed(images)`: computes float32 embeddings
@@ -47,6 +51,9 @@ With more than 100,000 images, an index proposes the images to compare (extra
 `index`).
 
 Photographs should show paper on all sides. `--figure` shows what was cut out.
+The extra `pages` removes the desk around the paper and ruled lines. Of printed
+letters of one font and size, whole images (`crop=False`, `--nocrop`) may get
+more names.
 
 # On the command line
 

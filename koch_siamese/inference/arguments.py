@@ -186,9 +186,8 @@ def group_by_name(names: list[str], drawings: np.ndarray) -> Characters:
     counts = np.bincount(characters.character)
     if len(counts) < MIN_CALIBRATION_CHARACTERS or counts.min() < 2:
         raise InputError(
-            f"There are {len(counts)} characters, with {counts.min()} to "
-            f"{counts.max()} images each: expected at least "
-            f"{MIN_CALIBRATION_CHARACTERS} characters with 2 images or more; "
-            "add some."
+            f"There are {len(counts)} characters, each with {counts.min()} or "
+            f"more images: expected at least {MIN_CALIBRATION_CHARACTERS} "
+            "characters, each with 2 or more; add some."
         )
     return characters

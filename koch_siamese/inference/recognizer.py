@@ -84,9 +84,10 @@ class Recognizer:
     An image is a path, the bytes of a file, an open binary file, a Pillow
     image, or an array, uint8 `[height, width]` or `[height, width, channels]`
     with 0 = black and 255 = white. Several images are a list, an array with one
-    more dimension (`[3, height, width]` is three images), or a folder. Drawings on light or dark paper, scanned or
-    photographed, are cleaned, and cropped to their ink if the model was trained
-    that way. A model of photos sees them in color, without any cleaning.
+    more dimension (`[3, height, width]` is three images), or a folder. Drawings
+    on light or dark paper, scanned or photographed, are cleaned, and cropped to
+    their ink if the model was trained that way. A model of photos sees them in
+    color, without any cleaning.
 
     With more than 100,000 examples, an index proposes those to compare (extra
     `index`). It is stored with the examples and grows with them.

@@ -8,6 +8,22 @@ from koch_siamese.evaluation.metrics import wilson_interval
 from koch_siamese.inference.gallery import Answer
 
 
+def _show(report):
+    """Shows a report with rounded numbers."""
+    shown = [
+        f"{field.name}={_round(getattr(report, field.name))}"
+        for field in dataclasses.fields(report)
+        if field.repr
+    ]
+    return f"{type(report).__name__}({', '.join(shown)})"
+
+
+def _round(value):
+    if isinstance(value, float):
+        return round(float(value), 4)
+    return tuple(map(_round, value)) if isinstance(value, tuple) else value
+
+
 @dataclasses.dataclass(frozen=True)
 class CalibrationReport:
     """Calibrated thresholds, and the error rates on the calibration images.
@@ -41,6 +57,8 @@ class CalibrationReport:
     none_of_these: float
     strangers_named: float
     right_where_present: float
+
+    __repr__ = _show
 
     @classmethod
     def from_calibration(
@@ -83,11 +101,13 @@ class Evaluation:
 
     Attributes:
         num_images: the number of images of known characters.
-        accuracy: the fraction whose best candidate is right, whether it
-            is named or not, within 0..1. None if there are no such images.
+        accuracy: the fraction whose best candidate is right, even if its score
+            is too low for a name, within 0..1. It may be far above `num_right /
+            num_images`. None if there are no such images.
         ci95: its Wilson interval.
         num_right, num_wrong, num_withheld: images of known characters that get
-            the right name, a wrong one, or none.
+            the right name, a wrong one, or none because of the threshold; their
+            sum is `num_images`.
         num_strangers, num_strangers_named: images of unknown characters, and
             how many of them get a name.
         mistakes: in order, the images that are named incorrectly, or not named
@@ -102,7 +122,9 @@ class Evaluation:
     num_withheld: int
     num_strangers: int
     num_strangers_named: int
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[Mistake, ...] = dataclasses.field(repr=False)
+
+    __repr__ = _show
 
     @classmethod
     def from_answers(

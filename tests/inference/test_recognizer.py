@@ -3,6 +3,7 @@ import copy
 import dataclasses
 import io
 import pickle
+import re
 import subprocess
 import sys
 
@@ -205,10 +206,11 @@ def test_calibration_reports_its_expected_rates(recognizer, drawings, tmp_path):
     assert report.accuracy == pytest.approx(1 - errors, abs=0.01)
     with pytest.warns(DataWarning):
         assert report == Recognizer(recognizer.model).calibrate(drawings)
+    assert max(map(len, re.findall(r"\.(\d+)", str(report)))) <= 4
     recognizer.save(tmp_path / "known")
     loaded = Recognizer.load(tmp_path / "known")
     assert loaded.thresholds == recognizer.thresholds
-    with pytest.raises(InputError, match="2 characters, with 4 to 4 images"):
+    with pytest.raises(InputError, match="2 characters, each with 4 or more"):
         recognizer.calibrate({x: drawings[x] for x in ("c0", "c1")})
 
 
@@ -223,6 +225,11 @@ def test_evaluation_counts_known_characters_and_strangers(model, drawings):
     assert result.num_strangers_named == 1
     (mistake,) = result.mistakes
     assert mistake.name == "c2"
+    assert str(result) == (
+        "Evaluation(num_images=2, accuracy=1.0, ci95=(0.3424, 1.0), "
+        "num_right=2, num_wrong=0, num_withheld=0, num_strangers=1, "
+        "num_strangers_named=1)"
+    )
     result = recognizer.evaluate(labelled, threshold=1e9)
     assert (result.num_withheld, result.num_strangers_named) == (2, 0)
     assert result.accuracy == 1.0
