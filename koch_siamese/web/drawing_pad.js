@@ -119,8 +119,13 @@ async function show(file) {
   setValue({ name: file.name, data });
 }
 
-canvas.addEventListener("pointerdown", start);
-canvas.addEventListener("pointermove", draw);
+// A second finger, or a palm, draws nothing.
+function listen(kind, handle) {
+  canvas.addEventListener(kind, (event) => event.isPrimary && handle(event));
+}
+
+listen("pointerdown", start);
+listen("pointermove", draw);
 canvas.addEventListener("lostpointercapture", update); // a stroke has ended
 canvas.addEventListener("dragover", (event) => event.preventDefault());
 canvas.addEventListener("drop", (event) => {

@@ -5,6 +5,7 @@ screenshots are saved in that folder.
 """
 
 import contextlib
+import io
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import find_free_port
 from drawing import draw, save
+from PIL import Image
 
 pytest.importorskip("gradio", reason="It needs the extra 'demo'.")
 api = pytest.importorskip(
@@ -178,6 +180,32 @@ def test_strokes_are_undone_and_cleared(page):
     for _ in range(2):
         page.locator("#query .undo").click()
     page.locator("#query").get_by_text("Draw here").wait_for()
+
+
+def test_a_second_finger_does_not_draw(page):
+    box = page.locator("#query canvas").bounding_box()
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *places):
+        points = [
+            {"id": i, "x": box["x"] + x, "y": box["y"] + y}
+            for i, (x, y) in enumerate(places)
+        ]
+        session.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+        )
+
+    touch("touchStart", (60, 40))
+    touch("touchMove", (60, 120))
+    touch("touchStart", (60, 120), (200, 200))
+    touch("touchMove", (60, 200), (240, 200))
+    touch("touchEnd")
+    bitmap = page.locator("#query canvas").screenshot()
+    with Image.open(io.BytesIO(bitmap)) as image:
+        gray = image.convert("L")
+    assert gray.getpixel((60, 100)) < 128
+    # The rest, without the canvas's frame and its hint.
+    assert gray.crop((100, 10, 250, 220)).getextrema() == (255, 255)
 
 
 def test_an_image_is_uploaded_and_removed(page, tmp_path):
