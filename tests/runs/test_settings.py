@@ -44,8 +44,8 @@ def test_docstring_explains_each_field():
     assert "image_size: Side of the network's input images, in pixels." in words
     assert "adam; muon: Muon for convolutions and Adam for the rest" in words
     assert words.endswith("Batches are the same without it.")
-    assert "initial_values: With --network=paper or dense" in words
-    assert "One of: koch, uniform. layer_stddevs: " in words
+    choices = "One of: adam, muon, layerwise_sgd. layer_learning_rates: "
+    assert choices in words
 
 
 def test_values_are_converted_to_their_types():
