@@ -201,7 +201,7 @@ def test_results_of_other_data_get_their_own_names(run, tmp_path):
         ("evaluate", ["--protocol=all"], "protocol"),
         ("evaluate", ["--protocol=lake", "--ways=5"], "always has 20"),
         ("evaluate", ["--model=hausdorff", "--output=."], "is a folder"),
-        ("evaluate", ["--workdir=absent"], "holds no run"),
+        ("evaluate", ["--workdir=absent"], "train it first"),
         ("evaluate", ["--model=absent.keras"], "no model absent.keras"),
         ("evaluate", ["--model=/"], "no model /model.keras"),
     ],

@@ -415,7 +415,7 @@ def test_example_script_answers_like_classify_without_tensorflow(tmp_path):
     ("arguments", "part"),
     [
         (["--model=a.keras"], "give --output=DIR"),
-        (["--output=x", "--workdir=absent"], "no model absent/model.keras"),
+        (["--output=x", "--workdir=absent"], "absent has no model.keras"),
         (["--output=x", "--formats=onnx,coreml"], "--formats has 'coreml'"),
         (["--output=x", "--formats="], "--formats has ''"),
         ([f"--output={REPOSITORY}/tests"], "is not empty"),
