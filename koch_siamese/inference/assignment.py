@@ -112,6 +112,8 @@ def score_together(
 
 def _separate(confirmed, pair_scores, lowest):
     """Lowers the scores of pairs that were confirmed to be different."""
+    if confirmed.max() < 0:
+        return pair_scores
     first, second = confirmed[np.array(np.triu_indices(len(confirmed), 1))]
     differ = (first >= 0) & (second >= 0) & (first != second)
     return np.where(differ, min(pair_scores.min(), lowest - 1), pair_scores)
