@@ -4,8 +4,8 @@ Where to begin:
 
 - `Recognizer`: show it one example of each thing, and it recognizes new images
 - `train_and_evaluate`, with `Settings`: trains a model and measures it
-- `load_characters`, `load_folder`: data for your own experiments, of which
-  `make_groups` and `make_pairs` make batches
+- `load_characters`, `load_folder`: data for your own experiments
+- `make_pairs`, `make_groups`: batches of them for `fit`
 - `python -m koch_siamese`: the commands
 
 These sub-packages have a guide, such as `help("koch_siamese.training")`: data,

@@ -117,12 +117,12 @@ def trace_prediction(model: "keras.Model", shape: Sequence[int], dtype: str):
     """Traces a model's `predict_on_batch` once for all sizes of a batch.
 
     TensorFlow otherwise traces it for the first size and again for the others.
-    It counts such calls of all models together, and warns of them. With JAX, or
-    if predictions have been traced, this does nothing.
+    It counts retracing over all models, and warns of it. With JAX, or if
+    predictions have been traced, this does nothing.
 
     Args:
         model: the model.
-        shape: of an image.
+        shape: the shape of one image.
         dtype: of images.
     """
     import keras

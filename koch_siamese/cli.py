@@ -421,9 +421,10 @@ def model_path(default: str | None = None) -> str:
     if flags.FLAGS.workdir:
         run = Run(flags.FLAGS.workdir)
         if not run.model.is_file():
+            begun = f"--flagfile={run.flags} " if run.flags.is_file() else ""
             raise InputError(
                 f"--workdir={run.path} has no {run.model.name}: train it "
-                "first, by python -m koch_siamese.train "
+                f"first, by python -m koch_siamese.train {begun}"
                 f"--workdir={run.path}, or give --model=pretrained."
             )
         return str(run.model)
@@ -510,7 +511,7 @@ def run(
 
 def _note_flags(without):
     for flag in without:
-        if flags.FLAGS[flag.name].present:
+        if flag.present:
             command = Path(sys.argv[0]).stem
             note(f"--{flag.name} has no effect with {command}: remove it.")
 

@@ -19,7 +19,7 @@ class NanScoreError(InputError):
 
 
 class DivergedError(InputError):
-    """The loss of a training is no longer a number."""
+    """The loss or the scores of a training are no longer finite."""
 
 
 class DataWarning(UserWarning):

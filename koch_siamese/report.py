@@ -42,9 +42,6 @@ TABLES = define_path(
     "tables", "experiments/tables.json", "The definitions of the tables."
 )
 
-# Settings in which a run may differ from its flagfile.
-FREE_SETTINGS = ("seed", "protocols", "num_trials")
-
 
 def _require_there():
     """Checks that the files exist, by default in the root of the repository."""
@@ -78,7 +75,7 @@ def _find_flagfile(run):
         )
     settings, _ = read_flagfile(flagfile)
     own = run.read_settings()
-    free = (*FREE_SETTINGS, *get_end(own))
+    free = (*result_tables.FREE_SETTINGS, *get_end(own))
     changed = [x for x in find_changed(own, settings) if x not in free]
     if changed:
         differs = " ".join(format_flag(own, name) for name in changed)

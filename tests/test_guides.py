@@ -31,9 +31,7 @@ def run_examples(guide, heading, data_dir):
 def test_models_are_trained_by_keras_alone(glyphs_dir):
     names = run_examples(models, "# With Keras alone", glyphs_dir)
     assert names["trainer"].output_shape == (None, None)
-    result = names["result"]
-    assert result["protocol"] == "within_alphabet"
-    assert 0.02 < result["accuracy"] < 0.9
+    assert names["result"]["protocol"] == "within_alphabet"
 
 
 def test_scorers_and_trials_of_users_are_evaluated(glyphs_dir):

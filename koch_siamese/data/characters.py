@@ -13,7 +13,7 @@ SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
 SPLITS_BY = ("class", "group")  # what a folder is split by
 # Data sets of only drawings, which have splits of their own.
 DRAWINGS = ("omniglot", "glyphs")
-# The one data set on which an option of a source or training has an effect.
+# Options that have an effect on one data set only, and its name.
 ONLY_ON = {"background": "omniglot", "crop": "folder", "split_by": "folder"}
 
 

@@ -82,8 +82,8 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
         crop: whether to crop to the ink, and give it the usual size and stroke
             width of Omniglot. With the extra `pages`, the desk around the
             paper, ruled and squared lines, the cell of a form and underlines
-            are not ink. Without it, a `DataWarning` says that an image seems
-            to show more than one symbol.
+            are not ink. Without it, a `DataWarning` says that an image does
+            not seem to show a single symbol.
 
     Returns:
         uint8 `[IMAGE_SIZE, IMAGE_SIZE]`, 0 = ink, 255 = white.
@@ -157,9 +157,9 @@ def _check_symbol(image, drawing, is_clean):
     if explanation:
         # Without the name of the image, so that commands print it once.
         warn(
-            "An image seems to show more than one symbol on paper, so it may "
-            "be misread. The desk around the paper and ruled lines are removed "
-            "with the extra pages: pip install 'koch-siamese[pages]'."
+            "An image does not seem to show a single symbol on paper, so it "
+            "may be misread. The desk around the paper and ruled lines are "
+            "removed with the extra pages: pip install 'koch-siamese[pages]'."
         )
 
 

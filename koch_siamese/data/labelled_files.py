@@ -101,8 +101,8 @@ def _warn_of_numbers(root, names):
     if several and len(numbered) > 1:
         warn(
             f"{str(root)!r} has {several[0][0]!r} and {several[0][1]!r}, which "
-            "count as two characters: if they are one, put its images into a "
-            "folder of its own."
+            "count as two characters: if they are one, put the images of each "
+            "character into a folder of its own."
         )
 
 

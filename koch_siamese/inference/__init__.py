@@ -91,8 +91,8 @@ box and the answer of each symbol.
   Rename the folders and give `groups` as `--support`
 - `--review=checked`: writes doubtful symbols to `checked/doubtful/NAME`, by
   best guess. Move those that you have checked to `checked/confirmed/NAME` and
-  run the command again: they then serve as examples, and keep that name, which
-  symbols of the page that look like them get too
+  run the command again: they then serve as examples, and keep that name, and
+  so do symbols of the page that look like them
 
 The symbols of a page are recognized together: those that look alike get the
 same name, and others different names, as far as possible. Their scores are

@@ -95,7 +95,8 @@ def _check_several(array):
             array,
             "is neither an image nor several",
             "[height, width] or [height, width, channels] with 1, 3 or 4 "
-            "channels, or several of these along a first axis",
+            f"channels, or several of these, of at least {MIN_SIDE} pixels a "
+            "side, along a first axis",
             "move the channels last",
         )
 

@@ -66,7 +66,7 @@ def score_together(
     scores: np.ndarray,
     pair_scores: np.ndarray,
     thresholds: Thresholds,
-    confirmed: np.ndarray | int = -1,
+    confirmed: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores the symbols of a page in groups, and assigns a character to each.
 
@@ -79,7 +79,7 @@ def score_together(
             `grouping.score_all_pairs`.
         thresholds: of the model.
         confirmed: int `[num_symbols]`, the index of the confirmed character of
-            each symbol, or -1; a single -1 if none is confirmed.
+            each symbol, or -1; by default none is confirmed.
 
     Returns:
         scores: float64 `[num_symbols, num_characters]`, the means of groups.
@@ -91,7 +91,8 @@ def score_together(
         InputError: the extra `pages` is missing.
     """
     num_symbols, num_characters = scores.shape
-    confirmed = np.full(num_symbols, confirmed)
+    if confirmed is None:
+        confirmed = np.full(num_symbols, -1)
     lowest = _compute_lowest_cut(thresholds, num_characters)
     pair_scores = _separate(confirmed, pair_scores, lowest)
     # Without any pair that reaches it, each symbol is a group.
@@ -112,7 +113,7 @@ def score_together(
 
 def _separate(confirmed, pair_scores, lowest):
     """Lowers the scores of pairs that were confirmed to be different."""
-    if confirmed.max() < 0:
+    if len(np.unique(confirmed[confirmed >= 0])) < 2:
         return pair_scores
     first, second = confirmed[np.array(np.triu_indices(len(confirmed), 1))]
     differ = (first >= 0) & (second >= 0) & (first != second)
@@ -120,7 +121,9 @@ def _separate(confirmed, pair_scores, lowest):
 
 
 def assign_characters(
-    scores: np.ndarray, repeat_cost: float, confirmed: np.ndarray | int = -1
+    scores: np.ndarray,
+    repeat_cost: float,
+    confirmed: np.ndarray | None = None,
 ) -> np.ndarray:
     """Assigns a character to each group of symbols.
 
@@ -132,7 +135,7 @@ def assign_characters(
         scores: float `[num_groups, num_characters]`.
         repeat_cost: as a score; 0 assigns to each group its best character.
         confirmed: int `[num_groups]`, the index of the confirmed character of
-            each group, or -1; a single -1 if none is confirmed.
+            each group, or -1; by default none is confirmed.
 
     Returns:
         int64 `[num_groups]`, indices of characters.
@@ -140,7 +143,9 @@ def assign_characters(
     from scipy.optimize import linear_sum_assignment
 
     num_groups, num_characters = scores.shape
-    assigned = np.full(num_groups, confirmed)
+    assigned = np.full(num_groups, -1)
+    if confirmed is not None:
+        assigned[:] = confirmed
     free = np.flatnonzero(assigned < 0)
     own = scores[free]  # of a character that no other group has
     own[:, assigned[assigned >= 0]] = -np.inf

@@ -46,7 +46,8 @@ The input is 0 to 1 already: a network from elsewhere that begins with
 `Rescaling(1 / 255)` must be given without that layer. A custom network is
 trained by `adam` or `muon`, not `layerwise_sgd`, which has rates for the
 paper's layers. Settings of the package's own layers, such as `filters`, cannot
-be given with it, nor a network that is an object with `distribute`.
+be used with it. A network that is given as an object cannot be used with
+`distribute`.
 
 # A backbone from keras.applications, for photographs
 
@@ -90,8 +91,8 @@ and start from the frozen run:
 
 Here `shuffle=False` only prevents a warning of Keras. With groups, as in the
 default settings, a network learns more from each drawing: all drawings of a
-batch are compared with each other. The layers are those of the same siamese
-model:
+batch are compared with each other. `siamese` shares the layers of `trainer`, so
+it is trained too:
 
     import keras
 

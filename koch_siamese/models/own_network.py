@@ -244,7 +244,13 @@ def _hash(value):
 def name_loss(loss: keras.losses.Loss) -> str:
     """Names a loss by its class, and by a hash of its arguments."""
     config = keras.saving.serialize_keras_object(loss)
-    return f"{type(loss).__name__}:{_hash(_simplify(config))}"
+    del config["module"]
+    config["config"] = {
+        key: value
+        for key, value in config["config"].items()
+        if key != "name" and value is not None  # Keras numbers the names
+    }
+    return f"{type(loss).__name__}:{_hash(config)}"
 
 
 def list_older_names(loss: keras.losses.Loss) -> list[str]:

@@ -59,8 +59,8 @@ NEEDED = {
     "commit": str | None,
 }
 
-# Flags of a training that other columns show.
-SHOWN_FLAGS = ("--seed", "--protocols", "--num_trials")
+# Settings in which a run may differ from its flagfile; other columns show them.
+FREE_SETTINGS = ("seed", "protocols", "num_trials")
 
 _START = re.compile(r"<!--\s*report:\s*(.*?)\s*-->")
 _END = re.compile(r"<!--\s*end of report\s*-->")
@@ -330,7 +330,7 @@ def _training(result):
     details += [
         f"`{flag}`"
         for flag in shlex.split(result.get("training_flags") or "")
-        if flag.partition("=")[0] not in SHOWN_FLAGS
+        if flag.removeprefix("--").partition("=")[0] not in FREE_SETTINGS
     ]
     time = format_duration(result.get("training_seconds"))
     return f"{time} ({'; '.join(details)})" if details else time

@@ -153,7 +153,8 @@ class Run:
                 "Its learning rate falls to 0 by its end: to go on, give "
                 f"another --workdir and --init={self.model}."
             )
-        if self.model.exists() and {*changed} <= {*ONLY_EVALUATION}:
+        is_finished = self.thresholds.exists()
+        if is_finished and {*changed} <= {*ONLY_EVALUATION}:
             return (
                 "Only its evaluation would differ: for another one, run python "
                 f"-m koch_siamese.evaluate --workdir={self.path} with "
@@ -217,7 +218,7 @@ class Run:
         flagfile, expected = self.read_flagfile_name(), Settings()
         if flagfile:
             try:
-                expected, _ = read_flagfile(flagfile)
+                expected, _ = read_flagfile(*flagfile.split(","))
             except InputError:  # it has moved, or is of another version
                 return None
         changed = find_changed(settings, expected)

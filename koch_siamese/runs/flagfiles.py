@@ -88,15 +88,17 @@ def parse_flags(text: str) -> Settings:
     return settings
 
 
-def read_flagfile(path: str | os.PathLike) -> tuple[Settings, str | None]:
+def read_flagfile(*paths: str | os.PathLike) -> tuple[Settings, str | None]:
     """Reads a flagfile of `train`: its settings, and its --workdir.
 
-    It may include another flagfile and change some of its flags.
+    It may include another flagfile and change some of its flags. Of several
+    flagfiles, later ones change the flags of earlier ones.
 
     Raises:
         InputError: it is missing, or is not a flagfile of `train`.
     """
-    return _parse([f"--flagfile={path}"], f"{path}, a flagfile of train")
+    name = f"{', '.join(map(str, paths))}, a flagfile of train"
+    return _parse([f"--flagfile={path}" for path in paths], name)
 
 
 def _parse(arguments, name):

@@ -40,12 +40,9 @@ def _version(*packages):
 
 def _describe_backend():
     """The backend of Keras and its version, such as tensorflow 2.21.0."""
-    packages = {
-        "tensorflow": ("tensorflow", "tensorflow-cpu"),
-        "jax": ("jax",),
-    }
     name = _backend()
-    return name and f"{name} {_version(*packages[name])}"
+    version = name and _version(name, f"{name}-cpu")
+    return f"{name} {version}" if version else name
 
 
 def _backend():

@@ -47,7 +47,10 @@ def setting(
 
 
 def explain(field: dataclasses.Field) -> str:
-    """Explains a setting: its help, and the values that it may have."""
+    """Explains a setting: its help, and the values that it may have.
+
+    They are left out if the help has each of them with a colon and its meaning.
+    """
     meaning, choices = field.metadata["help"], field.metadata["choices"]
     if not all(f"{choice}: " in meaning for choice in choices or ()):
         number = "Some" if isinstance(field.default, tuple) else "One"

@@ -133,6 +133,9 @@ def train_and_evaluate(
 
 def _name_objects(settings, run, embedding, loss):
     """Names the given objects in the settings, which identifies them."""
+    if embedding is None and loss is None:
+        trainers.build_loss(settings)  # raises if one must be given
+        return settings
     before = run.read_settings() if run.flags.exists() else settings
     if embedding is not None:
         if settings.distribute != "none":

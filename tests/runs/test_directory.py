@@ -120,6 +120,10 @@ def test_training_flags_are_those_besides_the_flagfile(tmp_path):
     run.claim(settings, str(flagfile))
     flags = "--epochs=7 --seed=3"
     assert run.describe_training()["training_flags"] == flags
+    other = tmp_path / "other.flags"
+    other.write_text("--epochs=7\n--seed=3\n")
+    run.claim(settings, f"{flagfile},{other}")
+    assert run.describe_training()["training_flags"] == ""
     flagfile.write_text("--precision=float8")
     assert run.describe_training()["training_flags"] is None
 
@@ -127,7 +131,7 @@ def test_training_flags_are_those_besides_the_flagfile(tmp_path):
 def test_other_evaluations_of_a_run_are_advised(tmp_path):
     run = Run(tmp_path)
     run.claim(Settings())
-    run.model.write_text("model")
+    run.write_result("thresholds", {})  # the last file of a training
     for change in ({"protocols": ("verification",)}, {"num_trials": 2000}):
         settings = Settings(**change, shots=2)
         with pytest.raises(InputError, match=r"koch_siamese\.evaluate --work"):
