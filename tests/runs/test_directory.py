@@ -131,6 +131,7 @@ def test_training_flags_are_those_besides_the_flagfile(tmp_path):
 def test_other_evaluations_of_a_run_are_advised(tmp_path):
     run = Run(tmp_path)
     run.claim(Settings())
+    run.model.write_text("model")
     run.write_result("thresholds", {})  # the last file of a training
     for change in ({"protocols": ("verification",)}, {"num_trials": 2000}):
         settings = Settings(**change, shots=2)
