@@ -75,7 +75,7 @@ CUT = flags.DEFINE_float(
 cli.refuse_nan("cut")
 cli.define_recognizer_flags()
 
-FEW_NAMED = 1 / 3  # with fewer symbols of a page, its names are unlikely
+FEW_NAMED = 1 / 3  # if fewer symbols of a page have a name, a note says so
 
 
 def _check_flags():

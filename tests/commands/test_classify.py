@@ -124,26 +124,21 @@ def test_broken_query_does_not_stop_the_others(images, tmp_path):
         content = (images / "query" / name).read_bytes()
         (tmp_path / name).write_bytes(content)
     (tmp_path / "torn.png").write_bytes(content[:50])
-    answer = call(
+    command = (
         "classify",
         MODEL,
         f"--support={images / 'support'}",
         f"--query={tmp_path}",
         "--json",
     )
+    answer = call(*command)
     assert_one_line(answer, "torn.png' cannot be read")
     *answers, error = map(json.loads, answer.stdout.splitlines())
     assert [x["query"][-6:] for x in answers] == ["c0.png", "c1.png"]
     assert set(error) == {"query", "error"}
     for name in ("c0.png", "c1.png"):
         (tmp_path / name).unlink()
-    answer = call(
-        "classify",
-        MODEL,
-        f"--support={images / 'support'}",
-        f"--query={tmp_path}",
-        "--json",
-    )
+    answer = call(*command)
     assert_one_line(answer, "torn.png' cannot be read")
     assert json.loads(answer.stdout) == error
 
