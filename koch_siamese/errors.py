@@ -14,8 +14,8 @@ class InputError(ValueError):
     """
 
 
-class NanScoreError(InputError):
-    """Scores are not finite, because the model is broken."""
+class ScoreError(InputError):
+    """Scores are NaN or infinite, because the model is broken."""
 
 
 class DivergedError(InputError):

@@ -4,8 +4,8 @@ r"""Reads pages: finds their symbols, and recognizes each.
 
 --page is an image, a PDF, or a folder of them; --support is a folder with one
 image of each character, named after it (ka.png), or with a folder of images for
-each (ka/1.png). Each page is printed line by line, one name a symbol, ? for
-none of these.
+each (ka/1.png). Each page is printed line by line: the name of each symbol, ?
+for none of these, and a space at each wide gap between words.
 
 With no example yet, --discover=DIR groups the symbols by likeness. Name the
 folders of the groups, and give DIR as --support.

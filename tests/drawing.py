@@ -30,7 +30,7 @@ def draw_page(lines, symbols, side=80):
     """Draws a page with lines of symbols.
 
     Args:
-        lines: strings, one letter for each symbol.
+        lines: strings, one letter for each symbol, or a space.
         symbols: a black and white image for each letter.
         side: size of a symbol in pixels.
 
@@ -43,6 +43,8 @@ def draw_page(lines, symbols, side=80):
     boxes = []
     for row, line in enumerate(lines):
         for column, letter in enumerate(line):
+            if letter == " ":
+                continue
             ink = ImageChops.invert(symbols[letter].convert("L"))
             ink = ink.resize((side, side))
             corner = (step // 2 + step * column, step // 2 + step * row)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from koch_siamese.errors import NanScoreError
+from koch_siamese.errors import ScoreError
 
 NUM_RESAMPLES = 1000
 MIN_CLASSES = 10  # with fewer, resampling says little
@@ -24,7 +24,7 @@ def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
         float64 `[num_trials]`.
 
     Raises:
-        NanScoreError: a score is NaN.
+        ScoreError: a score is NaN.
     """
     _refuse_nan(np.isnan(scores).any(axis=1), "trials")
     best = scores == scores.max(axis=1, keepdims=True)
@@ -34,7 +34,7 @@ def compute_credit(scores: np.ndarray, answer: np.ndarray) -> np.ndarray:
 
 def _refuse_nan(is_nan, kind):
     if is_nan.any():
-        raise NanScoreError(
+        raise ScoreError(
             f"{is_nan.sum()} of {len(is_nan)} {kind} have scores that are not "
             "numbers (NaN): the model is broken."
         )
@@ -178,7 +178,7 @@ def rank_pairs(scores: np.ndarray, same: np.ndarray) -> RankedPairs:
         same: `[num_pairs]`, 1 = same, 0 = different.
 
     Raises:
-        NanScoreError: a score is NaN.
+        ScoreError: a score is NaN.
     """
     _refuse_nan(np.isnan(scores), "pairs")
     order = np.argsort(-scores, kind="stable")
@@ -201,7 +201,7 @@ def compute_roc(
             that score at least each threshold, from 0, 0 to 1, 1.
 
     Raises:
-        NanScoreError: a score is NaN.
+        ScoreError: a score is NaN.
     """
     return rank_pairs(scores, same).compute_roc(np.ones(len(scores), int))
 

@@ -166,7 +166,7 @@ def evaluate_trials(
         `seconds` that it took.
 
     Raises:
-        NanScoreError: a score is NaN.
+        ScoreError: a score is NaN.
     """
     start = time.perf_counter()
     credit = compute_credit(drawings.score_trials(trials), trials.answer)
@@ -207,7 +207,7 @@ def evaluate_pairs(
         `ways` and `shots` (None), and the `seconds` that it took.
 
     Raises:
-        NanScoreError: a score is NaN.
+        ScoreError: a score is NaN.
     """
     start = time.perf_counter()
     scores = drawings.score_pairs(pairs.first, pairs.second)
@@ -241,7 +241,7 @@ def evaluate_trial_classes(
         See `metrics.compute_class_accuracies`.
 
     Raises:
-        NanScoreError: a score is NaN.
+        ScoreError: a score is NaN.
     """
     credit = compute_credit(drawings.score_trials(trials), trials.answer)
     return compute_class_accuracies(character[trials.query], credit)

@@ -39,7 +39,7 @@ def measure_verification(
         intervals are None.
 
     Raises:
-        NanScoreError: a score is NaN.
+        ScoreError: a score is NaN.
     """
     num_different = int((np.asarray(same) == 0).sum())
 

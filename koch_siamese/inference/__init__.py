@@ -98,8 +98,8 @@ The symbols of a page are recognized together: those that look alike get the
 same name, and others different names, as far as possible. Their scores are
 means over those that look alike, and a runner-up may score higher than the
 best guess if it suits other symbols better. Only the shape of a symbol counts:
-a comma and an apostrophe, or `o` and `O`, are the same. Words are not
-separated.
+a comma and an apostrophe, or `o` and `O`, are the same. A wide gap starts a
+new word.
 
 # Exports
 

@@ -97,7 +97,7 @@ def _check_several(array):
             "[height, width] or [height, width, channels] with 1, 3 or 4 "
             f"channels, or several of these, of at least {MIN_SIDE} pixels a "
             "side, along a first axis",
-            "move the channels last",
+            "move the channels last, or enlarge the images",
         )
 
 

@@ -1,9 +1,10 @@
 """Transcriptions of pages: symbols line by line, and their names."""
 
 import dataclasses
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from koch_siamese.data.page_files import Page
 from koch_siamese.images import IMAGE_SIZE
 from koch_siamese.inference.gallery import Answer
 from koch_siamese.pages.reading import find_symbols
+from koch_siamese.pages.spacing import find_word_starts
 
 UNKNOWN = "?"  # stands for a symbol without a name
 
@@ -26,11 +28,13 @@ class FoundSymbol:
             and bottom exclusive.
         drawing: uint8 `[105, 105]`, only its ink, as the model sees it.
         confirmed: the name that a person gave it, if any; see `review`.
+        starts_word: whether it is the first of its line or after a wide gap.
     """
 
     box: tuple[int, int, int, int]
     drawing: np.ndarray = dataclasses.field(repr=False, compare=False)
     confirmed: str | None = dataclasses.field(default=None, kw_only=True)
+    starts_word: bool = dataclasses.field(default=False, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,7 @@ class RecognizedSymbol(FoundSymbol):
     """A recognized symbol of a page.
 
     Attributes:
-        box, drawing, confirmed: see `FoundSymbol`.
+        box, drawing, confirmed, starts_word: see `FoundSymbol`.
         answer: the recognizer's answer.
     """
 
@@ -79,7 +83,11 @@ class RecognizedSymbol(FoundSymbol):
         answer = self.answer.to_json()
         del answer["candidates"]
         confirmed = self.confirmed is not None
-        own = {"character": self.name, "confirmed": confirmed}
+        own = {
+            "character": self.name,
+            "confirmed": confirmed,
+            "starts_word": self.starts_word,
+        }
         return {"box": list(self.box)} | answer | own
 
 
@@ -93,8 +101,9 @@ class Transcription:
         size: width and height of the upright page in pixels.
         lines: the symbols of each line in reading order; empty if no clean
             symbol was found.
-        separator: the text between two names in `text`: nothing if all known
-            names are single characters, else a space.
+        separator: the text between two names of a word in `text`: nothing if
+            all known names are single characters, else a space. Between words
+            there is one space more.
     """
 
     page: str
@@ -112,9 +121,13 @@ class Transcription:
         """The name of each symbol, `?` if it has none, line by line."""
         return "\n".join(map(self.join, self.lines))
 
-    def join(self, line: Iterable[RecognizedSymbol]) -> str:
-        """Joins the names of a line to its text."""
-        return self.separator.join(x.name or UNKNOWN for x in line)
+    def join(self, symbols: Sequence[RecognizedSymbol]) -> str:
+        """Joins the names of a line, or of a word, to its text."""
+        words = [
+            self.separator.join(x.name or UNKNOWN for x in word)
+            for word in split_words(symbols)
+        ]
+        return f"{self.separator} ".join(words)
 
     def to_json(self) -> dict[str, object]:
         """The page as `transcribe --json` prints it."""
@@ -122,6 +135,17 @@ class Transcription:
             "page": self.page,
             "lines": [[x.to_json() for x in line] for line in self.lines],
         }
+
+
+def split_words(
+    line: Sequence[RecognizedSymbol],
+) -> list[Sequence[RecognizedSymbol]]:
+    """Splits the symbols of a line into words."""
+    starts = [i for i, x in enumerate(line) if x.starts_word or i == 0]
+    return [
+        line[start:end]
+        for start, end in itertools.pairwise([*starts, len(line)])
+    ]
 
 
 def find_on_page(page: Page, direction: str = "ltr") -> FoundPage:
@@ -135,17 +159,33 @@ def find_on_page(page: Page, direction: str = "ltr") -> FoundPage:
     Raises:
         InputError: the direction is unknown, or the extra `pages` is missing.
     """
+    found = find_symbols(page.pixels, direction)
+    starts = _find_word_starts(found, direction)
     lines = tuple(
         tuple(
             FoundSymbol(
                 tuple(round(x * page.scale) for x in symbol.box),
                 read_symbol(symbol.drawing),
+                starts_word=bool(starts_word),
             )
-            for symbol in line
+            for symbol, starts_word in zip(*line, strict=True)
         )
-        for line in find_symbols(page.pixels, direction)
+        for line in zip(found, starts, strict=True)
     )
     return FoundPage(page, lines)
+
+
+def _find_word_starts(lines, direction):
+    """Finds the symbols that start a word, from their boxes."""
+    boxes = [np.array([x.box for x in line], float) for line in lines]
+    if not boxes:
+        return []
+    sides = np.concatenate(boxes)
+    size = np.median((sides[:, 2:] - sides[:, :2]).max(1))
+    ends = [x[:, 1::2] if direction == "ttb" else x[:, ::2] for x in boxes]
+    if direction == "rtl":
+        ends = [-x[:, ::-1] for x in ends]
+    return find_word_starts(ends, size)
 
 
 def make_transcription(
@@ -162,7 +202,11 @@ def make_transcription(
     recognized = tuple(
         tuple(
             RecognizedSymbol(
-                x.box, x.drawing, next(rest), confirmed=x.confirmed
+                x.box,
+                x.drawing,
+                next(rest),
+                confirmed=x.confirmed,
+                starts_word=x.starts_word,
             )
             for x in line
         )

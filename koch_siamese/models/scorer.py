@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from koch_siamese.backend import trace_prediction
-from koch_siamese.errors import NanScoreError
+from koch_siamese.errors import ScoreError
 from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.siamese import get_embedding, get_head, read_thresholds
 from koch_siamese.models.views import count_views
@@ -49,7 +49,7 @@ class SiameseScorer:
         """Logits `[num]` of pairs of embeddings, `[num, dim]` or `[1, dim]`.
 
         Raises:
-            NanScoreError: a score is not finite.
+            ScoreError: a score is not finite.
         """
         # Not `self._head(...)`: for few pairs, the arithmetic takes a fifth of
         # the time of a layer's `__call__`.
@@ -66,7 +66,7 @@ class SiameseScorer:
             Logits, float32 or float64 `[num_first, num_second]`.
 
         Raises:
-            NanScoreError: a score is not finite.
+            ScoreError: a score is not finite.
         """
         if not isinstance(self._head, WeightedL1):
             return np.array([self.score(row[None], second) for row in first])
@@ -89,7 +89,7 @@ class SiameseScorer:
 
 def _require_finite(scores):
     if not np.isfinite(scores).all():
-        raise NanScoreError(
+        raise ScoreError(
             "The model's scores are not finite: its weights are broken; give "
             "another model, or train it again."
         )

@@ -1,4 +1,4 @@
-"""Decides which gaps of a line are between symbols, and which within one."""
+"""Decides which gaps of a line are within a symbol, and which between words."""
 
 from collections.abc import Sequence
 
@@ -14,6 +14,9 @@ PRIOR = 20  # the weight of that share, in gaps
 MAX_WIDTH, WIDTH_COST = 1.3, 8.0  # in sizes; cost of twice that width
 TRUST = 100.0  # weight of the usual gap against others
 MIN_SPREAD = 0.03  # of gaps between symbols, in sizes
+# How much wider a gap between words is than the usual one, in sizes and in
+# usual deviations from it.
+MIN_WORD_GAP, MIN_WORD_DEVIATIONS = 0.2, 4.0
 
 
 def choose_gap(lines: Sequence[np.ndarray], size: float) -> float:
@@ -38,6 +41,45 @@ def choose_gap(lines: Sequence[np.ndarray], size: float) -> float:
         for gap in GAPS
     ]
     return float(GAPS[int(np.argmin(costs))] * size)
+
+
+def find_word_starts(
+    lines: Sequence[np.ndarray], size: float
+) -> list[np.ndarray]:
+    """Finds the symbols that start a word, as the gap before them is wide.
+
+    In a font of equal widths, or handwriting in squares, the steps from one
+    symbol to the next are more regular than the gaps, and are compared instead.
+
+    Args:
+        lines: for each line, the ends of its symbols in reading order, float
+            `[num, 2]`, increasing.
+        size: the usual size of a symbol.
+
+    Returns:
+        For each line, bool `[num]`; the first symbol always starts a word.
+    """
+    gaps = [(x[1:, 0] - x[:-1, 1]) / size for x in lines]
+    steps = [np.diff(x.mean(1)) / size for x in lines]
+    usual_gap, gap_spread = _measure_middle(gaps)
+    usual_step, step_spread = _measure_middle(steps)
+    excess, spread = [x - usual_gap for x in gaps], gap_spread
+    if step_spread < gap_spread:
+        excess, spread = [x - usual_step for x in steps], step_spread
+    least = max(MIN_WORD_GAP, MIN_WORD_DEVIATIONS * spread)
+    return [
+        np.r_[True, (more > least) & (gap > usual_gap)]
+        for more, gap in zip(excess, gaps, strict=True)
+    ]
+
+
+def _measure_middle(parts):
+    """The median of all values, and their median distance from it."""
+    values = np.concatenate([[], *parts])
+    if not len(values):
+        return 0.0, 0.0
+    middle = np.median(values)
+    return middle, np.median(np.abs(values - middle))
 
 
 def _compute_cost(lines, max_gap, size):

@@ -4,6 +4,7 @@ The schema is that of 2019-07-15, https://github.com/PRImA-Research-Lab/PAGE-XML
 """
 
 import datetime
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from koch_siamese.inference.transcription import (
     UNKNOWN,
     RecognizedSymbol,
     Transcription,
+    split_words,
 )
 from koch_siamese.reporting.text import to_printable
 from koch_siamese.runs.results import writing
@@ -31,8 +33,8 @@ def save_page_xml(
 ):
     """Writes a page as PAGE XML, in UTF-8.
 
-    A line is a TextLine of one Word, whose Glyphs are the symbols, as words are
-    not separated. A symbol without a name is `?`, followed by its best guess.
+    A line is a TextLine of Words, whose Glyphs are the symbols. A symbol
+    without a name is `?`, followed by its best guess.
 
     Args:
         transcription: the transcription of the page.
@@ -77,17 +79,18 @@ def save_page_xml(
 
 
 def _add_line(region, name, symbols, transcription):
-    text = transcription.join(symbols)
     line = _add(region, "TextLine", id=name)
     _add_coords(line, symbols)
-    word = _add(line, "Word", id=f"{name}_word")
-    _add_coords(word, symbols)
-    for number, symbol in enumerate(symbols, 1):
-        glyph = _add(word, "Glyph", id=f"{name}_symbol{number}")
-        _add_coords(glyph, [symbol])
-        _add_names(glyph, symbol)
-    _add_text(word, text)
-    _add_text(line, text)
+    numbers = itertools.count(1)
+    for number, own in enumerate(split_words(symbols), 1):
+        word = _add(line, "Word", id=f"{name}_word{number}")
+        _add_coords(word, own)
+        for symbol in own:
+            glyph = _add(word, "Glyph", id=f"{name}_symbol{next(numbers)}")
+            _add_coords(glyph, [symbol])
+            _add_names(glyph, symbol)
+        _add_text(word, transcription.join(own))
+    _add_text(line, transcription.join(symbols))
 
 
 def _add_names(glyph, symbol: RecognizedSymbol):

@@ -13,7 +13,7 @@ import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import DivergedError, InputError, NanScoreError, warn
+from koch_siamese.errors import DivergedError, InputError, ScoreError, warn
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.models import views
 from koch_siamese.models.scorer import SiameseScorer
@@ -239,7 +239,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         drawings = EmbeddedDrawings(SiameseScorer(model), images)
         try:
             return evaluate_trials(drawings, self._trials)["accuracy"]
-        except NanScoreError as error:  # from the epoch's last update
+        except ScoreError as error:  # from the epoch's last update
             what = "Scores became infinite or NaN"
             raise self._diverged_error(what, epoch) from error
 

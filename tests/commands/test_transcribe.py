@@ -73,6 +73,8 @@ def test_transcribe_writes_all_its_files(folder, tmp_path):
     lines = root.findall(".//p:TextLine", names)
     texts = [x.find("p:TextEquiv/p:Unicode", names).text for x in lines]
     assert texts == ["abca", "cab"]
+    words = root.findall(".//p:Word", names)
+    assert [x.get("id") for x in words] == ["line1_word1", "line2_word1"]
     glyphs_found = root.findall(".//p:Glyph", names)
     corners = [x.find("p:Coords", names).get("points") for x in glyphs_found]
     for points, box in zip(corners, read_boxes(folder), strict=True):

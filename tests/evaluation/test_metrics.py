@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from koch_siamese.errors import NanScoreError
+from koch_siamese.errors import ScoreError
 from koch_siamese.evaluation.metrics import (
     bootstrap_accuracy,
     compute_auc,
@@ -44,7 +44,7 @@ def test_perfect_and_reversed_scorers():
 
 
 def test_nan_is_an_error():
-    with pytest.raises(NanScoreError, match="1 of 2 pairs"):
+    with pytest.raises(ScoreError, match="1 of 2 pairs"):
         compute_roc(np.array([0.0, np.nan]), np.array([0, 1]))
 
 

@@ -126,6 +126,24 @@ def test_right_to_left_and_columns(recognizer, page):
         recognizer.transcribe(image, "up")
 
 
+def test_words_are_separated_at_wide_gaps(page):
+    """Tests all directions on one page: `abc` and `aca` in its first line."""
+    columns = draw_page(("ac", "ba", "ca", "  ", "ac", "cb", "ab"), SYMBOLS)[0]
+    lines = draw_page(("abc aca", "cab cab"), SYMBOLS)[0]
+    for image, direction, text in [
+        (lines, "ltr", "abc aca\ncab cab"),
+        (lines, "rtl", "aca cba\nbac bac"),
+        (columns, "ttb", "caa cbb\nabc aca"),
+    ]:
+        found = find_on_page(load_page(image), direction)
+        is_start = [[x.starts_word for x in line] for line in found.lines]
+        assert is_start == [[True, False, False] * 2] * 2
+        recognizer = Recognizer(TINY_MODEL).add(SYMBOLS)
+        read = recognizer.transcribe(found, threshold=EVERYTHING)
+        assert read.text == text
+        assert read.to_json()["lines"][0][3]["starts_word"] is True
+
+
 def test_one_page_or_several(recognizer, page, tmp_path):
     image, _ = page
     path = save(image, tmp_path / "pages" / "one.png")
@@ -272,8 +290,13 @@ def symbol(name, *scores, box=(0, 0, 9, 9)):
 )
 def test_longer_names_are_separated_by_spaces(names, text):
     page = page_files.Page("", np.zeros((9, 9, 3), np.uint8), (9, 9))
-    found = FoundPage(page, ((FoundSymbol((0, 0, 1, 1), None),) * 2,))
+    line = (FoundSymbol((0, 0, 1, 1), None),) * 2
     answers = [answer("a", 3.0), answer(None, 0.0)]
+    found = FoundPage(page, (line,))
+    assert make_transcription(found, answers, names).text == text
+    word = (dataclasses.replace(line[0], starts_word=True), line[1])
+    answers, text = answers * 2, f"{text} {text}".replace("a ? a", "a ?  a")
+    found = FoundPage(page, (word * 2,))
     assert make_transcription(found, answers, names).text == text
 
 
