@@ -112,14 +112,13 @@ def main():
         folder / "page.png",
     )
     print(read.text)
-    truth = ["".join(x for x in line if ord(x) in codes) for line in lines]
-    num = sum(map(len, truth))
+    num = sum(ord(x) in codes for line in lines for x in line)
     num_named = sum(x.name is not None for x in strict.symbols)
-    num_errors = count_errors(read.text, "\n".join(truth))
+    num_errors = count_errors(read.text, "\n".join(lines))
     print(
         f"{len(read.symbols)} of {num} symbols, "
-        f"{len(recognizer.names)} candidates: {num_errors} errors; "
-        f"{num_named} past the threshold"
+        f"{len(recognizer.names)} candidates: {num_errors} errors, those of "
+        f"spaces included; {num_named} past the threshold"
     )
 
 
