@@ -270,7 +270,10 @@ def compute_absence_thresholds(
             column, np.searchsorted(column, column[cut - 1], "right")
         )
 
-    return tuple(map(compute_threshold, range(1, max(measured, min_ways) + 1)))
+    ways = range(1, max(measured, min_ways) + 1)
+    # Ties can make the middle of a wider gap lower.
+    thresholds = np.maximum.accumulate([compute_threshold(x) for x in ways])
+    return tuple(thresholds.tolist())
 
 
 def _midway(ranked, cut):

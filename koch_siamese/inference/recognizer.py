@@ -68,7 +68,7 @@ from koch_siamese.models.siamese import (
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.paths import expand_home
 
-CALIBRATION_WAYS = 20
+MAX_CALIBRATION_WAYS = 200  # candidates that a threshold is fitted for
 TOP_K = 5
 
 
@@ -618,7 +618,8 @@ class Recognizer:
     def calibrate(self, labelled: Labelled, *, seed: int = 0):
         """Fits the thresholds to labelled images like those to recognize.
 
-        Nothing is trained. The thresholds are stored by `save`.
+        Nothing is trained. The thresholds are stored by `save`. They are fitted
+        for up to as many candidates as there are characters, at most 200.
 
         Args:
             labelled: images as in `add`, two or more of each of three or more
@@ -639,7 +640,7 @@ class Recognizer:
             calibration = calibrate(
                 EmbeddedDrawings(self._scorer, characters.images),
                 characters,
-                ways=min(CALIBRATION_WAYS, characters.num_characters - 1),
+                ways=min(MAX_CALIBRATION_WAYS, characters.num_characters - 1),
                 seed=seed,
             )
             self.thresholds = calibration.thresholds

@@ -117,6 +117,12 @@ def test_absence_threshold_is_above_tied_scores():
     assert compute_absence_thresholds(scores, 0.5) == (3.5,)
 
 
+def test_absence_thresholds_never_decrease():
+    # With one candidate, the middle is that of 1 and 5; with two, of 1 and 2.
+    scores = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 2.0], [5.0, 5.0]])
+    assert compute_absence_thresholds(scores, 0.5) == (3.0, 3.0)
+
+
 def test_last_threshold_serves_more_candidates():
     thresholds = Thresholds(0.0, (1.0, 2.0, 3.0))
     assert [thresholds.for_ways(n) for n in (1, 2, 3, 4, 99)] == [1, 2, 3, 3, 3]

@@ -214,6 +214,25 @@ def test_calibration_reports_its_expected_rates(recognizer, drawings, tmp_path):
         recognizer.calibrate({x: drawings[x] for x in ("c0", "c1")})
 
 
+def test_calibration_fits_a_threshold_for_each_number_of_candidates(
+    model, glyphs_dir, monkeypatch
+):
+    training = koch_siamese.load_characters(
+        "glyphs/tiny", "training", data_dir=glyphs_dir
+    )
+    known = {
+        str(character): training.images[training.character == character][:2]
+        for character in np.unique(training.character)[:23]
+    }
+    recognizer = Recognizer(model)
+    assert recognizer.calibrate(known).ways == 22
+    thresholds = recognizer.thresholds.none_of_these
+    assert len(thresholds) == 22
+    assert recognizer.thresholds.for_ways(23) == thresholds[-1]
+    monkeypatch.setattr(recognizer_module, "MAX_CALIBRATION_WAYS", 21)
+    assert recognizer.calibrate(known).ways == 21
+
+
 def test_evaluation_counts_known_characters_and_strangers(model, drawings):
     recognizer = Recognizer(model).add({x: drawings[x] for x in ("c0", "c1")})
     recognizer.thresholds = Thresholds(0.0, (-1e9,))
