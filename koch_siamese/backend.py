@@ -34,6 +34,9 @@ def import_tensorflow():
 @contextlib.contextmanager
 def hiding_messages():
     """Hides what C++ libraries write to the file of standard error."""
+    if sys.stderr is None:  # closed by `2>&-`
+        yield
+        return
     sys.stderr.flush()
     standard_error = os.dup(2)
     with open(os.devnull, "w") as nothing:  # noqa: PTH123, a device, no path
