@@ -31,7 +31,9 @@ more accurate; `Recognizer("runs/mine")` has the model of a training.
 - `evaluate(folder)`: measures how many labelled images are recognized
 - `transcribe(page)`: reads a page, see below
 - `embed(images)`: computes float32 embeddings
-- `read(image)`, `read_labelled(folder)`: read images as the model sees them
+- `read(image)`, `read_labelled(folder)`: read images as the model sees them,
+  for `classify_drawings`, `embed_drawings` and others, which neither clean nor
+  crop them again
 - `save("mine")`, `Recognizer.load("mine")`: stores everything in a folder, to
   which several processes may add
 

@@ -215,6 +215,10 @@ class Recognizer:
     def read(self, image: ImageLike) -> np.ndarray:
         """Reads an image as the model sees it.
 
+        The result is for `score_examples`; an array of several is for
+        `add_drawings`, `classify_drawings`, `embed_drawings`, `group_drawings`
+        and `verify_drawings`. Other methods would clean and crop it again.
+
         Returns:
             uint8: a drawing `[105, 105]`, 0 = ink, 255 = white; or a photo
             `[size, size, 3]`, RGB, in the input size of the model.
@@ -282,7 +286,7 @@ class Recognizer:
                 f"There are {len(names)} names and {len(drawings)} drawings: "
                 "expected a name for each drawing."
             )
-        embeddings = self._embed(drawings)
+        embeddings = self.embed_drawings(drawings)
         self._change(lambda gallery: gallery.add(names, embeddings, replace))
         return self
 
@@ -312,8 +316,26 @@ class Recognizer:
             float32 `[num_images, dim]`, or `[dim]` for a single image.
         """
         images, is_single = list_given_images(images)
-        embeddings = self._embed(self._reader.read_all(images))
+        embeddings = self.embed_drawings(self._reader.read_all(images))
         return embeddings[0] if is_single else embeddings
+
+    def embed_drawings(self, drawings: np.ndarray) -> np.ndarray:
+        """Embeds drawings that have been read; see `read` and `embed`.
+
+        Args:
+            drawings: uint8, as in `add_drawings`.
+
+        Returns:
+            float32 `[num, dim]`.
+
+        Raises:
+            InputError: they have another shape or dtype.
+        """
+        drawings = self._reader.check(drawings)
+        if not len(drawings):
+            return np.empty((0, self._scorer.dim), np.float32)
+        with self._lock:
+            return self._scorer.embed(drawings)
 
     def classify(
         self,
@@ -362,7 +384,7 @@ class Recognizer:
             )
         check_number("threshold", threshold)
         gallery = self._require_known()
-        embeddings = self._embed(self._reader.check(drawings))
+        embeddings = self.embed_drawings(drawings)
         with self._lock:
             answer = self._prepare_answers(gallery, top_k, threshold)
             index = self._get_index(gallery)
@@ -419,7 +441,7 @@ class Recognizer:
         for name in names:
             if name not in gallery.characters:
                 raise InputError(f"{name!r} is not known: add an example.")
-        query = self._embed(self._reader.check(drawing[np.newaxis]))
+        query = self.embed_drawings(drawing[np.newaxis])
         examples = gallery.find_drawings(map(gallery.characters.index, names))
         with self._lock:
             return [
@@ -500,7 +522,7 @@ class Recognizer:
     def _classify_page(self, found, threshold):
         """Classifies the symbols of a page together, or alone if need be."""
         gallery = self._require_known()
-        embeddings = self._embed(self._reader.check(found.drawings))
+        embeddings = self.embed_drawings(found.drawings)
         with self._lock:
             thresholds = self.thresholds
             answer = self._prepare_answers(gallery, TOP_K, threshold)
@@ -547,7 +569,7 @@ class Recognizer:
                 f"{MAX_DRAWINGS}; take fewer pages."
             )
         chunks = iterate_chunks(len(drawings), DRAWINGS_AT_ONCE, "Embedding")
-        parts = [self._embed(drawings[chunk]) for chunk in chunks]
+        parts = [self.embed_drawings(drawings[chunk]) for chunk in chunks]
         if not parts:
             return []
         with self._lock:
@@ -607,7 +629,7 @@ class Recognizer:
         drawings = np.concatenate(
             [self._reader.check(first), self._reader.check(second)]
         )
-        embeddings = self._embed(drawings)
+        embeddings = self.embed_drawings(drawings)
         with self._lock:
             scores = self._scorer.score(embeddings[:num], embeddings[num:])
         return [
@@ -799,12 +821,6 @@ class Recognizer:
             recognizer._thresholds = stored.thresholds
         recognizer._path = path
         return recognizer
-
-    def _embed(self, drawings):
-        if not len(drawings):
-            return np.empty((0, self._scorer.dim), np.float32)
-        with self._lock:
-            return self._scorer.embed(drawings)
 
 
 def _warn_if_large(gallery):

@@ -74,6 +74,9 @@ def test_answers_are_those_of_the_model(recognizer, model, drawings):
     embedding = recognizer.embed(query)
     assert embedding.dtype == np.float32
     assert embedding.shape == recognizer.embed([query, query])[0].shape
+    (same,) = recognizer.embed_drawings(read[np.newaxis])
+    np.testing.assert_array_equal(same, embedding)
+    assert recognizer.embed_drawings([]).shape == (0, len(embedding))
 
 
 def test_every_kind_of_image_gets_the_same_answer(
@@ -533,6 +536,7 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
             lambda r: r.classify_drawings([np.zeros((9, 9))]),
             "as Recognizer.read",
         ),
+        (lambda r: r.embed_drawings(TWO[0]), r"\(105, 105\): expected uint8"),
         (lambda r: r.classify(np.full((9, 9), 255.0)), "convert it by .astype"),
         (
             lambda r: Recognizer(keras.Sequential(name="s")),
