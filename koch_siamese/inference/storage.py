@@ -3,7 +3,8 @@
 A folder has `recognizer.json`, which names the other files, `embeddings_*.npy`
 and, unless the model is the package's own, `model_*.keras`. The JSON file is
 written last and atomically, so that readers find either the old or the new
-state. A gallery, an `.npz` file, has only the known characters.
+state. A gallery, an `.npz` file, has only the known characters. A save removes
+what a save that was killed has left.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +36,9 @@ from koch_siamese.version import __version__
 INDEX = "recognizer.json"
 FORMAT = 1
 OTHER_SUFFIXES = (".csv", ".h5", ".json", ".keras", ".npy", ".pkl", ".zip")
+# The files of a folder, and the temporary ones of a save that was killed.
+_FILE = r"(embeddings|index|model)_[0-9a-f]{12}\.(npy|faiss|keras)"
+_OWN_FILE = rf"{_FILE}|\.({_FILE}|{re.escape(INDEX)})\.\d+\.(partial|keras)"
 MAX_READS = 10
 # Of `pretrained_large`, which versions before 0.2 called `pretrained`.
 LARGE_FINGERPRINT = (
@@ -282,6 +287,7 @@ def _write_gallery(path, stored):
             fingerprint=np.array(stored.fingerprint),
             crop=np.array(stored.crop),
         )
+    _remove_leftovers(path.parent, rf"\.{re.escape(path.name)}\.\d+\.partial")
 
 
 def _read_between_writes(path):
@@ -327,7 +333,7 @@ def _inside(folder, name):
 
 def _write_folder(path, stored, model, gallery_index):
     path.mkdir(parents=True, exist_ok=True)
-    before = _list_files(path)
+    _refuse_folder_of_others(path)
     gallery = stored.gallery
     content = np.ascontiguousarray(gallery.embeddings)
     digest = hashlib.sha256(repr(content.shape).encode())
@@ -358,9 +364,7 @@ def _write_folder(path, stored, model, gallery_index):
     }
     with replacing(path / INDEX) as partial:
         partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    for file in before - {name, embeddings.name, *index_files}:
-        with contextlib.suppress(OSError):  # another process may have it open
-            (path / file).unlink()
+    _remove_leftovers(path, _OWN_FILE, {name, embeddings.name, *index_files})
 
 
 def _write_index(path, index, digest):
@@ -377,24 +381,23 @@ def _write_index(path, index, digest):
     return [graph.name, positions.name]
 
 
-def _list_files(path):
-    """Lists the files that the index of a folder names, if it has one.
+def _refuse_folder_of_others(path):
+    """Refuses to write to a folder that is in use for something else."""
+    others = [
+        x.name
+        for x in path.iterdir()
+        if not x.name.startswith(".") and not re.fullmatch(_OWN_FILE, x.name)
+    ]
+    if others and not is_folder(path):
+        raise InputError(
+            f"{path} has other files, such as {min(others)}, and is not a "
+            "saved recognizer: give a new folder."
+        )
 
-    Raises:
-        InputError: the folder is in use for something else.
-    """
-    if not is_folder(path):
-        others = [x.name for x in path.iterdir() if not x.name.startswith(".")]
-        if others:
-            raise InputError(
-                f"{path} has other files, such as {min(others)}, and is not a "
-                "saved recognizer: give a new folder."
-            )
-        return set()
-    try:
-        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
-        names = {index["embeddings"], index["model"], *index.get("index", ())}
-        names -= set(PACKAGED)
-        return {_inside(path, name).name for name in names}
-    except (ValueError, KeyError, TypeError):  # a broken index is replaced
-        return set()
+
+def _remove_leftovers(folder, pattern, kept=()):
+    """Removes what earlier saves have left: replaced and temporary files."""
+    for file in folder.iterdir():
+        if re.fullmatch(pattern, file.name) and file.name not in kept:
+            with contextlib.suppress(OSError):  # another process has it open
+                file.unlink()

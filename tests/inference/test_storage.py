@@ -64,6 +64,43 @@ def test_folder_is_the_same_after_writing_and_reading(tmp_path, model):
     assert len(list(path.iterdir())) == 2
 
 
+def test_leftovers_of_killed_writes_are_removed(tmp_path, model):
+    path = tmp_path / "known"
+    stored = dataclasses.replace(STORED, model="pretrained")
+    embeddings, index = "embeddings_0123456789ab.npy", "index_0123456789ab"
+    leftovers = (
+        embeddings,
+        f"{index}.npy",
+        f"{index}.faiss",
+        "model_0123456789ab.keras",
+        f".{embeddings}.12.partial",
+        ".model_0123456789ab.keras.12.keras",
+        ".recognizer.json.12.partial",
+    )
+    others = (
+        "embeddings_0123456789AB.npy",
+        f"{embeddings}.bak",
+        f".{embeddings}.mine.partial",
+        "recognizer.json.12.partial",
+        "model.keras",
+    )
+    path.mkdir()
+    # The first write was killed. Then others put files there, too.
+    for names, num in ((leftovers, 2), (leftovers + others, 2 + len(others))):
+        for name in names:
+            (path / name).touch()
+        storage.write(path, stored, model)
+        assert len(list(path.iterdir())) == num
+    assert storage.read(path).gallery.names[1:] == NAMES[1:]
+
+    others = {".b.npz.12.partial", "a.npz.12.partial", ".a.npz.x.partial"}
+    for name in (*others, ".a.npz.12.partial"):
+        (tmp_path / name).touch()
+    storage.write(tmp_path / "a.npz", STORED, model)
+    names = {x.name for x in tmp_path.iterdir()}
+    assert names == {"known", "a.npz", *others}
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"no zip", b"\x80\x04N.", b"PK\x03\x04" + b"\0" * 50],
