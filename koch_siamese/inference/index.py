@@ -5,6 +5,7 @@ grows with the logarithm of the number of drawings. faiss comes with the extra
 `index`.
 """
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -54,11 +55,17 @@ class GalleryIndex:
 
     def _forget(self):
         self._graph = self._embeddings = self.file = None
+        self._is_shared = False  # with a copy, so that it must not grow
         self.positions = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         """Number of drawings in the graph, removed ones included."""
         return len(self.positions)
+
+    def copy(self) -> "GalleryIndex":
+        """Copies the index; the two share the graph until one of them grows."""
+        self._is_shared = True
+        return copy.copy(self)
 
     def update(self, embeddings: np.ndarray):
         """Adds the new drawings of a gallery, and drops removed ones.
@@ -86,8 +93,7 @@ class GalleryIndex:
         if num == 0 or np.array_equal(embeddings[:num], before):
             return np.arange(num, len(embeddings))
         moved = _match(_hash(before), _hash(embeddings))
-        known = self.positions >= 0
-        self.positions[known] = moved[self.positions[known]]
+        self.positions = np.where(self.positions < 0, -1, moved[self.positions])
         return np.setdiff1d(np.arange(len(embeddings)), self.positions)
 
     def _add(self, embeddings, missing):
@@ -99,6 +105,9 @@ class GalleryIndex:
         if self.file:  # a mapped graph cannot grow
             self._graph = faiss.read_index(str(self.file))
             self.file = None
+        elif self._is_shared:
+            self._graph = faiss.clone_index(self._graph)
+        self._is_shared = False
         for chunk in iterate_chunks(len(missing), DRAWINGS_AT_ONCE, "Indexing"):
             self._graph.add(embeddings[missing[chunk]] * self._scale)
         self.positions = np.concatenate([self.positions, missing])

@@ -190,13 +190,16 @@ class Recognizer:
         """Copies the recognizer.
 
         Later changes to one of the two do not affect the other. A copy takes
-        little time and memory, as the model is shared.
+        little time and memory, as the model is shared, and the index of a large
+        gallery is until one of the two adds examples.
         """
         with self._lock:
             twin = object.__new__(type(self))
             # The lock is also shared, because it guards the model.
             twin.__dict__.update(self.__dict__)
-            twin._index, twin._path, twin._changes = None, None, []
+            twin._path, twin._changes = None, []
+            if self._index is not None:
+                twin._index = self._index.copy()
             return twin
 
     __copy__ = copy
@@ -733,7 +736,9 @@ class Recognizer:
                 f"{path} cannot hold thresholds, and these are not the model's "
                 "own: save to a folder."
             )
-        with self._lock, storage.lock(path):
+        # In this order, so that others can use the model while this waits for
+        # another process.
+        with storage.lock(path), self._lock:
             is_own = self._path in (None, path)
             saved = self
             if storage.is_stored(path) and if_exists != "replace":

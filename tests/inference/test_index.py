@@ -76,6 +76,25 @@ def test_index_grows_without_being_rebuilt(head, embeddings):
     ]
 
 
+def test_copies_share_the_graph_until_one_of_them_grows(head, embeddings):
+    index = make_index(head, embeddings[:400])
+    twin = index.copy()
+    index.update(embeddings[1:400])  # a removal changes positions alone
+    assert twin._graph is index._graph
+    twin.update(np.r_[embeddings[:400], embeddings[500:]])
+    index.update(embeddings[1:450])
+    assert (len(index), len(twin)) == (450, 500)
+    for each, rows in ((index, [399, 448]), (twin, [400, 499])):
+        assert each._graph.ntotal == len(each)
+        queries = each._embeddings[rows]
+        assert [x[0] for x in each.propose(queries, 1)] == rows
+    assert twin.propose(embeddings[:1], 1)[0] == 0
+    # Each has its own now, which grows in place.
+    graph = twin._graph
+    twin.update(np.r_[embeddings[:400], embeddings[500:], embeddings[400:410]])
+    assert twin._graph is graph
+
+
 def test_removed_examples_are_not_proposed(head, embeddings):
     index = make_index(head, embeddings)
     kept = np.r_[embeddings[100:], embeddings[:10] + 1]
@@ -190,9 +209,12 @@ def test_recognizer_answers_the_same_with_and_without_an_index(
 
     without_index(plain)
     assert_equal_answers(recognizer, plain)
+    twins = recognizer.copy(), plain.copy()
+    assert twins[0]._index._graph is recognizer._index._graph
     for each in (recognizer, plain):
         each.remove("c3").add_drawings(names[50:], drawings[50:])
     assert_equal_answers(recognizer, plain)
+    assert_equal_answers(*twins)
 
     place = tmp_path / "known"
     recognizer.save(place)

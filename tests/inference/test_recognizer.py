@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -316,6 +317,29 @@ def test_examples_can_be_added_concurrently(model, drawings, tmp_path, name):
     with concurrent.futures.ThreadPoolExecutor(8) as executor:
         list(executor.map(add, range(8)))
     assert len(Recognizer.load(path, model).names) == 40
+
+
+def test_recognizer_is_usable_while_save_waits_for_another_process(
+    recognizer, drawings, tmp_path, monkeypatch
+):
+    lock, is_waiting = storage.lock, threading.Event()
+
+    def wait(path):
+        is_waiting.set()
+        return lock(path)
+
+    monkeypatch.setattr(storage, "lock", wait)
+    path = tmp_path / "known"
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        with lock(path):
+            saving = executor.submit(recognizer.save, path)
+            assert is_waiting.wait(60)
+            answering = executor.submit(recognizer.classify, drawings["c1"][0])
+            assert answering.result(60).best
+            recognizer.add({"new": drawings["c1"][1]})
+            assert not saving.done()
+        saving.result()
+    assert "new" in Recognizer.load(path).names
 
 
 def test_nothing_is_overwritten_without_asking(model, drawings, tmp_path):
