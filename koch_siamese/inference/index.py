@@ -108,8 +108,13 @@ class GalleryIndex:
         elif self._is_shared:
             self._graph = faiss.clone_index(self._graph)
         self._is_shared = False
-        for chunk in iterate_chunks(len(missing), DRAWINGS_AT_ONCE, "Indexing"):
-            self._graph.add(embeddings[missing[chunk]] * self._scale)
+        chunks = iterate_chunks(len(missing), DRAWINGS_AT_ONCE, "Indexing")
+        try:
+            for chunk in chunks:
+                self._graph.add(embeddings[missing[chunk]] * self._scale)
+        except BaseException:  # such as an interrupt
+            self._forget()  # its positions are no longer those of the graph
+            raise
         self.positions = np.concatenate([self.positions, missing])
 
     def propose(self, queries: np.ndarray, num: int) -> list[np.ndarray]:

@@ -233,6 +233,8 @@ def write(
 ):
     """Writes a recognizer, and replaces an existing one atomically.
 
+    It removes temporary files of other writes: hold `lock`.
+
     Args:
         path: a folder, or a file that ends in `.npz`, which stores only the
             known characters; see `refuse_other_files`.
@@ -382,13 +384,19 @@ def _write_index(path, index, digest):
 
 
 def _refuse_folder_of_others(path):
-    """Refuses to write to a folder that is in use for something else."""
+    """Refuses to write to a folder that is in use for something else.
+
+    Raises:
+        InputError: it is.
+    """
+    if is_folder(path):
+        return
     others = [
         x.name
         for x in path.iterdir()
         if not x.name.startswith(".") and not re.fullmatch(_OWN_FILE, x.name)
     ]
-    if others and not is_folder(path):
+    if others:
         raise InputError(
             f"{path} has other files, such as {min(others)}, and is not a "
             "saved recognizer: give a new folder."
@@ -397,7 +405,7 @@ def _refuse_folder_of_others(path):
 
 def _remove_leftovers(folder, pattern, kept=()):
     """Removes what earlier saves have left: replaced and temporary files."""
-    for file in folder.iterdir():
+    for file in folder.glob("*"):  # no error if it cannot be listed
         if re.fullmatch(pattern, file.name) and file.name not in kept:
             with contextlib.suppress(OSError):  # another process has it open
                 file.unlink()

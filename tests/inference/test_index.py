@@ -8,6 +8,7 @@ from conftest import TINY_MODEL
 from koch_siamese import Recognizer
 from koch_siamese.errors import DataWarning
 from koch_siamese.inference import gallery as gallery_module
+from koch_siamese.inference import index as index_module
 from koch_siamese.inference import recognizer as recognizer_module
 from koch_siamese.inference.gallery import Gallery, score_nearest_characters
 from koch_siamese.inference.index import GalleryIndex
@@ -93,6 +94,20 @@ def test_copies_share_the_graph_until_one_of_them_grows(head, embeddings):
     graph = twin._graph
     twin.update(np.r_[embeddings[:400], embeddings[500:], embeddings[400:410]])
     assert twin._graph is graph
+
+
+def test_interrupted_index_is_built_again(head, embeddings, monkeypatch):
+    def interrupt(*_):
+        yield slice(0, 100)
+        raise KeyboardInterrupt
+
+    index = make_index(head, embeddings[:200])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(index_module, "iterate_chunks", interrupt)
+        index.update(embeddings)
+    index.update(embeddings)
+    assert index._graph.ntotal == len(index) == NUM
+    assert [x[0] for x in index.propose(embeddings[[9, 599]], 1)] == [9, 599]
 
 
 def test_removed_examples_are_not_proposed(head, embeddings):
