@@ -94,8 +94,11 @@ def _check_images(images, channels):
     """Raises an error for wrong images; see `Preprocessing`."""
     *_, width, found = images.shape
     # One image without a batch dimension arrives here as many narrow ones.
-    if found not in (channels, None) or (channels == 1 and width in (3, 4)):
-        meaning = f"0 = ink, {WHITE} = white. Convert colors to gray"
+    if found not in (channels, None) or (channels == 1 and width in (1, 3, 4)):
+        meaning = (
+            f"0 = ink, {WHITE} = white. Convert colors to gray, give one image "
+            "as image[None]"
+        )
         if channels == 3:
             meaning = "in RGB. Repeat gray values in three channels"
         raise ValueError(

@@ -1,3 +1,4 @@
+import functools
 import re
 import zipfile
 
@@ -482,3 +483,14 @@ def test_invalid_images_are_refused():
     for images in (colors, colors[0], with_alpha[0]):
         with pytest.raises(ValueError, match="Convert colors to gray"):
             model({"first": images, "second": images})
+
+
+def test_one_image_without_a_batch_is_refused():
+    model = build_fast_siamese(16, (4, 8))
+    one = np.arange(20 * 20, dtype=np.uint8).reshape(20, 20, 1)
+    for score in (model, functools.partial(model.predict, verbose=0)):
+        with pytest.raises(ValueError, match=r"one image as image\[None\]"):
+            score({"first": one, "second": one})
+    # Keras fails if there was a result for inputs of another rank.
+    batch = {"first": one[None], "second": one[None]}
+    assert model.predict(batch, verbose=0).shape == (1,)
