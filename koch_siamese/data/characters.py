@@ -2,15 +2,18 @@
 
 import dataclasses
 import hashlib
+import numbers
 from collections.abc import Iterable
 
 import numpy as np
 
 from koch_siamese.data.image_arrays import join, make_images, take
+from koch_siamese.errors import InputError
 from koch_siamese.images import fit_to_square
 
 SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
 SPLITS_BY = ("class", "group")  # what a folder is split by
+MAX_LISTED = 30  # names in a message
 # Data sets of only drawings, which have splits of their own.
 DRAWINGS = ("omniglot", "glyphs")
 # Options that have an effect on one data set only, and its name.
@@ -30,7 +33,11 @@ class Characters:
         alphabet: int32 `[num_drawings]`, an index into `alphabet_names`.
         drawer: int32 `[num_drawings]`, the person who drew, from 1. The same
             number in two alphabets need not be the same person.
-        alphabet_names: the name of each alphabet.
+        alphabet_names: the names of the alphabets, also of those without
+            drawings: a part of a data set has the names of all of it.
+
+    Raises:
+        InputError: images or labels are no arrays, or do not match.
     """
 
     images: np.ndarray
@@ -42,17 +49,25 @@ class Characters:
 
     def __post_init__(self):
         """Checks that images and labels match."""
+        labels = ("character", "number", "alphabet", "drawer")
+        for name in ("images", *labels):
+            value = getattr(self, name)
+            if not isinstance(value, np.ndarray):
+                raise InputError(
+                    f"{name} is a {type(value).__name__}: expected a NumPy "
+                    "array; convert it by np.array."
+                )
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
-            raise ValueError(
+            raise InputError(
                 "images must be uint8 [num_drawings, height, width, channels]; "
                 f"got {self.images.dtype} of shape {self.images.shape}."
             )
-        for name in ("character", "number", "alphabet", "drawer"):
-            if getattr(self, name).shape != (len(self.images),):
-                raise ValueError(
-                    f"{name} must have one entry for each of the "
-                    f"{len(self.images)} drawings; got shape "
-                    f"{getattr(self, name).shape}."
+        for name in labels:
+            value = getattr(self, name)
+            if value.shape != (len(self),) or value.dtype.kind not in "iu":
+                raise InputError(
+                    f"{name} must have one integer for each of the {len(self)} "
+                    f"drawings; got {value.dtype} of shape {value.shape}."
                 )
 
     def __repr__(self) -> str:
@@ -112,21 +127,24 @@ class Characters:
         """Selects the drawings of the named alphabets.
 
         Raises:
-            ValueError: a name is not one of `alphabet_names`.
+            InputError: there are no drawings of one of them.
         """
         names = tuple(names)
-        unknown = sorted(set(names) - set(self.alphabet_names))
-        if unknown:
-            raise ValueError(
-                f"Unknown alphabets {unknown}; there are "
-                f"{sorted(self.alphabet_names)}."
-            )
+        present = [self.alphabet_names[i] for i in np.unique(self.alphabet)]
+        _require_present("of the alphabet", names, present)
         indices = [self.alphabet_names.index(name) for name in names]
         return self.select(np.isin(self.alphabet, indices))
 
     def of_drawers(self, drawers: Iterable[int]) -> "Characters":
-        """Selects the drawings by the given drawers."""
-        return self.select(np.isin(self.drawer, list(drawers)))
+        """Selects the drawings by the given drawers.
+
+        Raises:
+            InputError: there are no drawings by one of them.
+        """
+        drawers = tuple(drawers)
+        present = np.unique(self.drawer).tolist()
+        _require_present("by the drawer", drawers, present)
+        return self.select(np.isin(self.drawer, drawers))
 
     def with_quarter_turns(self) -> "Characters":
         """Turns every drawing by 0, 90, 180 and 270 degrees.
@@ -177,7 +195,15 @@ class Characters:
 
         The result is that of the network's own preprocessing, except for
         rounding to whole gray values. Resizing once saves time in every epoch.
+
+        Raises:
+            InputError: `image_size` is not a whole number from 1.
         """
+        if not isinstance(image_size, numbers.Integral) or image_size < 1:
+            raise InputError(
+                f"image_size is {image_size!r}: expected the side of a square "
+                "in pixels, such as 105."
+            )
         num, *sides, channels = self.images.shape
         if sides == [image_size, image_size]:
             return self
@@ -185,6 +211,18 @@ class Characters:
         for target, image in zip(resized, self.images, strict=True):
             target[:] = fit_to_square(image, image_size)
         return dataclasses.replace(self, images=resized)
+
+
+def _require_present(which, chosen, present):
+    """Refuses to choose what has no drawings."""
+    for one in chosen:
+        if one not in present:
+            listed = ", ".join(map(str, present[:MAX_LISTED]))
+            more = ", ..." if len(present) > MAX_LISTED else ""
+            raise InputError(
+                f"There are no drawings {which} {one!r}: expected some of "
+                f"{listed}{more}."
+            )
 
 
 def needs_split(dataset: str) -> bool:

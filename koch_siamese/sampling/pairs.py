@@ -49,7 +49,16 @@ class CharacterIndex:
     def from_labels(
         cls, character: np.ndarray, alphabet: np.ndarray
     ) -> "CharacterIndex":
-        """Indexes drawings by their labels, both int `[num_drawings]`."""
+        """Indexes drawings by their labels, both int `[num_drawings]`.
+
+        Raises:
+            InputError: there are no drawings.
+        """
+        if not len(character):
+            raise InputError(
+                "There are no drawings: expected two or more characters, with "
+                "two or more drawings of each."
+            )
         drawings = np.lexsort((character, alphabet))
         characters = _runs(character[drawings])
         alphabets = _runs(alphabet[drawings[characters[0]]])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import make_characters
@@ -22,8 +24,23 @@ def test_alphabets_are_chosen_by_name_not_position(characters):
     names = ["a2", "a0"]
     chosen = characters.of_alphabets(names)
     assert sorted(set(chosen.alphabet)) == [0, 2]
-    with pytest.raises(ValueError, match="Klingon"):
+    with pytest.raises(
+        InputError, match=r"'Klingon': expected .* a0, a1, a2\."
+    ):
         characters.of_alphabets(["Klingon"])
+
+
+def test_selections_without_drawings_are_refused(characters):
+    first = characters.of_alphabets(["a0"])
+    assert first.alphabet_names == ("a0", "a1", "a2")
+    with pytest.raises(
+        InputError, match=r"of the alphabet 'a1': expected some of a0\."
+    ):
+        first.of_alphabets(["a0", "a1"])
+    with pytest.raises(
+        InputError, match=r"by the drawer 99: expected some of 1, 2, 3\."
+    ):
+        characters.of_drawers([1, 99])
 
 
 def test_quarter_turns_are_new_characters_and_alphabets():
@@ -59,6 +76,9 @@ def test_resizing_agrees_with_the_networks_preprocessing():
     gray = 255 * (1 - np.array(ink))
     assert np.abs(after.images - gray).max() <= 1.5
     assert after.resized(35) is after
+    for wrong in (0, 35.0, (35, 35)):
+        with pytest.raises(InputError, match="expected the side of a square"):
+            before.resized(wrong)
 
 
 def test_non_square_images_are_centered_on_paper():
@@ -83,6 +103,13 @@ def test_labels_must_fit_the_images(characters):
         )
     with pytest.raises(ValueError, match="uint8"):
         Characters(characters.images / 255.0, *[characters.drawer] * 4, ())
+    labels = characters.drawer
+    for wrong, message in (
+        (labels.tolist(), "drawer is a list: expected a NumPy array"),
+        (labels / 2, "one integer for each of the 36 drawings; got float64"),
+    ):
+        with pytest.raises(InputError, match=message):
+            dataclasses.replace(characters, drawer=wrong)
 
 
 def test_characters_are_described_in_a_line():

@@ -290,6 +290,11 @@ def test_make_pairs_distorts_as_training_does():
         ((CHARACTERS, ("a",)), {}, "characters and names: pass the first"),
         (CHARACTERS, {"batch_size": 1}, "is 1: expected at least 2"),
         (CHARACTERS, {"within_alphabet": 1.5}, "is 1.5: expected 0 to 1"),
+        (
+            CHARACTERS.select(np.arange(0)),
+            {},
+            "There are no drawings: expected",
+        ),
         (CHARACTERS.select(np.arange(3)), {}, "characters are needed; there"),
         (CHARACTERS.select(np.arange(2, 6)), {}, "2 drawings of each char"),
     ],
