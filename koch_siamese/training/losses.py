@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from koch_siamese.errors import InputError
+
 
 @keras.saving.register_keras_serializable(package="koch_siamese")
 class PairLoss(keras.losses.Loss):
@@ -33,7 +35,9 @@ class ContrastiveLoss(keras.losses.Loss):
 
     Call arguments:
         y_true: `[batch]`, 1 = same, 0 = different.
-        y_pred: negative distances `[batch]`; see `EuclideanDistance`.
+        y_pred: negative distances `[batch]`, of a model that was built by
+            `build_siamese(embedding, EuclideanDistance(name="logit"))`. The
+            logits of `WeightedL1`, the default head, are not distances.
     """
 
     def __init__(self, margin: float = 1.0, **kwargs):
@@ -68,6 +72,9 @@ class AllPairsLoss(keras.losses.Loss):
         y_true: int `[batch]`, the character of each drawing; at least two
             characters, and two drawings of each, in a batch.
         y_pred: logits `[batch, batch]`.
+
+    Raises:
+        InputError: `y_pred` is not such a matrix.
     """
 
     def __init__(self, ranking_weight: float = 0.0, **kwargs):
@@ -77,6 +84,7 @@ class AllPairsLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """The loss of each row, `[batch]`."""
+        _require_all_pairs(y_pred.shape)
         y_true = ops.reshape(y_true, (-1,))
         alike = ops.equal(y_true[:, None], y_true[None, :])
         different = ops.cast(ops.logical_not(alike), y_pred.dtype)
@@ -98,6 +106,18 @@ class AllPairsLoss(keras.losses.Loss):
     def get_config(self):
         """Returns the config of the loss."""
         return super().get_config() | {"ranking_weight": self.ranking_weight}
+
+
+def _require_all_pairs(shape):
+    """Refuses the shape of scores of pairs, which would be broadcast."""
+    is_vector = len(shape) != 2 or 1 in shape
+    if is_vector or (None not in shape and shape[0] != shape[1]):
+        raise InputError(
+            f"AllPairsLoss got scores of shape {tuple(shape)}: expected the "
+            "scores of all pairs of a batch, [batch, batch], as of batches of "
+            "make_groups; see help('koch_siamese.models'). For make_pairs use "
+            "BinaryCrossentropy(from_logits=True)."
+        )
 
 
 def _mean_where(mask, values):

@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from koch_siamese.errors import InputError
 from koch_siamese.models.heads import EuclideanDistance
 from koch_siamese.training.losses import AllPairsLoss, ContrastiveLoss, PairLoss
 
@@ -62,6 +64,13 @@ def test_all_pairs_loss_by_hand():
         assert float(loss(character, logits)) == pytest.approx(
             expected + 2 * ranking, rel=1e-5
         )
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 2), (None,), (None, 1)])
+def test_all_pairs_loss_refuses_scores_of_pairs(shape):
+    scores = keras.KerasTensor(shape)
+    with pytest.raises(InputError, match=r"expected .* \[batch, batch\]"):
+        AllPairsLoss().call(np.array([1.0, 0.0, 1.0, 0.0]), scores)
 
 
 def test_gradients_raise_scores_of_same_pairs_and_lower_others():
