@@ -7,11 +7,7 @@ import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
-from koch_siamese.models.thresholds import (
-    Thresholds,
-    compute_probability,
-    sigmoid,
-)
+from koch_siamese.models.thresholds import Thresholds, sigmoid
 from koch_siamese.sampling.pairs import (
     CharacterIndex,
     Pairs,
@@ -159,7 +155,7 @@ def measure_same(
 
 def _measure_calibration(scores, same, thresholds) -> float:
     """Computes the expected calibration error over ten bins."""
-    probability = compute_probability(scores, thresholds)
+    probability = thresholds.probability(scores)
     bins = np.minimum((10 * probability).astype(int), 9)
     gaps = np.bincount(bins, probability - same, minlength=10)
     return float(np.abs(gaps).sum() / len(scores))

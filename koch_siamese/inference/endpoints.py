@@ -18,7 +18,7 @@ from koch_siamese.models.siamese import (
     get_image_size,
     get_thresholds,
 )
-from koch_siamese.models.thresholds import WITHOUT, compute_probability
+from koch_siamese.models.thresholds import WITHOUT
 
 
 class Endpoints:
@@ -67,12 +67,11 @@ class Endpoints:
     def verify(self, first, second):
         """Compares pairs. Returns `logit`, `probability`, `same`, `[batch]`."""
         logit = self._head(self._embed(first), self._embed(second))
+        thresholds = self._thresholds or WITHOUT
         return {
             "logit": logit,
-            "probability": compute_probability(
-                logit, self._thresholds, keras.ops.sigmoid
-            ),
-            "same": logit >= (self._thresholds or WITHOUT).same,
+            "probability": thresholds.probability(logit, keras.ops.sigmoid),
+            "same": logit >= thresholds.same,
         }
 
     def classify(self, query, support):

@@ -9,7 +9,7 @@ import numpy as np
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import Scorer
 from koch_siamese.inference.index import GalleryIndex
-from koch_siamese.models.thresholds import Thresholds, compute_probability
+from koch_siamese.models.thresholds import Thresholds
 
 NUMBERS_AT_ONCE = 1 << 21
 NUM_PROPOSED = 64  # drawings that an index proposes at first
@@ -335,7 +335,7 @@ def judge_pair(
 
 
 def _compute_probability(score, thresholds):
-    return float(compute_probability(score, thresholds)) if thresholds else None
+    return float(thresholds.probability(score)) if thresholds else None
 
 
 def _shorten(names, num=5):

@@ -8,6 +8,11 @@ from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
 
 
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Computes 1 / (1 + exp(-values)) without overflow."""
+    return 1 / (1 + np.exp(-np.clip(values, -700, 700)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
     """The decision thresholds of a model.
@@ -42,28 +47,21 @@ class Thresholds:
             raise ValueError(f"ways must be at least 1; got {ways}.")
         return self.none_of_these[min(ways, len(self.none_of_these)) - 1]
 
+    def probability(self, score, sigmoid=sigmoid):
+        """Computes the probability that pairs are the same character.
+
+        This assumes that half of all pairs are the same.
+
+        Args:
+            score: a score (logit), or an array or tensor of them.
+            sigmoid: a function for tensors, such as `keras.ops.sigmoid`.
+
+        Returns:
+            Values in 0..1, in the shape of `score`; 0.5 at the threshold
+            `same`.
+        """
+        return sigmoid(self.slope * (score - self.same))
+
 
 # For a model without thresholds: every best candidate is accepted.
 WITHOUT = Thresholds(0.0, (-np.inf,))
-
-
-def sigmoid(values: np.ndarray) -> np.ndarray:
-    """Computes 1 / (1 + exp(-values)) without overflow."""
-    return 1 / (1 + np.exp(-np.clip(values, -700, 700)))
-
-
-def compute_probability(score, thresholds: Thresholds | None, sigmoid=sigmoid):
-    """Computes the probability that pairs are the same character.
-
-    This assumes that half of all pairs are the same.
-
-    Args:
-        score: a score, or an array or tensor of them.
-        thresholds: those of the model, or None if it has none.
-        sigmoid: a function for tensors, such as `keras.ops.sigmoid`.
-
-    Returns:
-        Values in 0..1, in the shape of `score`; 0.5 at the threshold `same`.
-    """
-    thresholds = thresholds or WITHOUT
-    return sigmoid(thresholds.slope * (score - thresholds.same))

@@ -47,5 +47,7 @@ was not found.
         for path in ("a.png", "b.png")
     )
     logit = model({"first": first, "second": second})  # higher: more alike
-    same = logit >= koch_siamese.get_thresholds(model).same
+    thresholds = koch_siamese.get_thresholds(model)
+    same = logit >= thresholds.same
+    probability = thresholds.probability(logit)
 """

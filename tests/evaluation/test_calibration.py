@@ -14,7 +14,7 @@ from koch_siamese.evaluation.calibration import (
     split_by_presence,
 )
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
-from koch_siamese.models.thresholds import Thresholds, compute_probability
+from koch_siamese.models.thresholds import Thresholds
 
 
 def test_trials_are_split_by_presence():
@@ -129,7 +129,7 @@ def test_last_threshold_serves_more_candidates():
     with pytest.raises(ValueError, match="ways must be at least 1; got 0"):
         thresholds.for_ways(0)
     # The slope is 1 if it is not known: the probability of ln 3 is 3/4.
-    assert compute_probability(np.log(3), thresholds) == pytest.approx(3 / 4)
+    assert thresholds.probability(np.log(3)) == pytest.approx(3 / 4)
 
 
 def test_slope_by_hand():
@@ -151,7 +151,7 @@ def test_slope_by_hand():
         assert slope == pytest.approx(np.log(2))
     thresholds = Thresholds(5.0, (0.0,), slope)
     np.testing.assert_allclose(
-        compute_probability(np.array([6.0, 5.0, 4.0]), thresholds),
+        thresholds.probability(np.array([6.0, 5.0, 4.0])),
         [2 / 3, 0.5, 1 / 3],
     )
 
@@ -222,7 +222,7 @@ def test_calibration_on_few_separable_drawings_is_not_overconfident():
     thresholds = found.thresholds
     assert thresholds.same == -20
     # There are 18 distinct same pairs and no mistakes: the target is 19/20.
-    probability = compute_probability(np.array([-1.0, -2.0]), thresholds)
+    probability = thresholds.probability(np.array([-1.0, -2.0]))
     assert 0.93 < probability.min() < probability.max() <= 0.95
     # Unknown characters score -38 or less, but no threshold is below `same`.
     assert thresholds.none_of_these == (-20,) * 20

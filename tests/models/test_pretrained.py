@@ -25,7 +25,6 @@ from koch_siamese.models.siamese import (
     get_image_size,
     get_thresholds,
 )
-from koch_siamese.models.thresholds import compute_probability
 from koch_siamese.models.views import count_views, remove_views
 from koch_siamese.sampling.pairs import CharacterIndex, sample_pairs
 
@@ -141,7 +140,7 @@ def test_probabilities_of_pretrained_are_calibrated(model, drawings, lake):
     rng = np.random.default_rng(0)
     first, second, same = sample_pairs(index, 10_000, rng)
     scores = drawings.score_pairs(chosen[first], chosen[second])
-    predicted = compute_probability(scores, get_thresholds(model))
+    predicted = get_thresholds(model).probability(scores)
     bins = np.minimum(10 * predicted, 9).astype(int)
     gaps = [
         abs((predicted - same)[bins == number].mean()) * np.mean(bins == number)
