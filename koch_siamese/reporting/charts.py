@@ -239,12 +239,14 @@ def _add_shared_legend(figure):
     )
 
 
-def draw_search(runs: list[dict]) -> Figure:
+def draw_search(runs: list[dict], relative_updates: bool = False) -> Figure:
     """Draws the runs of a search: the best so far, and accuracy by parameter.
 
     Args:
         runs: `run`, `accuracy` (0..1), `finished` and `parameters` of each,
             see `study.Search.describe_runs`.
+        relative_updates: whether learning rates are relative updates, as in
+            `Settings.relative_updates`.
     """
     accuracy = 100 * np.array([run["accuracy"] for run in runs])
     kinds = {}  # a row for each, a column for each layer
@@ -255,7 +257,8 @@ def draw_search(runs: list[dict]) -> Figure:
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2 * rows))
     groups = _group_by_ending(runs, accuracy)
     _draw_runs(top, accuracy, groups)
-    _draw_parameters(bottom, runs, kinds, accuracy, groups)
+    rate = "relative update" if relative_updates else "learning rate"
+    _draw_parameters(bottom, runs, kinds, accuracy, groups, rate)
     for axis in (*top.axes, *bottom.axes):
         axis.set_ylim(top=min(axis.get_ylim()[1], 100))
         axis.spines[["top", "right"]].set_visible(False)
@@ -304,7 +307,7 @@ def _draw_runs(figure, accuracy, groups):
     figure.legend(loc="outside right upper", frameon=False)
 
 
-def _draw_parameters(figure, runs, kinds, accuracy, groups):
+def _draw_parameters(figure, runs, kinds, accuracy, groups, rate):
     """Draws accuracy by each parameter: a row of axes for each kind."""
     columns = max(map(len, kinds.values()))
     axes = figure.subplots(len(kinds), columns, sharey=True, squeeze=False)
@@ -314,7 +317,7 @@ def _draw_parameters(figure, runs, kinds, accuracy, groups):
             for which, _, style in groups:
                 values = [runs[i]["parameters"][name] for i in which]
                 axis.plot(values, accuracy[which], **{"markersize": 4} | style)
-            axis.set_xlabel(_describe_parameter(kind, name))
+            axis.set_xlabel(_describe_parameter(kind, name, rate))
             if kind in ("learning_rate", "l2"):
                 axis.set_xscale("log")
                 axis.tick_params(axis="x", which="minor", labelbottom=False)
@@ -322,8 +325,8 @@ def _draw_parameters(figure, runs, kinds, accuracy, groups):
             axis.axis("off")
 
 
-def _describe_parameter(kind, name):
+def _describe_parameter(kind, name, rate):
     """The label of `learning_rate_0`: "learning rate, layer 1"."""
     layer = int(name.rpartition("_")[2]) + 1
-    kind = "L2" if kind == "l2" else kind.replace("_", " ")
+    kind = {"learning_rate": rate, "l2": "L2"}.get(kind, kind.replace("_", " "))
     return f"{kind}, layer {layer}"

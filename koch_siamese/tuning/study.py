@@ -314,7 +314,8 @@ class Search:
             f"{settings.validation_trials} validation trials, in "
             f"{best['epochs']} epochs.\n{format_flags(settings)}",
         )
-        save_figure(charts.draw_search(runs), self._workdir / "search.png")
+        figure = charts.draw_search(runs, self._settings.relative_updates)
+        save_figure(figure, self._workdir / "search.png")
 
 
 _STATE = ("accuracy", "epochs", "seconds")
