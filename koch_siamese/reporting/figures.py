@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from koch_siamese.backend import has_tensorflow
+from koch_siamese.data.image_errors import make_image_error
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import compute_margins
 from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
@@ -39,7 +41,12 @@ def draw_pairs(
         names: titles of the first and the second images, such as `("before",
             "after")`, in place of "same" and "different".
         heading: a sentence above all pairs.
+
+    Raises:
+        InputError: the numbers of images and labels differ, or no image has a
+            value above 1.
     """
+    _check_pairs(first, second, same)
     columns = max(1, min(columns, len(same)))
     height = 0.85
     # Without a title, the second image is close below the first.
@@ -56,6 +63,24 @@ def draw_pairs(
         grid.show(row, column, upper, color, titles[0], color=color)
         grid.show(row + below, column, lower, color, titles[1], color=color)
     return grid.figure
+
+
+def _check_pairs(first, second, same):
+    """Refuses pairs that would be drawn wrongly; see `draw_pairs`."""
+    numbers = [len(x) for x in (first, second, same)]
+    if len({*numbers}) > 1:
+        raise InputError(
+            "first, second and same have {}, {} and {} entries: expected as "
+            "many of each.".format(*numbers)
+        )
+    # A photo may be all black, but not all of them.
+    if len(same) and max(np.max(first), np.max(second)) <= 1:
+        raise make_image_error(
+            np.asarray(first),
+            "has no value above 1",
+            f"0 = black, {WHITE} = white",
+            f"multiply its values by {WHITE}",
+        )
 
 
 def draw_worst_pairs(

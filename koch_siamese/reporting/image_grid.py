@@ -25,7 +25,7 @@ WIDE_FONTS = (
     "WenQuanYi Micro Hei",
 )
 GAP_INCHES = 0.08
-LINE_INCHES = 0.15
+LINE_INCHES = 0.17
 MIN_WIDTH_INCHES = 3.6  # of a grid with a heading
 TITLE_POINTS, HEADING_POINTS = 9, 10
 POINTS_PER_INCH = 72

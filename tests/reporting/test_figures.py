@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from koch_siamese.errors import InputError
 from koch_siamese.inference.gallery import Answer, Candidate, Verdict
 from koch_siamese.reporting import charts, colors, figures, image_grid
 from koch_siamese.sampling.pairs import Pairs
@@ -42,6 +43,16 @@ def test_pairs_can_have_names_of_their_own():
     )
     _, _, titles = read_grid(figure)
     assert titles == ["before", "after", "before", "after"]
+
+
+def test_pairs_that_would_be_drawn_wrongly_are_refused():
+    scaled = IMAGES[:2] / 255
+    with pytest.raises(InputError, match="no value above 1: expected 0 = bl"):
+        figures.draw_pairs(scaled, scaled, [1, 0])
+    with pytest.raises(InputError, match="2, 2 and 3 entries"):
+        figures.draw_pairs(IMAGES[:2], IMAGES[:2], [1, 0, 1])
+    black = np.zeros_like(IMAGES[:2])
+    figures.draw_pairs(black, IMAGES[:2], [1, 0])
 
 
 def test_few_pairs_make_a_narrow_figure():
@@ -285,6 +296,8 @@ def test_search_chart_names_its_best_run(num):
     assert [axis.get_xlabel() for axis in bottom.axes] == [
         *("learning rate, layer 1", "", "L2, layer 1", "L2, layer 2")
     ]
+    _, bottom = charts.draw_search(runs, relative_updates=True).subfigs
+    assert bottom.axes[0].get_xlabel() == "relative update, layer 1"
 
 
 def test_verification_chart_shows_the_papers_values():
