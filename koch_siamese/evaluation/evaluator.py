@@ -16,6 +16,7 @@ from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.loading import (
     check_reading,
+    give_characters,
     is_trained_on,
     load_scorer,
     make_source,
@@ -49,7 +50,7 @@ if typing.TYPE_CHECKING:
 def evaluate_protocol(
     model: "keras.Model | Scorer | str | os.PathLike",
     protocol: str,
-    source: str | DataSource,
+    source: str | DataSource | Characters,
     *,
     data_dir: str | None = None,
     split: str | None = None,
@@ -77,7 +78,8 @@ def evaluate_protocol(
             one of a folder that was split by groups, which is used as it is. A
             `DataWarning` reports another `crop` than in the training. A model
             that is given as an object does not know its groups or `background`,
-            but its run does.
+            but its run does. Or `Characters`, such as those of your own arrays,
+            all of which are tested on.
         data_dir: where the data set of that name is, or the folder of images.
         split, num_trials, ways, shots, seed: see `Evaluator.evaluate`. Defaults
             do not depend on the model: 400 trials, where the command `evaluate`
@@ -101,6 +103,8 @@ def evaluate_protocol(
     }
     chosen = get_protocol(protocol)
     chosen.refuse_unused(given)
+    if isinstance(source, Characters):
+        source = give_characters(source)
     dataset = source
     if not isinstance(source, str):
         _check_source(source, data_dir)
@@ -124,7 +128,8 @@ def _check_source(source, data_dir):
     if not hasattr(source, "load"):
         raise InputError(
             f"source is a {type(source).__name__}: expected the name of a data "
-            "set, such as 'glyphs', or 'folder' with data_dir, or a DataSource."
+            "set, such as 'glyphs', or 'folder' with data_dir, a DataSource or "
+            "Characters."
         )
     if data_dir:
         raise InputError(

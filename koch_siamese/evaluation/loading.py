@@ -4,10 +4,12 @@ import dataclasses
 import os
 import typing
 
+from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource, select_effective
 from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.baselines import BASELINES
 from koch_siamese.evaluation.scoring import Scorer
+from koch_siamese.images import CHANNELS
 from koch_siamese.runs.directory import Run, find_run
 from koch_siamese.runs.settings import Settings, get_photo_size
 
@@ -32,25 +34,23 @@ def load_scorer(
     """
     if isinstance(model, str) and model in BASELINES:
         return None, BASELINES[model](), None
-    import keras
-
     from koch_siamese.models.loading import load_model
     from koch_siamese.models.scorer import SiameseScorer
-    from koch_siamese.models.siamese import require_siamese
+    from koch_siamese.models.siamese import is_siamese
 
     run = None
     if isinstance(model, str | os.PathLike):
         run, model = find_run(model), load_model(model)
-    if isinstance(model, keras.Model):
-        require_siamese(model)
+    if is_siamese(model):
         if run:
             _complete(model, run.read_settings())
         return model, SiameseScorer(model), run
     if not (hasattr(model, "embed") and hasattr(model, "score")):
         raise InputError(
-            f"model is a {type(model).__name__}: expected a siamese model, its "
-            "file, 'pretrained', a baseline such as 'pixels_cosine', or an "
-            "object with the methods embed and score."
+            f"model is a {type(model).__name__}: expected a siamese model, of "
+            "load_model, build_siamese or a training; its file, 'pretrained', "
+            "a baseline such as 'pixels_cosine'; or any object with the "
+            "methods embed and score, see help('koch_siamese.evaluation')."
         )
     return None, model, None
 
@@ -100,6 +100,46 @@ def make_source(
         ),
     }
     return _split_by_groups(DataSource(dataset, **own | given), settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenCharacters(DataSource):
+    """A user's own characters as a source, all of them to test on.
+
+    Attributes:
+        characters: the characters.
+    """
+
+    dataset: str = "characters"
+    characters: Characters | None = None
+
+    def load(self, split: str) -> Characters:
+        """Returns the characters.
+
+        Raises:
+            InputError: there are none, or `split` is not `test`.
+        """
+        if split != "test":
+            raise InputError(
+                f"The source is Characters, which have no {split} split: give "
+                "the name of a data set or a DataSource, or for verification a "
+                "model with thresholds."
+            )
+        if not len(self.characters):
+            raise InputError("The source is Characters without drawings.")
+        return self.characters
+
+    def is_closed(self, split: str) -> None:
+        """Tells that it is not known whether these are training classes."""
+
+
+def give_characters(characters: Characters) -> GivenCharacters:
+    """Makes a source of a user's characters."""
+    _, height, _, channels = characters.images.shape
+    is_photo = channels == CHANNELS["photo"]
+    return GivenCharacters(
+        characters=characters, photo_size=height if is_photo else 0
+    )
 
 
 def check_reading(source: DataSource, siamese: "keras.Model"):

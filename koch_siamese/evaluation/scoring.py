@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from koch_siamese.data.image_arrays import make_images, take
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import (
     bootstrap_accuracy,
     compute_class_accuracies,
@@ -86,9 +87,11 @@ class EmbeddedDrawings:
         scores = np.empty(len(first))
         num = max(1, NUMBERS_AT_ONCE // self._embeddings[0].size)
         for chunk in iterate_chunks(len(first), num, "Scoring pairs"):
-            scores[chunk] = self.scorer.score(
+            part = self.scorer.score(
                 self._embeddings[first[chunk]], self._embeddings[second[chunk]]
             )
+            _require_one_each(part, len(first[chunk]))
+            scores[chunk] = part
         return scores
 
     def score_trials(self, trials: Trials) -> np.ndarray:
@@ -130,6 +133,14 @@ class EmbeddedDrawings:
             return DRAWINGS_AT_ONCE
         batch_size = getattr(self.scorer, "batch_size", 1)
         return max(1, num // batch_size) * batch_size
+
+
+def _require_one_each(scores, num):
+    if np.shape(scores) != (num,):
+        raise InputError(
+            f"The scorer's score returned the shape {tuple(np.shape(scores))} "
+            f"for {num} pairs: expected a number for each, ({num},)."
+        )
 
 
 def iterate_chunks(num: int, size: int, description: str) -> Iterator[slice]:

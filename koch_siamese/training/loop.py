@@ -106,6 +106,11 @@ def train_and_evaluate(
         InputError: settings, data and run directory do not fit together, or
             the training diverges.
     """
+    if not isinstance(settings, Settings):
+        raise InputError(
+            f"settings is a {type(settings).__name__}: expected Settings, such "
+            "as Settings(epochs=5)."
+        )
     run = Run(workdir)
     settings = _name_objects(settings, run, embedding, loss)
     if settings.deterministic:

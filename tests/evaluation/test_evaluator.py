@@ -236,6 +236,28 @@ def test_a_scorer_needs_only_embed_and_score(protocol, source):
     assert first["accuracy"] == second["accuracy"]
 
 
+def test_characters_are_a_source(source):
+    options = {"num_trials": 30, "ways": 5}
+    for protocol in ("within_alphabet", "cross_alphabet"):
+        given, loaded = (
+            evaluate_protocol(MinimalScorer(), protocol, data, **options)
+            for data in (CHARACTERS, source)
+        )
+        assert given["accuracy"] == loaded["accuracy"]
+        assert (given["dataset"], given["split"]) == ("characters", "test")
+    model = load_model(TINY_MODEL)
+    result = evaluate_protocol(model, "verification", CHARACTERS, num_trials=30)
+    assert result["closed_set"] is None
+    with pytest.raises(InputError, match="have no validation split: give"):
+        evaluate_protocol(Scorer(), "verification", CHARACTERS)
+    nothing = CHARACTERS.select(np.arange(0))
+    with pytest.raises(InputError, match="Characters without drawings"):
+        evaluate_protocol(Scorer(), "within_alphabet", nothing)
+    photos = make_characters((3,), channels=3)
+    with pytest.raises(InputError, match="trained on drawings"):
+        evaluate_protocol(model, "within_alphabet", photos)
+
+
 def test_groups_may_be_lists(tmp_path):
     source = dataclasses.replace(
         save_drawings(tmp_path), split_by="group", test_groups=[tmp_path.name]
@@ -264,13 +286,15 @@ def test_numbers_out_of_range_are_refused(options, message, source):
 
 def test_wrong_models_and_sources_are_refused(glyphs_dir):
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    with pytest.raises(InputError, match="is not a siamese model"):
+    with pytest.raises(
+        InputError, match=r"is a Sequential: .* embed and sco"
+    ):
         evaluate_protocol(other, "within_alphabet", "glyphs/tiny")
     source = DataSource("glyphs/tiny", data_dir=glyphs_dir)
     with pytest.raises(InputError, match="data_dir=x was given with a source"):
         evaluate_protocol(Scorer(), "within_alphabet", source, data_dir="x")
-    with pytest.raises(InputError, match="source is a Characters: expected"):
-        evaluate_protocol(Scorer(), "within_alphabet", CHARACTERS)
+    with pytest.raises(InputError, match="source is a ndarray: expected"):
+        evaluate_protocol(Scorer(), "within_alphabet", CHARACTERS.images)
     with pytest.raises(InputError, match="model is a Characters: expected"):
         evaluate_protocol(CHARACTERS, "within_alphabet", source)
     with pytest.raises(InputError, match="There is no model absent"):

@@ -6,6 +6,7 @@ import pytest
 from conftest import build_fast_siamese, make_characters
 
 from koch_siamese.data import image_arrays
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation import scoring
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
@@ -88,6 +89,15 @@ def test_nan_is_an_error():
     with pytest.raises(ValueError, match="NaN"):
         evaluate_trials(
             EmbeddedDrawings(Scorer(np.nan), CHARACTERS.images), TRIALS
+        )
+
+
+def test_scores_must_be_a_number_for_each_pair():
+    scorer = Scorer()
+    scorer.score = lambda first, second: np.zeros((len(first), 1))
+    with pytest.raises(InputError, match=r"\(2, 1\) for 2 pairs: .* \(2,\)\."):
+        EmbeddedDrawings(scorer, CHARACTERS.images).score_pairs(
+            np.array([0, 1]), np.array([2, 3])
         )
 
 

@@ -487,6 +487,11 @@ def test_run_among_images_at_home_is_refused(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_settings_must_be_settings(tmp_path):
+    with pytest.raises(InputError, match="is a dict: expected Settings, such"):
+        train_and_evaluate({"epochs": 1}, tmp_path)
+
+
 def test_wrong_number_of_layers_is_refused(glyphs_dir, tmp_path):
     settings = dataclasses.replace(
         TINY, optimizer="layerwise_sgd", layer_l2=(0.0, 0.1)
