@@ -6,6 +6,7 @@ Where to begin:
 - `train_and_evaluate`, with `Settings`: trains a model and measures it
 - `load_characters`, `load_folder`: data for your own experiments
 - `make_pairs`, `make_groups`: batches of them for `fit`
+- `build_siamese`: a model of Keras around your own embedding
 - `python -m koch_siamese`: the commands
 
 These sub-packages have a guide, such as `help("koch_siamese.training")`: data,
@@ -20,10 +21,14 @@ from koch_siamese.version import __version__
 # Where each public name is defined. Imported on first use, so that a command
 # answers --help without TensorFlow.
 _HOMES = {
+    "AllPairsLoss": "koch_siamese.training.losses",
+    "Characters": "koch_siamese.data.characters",
     "InputError": "koch_siamese.errors",
     "Recognizer": "koch_siamese.inference.recognizer",
     "Run": "koch_siamese.runs.directory",
     "Settings": "koch_siamese.runs.settings",
+    "Thresholds": "koch_siamese.models.thresholds",
+    "build_siamese": "koch_siamese.models.siamese",
     "draw_answers": "koch_siamese.reporting.figures",
     "draw_glyph": "koch_siamese.data.glyphs",
     "draw_groups": "koch_siamese.reporting.page_figures",
@@ -45,10 +50,12 @@ _HOMES = {
 # Modules that work without Keras and TensorFlow. Before others are imported,
 # TensorFlow is imported without its messages about drivers.
 _WITHOUT_KERAS = {
+    "koch_siamese.data.characters",
     "koch_siamese.data.glyphs",
     "koch_siamese.data.image_files",
     "koch_siamese.data.image_folder",
     "koch_siamese.errors",
+    "koch_siamese.models.thresholds",
     "koch_siamese.reporting.figures",
     "koch_siamese.reporting.page_figures",
     "koch_siamese.runs.directory",

@@ -3,9 +3,11 @@
 import re
 import textwrap
 
+import keras
+import numpy as np
 import pytest
 
-from koch_siamese import evaluation, models, sampling
+from koch_siamese import data, evaluation, models, sampling
 
 BLOCK = re.compile(r"(?:^ {4}.*\n|^\n)+", re.MULTILINE)
 
@@ -28,10 +30,27 @@ def run_examples(guide, heading, data_dir):
 
 
 @pytest.mark.filterwarnings("error::UserWarning:keras")
-def test_models_are_trained_by_keras_alone(glyphs_dir):
+def test_models_are_trained_by_keras_alone(glyphs_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = run_examples(models, "# With Keras alone", glyphs_dir)
+    assert (tmp_path / "filters.png").is_file()
     assert names["trainer"].output_shape == (None, None)
     assert names["result"]["protocol"] == "within_alphabet"
+
+
+def test_images_in_arrays_become_characters(glyphs_dir, monkeypatch):
+    labels = np.tile(np.arange(10, dtype=np.uint8), 3)
+    images = np.zeros((30, 28, 28), np.uint8)  # black, as MNIST's paper is
+    monkeypatch.setattr(
+        keras.datasets.mnist, "load_data", lambda: ((images, labels), None)
+    )
+    names = run_examples(data, "# Images in NumPy arrays", glyphs_dir)
+    digits = names["digits"]
+    assert (digits.images == 255).all()
+    assert (digits.num_characters, len(digits)) == (10, 30)
+    assert digits.describe(29) == "digits/10/03"
+    inputs, _ = next(iter(names["pairs"]))
+    assert inputs["first"].shape == (64, 35, 35, 1)
 
 
 def test_scorers_and_trials_of_users_are_evaluated(glyphs_dir):

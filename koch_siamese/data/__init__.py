@@ -45,6 +45,29 @@ columns, in any order. Other columns are ignored with a note:
 `Recognizer.add("images.csv")` and `classify --support=images.csv` read all
 rows of a table.
 
+# Images in NumPy arrays
+
+    import keras
+    import numpy as np
+
+    from koch_siamese import Characters, make_pairs
+    from koch_siamese.data.characters import count_images
+
+    (images, labels), _ = keras.datasets.mnist.load_data()
+    images = 255 - images[..., np.newaxis]  # black on white, [num, 28, 28, 1]
+    labels = labels.astype("int32")
+    digits = Characters(
+        images,
+        character=labels,
+        number=labels + 1,
+        alphabet=np.zeros_like(labels),
+        drawer=count_images(labels),  # a number for each image of a digit
+        alphabet_names=("digits",),
+    ).resized(35)
+    pairs = make_pairs(digits, distortion="paper")
+
+`evaluate_protocol` takes such `Characters` in place of the name of a data set.
+
 # Splits
 
 Splits in the data, as folders or as a column, are used as they are. If there

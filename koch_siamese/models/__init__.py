@@ -76,35 +76,54 @@ and start from the frozen run:
 
     import keras
 
-    from koch_siamese import evaluate_protocol, load_characters, make_pairs
+    from koch_siamese import (
+        build_siamese,
+        evaluate_protocol,
+        load_characters,
+        make_pairs,
+    )
     from koch_siamese.models.embeddings import build_fast_embedding
-    from koch_siamese.models.siamese import build_siamese
 
     characters = load_characters("glyphs", "training").resized(32)
     pairs = make_pairs(characters, distortion="paper")
     siamese = build_siamese(build_fast_embedding(32, (32, 64, 64)))
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    siamese.compile("adam", loss)
+    accuracy = keras.metrics.BinaryAccuracy(threshold=0)
+    siamese.compile("adam", loss, metrics=[accuracy])
     siamese.fit(pairs, steps_per_epoch=100, shuffle=False)
     result = evaluate_protocol(siamese, "within_alphabet", "glyphs")
     print(result["accuracy"], result["ci95"])
 
-Here `shuffle=False` only prevents a warning of Keras. With groups, as in the
-default settings, a network learns more from each drawing: all drawings of a
-batch are compared with each other. `siamese` shares the layers of `trainer`, so
+Here `shuffle=False` only prevents a warning of Keras. A picture of the filters
+of the first layer, as in the paper's figure 7:
+
+    from koch_siamese.models.siamese import get_filters
+    from koch_siamese.reporting.figures import draw_filters
+
+    draw_filters(get_filters(siamese)).savefig("filters.png")
+
+With groups, as in the default settings, a network learns more from each
+drawing: all drawings of a batch are compared with each other. The head is that
+of the default settings, too; it learns faster than the paper's head, which
+`build_siamese` takes by default. `siamese` shares the layers of `trainer`, so
 it is trained too:
 
     import keras
 
-    from koch_siamese import evaluate_protocol, load_characters, make_groups
+    from koch_siamese import (
+        AllPairsLoss,
+        build_siamese,
+        evaluate_protocol,
+        load_characters,
+        make_groups,
+    )
     from koch_siamese.models.embeddings import build_fast_embedding
-    from koch_siamese.models.siamese import build_fast_head, build_siamese
-    from koch_siamese.training.losses import AllPairsLoss
+    from koch_siamese.models.siamese import build_fast_head
 
     characters = load_characters("glyphs", "training").resized(32)
     groups = make_groups(characters, distortion="paper")
     embedding = build_fast_embedding(32, (32, 64, 64))
-    head = build_fast_head(64)
+    head = build_fast_head(embedding.output_shape[-1])
     siamese = build_siamese(embedding, head)
 
     images = keras.Input((32, 32, 1))

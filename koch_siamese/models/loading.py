@@ -33,6 +33,10 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         path: a file, the directory of a run, or the name of a model in the
             package: `pretrained` or `pretrained_large`.
 
+    Returns:
+        A model as of `siamese.build_siamese`. Drawings are 0 = ink, 255 =
+        white; white on black, as MNIST is, must be inverted: `255 - images`.
+
     Raises:
         InputError: there is no such file, or it is not a siamese model.
     """

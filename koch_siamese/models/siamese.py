@@ -47,7 +47,11 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
         A model from `{"first": images, "second": images}`, each
         `[batch, height, width, channels]` with 0 = ink and 255 = white, to
         `logit`, `[batch]`: the higher, the more probable the same character.
-        `get_thresholds` has the thresholds of a trained model.
+        White on black, as MNIST is, must be inverted: `255 - images`. Compile
+        the model with `BinaryCrossentropy(from_logits=True)` and
+        `BinaryAccuracy(threshold=0)`; the string `"binary_crossentropy"` is for
+        probabilities. `sigmoid(logit)` is not the calibrated probability, which
+        `get_thresholds(model).probability(logit)` is for a finished training.
 
     Raises:
         InputError: the embedding or the head is not such a one.

@@ -169,7 +169,10 @@ def make_pairs(
     Returns:
         A dataset of `({"first": images, "second": images}, same)`: images are
         float32 `[batch, height, width, channels]`, 0 = ink, 255 = white;
-        `same` is float32 `[batch]`, 1 = same character, 0 = different.
+        `same` is float32 `[batch]`, 1 = same character, 0 = different. White on
+        black, as MNIST is, must be inverted: `255 - images`. Compile a siamese
+        model with `BinaryCrossentropy(from_logits=True)` and
+        `BinaryAccuracy(threshold=0)`.
 
     Raises:
         InputError: an argument is out of its range, or there are fewer than
