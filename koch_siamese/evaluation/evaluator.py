@@ -208,10 +208,10 @@ class Evaluator:
             `different_pairs` (within an alphabet, or from anywhere), metrics,
             and a threshold from validation pairs that are drawn the same way.
             Folders and other TFDS data sets have `closed_set`: whether the
-            scorer was trained on other images of these classes. Folders have
-            `crop`, `data_dir`, the name of the folder or table, and
-            `data_fingerprint`, see `DataSource.compute_fingerprint`; photos
-            have `image_kind`.
+            scorer was trained on other images of these classes; None for a
+            user's `Characters`, as it is not known. Folders have `crop`,
+            `data_dir`, the name of the folder or table, and `data_fingerprint`,
+            see `DataSource.compute_fingerprint`; photos have `image_kind`.
 
         Raises:
             InputError: data cannot be loaded, or there are too few, or an

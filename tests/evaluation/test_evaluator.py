@@ -286,9 +286,7 @@ def test_numbers_out_of_range_are_refused(options, message, source):
 
 def test_wrong_models_and_sources_are_refused(glyphs_dir):
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    with pytest.raises(
-        InputError, match=r"is a Sequential: .* embed and sco"
-    ):
+    with pytest.raises(InputError, match=r"is a Sequential: .* embed and sco"):
         evaluate_protocol(other, "within_alphabet", "glyphs/tiny")
     source = DataSource("glyphs/tiny", data_dir=glyphs_dir)
     with pytest.raises(InputError, match="data_dir=x was given with a source"):

@@ -168,6 +168,19 @@ def test_names_of_any_length_do_not_overlap():
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
+def test_titles_keep_off_the_frames_above_them():
+    names = ["ka"] * 4
+    figure = figures.draw_answers(
+        IMAGES[:4], IMAGES[4:8], names, [answer(None, "ka")] * 4, names
+    )
+    figure.set_dpi(figures.DPI)
+    (axis,) = figure.axes
+    frames = [x.get_window_extent() for x in axis.patches]
+    title = axis.texts[6].get_window_extent()  # of the second row
+    lowest = min(frame.y0 for frame in frames if frame.y0 > title.y1)
+    assert lowest - title.y1 > 5  # pixels; a frame is 4 wide
+
+
 def test_a_heading_stays_within_its_figure():
     figure = figures.draw_answers(
         IMAGES[:1], IMAGES[1:2], ["ka"], [answer("ka", "ka")]
