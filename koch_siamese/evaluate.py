@@ -13,6 +13,7 @@ from absl import flags
 
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
+from koch_siamese.data.characters import are_same_images
 from koch_siamese.data.omniglot import BACKGROUNDS
 from koch_siamese.data.sources import check_folder
 from koch_siamese.data.splits import MissingGroupError
@@ -283,8 +284,8 @@ def _distinguish(run, name, result):
     if key not in result or not path.exists():
         return name
     # An older result has no fingerprint and is replaced.
-    other = read_json(path).get(key, result[key])
-    return name if other == result[key] else f"{name}_{result[key][:8]}"
+    images = read_json(path).get(key, ""), result[key]
+    return name if are_same_images(images) else f"{name}_{result[key][:8]}"
 
 
 def _write_files(evaluator, options, result, classes):

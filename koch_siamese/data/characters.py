@@ -2,12 +2,13 @@
 
 import dataclasses
 import hashlib
+import itertools
 import numbers
 from collections.abc import Iterable
 
 import numpy as np
 
-from koch_siamese.data.image_arrays import join, make_images, take
+from koch_siamese.data.image_arrays import CHUNK, join, make_images, take
 from koch_siamese.errors import InputError
 from koch_siamese.images import fit_to_square
 
@@ -90,17 +91,25 @@ class Characters:
     def compute_fingerprint(self) -> str:
         """Computes a hash to distinguish sets of drawings.
 
-        It covers the characters, the alphabets and the first drawing of each
-        character, because reading millions of images would take long.
-
         Returns:
-            64 hexadecimal digits.
+            Twice 64 hexadecimal digits, joined by a hyphen: a hash of all
+            images and labels; and one that earlier versions stored, of the
+            first image of each character. See `are_same_images`.
         """
         _, first = np.unique(self.character, return_index=True)
-        parts = (self.character, self.alphabet, take(self.images, first))
+        labels = self.character, self.alphabet
+        chunks = (
+            self.images[start : start + CHUNK]
+            for start in range(0, len(self), CHUNK)
+        )
+        whole = self._hash(*labels, self.number, self.drawer, *chunks)
+        return f"{whole}-{self._hash(*labels, take(self.images, first))}"
+
+    def _hash(self, *arrays):
+        """Hashes the names of the alphabets, and arrays."""
         digest = hashlib.sha256("\n".join(self.alphabet_names).encode())
-        for part in parts:
-            digest.update(np.ascontiguousarray(part).tobytes())
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()
 
     def describe(self, drawing: int) -> str:
@@ -223,6 +232,20 @@ def _require_present(which, chosen, present):
                 f"There are no drawings {which} {one!r}: expected some of "
                 f"{listed}{more}."
             )
+
+
+def are_same_images(fingerprints: Iterable[str]) -> bool:
+    """Tells whether fingerprints may be of the same images.
+
+    Args:
+        fingerprints: see `DataSource.compute_fingerprint`. Those of earlier
+            versions only have the second hash; an empty one is unknown.
+    """
+    longest_first = sorted(set(fingerprints), key=len, reverse=True)
+    return all(
+        longer.endswith(shorter)
+        for longer, shorter in itertools.pairwise(longest_first)
+    )
 
 
 def needs_split(dataset: str) -> bool:

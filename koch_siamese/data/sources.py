@@ -161,17 +161,15 @@ class DataSource:
         )
 
     def compute_fingerprint(self) -> str:
-        """Computes a hash of a folder's images and of its own splits.
+        """Computes a hash of a folder's images, labels and own splits.
+
+        Returns:
+            See `Characters.compute_fingerprint`.
 
         Raises:
             InputError: see `load`.
         """
-        images = self._images
-        fingerprint = images.characters.compute_fingerprint()
-        if images.splits is None:
-            return fingerprint
-        text = fingerprint.encode() + images.splits.tobytes()
-        return hashlib.sha256(text).hexdigest()
+        return self._fingerprint
 
     def load_names(self) -> tuple[str, ...] | None:
         """Loads the names of a folder's characters, indexed by `character`.
@@ -306,6 +304,19 @@ class DataSource:
         return image_folder.load_images(
             self.data_dir, self.crop, self.photo_size
         )
+
+    @functools.cached_property
+    def _fingerprint(self):
+        """The fingerprint of the images, as hashing them takes a while."""
+        images = self._images
+        fingerprint = images.characters.compute_fingerprint()
+        if images.splits is None:
+            return fingerprint
+        texts = (
+            part.encode() + images.splits.tobytes()
+            for part in fingerprint.split("-")
+        )
+        return "-".join(hashlib.sha256(text).hexdigest() for text in texts)
 
     @functools.cached_property
     def _parts(self):

@@ -11,7 +11,7 @@ import numpy as np
 from koch_siamese.data.characters import Characters, needs_split
 from koch_siamese.data.omniglot import KOCH_DRAWERS, select_lake_drawers
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.baselines import PixelsCosine
 from koch_siamese.evaluation.calibration import compute_same_threshold
 from koch_siamese.evaluation.loading import (
@@ -208,10 +208,11 @@ class Evaluator:
             `different_pairs` (within an alphabet, or from anywhere), metrics,
             and a threshold from validation pairs that are drawn the same way.
             Folders and other TFDS data sets have `closed_set`: whether the
-            scorer was trained on other images of these classes; None for a
-            user's `Characters`, as it is not known. Folders have `crop`,
-            `data_dir`, the name of the folder or table, and `data_fingerprint`,
-            see `DataSource.compute_fingerprint`; photos have `image_kind`.
+            scorer was trained on other images of these classes, or None if
+            that is unknown, as for a user's `Characters`; a `DataWarning`
+            reports it. Folders have `crop`, `data_dir`, the name of the folder
+            or table, and `data_fingerprint`, see
+            `DataSource.compute_fingerprint`; photos have `image_kind`.
 
         Raises:
             InputError: data cannot be loaded, or there are too few, or an
@@ -371,7 +372,10 @@ class Evaluator:
         return description
 
     def _is_closed(self, task):
-        """Whether the scorer was trained on images of the tested classes."""
+        """Whether the scorer was trained on images of the tested classes.
+
+        None if that is unknown: the images may be those of the training.
+        """
         if not self._siamese:
             return False
         from koch_siamese.models.siamese import get_dataset
@@ -380,9 +384,19 @@ class Evaluator:
         known = (None, source.dataset)  # older models do not store theirs
         if get_dataset(self._siamese) not in known:
             return False
-        if task.split == "all" and run and is_trained_on(source, run):
+        if source.is_closed(task.split):
             return True
-        return source.is_closed(task.split)
+        if task.split != "all":
+            return False
+        is_closed = is_trained_on(source, run) if run else None
+        if is_closed is None:
+            warn(
+                "It is unknown whether the model was trained on the images in "
+                f"{source.data_dir} (closed_set is null). If it was, the "
+                "accuracy is not for new classes. "
+                + ("" if run else "Its run knows: give that as the model.")
+            )
+        return is_closed
 
     def _measure(self, scorer, task, classes=None):
         """Measures a scorer; with classes, also intervals over them."""

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import typing
 
-from koch_siamese.data.characters import Characters
+from koch_siamese.data.characters import Characters, are_same_images
 from koch_siamese.data.sources import DataSource, select_effective
 from koch_siamese.errors import InputError, warn
 from koch_siamese.evaluation.baselines import BASELINES
@@ -192,19 +192,24 @@ def _split_by_groups(source, settings):
     return dataclasses.replace(source, **groups)
 
 
-def is_trained_on(source: DataSource, run: Run) -> bool:
+def is_trained_on(source: DataSource, run: Run) -> bool | None:
     """Tells whether a source is the folder of images of a training.
 
     Args:
         source: the data to test on, however it is read.
-        run: the run of the model. If its checkpoints are gone, it does not know
-            its images any more, and the answer is no.
+        run: the run of the model.
+
+    Returns:
+        None if the run does not know its images: it was finished by an earlier
+        version, and its checkpoints are gone.
     """
-    settings = run.read_settings()
+    settings, trained_on = run.read_settings(), run.read_fingerprint()
     if source.dataset != "folder" or settings.dataset != "folder":
         return False
+    if trained_on is None:
+        return None
     reading = {"crop": settings.crop, "photo_size": get_photo_size(settings)}
     as_trained = dataclasses.replace(source, **reading)
     if as_trained == source:
         as_trained = source  # which has been read
-    return as_trained.compute_fingerprint() == run.read_fingerprint()
+    return are_same_images([as_trained.compute_fingerprint(), trained_on])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
 
+from koch_siamese.data.characters import are_same_images
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.evaluation.metrics import wilson_interval
 from koch_siamese.reporting.benchmark_table import Comparison
@@ -138,8 +139,8 @@ class Table:
             if wanted.items() <= result.items() and row.is_of(result)
         ]
         chosen = dict(sorted(suitable, key=lambda item: _seed(item[1])))
-        images = {x.get("data_fingerprint") for x in chosen.values()}
-        if len(images - {None}) > 1:  # older results have none
+        images = (x.get("data_fingerprint", "") for x in chosen.values())
+        if not are_same_images(images):
             raise InputError(
                 f"{', '.join(chosen)} belong to one row, but are of different "
                 "images: add the data_fingerprint of some of them to the "

@@ -4,6 +4,7 @@ import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from koch_siamese.data.characters import are_same_images
 from koch_siamese.evaluation.calibration import FEW_CHARACTERS
 from koch_siamese.evaluation.metrics import MIN_CLASSES
 from koch_siamese.evaluation.verification import min_different_pairs
@@ -118,11 +119,12 @@ def _name_datasets(results):
     folders = {}
     for result in results:
         images = folders.setdefault(result.get("data_dir"), set())
-        images.add(result.get("data_fingerprint"))
+        images.add(result.get("data_fingerprint", ""))
     for result in results:
         folder = result.get("data_dir")
         name = result["dataset"] + (f"/{folder}" if folder else "")
-        if len(folders[folder]) > 1 and "data_fingerprint" in result:
+        is_known = "data_fingerprint" in result
+        if is_known and not are_same_images(folders[folder]):
             name += f" ({result['data_fingerprint'][:8]})"
         yield name
 

@@ -258,6 +258,8 @@ class Run:
             with contextlib.suppress(OSError, ValueError):
                 state = read_json(folder / "state.json")
                 return state.get("images")
+        if self.thresholds.exists():  # checkpoints may be deleted at the end
+            return self.read_thresholds().get("data_fingerprint")
         return None
 
     def list_checkpoints(self) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from koch_siamese.data.characters import Characters
+from koch_siamese.data.characters import Characters, are_same_images
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import DivergedError, InputError, ScoreError, warn
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
@@ -118,27 +118,29 @@ def load_state(
             not finished, and its checkpoints were deleted.
     """
     path, state = load_checkpoint(run) or (None, _read_history(run))
-    if path is None and run.model.exists():
-        if not is_finished(settings, state):
-            raise InputError(
-                f"--workdir={run.path} has a trained model but no checkpoints, "
-                "without which its training cannot be resumed: give another "
-                "--workdir."
-            )
-        if settings.dataset == "folder":
+    is_alone = path is None and run.model.exists()
+    if is_alone and not is_finished(settings, state):
+        raise InputError(
+            f"--workdir={run.path} has a trained model but no checkpoints, "
+            "without which its training cannot be resumed: give another "
+            "--workdir."
+        )
+    if settings.dataset == "folder":
+        known = state.get("images") if path else run.read_fingerprint()
+        if is_alone and known is None:
             warn(
                 f"{run.path} has no checkpoints, so it is unknown whether the "
                 f"images in {source.data_dir} are those that it was trained on."
             )
-    if settings.dataset == "folder":
         found = source.compute_fingerprint()
         # A different split would test a model on its training images.
-        if state.setdefault("images", found) != found:
+        if not are_same_images([known or "", found]):
             raise InputError(
                 f"The images in --data_dir={source.data_dir} are not those "
                 f"that --workdir={run.path} was trained on: restore them, or "
                 "give another --workdir."
             )
+        state["images"] = found  # in place of that of an earlier version
     return path, state
 
 

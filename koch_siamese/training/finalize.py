@@ -23,6 +23,7 @@ def finalize(
     ways: int,
     seed: int,
     closed_set: bool = False,
+    fingerprint: str | None = None,
 ) -> keras.Model:
     """Fits and stores the thresholds of a run's best model; draws its figures.
 
@@ -35,6 +36,8 @@ def finalize(
         seed: random seed of pairs and trials.
         closed_set: whether other drawings of these characters were used for
             training.
+        fingerprint: of the folder that was trained on, see
+            `DataSource.compute_fingerprint`.
 
     Returns:
         The stored model.
@@ -66,7 +69,8 @@ def finalize(
     run.write_result(
         "thresholds",
         calibration.report
-        | {"seed": seed, "model": str(run.model), "closed_set": closed_set},
+        | {"seed": seed, "model": str(run.model), "closed_set": closed_set}
+        | ({"data_fingerprint": fingerprint} if fingerprint else {}),
     )
     return model
 

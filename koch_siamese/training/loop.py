@@ -278,7 +278,7 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
             "classes."
         )
     run.thresholds.unlink(missing_ok=True)  # chosen for an earlier epoch
-    train(
+    state = train(
         settings,
         run,
         source,
@@ -293,6 +293,7 @@ def _train_and_finalize(settings, run, source, strategy, embedding, loss):
         ways=settings.ways,
         seed=settings.seed,
         closed_set=is_closed["validation"],
+        fingerprint=state.get("images"),
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import make_characters
 
-from koch_siamese.data.characters import Characters
+from koch_siamese.data.characters import Characters, are_same_images
 from koch_siamese.data.sources import load_characters
 from koch_siamese.errors import InputError
 
@@ -110,6 +110,22 @@ def test_labels_must_fit_the_images(characters):
     ):
         with pytest.raises(InputError, match=message):
             dataclasses.replace(characters, drawer=wrong)
+
+
+def test_fingerprint_is_of_all_images_and_labels(characters):
+    fingerprint = characters.compute_fingerprint()
+    changed = {
+        "images": characters.images.copy(),
+        "drawer": characters.drawer[::-1].copy(),
+    }
+    changed["images"][-1, -1, -1] ^= 1  # not the first drawing of a character
+    for name, values in changed.items():
+        other = dataclasses.replace(characters, **{name: values})
+        assert not are_same_images([fingerprint, other.compute_fingerprint()])
+    # As earlier versions stored it: of the first drawing of each character.
+    older = "c21136c0d685ed45d4099cba89278cf666d0d82cca179e7e9c0082f61334b661"
+    assert are_same_images([older, fingerprint, ""])
+    assert not are_same_images([older, characters.drawer.tobytes().hex()])
 
 
 def test_characters_are_described_in_a_line():

@@ -1,6 +1,7 @@
 import dataclasses
 import re
 import shutil
+import warnings
 
 import keras
 import numpy as np
@@ -166,6 +167,38 @@ def test_set_is_closed_only_for_models_trained_on_its_data_set(tmp_path):
             ways=2,
         )
         assert result["closed_set"] is expected
+
+
+def test_whether_a_set_is_closed_may_be_unknown(tmp_path):
+    for name in ("ka", "ki"):
+        for side in (60, 70, 80):
+            save(draw(side=side), tmp_path / "images" / name / f"{side}.png")
+    images = str(tmp_path / "images")
+    source = DataSource("folder", data_dir=images, crop=True)
+    run = Run(tmp_path / "run")
+    run.claim(Settings(dataset="folder", crop=True))
+    shutil.copy(TINY_MODEL, run.model)
+    for fingerprint, expected in (
+        (None, None),
+        (source.compute_fingerprint(), True),
+        ("0", False),
+    ):
+        run.write_result("thresholds", {"data_fingerprint": fingerprint})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = evaluate_protocol(
+                run.path,
+                "within_alphabet",
+                source,
+                split="all",
+                num_trials=4,
+                ways=2,
+            )
+        assert result["closed_set"] is expected
+        messages = [str(x.message) for x in caught]
+        assert any("closed_set is null" in x for x in messages) is (
+            expected is None
+        )
 
 
 def test_background_is_that_of_the_models_run(packed_omniglot_dir, tmp_path):

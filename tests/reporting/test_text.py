@@ -215,6 +215,11 @@ def test_folders_of_one_name_are_told_apart():
     second = first | {"data_fingerprint": "abcdefghij"}
     for results, names in (
         ([first, first], ["folder/images all"] * 2),
+        # A result of an earlier version only has the second hash.
+        (
+            [first, first | {"data_fingerprint": "new-0123456789"}],
+            ["folder/images all"] * 2,
+        ),
         (
             [first, second],
             ["folder/images (01234567) all", "folder/images (abcdefgh) all"],
@@ -237,6 +242,9 @@ def test_a_row_is_not_of_two_folders():
     table = Table({"dataset": "folder"}, ())
     with pytest.raises(InputError, match=r"b.json belong .* different images"):
         table.select(Row("mine", "mine"), results)
+    newer = first | {"data_fingerprint": "45-01", "training_seed": 1}
+    same = {"a.json": first, "b.json": newer}
+    assert table.select(Row("mine", "mine"), same) == same
     row = Row("mine", "mine", results={"data_fingerprint": "23"})
     assert list(table.select(row, results)) == ["b.json"]
 

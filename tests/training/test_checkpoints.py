@@ -18,14 +18,14 @@ from koch_siamese.training.checkpoints import (
 )
 
 
-def save(run, epoch, text="weights", save_best=None):
+def save(run, epoch, text="weights", save_best=None, **state):
     """Saves a checkpoint with a small zip file in place of a Keras model."""
 
     def save_model(path):
         with zipfile.ZipFile(path, "w") as file:
             file.writestr("model.weights.h5", text)
 
-    save_checkpoint(run, {"epoch": epoch}, save_model, save_best)
+    save_checkpoint(run, {"epoch": epoch, **state}, save_model, save_best)
 
 
 def test_newest_checkpoint_is_used_and_old_ones_are_deleted(tmp_path):
@@ -137,6 +137,29 @@ def test_state_of_a_run_without_checkpoints(tmp_path):
     _, state = load_state(settings, run, None)
     assert (state["epoch"], state["best_epoch"]) == (4, 2)
     assert state["best_accuracy"] == 0.6
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_training_is_not_resumed_on_other_images(tmp_path, has_checkpoint):
+    run, settings = Run(tmp_path), Settings(dataset="folder", epochs=1)
+    if has_checkpoint:
+        save(run, 1, images="old")
+    else:  # deleted after the training
+        run.model.touch()
+        history = {"loss": [1.0], "accuracy": [0.5], "seconds": [1.0]}
+        run.history.write_text(json.dumps(history))
+        run.results.mkdir()
+        run.write_result("thresholds", {"data_fingerprint": "old"})
+
+    def load(fingerprint):
+        source = types.SimpleNamespace(
+            data_dir="images", compute_fingerprint=lambda: fingerprint
+        )
+        return load_state(settings, run, source)[1]
+
+    assert load("new-old")["images"] == "new-old"
+    with pytest.raises(InputError, match="are not those"):
+        load("new-other")
 
 
 @pytest.mark.parametrize(
