@@ -19,7 +19,7 @@ from koch_siamese.models import views
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run, find_best_epoch
-from koch_siamese.runs.results import read_json, write_text
+from koch_siamese.runs.results import read_json, replacing, write_text
 from koch_siamese.runs.settings import Settings, format_flag
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
@@ -36,7 +36,8 @@ def save_checkpoint(
 ):
     """Writes a checkpoint into a folder, completely or not at all.
 
-    The previous one is kept, in case this one gets damaged.
+    The previous one is kept, with its best model, in case this one gets
+    damaged.
 
     Args:
         run: where to write.
@@ -52,8 +53,10 @@ def save_checkpoint(
     save_model(partial / TRAINER)
     if save_best:
         save_best(partial / BEST)
+        for previous in run.list_checkpoints()[-1:]:
+            with replacing(previous / BEST) as kept:
+                shutil.copyfile(run.model, kept)
     (partial / "state.json").write_text(json.dumps(state))
-    shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
     _move_best(run, folder)
     for older in run.list_checkpoints()[:-NUM_CHECKPOINTS]:
@@ -67,7 +70,9 @@ def _move_best(run, folder):
 
 
 def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
-    """Finds the newest checkpoint that is not damaged.
+    """Finds the newest checkpoint that is not damaged; deletes newer ones.
+
+    The run's model is then that of the best epoch until this checkpoint.
 
     Returns:
         The path of its `.keras` file and its state; None if there are no
@@ -83,7 +88,9 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
         except Exception as error:  # zipfile raises many kinds
             print(f"{folder} is damaged ({error}): not used.")
         else:
-            _move_best(run, folder)  # if a kill has prevented it
+            _move_best(run, folder)
+            for damaged in folders[folders.index(folder) + 1 :]:
+                shutil.rmtree(damaged)
             return folder / TRAINER, state
     if folders:
         raise InputError(

@@ -59,6 +59,24 @@ def test_best_model_belongs_to_the_newest_checkpoint(tmp_path, monkeypatch):
     assert run.model.read_text() == "second"
 
 
+@pytest.mark.parametrize("is_best", [True, False])
+def test_best_model_belongs_to_the_checkpoint_before_a_damaged_one(
+    tmp_path, is_best
+):
+    run = Run(tmp_path)
+
+    def save_best(text):
+        return lambda path: path.write_text(text)
+
+    save(run, 1, save_best=save_best("first"))
+    for text in ("second", "another"):
+        save(run, 2, save_best=save_best(text) if is_best else None)
+        assert run.model.read_text() == (text if is_best else "first")
+        (run.checkpoints / "epoch_0002" / "trainer.keras").unlink()
+        assert load_checkpoint(run)[1] == {"epoch": 1}
+        assert run.model.read_text() == "first"
+
+
 def test_interrupted_save_keeps_the_previous_checkpoint(tmp_path):
     run = Run(tmp_path)
     save(run, 1)
