@@ -7,12 +7,12 @@ a resumed run.
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from koch_siamese.data.characters import Characters
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, warn
 from koch_siamese.models.photo_effects import change_photos
 from koch_siamese.models.warp import Fill, warp
 from koch_siamese.runs.settings import Settings, has_effects
@@ -37,7 +37,7 @@ def make_batches(
     """Makes the endless batches of a training.
 
     Groups are smaller than the settings if there are fewer characters, or fewer
-    drawings of each.
+    drawings of one; see `warn_of_small_classes`.
 
     Args:
         settings: of the training.
@@ -96,6 +96,38 @@ def build_sampler(settings: Settings, training: Characters) -> Sampler:
         character_ranges=DISTORTIONS[settings.character_distortion],
         character_effects=EFFECTS[settings.character_effects],
         **arguments,
+    )
+
+
+def warn_of_small_classes(
+    settings: Settings,
+    training: Characters,
+    names: Sequence[str] | None = None,
+):
+    """Warns if a class has too few images for groups of the settings' size.
+
+    Args:
+        settings: of the training.
+        training: the characters to train on.
+        names: the names of the characters, for the message.
+    """
+    known, first, counts = np.unique(
+        training.character, return_index=True, return_counts=True
+    )
+    asked, least = settings.group_drawings, counts.min()
+    if settings.sampling != "groups" or least >= asked:
+        return
+    smallest = counts.argmin()
+    name = (
+        names[known[smallest]]
+        if names
+        else training.describe_character(first[smallest])
+    )
+    warn(
+        f"{np.sum(counts < asked)} of {len(counts)} training classes have "
+        f"fewer than --group_drawings={asked} images, such as {name!r} with "
+        f"{least}, so batches have {least} images of each class. Add images to "
+        f"these classes, remove them, or give --group_drawings={least}."
     )
 
 

@@ -440,10 +440,13 @@ def _make_callbacks(run):
 def load_training(settings: Settings, source: DataSource) -> Characters:
     """Loads the characters to train on, ready for batches.
 
+    Warns with a `DataWarning` if a class is too small for them.
+
     Raises:
         InputError: there are fewer than two, or one has a single drawing.
     """
     training = _load_classes(source, "training").resized(settings.image_size)
+    batches.warn_of_small_classes(settings, training, source.load_names())
     if settings.quarter_turns:
         training = training.with_quarter_turns()
     if settings.mirror_images:

@@ -1,12 +1,14 @@
 import gc
+import warnings
 import weakref
 
 import numpy as np
 import pytest
 from conftest import make_characters
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DataWarning, InputError
 from koch_siamese.models.warp import warp
+from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
 from koch_siamese.training import batches, samplers
 from koch_siamese.training.batches import make_groups, make_pairs
@@ -43,6 +45,28 @@ def assert_equal_batches(one, other):
     for first, second in zip(one, other, strict=True):
         for a, b in zip(first, second, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_classes_with_too_few_images_for_groups_get_a_warning():
+    kept = np.flatnonzero((CHARACTERS.character != 4) | (CHARACTERS.drawer > 1))
+    training = CHARACTERS.select(kept)  # character 4 has two images
+    names = tuple("abcdefghijkl")
+    message = (
+        "^1 of 12 training classes have fewer than --group_drawings=3 images, "
+        "such as 'e' with 2, so batches have 2 images of each class. .* "
+        "--group_drawings=2.$"
+    )
+    three, two = (Settings(group_drawings=num) for num in (3, 2))
+    with pytest.warns(DataWarning, match=message):
+        batches.warn_of_small_classes(three, training, names)
+    with pytest.warns(DataWarning, match="such as 'a1/02' with 2"):
+        batches.warn_of_small_classes(three, training)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        batches.warn_of_small_classes(three, CHARACTERS)
+        batches.warn_of_small_classes(two, training)
+        pairs = Settings(sampling="pairs", group_drawings=3)
+        batches.warn_of_small_classes(pairs, training)
 
 
 @pytest.mark.parametrize("kind", ["pairs", "groups"])
