@@ -75,3 +75,19 @@ def test_nonpositive_weights_of_distances_stay_at_most_zero(
         assert (constraint is None) == (kind == "any")
     assert largest["any"] > 0
     assert largest["nonpositive"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (keras.Model, "_symbolic_build"),  # chunks.ChunkedModel
+        (keras.Model, "_maybe_symbolic_build"),  # distribution.DistributedModel
+        (keras.Model, "_make_function"),
+        (keras.optimizers.Muon, "_should_use_adamw"),  # ConvolutionMuon
+        (keras.optimizers.Muon, "zeropower_via_newtonschulz5"),
+        (keras.optimizers.Muon, "lr_adjust"),
+    ],
+)
+def test_keras_still_has_the_methods_that_are_overridden(kind, name):
+    # They are not documented. If Keras renamed one, ours would not be called.
+    assert callable(getattr(kind, name))
