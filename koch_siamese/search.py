@@ -55,7 +55,7 @@ def main():
     import_tensorflow()
     from koch_siamese.backend import make_deterministic
     from koch_siamese.reporting.text import format_runs
-    from koch_siamese.training.loop import lower_ways, make_source
+    from koch_siamese.training.data import lower_ways, make_source
     from koch_siamese.tuning.space import require_searchable
     from koch_siamese.tuning.study import Search
 

@@ -11,18 +11,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from koch_siamese.data.characters import Characters, are_same_images
+from koch_siamese.data.characters import are_same_images
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import DivergedError, InputError, ScoreError, warn
-from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.models import views
-from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run, find_best_epoch
 from koch_siamese.runs.results import read_json, replacing, write_text
 from koch_siamese.runs.settings import Settings, format_flag
-from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import builders
+from koch_siamese.training.data import Validation
 
 NUM_CHECKPOINTS = 2  # kept for a run
 TRAINER, BEST = "trainer.keras", "best.keras"  # files of a checkpoint
@@ -185,10 +183,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         state: after the last epoch; changed in place.
         settings: of the training.
         siamese: the model to validate, from `builders.build_evaluation_model`.
-        validation: drawings that are not used for training.
-        trials: one-shot trials over them.
-        stored: the features of their images, if the model is trained on
-            features; see `features.compute_features`.
+        validation: what to validate on.
     """
 
     def __init__(
@@ -197,17 +192,13 @@ class CheckpointCallback(keras.callbacks.Callback):
         state: dict,
         settings: Settings,
         siamese: keras.Model,
-        validation: Characters,
-        trials: Trials,
-        stored: np.ndarray | None = None,
+        validation: Validation,
     ):
         """Makes the callback, and the final model to store."""
         super().__init__()
         self._run, self._state, self._settings = run, state, settings
-        self._siamese = siamese
+        self._siamese, self._validation = siamese, validation
         self._final = builders.build_final_model(settings, siamese)
-        self._validation, self._trials = validation, trials
-        self._stored = stored
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts to time the epoch; makes its Dropout repeatable."""
@@ -242,12 +233,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         builders.update_evaluation_model(self._settings, self.model, siamese)
         if self._final is not siamese:
             views.update_head(self._final, siamese)
-        model, images = self._final, self._validation.images
-        if self._stored is not None:
-            model, images = self.model, self._stored
-        drawings = EmbeddedDrawings(SiameseScorer(model), images)
+        has_features = self._validation.features is not None
         try:
-            return evaluate_trials(drawings, self._trials)["accuracy"]
+            return self._validation.measure(
+                self.model if has_features else self._final
+            )
         except ScoreError as error:  # from the epoch's last update
             what = "Scores became infinite or NaN"
             raise self._diverged_error(what, epoch) from error

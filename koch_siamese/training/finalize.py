@@ -3,7 +3,6 @@
 import keras
 from matplotlib.figure import Figure
 
-from koch_siamese.data.characters import Characters
 from koch_siamese.evaluation.calibration import calibrate
 from koch_siamese.evaluation.metrics import compute_roc
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
@@ -12,13 +11,12 @@ from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import get_filters, set_thresholds
 from koch_siamese.reporting import charts, figures
 from koch_siamese.runs.directory import Run
-from koch_siamese.sampling.trials import Trials
+from koch_siamese.training.data import Validation
 
 
 def finalize(
     run: Run,
-    validation: Characters,
-    trials: Trials,
+    validation: Validation,
     *,
     ways: int,
     seed: int,
@@ -29,8 +27,7 @@ def finalize(
 
     Args:
         run: has the model; results and figures are written to it.
-        validation: drawings that were not used for training.
-        trials: one-shot trials over them, for the figures.
+        validation: that of the training.
         ways: largest number of candidates in trials without the query's
             character.
         seed: random seed of pairs and trials.
@@ -43,8 +40,9 @@ def finalize(
         The stored model.
     """
     model = load_model(run.model)
-    drawings = EmbeddedDrawings(SiameseScorer(model), validation.images)
-    calibration = calibrate(drawings, validation, ways=ways, seed=seed)
+    characters = validation.characters
+    drawings = EmbeddedDrawings(SiameseScorer(model), characters.images)
+    calibration = calibrate(drawings, characters, ways=ways, seed=seed)
     set_thresholds(model, calibration.thresholds)
     run.save_model(model)
     pairs, scores = calibration.pairs, calibration.scores
@@ -58,9 +56,9 @@ def finalize(
             at_threshold=(same["false_accepts"], 1 - same["false_rejects"]),
         ),
         "worst_pairs": figures.draw_worst_pairs(
-            validation.images, pairs, scores
+            characters.images, pairs, scores
         ),
-        **draw_figures(model, drawings, validation, trials),
+        **draw_figures(model, drawings, validation),
     }
     for name, figure in pictures.items():
         figures.save_figure(
@@ -78,17 +76,16 @@ def finalize(
 def draw_figures(
     model: keras.Model,
     drawings: EmbeddedDrawings,
-    validation: Characters,
-    trials: Trials,
+    validation: Validation,
 ) -> dict[str, Figure]:
     """Draws trials, the most frequent confusions, and the first filters."""
-    scores = drawings.score_trials(trials)
-    images = validation.images
+    characters, trials = validation.characters, validation.trials
+    scores, images = drawings.score_trials(trials), characters.images
     pictures = {
         "trials": figures.draw_trials(images, trials, scores),
         "hardest_trials": figures.draw_hardest_trials(images, trials, scores),
         "confusions": figures.draw_confusions(
-            images, validation.character, trials, scores
+            images, characters.character, trials, scores
         ),
     }
     filters = get_filters(model)

@@ -10,17 +10,10 @@ from collections.abc import Sequence
 import keras
 
 from koch_siamese.backend import has_tensorflow, make_deterministic
-from koch_siamese.data.characters import Characters, needs_split
-from koch_siamese.data.sources import DataSource, select_effective
-from koch_siamese.data.splits import require_pairs, take_first
+from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError, warn
-from koch_siamese.evaluation.calibration import sample_calibration
 from koch_siamese.evaluation.evaluator import Evaluator
-from koch_siamese.evaluation.protocols import (
-    PROTOCOLS,
-    naming_split,
-    warn_of_few_classes,
-)
+from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.images import CHANNELS
 from koch_siamese.models import own_network
 from koch_siamese.models.loading import load_model
@@ -33,14 +26,12 @@ from koch_siamese.runs.settings import (
     GIVEN,
     Settings,
     format_flag,
-    get_photo_size,
     keeps_features,
 )
 from koch_siamese.runs.tensorboard import (
     write_hyperparameters,
     writing_events,
 )
-from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import (
     batches,
     builders,
@@ -53,17 +44,19 @@ from koch_siamese.training.checkpoints import (
     is_finished,
     load_state,
 )
+from koch_siamese.training.data import (
+    Validation,
+    check_evaluation,
+    load_training,
+    lower_ways,
+    make_source,
+    make_validation,
+)
 from koch_siamese.training.finalize import finalize
 from koch_siamese.training.relative_updates import convert_relative_updates
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
-
-# Drawings of each character, as in section 4.2. Embedding those of all 20
-# drawers after each epoch would take a CPU too long.
-NUM_VALIDATION_DRAWINGS = 4
-# Of a user's data set in all, if it has few classes.
-NUM_VALIDATION_IMAGES = 2000
 
 
 def train_and_evaluate(
@@ -130,9 +123,26 @@ def train_and_evaluate(
         run.require_own(source.data_dir if is_folder else None)
         with run.lock():
             run.claim(settings, flagfile)
-            model = _train_and_finalize(
-                settings, run, source, strategy, embedding, loss
-            )
+            model = _load_finished(settings, run, source)
+            if model is None:
+                validation = _prepare(settings, run, source)
+                state = train(
+                    settings,
+                    run,
+                    source,
+                    validation,
+                    strategy=strategy,
+                    embedding=embedding,
+                    loss=loss,
+                )
+                model = finalize(
+                    run,
+                    validation,
+                    ways=settings.ways,
+                    seed=settings.seed,
+                    closed_set=source.is_closed("validation"),
+                    fingerprint=state.get("images"),
+                )
             return _evaluate(settings, run, source, model)
 
 
@@ -175,58 +185,6 @@ def _choose_name(before, name, *older):
     return before if before in names else names[0]
 
 
-def make_source(
-    settings: Settings,
-    data_dir: str | None,
-    manual_dir: str | None,
-    may_prepare: bool = True,
-) -> DataSource:
-    """Returns the data source of a training."""
-    effective = select_effective(
-        settings.dataset, background=settings.background, crop=settings.crop
-    )
-    return DataSource(
-        settings.dataset,
-        data_dir=data_dir,
-        manual_dir=manual_dir,
-        photo_size=get_photo_size(settings),
-        split_by=settings.split_by,
-        training_groups=settings.training_groups,
-        validation_groups=settings.validation_groups,
-        test_groups=settings.test_groups,
-        may_prepare=may_prepare,
-        split_labels=True,
-        **effective,
-    )
-
-
-def lower_ways(settings: Settings, source: DataSource) -> Settings:
-    """Lowers the ways to the number of classes of a user's own data set.
-
-    Warns with a `DataWarning` if there are fewer classes than ways.
-
-    Args:
-        settings: of the training.
-        source: from `make_source`.
-
-    Raises:
-        InputError: data cannot be loaded.
-    """
-    if not needs_split(settings.dataset):
-        return settings
-    ways, where = settings.ways, ""
-    tasks = {"validation": ("within_alphabet",), "test": settings.protocols}
-    for split, names in tasks.items():
-        characters = source.load(split) if names else None
-        for name in names:
-            most = PROTOCOLS[name].limit_ways(ways, characters)
-            if most < ways:
-                ways, where = most, f"{settings.dataset}, {split}"
-    if where:
-        warn_of_few_classes(ways, settings.ways, where)
-    return dataclasses.replace(settings, ways=ways)
-
-
 def _evaluate(settings, run, source, model):
     """A result for each protocol, measured unless a current one exists."""
     evaluator = Evaluator(SiameseScorer(model), source, model)
@@ -261,72 +219,36 @@ def _is_current(path, settings, run):
     return run.is_current(result) and asked.items() <= result.items()
 
 
-def _train_and_finalize(settings, run, source, strategy, embedding, loss):
-    """Trains and finalizes the model unless that was done; returns it."""
-    if run.thresholds.exists():  # the last file to be written
-        _, state = load_state(settings, run, source)
-        if is_finished(settings, state):
-            print("This training has finished; these are its results.")
-            return load_model(run.model)  # raises if the file is damaged
+def _load_finished(settings, run, source):
+    """Loads the model of a training that has finished, if it has."""
+    if not run.thresholds.exists():  # the last file to be written
+        return None
+    _, state = load_state(settings, run, source)
+    if not is_finished(settings, state):
+        return None
+    print("This training has finished; these are its results.")
+    return load_model(run.model)  # raises if the file is damaged
+
+
+def _prepare(settings, run, source):
+    """Checks the data before a training; returns the validation."""
     validation = make_validation(settings, source)
-    _check_evaluation(settings, source, validation[0])
-    is_closed = {x: source.is_closed(x) for x in ("validation", "test")}
-    if is_closed["test"]:
+    check_evaluation(settings, source, validation)
+    if source.is_closed("test"):
         warn(
             "This is a closed set: the test images show the training classes. "
             "The accuracy is not a one-shot accuracy, which is measured on new "
             "classes."
         )
     run.thresholds.unlink(missing_ok=True)  # chosen for an earlier epoch
-    state = train(
-        settings,
-        run,
-        source,
-        validation,
-        strategy=strategy,
-        embedding=embedding,
-        loss=loss,
-    )
-    return finalize(
-        run,
-        *validation,
-        ways=settings.ways,
-        seed=settings.seed,
-        closed_set=is_closed["validation"],
-        fingerprint=state.get("images"),
-    )
-
-
-def make_validation(
-    settings: Settings, source: DataSource
-) -> tuple[Characters, Trials]:
-    """Makes the validation set: characters, and one-shot trials over them.
-
-    The trials are within alphabets, and the same after every epoch.
-
-    Raises:
-        InputError: there are not enough classes or images.
-    """
-    characters = _load_classes(source, "validation")
-    num = NUM_VALIDATION_DRAWINGS
-    if needs_split(settings.dataset):
-        num = max(num, NUM_VALIDATION_IMAGES // characters.num_characters)
-    characters = take_first(characters, num)
-    with naming_split("validation", source):
-        trials = PROTOCOLS["within_alphabet"].sample(
-            characters,
-            num_trials=settings.validation_trials,
-            ways=settings.ways,
-            seed=settings.seed,
-        )
-    return characters, trials
+    return validation
 
 
 def train(
     settings: Settings,
     run: Run,
     source: DataSource,
-    validation: tuple[Characters, Trials] | None = None,
+    validation: Validation | None = None,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: "tf.distribute.Strategy | None" = None,
@@ -357,32 +279,33 @@ def train(
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
         training = load_training(settings, source)
+        if checkpoint:
+            print(
+                f"Resuming after epoch {state['epoch']} of {settings.epochs}."
+            )
         with strategy.scope() if strategy else contextlib.nullcontext():
-            if embedding is None:
-                embedding = builders.build_own_network(settings)
-            if checkpoint:
-                print(
-                    f"Resuming after epoch {state['epoch']} of "
-                    f"{settings.epochs}."
-                )
-                siamese, trainer = _load(
-                    settings, run, checkpoint, training, embedding
-                )
-            else:
-                siamese, trainer = _build(settings, training, embedding, loss)
+            siamese, trainer = _make_models(
+                settings, run, checkpoint, training, embedding, loss
+            )
         siamese = builders.build_evaluation_model(settings, siamese)
         validation = validation or make_validation(settings, source)
-        stored, validated = None, None
+        stored = None
         if keeps_features(settings):
             stored, validated = (
                 features.compute_features(siamese, characters.images)
-                for characters in (training, validation[0])
+                for characters in (training, validation.characters)
             )
-        callback = CheckpointCallback(
-            run, state, settings, siamese, *validation, validated
+            validation = dataclasses.replace(validation, features=validated)
+        stream = batches.make_batches(
+            settings,
+            training,
+            state["epoch"] * settings.steps_per_epoch,
+            stored,
         )
+        _draw_pairs(settings, run, training)
+        callback = CheckpointCallback(run, state, settings, siamese, validation)
         callbacks = [callback, *callbacks]
-        _fit(settings, run, training, trainer, state, callbacks, stored)
+        _fit(settings, run, trainer, stream, state["epoch"], callbacks)
     figures.save_figure(
         charts.draw_learning_curves(state["history"]),
         run.figures / "learning_curves.png",
@@ -400,11 +323,8 @@ def _require_backend(settings):
         )
 
 
-def _fit(settings, run, training, trainer, state, callbacks, stored):
-    """Trains the epochs that remain after those of `state`."""
-    stream = batches.make_batches(
-        settings, training, state["epoch"] * settings.steps_per_epoch, stored
-    )
+def _draw_pairs(settings, run, training):
+    """Draws pairs of the first batch."""
     examples = batches.example_pairs(
         settings, training, trainers.get_fill_value(settings)
     )
@@ -417,12 +337,16 @@ def _fit(settings, run, training, trainer, state, callbacks, stored):
         run.figures / "pairs.png",
         run.tensorboard,
     )
+
+
+def _fit(settings, run, trainer, stream, epoch, callbacks):
+    """Trains the epochs that remain after an epoch."""
     with writing_events(run.tensorboard):
         write_hyperparameters(run.tensorboard, settings)
         trainer.fit(
             stream,
             epochs=settings.epochs,
-            initial_epoch=state["epoch"],
+            initial_epoch=epoch,
             shuffle=False,  # batches are shuffled; Keras would warn
             steps_per_epoch=settings.steps_per_epoch // settings.steps_per_call,
             verbose=1 if sys.stdout.isatty() else 2,
@@ -437,46 +361,16 @@ def _make_callbacks(run):
         yield keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)
 
 
-def load_training(settings: Settings, source: DataSource) -> Characters:
-    """Loads the characters to train on, ready for batches.
-
-    Warns with a `DataWarning` if a class is too small for them.
-
-    Raises:
-        InputError: there are fewer than two, or one has a single drawing.
-    """
-    training = _load_classes(source, "training").resized(settings.image_size)
-    batches.warn_of_small_classes(settings, training, source.load_names())
-    if settings.quarter_turns:
-        training = training.with_quarter_turns()
-    if settings.mirror_images:
-        training = training.with_mirror_images()
-    return training
-
-
-def _load_classes(source, split):
-    """Loads characters that same and different pairs can be made of."""
-    characters = source.load(split)
-    with naming_split(split, source):
-        require_pairs(characters, source.load_names())
-    return characters
-
-
-def _check_evaluation(settings, source, validation):
-    """Raises errors of the final evaluation already before the training."""
-    with naming_split("validation", source):
-        sample_calibration(validation, ways=settings.ways, seed=settings.seed)
-    protocols = [PROTOCOLS[name] for name in settings.protocols]
-    sampled = [protocol for protocol in protocols if not protocol.fixed]
-    characters = source.load("test") if sampled else None
-    with naming_split("test", source):
-        for protocol in sampled:
-            protocol.sample(
-                characters,
-                num_trials=2,
-                ways=settings.ways,
-                shots=settings.shots,
-            )
+def _make_models(settings, run, checkpoint, training, network, loss):
+    """Makes the siamese model and its trainer, new or as of the last epoch."""
+    if network is None:
+        network = builders.build_own_network(settings)
+    if not checkpoint:
+        return _build(settings, training, network, loss)
+    siamese, trainer = _load(settings, run, checkpoint, training)
+    if network is not None:
+        _require_same_network(settings, siamese, network)
+    return siamese, trainer
 
 
 def _build(settings, training, network, loss):
@@ -489,17 +383,13 @@ def _build(settings, training, network, loss):
     return siamese, trainers.build_trainer(settings, siamese, training, loss)
 
 
-def _load(settings, run, checkpoint, training, network):
+def _load(settings, run, checkpoint, training):
     """Loads the model and its trainer as of the last epoch."""
     trainer = trainers.load_trainer(checkpoint, training)
     if keeps_features(settings):
         # The backbone never changes, so that of the best epoch will do.
-        siamese = features.join(load_model(run.model), trainer)
-    else:
-        siamese = build_siamese(get_embedding(trainer), get_head(trainer))
-    if network is not None:
-        _require_same_network(settings, siamese, network)
-    return siamese, trainer
+        return features.join(load_model(run.model), trainer), trainer
+    return build_siamese(get_embedding(trainer), get_head(trainer)), trainer
 
 
 def _require_same_network(settings, siamese, network):

@@ -25,7 +25,8 @@ from koch_siamese.runs.results import write_result, write_whole
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 from koch_siamese.training.checkpoints import load_checkpoint
-from koch_siamese.training.loop import load_training, make_validation, train
+from koch_siamese.training.data import load_training, make_validation
+from koch_siamese.training.loop import train
 from koch_siamese.training.relative_updates import measure_gradients
 from koch_siamese.tuning.space import suggest_settings, to_point
 

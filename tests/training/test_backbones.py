@@ -22,7 +22,7 @@ from koch_siamese.models.siamese import (
 )
 from koch_siamese.training import (
     builders,
-    checkpoints,
+    data,
     features,
     loop,
     trainers,
@@ -295,13 +295,13 @@ def test_training_on_features_equals_training_on_images(
         "compute_features",
         lambda *arguments: calls.append(1) or compute(*arguments),
     )
-    scores, evaluate_trials = [], checkpoints.evaluate_trials
+    scores, evaluate_trials = [], data.evaluate_trials
 
     def evaluate(drawings, trials):
         scores.append(drawings.score_trials(trials))
         return evaluate_trials(drawings, trials)
 
-    monkeypatch.setattr(checkpoints, "evaluate_trials", evaluate)
+    monkeypatch.setattr(data, "evaluate_trials", evaluate)
     train_and_evaluate(settings, tmp_path / "kept", data_dir=photos_dir)
     for module in (loop, trainers):
         monkeypatch.setattr(module, "keeps_features", lambda _: False)

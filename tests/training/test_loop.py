@@ -16,7 +16,7 @@ from koch_siamese.models.siamese import get_embedding, get_head
 from koch_siamese.runs import directory
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, checkpoints, loop
+from koch_siamese.training import builders, checkpoints, data, loop
 from koch_siamese.training.checkpoints import load_checkpoint
 from koch_siamese.training.loop import train_and_evaluate
 
@@ -272,9 +272,10 @@ class Source:
 def test_number_of_validation_drawings(dataset, num_drawers, used):
     source = Source(dataset, make_characters((2, 3), num_drawers, side=1))
     settings = Settings(dataset=dataset, ways=2, validation_trials=9)
-    characters, trials = loop.make_validation(settings, source)
-    assert np.bincount(characters.character).tolist() == [used] * 5
-    assert len(trials) == 9
+    validation = data.make_validation(settings, source)
+    drawings = np.bincount(validation.characters.character)
+    assert drawings.tolist() == [used] * 5
+    assert len(validation.trials) == 9
 
 
 @pytest.mark.slow
@@ -352,12 +353,7 @@ def test_best_epoch_is_kept_and_patience_ends_training(
 def _patch_accuracies(monkeypatch, accuracies):
     """Replaces the validation accuracies of successive epochs."""
     rest = iter(accuracies)
-    original = checkpoints.evaluate_trials
-    monkeypatch.setattr(
-        checkpoints,
-        "evaluate_trials",
-        lambda *a: original(*a) | {"accuracy": next(rest)},
-    )
+    monkeypatch.setattr(data.Validation, "measure", lambda *_: next(rest))
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -464,11 +460,11 @@ def test_nan_loss_ends_training(glyphs_dir, tmp_path):
 
 
 def test_nan_scores_end_training(glyphs_dir, tmp_path, monkeypatch):
-    class Broken(checkpoints.SiameseScorer):
+    class Broken(data.SiameseScorer):
         def score(self, first, second):
             return np.full(len(second), np.nan)
 
-    monkeypatch.setattr(checkpoints, "SiameseScorer", Broken)
+    monkeypatch.setattr(data, "SiameseScorer", Broken)
     with pytest.raises(DivergedError, match="infinite or NaN in epoch 1"):
         train(TINY, tmp_path, glyphs_dir)
     assert load_checkpoint(directory.Run(tmp_path)) is None

@@ -166,7 +166,7 @@ def trained(monkeypatch, request):
         report.on_epoch_end(0, {"one_shot_accuracy": momentum})
 
     monkeypatch.setattr(study, "train", train)
-    monkeypatch.setattr(study, "make_validation", lambda *_: (None, None))
+    monkeypatch.setattr(study, "make_validation", lambda *_: None)
     # Figures take longest; test_search_from_the_command_line draws one.
     monkeypatch.setattr(study, "save_figure", lambda *_: None)
     return calls
