@@ -381,11 +381,14 @@ class Evaluator:
         from koch_siamese.models.siamese import get_dataset
 
         source, run = task.source, self._run
-        known = (None, source.dataset)  # older models do not store theirs
-        if get_dataset(self._siamese) not in known:
+        trained = get_dataset(self._siamese)
+        if trained not in (None, source.dataset):  # older ones have no name
             return False
         if source.is_closed(task.split):
             return True
+        if source.dataset != "folder":
+            # Own splits of TFDS have all labels, also those of the training.
+            return trained is not None and not source.split_labels
         if task.split != "all":
             return False
         is_closed = is_trained_on(source, run) if run else None
@@ -393,8 +396,8 @@ class Evaluator:
             warn(
                 "It is unknown whether the model was trained on the images in "
                 f"{source.data_dir} (closed_set is null). If it was, the "
-                "accuracy is not for new classes. "
-                + ("" if run else "Its run knows: give that as the model.")
+                "accuracy is not for new classes."
+                + ("" if run else " Its run knows: give that as the model.")
             )
         return is_closed
 

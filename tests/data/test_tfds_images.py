@@ -11,6 +11,7 @@ from koch_siamese.data.sources import DataSource, load_characters
 from koch_siamese.errors import DataWarning, InputError
 from koch_siamese.evaluation.evaluator import evaluate_protocol
 from koch_siamese.models.loading import load_model
+from koch_siamese.models.siamese import set_dataset
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,22 @@ def test_evaluate_on_labels(data_dir, tmp_path):
     result = json.loads(output.read_text())
     assert (result["ways"], result["num_classes"]) == (5, 5)
     assert result["closed_set"] is False
+
+
+@pytest.mark.parametrize(
+    ("trained", "is_closed"),
+    [("tiny_digits", True), ("omniglot", False), (None, False)],
+)
+def test_own_splits_show_the_classes_of_the_training(
+    data_dir, trained, is_closed
+):
+    model = load_model(TINY_MODEL)
+    set_dataset(model, trained)
+    source = DataSource("tiny_digits", data_dir=data_dir)
+    result = evaluate_protocol(
+        model, "within_alphabet", source, num_trials=10, ways=5
+    )
+    assert result["closed_set"] is is_closed
 
 
 def test_training_on_labels_splits_them(data_dir, tmp_path):
