@@ -209,9 +209,9 @@ class Evaluator:
             and a threshold from validation pairs that are drawn the same way.
             Folders and other TFDS data sets have `closed_set`: whether the
             scorer was trained on other images of these classes, or None if
-            that is unknown, as for a user's `Characters`; a `DataWarning`
-            reports it. Folders have `crop`, `data_dir`, the name of the folder
-            or table, and `data_fingerprint`, see
+            that is unknown, as for a user's `Characters` (for a folder, a
+            `DataWarning` reports it). Folders have `crop`, `data_dir`, the name
+            of the folder or table, and `data_fingerprint`, see
             `DataSource.compute_fingerprint`; photos have `image_kind`.
 
         Raises:
@@ -381,6 +381,8 @@ class Evaluator:
         from koch_siamese.models.siamese import get_dataset
 
         source, run = task.source, self._run
+        if source.is_closed(task.split) is None:  # a user's `Characters`
+            return None
         trained = get_dataset(self._siamese)
         if trained not in (None, source.dataset):  # older ones have no name
             return False
