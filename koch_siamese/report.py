@@ -32,6 +32,10 @@ DOCUMENTS = flags.DEFINE_list(
     [
         "README.md",
         "experiments/README.md",
+        "experiments/ablations.md",
+        "experiments/benchmark/README.md",
+        "experiments/emoji.md",
+        "experiments/search.md",
         "koch_siamese/models/pretrained.md",
         "koch_siamese/models/pretrained_large.md",
     ],

@@ -11,9 +11,14 @@ from drawing import draw, save
 from PIL import Image
 
 README = (REPOSITORY / "README.md").read_text()
+DOCUMENTS = [
+    path
+    for pattern in ("*.md", "experiments/**/*.md", "koch_siamese/**/*.md")
+    for path in sorted(REPOSITORY.glob(pattern))
+]
 # In one line, because sentences have line breaks.
-EXPERIMENTS = " ".join(
-    (REPOSITORY / "experiments/README.md").read_text().split()
+OWN_IMAGES = " ".join(
+    (REPOSITORY / "experiments/own_images.md").read_text().split()
 )
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"-m koch_siamese\.(\w+)(.*)", README)
@@ -58,11 +63,24 @@ def test_readme_is_short():
     assert len(README.split()) <= 1200
 
 
-def test_readme_links_lead_to_files():
-    links = re.findall(r"\]\(([^)#]+)", README)
-    local = [link for link in links if not link.startswith("http")]
-    assert len(local) > 10
-    assert [x for x in local if not (REPOSITORY / x).exists()] == []
+def find_anchors(path):
+    """Finds the names that GitHub gives the headings of a document."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    return [
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    ]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda x: x.name)
+def test_links_lead_to_files_and_sections(path):
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        if link.startswith("http"):
+            continue
+        name, _, section = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not section or section in find_anchors(target), link
 
 
 def test_readme_numbers_for_own_images_are_the_measured_ones():
@@ -129,14 +147,14 @@ def make_row(name, *cells):
     return f"| {name} | {' | '.join(texts)} |"
 
 
-def test_experiments_tables_of_own_images_are_the_measured_ones():
+def test_tables_of_single_images_are_the_measured_ones():
     shares = ("best_is_right", "named_correctly", "strangers_named")
     for kind, measured in read_result("practical")["kinds"].items():
         cells = [format_share(measured, x) for x in shares]
-        assert make_row(kind, *cells) in EXPERIMENTS
+        assert make_row(kind, *cells) in OWN_IMAGES
 
 
-def test_experiments_tables_of_pages_are_the_measured_ones():
+def test_tables_of_pages_are_the_measured_ones():
     report, together = read_result("pages"), read_result("pages_together_seed0")
     for kind, measured in together["pages"].items():
         alone = report["pages"][kind]
@@ -149,23 +167,21 @@ def test_experiments_tables_of_pages_are_the_measured_ones():
             alone["error_rate"],
             measured["error_rate_alone"],
         ]
-        assert make_row(kind, *cells) in EXPERIMENTS
+        assert make_row(kind, *cells) in OWN_IMAGES
     others = read_result("pages_together_seed1")["pages"]
     clean, photographed = (others[x]["error_rate"] for x in others)
-    assert (
-        f"{100 * clean:.1f} and {100 * photographed:.1f} % are" in EXPERIMENTS
-    )
+    assert f"{100 * clean:.1f} and {100 * photographed:.1f} % are" in OWN_IMAGES
     for kind, measured in report["singles"].items():
         cells = [measured[x] for x in ("plain", "refused")]
         best = format_share(measured, "best_is_right")
-        assert make_row(kind, best, *cells) in EXPERIMENTS
+        assert make_row(kind, best, *cells) in OWN_IMAGES
     blanks = report["blanks"]
-    assert f"Of {blanks['num']} pictures without a symbol" in EXPERIMENTS
-    assert f"{blanks['refused']} were refused" in EXPERIMENTS
-    assert blanks["named"] == 0 and "none got a name" in EXPERIMENTS
+    assert f"Of {blanks['num']} pictures without a symbol" in OWN_IMAGES
+    assert f"{blanks['refused']} were refused" in OWN_IMAGES
+    assert blanks["named"] == 0 and "none got a name" in OWN_IMAGES
 
 
-def test_experiments_tables_of_groups_are_the_measured_ones():
+def test_tables_of_groups_are_the_measured_ones():
     for kind, measured in read_result("discovery")["kinds"].items():
         cells = [
             f"{measured['right_boxes']:,}",
@@ -173,7 +189,7 @@ def test_experiments_tables_of_groups_are_the_measured_ones():
             f"{measured['errors_per_100_by_clearest']:.2f}",
             f"{measured['groups_per_character']:.2f}",
         ]
-        assert make_row(kind, *cells) in EXPERIMENTS
+        assert make_row(kind, *cells) in OWN_IMAGES
 
 
 def test_first_python_example_runs(images, capsys):

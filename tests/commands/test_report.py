@@ -36,6 +36,10 @@ TABLES = {
 DOCUMENTS = (
     "README.md",
     "experiments/README.md",
+    "experiments/ablations.md",
+    "experiments/benchmark/README.md",
+    "experiments/emoji.md",
+    "experiments/search.md",
     "koch_siamese/models/pretrained.md",
     "koch_siamese/models/pretrained_large.md",
 )
@@ -157,8 +161,8 @@ def place(tmp_path):
         (results / f"{name}.json").write_text(json.dumps(result))
     (tmp_path / "experiments/tables.json").write_text(json.dumps(TABLES))
     (tmp_path / "README.md").write_text(DOCUMENT)
-    (tmp_path / "koch_siamese/models").mkdir(parents=True)
     for name in DOCUMENTS[1:]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(
             "<!-- report: one -->\n<!-- end of report -->\n"
         )
@@ -191,6 +195,16 @@ def test_check_finds_an_edited_number(place):
     assert_one_line(answer, "Out of date: README.md. ")
     call("report", cwd=place)
     assert document.read_text() == EXPECTED
+
+
+def test_every_document_with_a_table_is_checked():
+    patterns = ("*.md", "experiments/**/*.md", "koch_siamese/**/*.md")
+    assert set(DOCUMENTS) == {
+        path.relative_to(REPOSITORY).as_posix()
+        for pattern in patterns
+        for path in REPOSITORY.glob(pattern)
+        if "<!-- report: " in path.read_text()
+    }
 
 
 def test_documents_of_the_repository_are_what_report_writes():
