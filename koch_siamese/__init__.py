@@ -2,11 +2,11 @@
 
 Where to begin:
 
-- `Recognizer`: show it one example of each thing, and it recognizes new images
+- `Recognizer`: names new images, given one example of each class
 - `train_and_evaluate`, with `Settings`: trains a model and measures it
 - `load_characters`, `load_folder`: data for your own experiments
-- `make_pairs`, `make_groups`: batches of them for `fit`
-- `build_siamese`: a model of Keras around your own embedding
+- `make_pairs`, `make_groups`: batches of such data for Keras' `fit`
+- `build_siamese`: a Keras model around your own embedding
 - `python -m koch_siamese`: the commands
 
 These sub-packages have a guide, such as `help("koch_siamese.training")`: data,

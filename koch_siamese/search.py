@@ -1,4 +1,4 @@
-r"""Searches the paper's ranges for the best hyper-parameters (section 3.2).
+r"""Searches the paper's ranges for the best hyperparameters (section 3.2).
 
     python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \
         --workdir=runs/search --num_runs=12 --max_minutes=2

@@ -45,14 +45,14 @@ DIRECTION = flags.DEFINE_enum(
 FIGURE = define_path(
     "figure",
     None,
-    "Draw the page with boxes and names into this .png file; or, of any number "
-    "of pages, one file each into this folder.",
+    "Draw the page with boxes and names into this .png file, or each page into "
+    "a file in this folder.",
 )
 XML = define_path(
     "xml",
     None,
-    "Write PAGE XML for transcription tools to this .xml file; or, of any "
-    "number of pages, one file each into this folder.",
+    "Write PAGE XML for transcription tools into this .xml file, or each page "
+    "into a file in this folder.",
 )
 SUFFIXES = ((FIGURE, ".png"), (XML, ".xml"))
 REVIEW = define_path(
@@ -69,8 +69,9 @@ DISCOVER = define_path(
 CUT = flags.DEFINE_float(
     "cut",
     None,
-    "With --discover, the score that all pairs of a group reach; a higher one "
-    "makes more groups. Default: the one that tells groups apart best.",
+    "With --discover, the lowest score allowed between two symbols of a group; "
+    "a higher one makes more groups. Default: the one that separates groups "
+    "best.",
 )
 cli.refuse_nan("cut")
 cli.define_recognizer_flags()
@@ -251,8 +252,8 @@ def _note_few_names(file, names):
     if num_named < FEW_NAMED * len(names):
         cli.note(
             f"{num_named} of {len(names)} symbols of {file} have a name: is "
-            "the page upright, and in the script of --support? --threshold=N "
-            "with a lower N names more."
+            "the page upright, and in the script of --support? A lower "
+            "--threshold names more symbols."
         )
 
 

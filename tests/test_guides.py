@@ -62,7 +62,7 @@ def test_scorers_and_trials_of_users_are_evaluated(glyphs_dir):
 
 
 def test_samples_are_indices_of_drawings(glyphs_dir):
-    names = run_examples(sampling, "Of a data set", glyphs_dir)
+    names = run_examples(sampling, "Samples of a data set", glyphs_dir)
     character = names["characters"].character
     alike = character[names["first"]] == character[names["second"]]
     assert alike.tolist() == names["same"].astype(bool).tolist()

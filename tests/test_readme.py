@@ -219,12 +219,5 @@ def test_transcribe_example_runs(images):
 def test_export_example_runs(images, capsys):
     answer = call("export", *find_command("export"), cwd=images)
     assert answer.returncode == 0, answer.stderr
-    drawings = np.stack(
-        [np.asarray(draw()), np.asarray(draw(box=(5, 5, 30, 90)))]
-    )
-    names = {
-        "supports": drawings[..., None],
-        "drawings": drawings[1:, ..., None],
-    }
-    exec(find_python("saved_model"), names)
-    assert capsys.readouterr().out.split() == ["[1]"]
+    exec(find_python("saved_model"), {})
+    assert capsys.readouterr().out == "[0 1]\n"

@@ -7,19 +7,19 @@
 - `within_alphabet`: random; candidates of one alphabet, as in the paper
 - `cross_alphabet`: random; candidates of all alphabets: easier, not comparable
   with the others
-- `verification`: random pairs, half of them same: accuracy at the stored
-  threshold, ROC AUC, equal error rate, true accept rates at 1 % and 0.1 %
-  false accepts
+- `verification`: random pairs, half of them of the same character: accuracy
+  at the stored threshold, ROC AUC, equal error rate, true accept rates at 1 %
+  and 0.1 % false accepts
 - `mnist`: random, 10-way, on a TFDS data set that was not trained on: MNIST,
   or `--dataset=emnist/letters` and others
 - `tutorial`: as in the tutorial's source; only to compare with its results
 
 Query and supports are by different drawers; where a data set has no drawers,
-they are different images. Ties share the credit. Accuracies come with a 95 %
-interval (Wilson), which is for other trials of these classes. For other classes
-it is wider: `classes_ci95` in a result, by a bootstrap over the classes of the
-queries. `--ways`, `--shots`, `--num_trials`, `--seed` and `--split` change the
-random protocols.
+they are different images. Tied candidates share the credit. Accuracies come
+with a 95 % interval (Wilson), which is for other trials of these classes. For
+other classes it is wider: `classes_ci95` in a result, by a bootstrap over the
+classes of the queries. `--ways`, `--shots`, `--num_trials`, `--seed` and
+`--split` change the random protocols.
 
 `--model` takes a model file, the directory of a run, `pretrained`,
 `pretrained_large`, or a baseline: `pixels_cosine`, `pixels_euclidean`,
@@ -54,9 +54,9 @@ object with the methods `embed` and `score`:
     result = koch_siamese.evaluate_protocol(scorer, "within_alphabet", "glyphs")
     print(result["accuracy"], result["ci95"])
 
-`Trials` has the drawings of a protocol of your own: indices of the queries, of
-the candidates, and of the right ones among these. Here, two candidates are
-other drawings of random characters:
+`Trials` holds the trials of a protocol of your own: the indices of queries and
+candidates, and which candidate is right. Here, a trial has two candidates of
+random characters, of which the first is right:
 
     from koch_siamese.evaluation.scoring import (
         EmbeddedDrawings,
@@ -95,8 +95,8 @@ and stored with the model (`koch_siamese.get_thresholds`):
 
 - `same`, for pairs: the one that classifies most validation pairs correctly.
   At this score the probability is 0.5. Its slope is fitted to these validation
-  pairs, half of which are same; the fewer distinct ones there are, the flatter
-  it is (Platt 1999).
+  pairs, half of which are of the same character; the fewer distinct ones there
+  are, the flatter it is (Platt 1999).
 - `none_of_these`, for each number of candidates up to 20: at most 5 % of the
   queries whose character is not among the candidates still get a name. It is
   strict, because characters of one alphabet resemble each other. Correct

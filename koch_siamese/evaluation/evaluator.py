@@ -316,7 +316,7 @@ class Evaluator:
             most = protocol.limit_ways(ways, self._load(self.source, split))
             if most < ways:
                 options["ways"] = most
-                where = f"{self.source.dataset}, {split}"
+                where = f"{self.source.dataset}, {split} split"
                 warn_of_few_classes(most, ways, where, self._advise(split))
         return options
 

@@ -265,9 +265,9 @@ def check_options(options: Mapping[str, object]):
 def warn_of_few_classes(ways: int, asked: int, where: str, advice: str = ""):
     """Warns that trials have fewer ways, and how little they show."""
     warn(
-        f"{where}: {ways} classes are too few for {asked} ways, so trials have "
-        f"{ways}. Guessing gets {100 / ways:.0f} %, and the 95 % interval is "
-        f"for these classes alone.{advice}"
+        f"{where}: only {ways} classes, so trials are {ways}-way, not "
+        f"{asked}-way (chance: {100 / ways:.0f} %). The 95 % interval is for "
+        f"these classes alone.{advice}"
     )
 
 

@@ -13,9 +13,9 @@ more accurate; `Recognizer("runs/mine")` has the model of a training.
 
 - `add(folder)`, `add({"ka": images})`, `remove("ka")`: changes the known
   characters; the score of a character is the mean over its examples, so two
-  forms of one character (a capital and a small letter) need two names. To add
-  the same examples again makes them count twice; `replace=True` replaces
-  those of the same names
+  forms of one character (a capital and a small letter) need two names. Adding
+  the same examples again counts them twice; `replace=True` replaces those of
+  the same names
 - `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
   candidates with scores and probabilities; each probability is for a candidate
   alone, so they do not add up to 1. The threshold for a name rises with the
@@ -56,9 +56,8 @@ With more than 100,000 images, an index proposes the images to compare (extra
 `index`).
 
 Photographs should show paper on all sides. `--figure` shows what was cut out.
-The extra `pages` removes the desk around the paper and ruled lines. Of printed
-letters of one font and size, whole images (`crop=False`, `--nocrop`) may get
-more names.
+The extra `pages` removes the desk around the paper and ruled lines. For printed
+letters of one font and size, `crop=False` (`--nocrop`) may name more images.
 
 # On the command line
 
@@ -96,8 +95,8 @@ box and the answer of each symbol.
   Rename the folders and give `groups` as `--support`
 - `--review=checked`: writes doubtful symbols to `checked/doubtful/NAME`, by
   best guess. Move those that you have checked to `checked/confirmed/NAME` and
-  run the command again: they then serve as examples, and keep that name, and
-  so do symbols of the page that look like them
+  run the command again: they keep that name and serve as examples, and symbols
+  of their page that look like them get it, too
 
 The symbols of a page are recognized together: those that look alike get the
 same name, and others different names, as far as possible. Their scores are

@@ -52,7 +52,7 @@ class Reader:
         if crop and photo_size:
             raise InputError(
                 "crop=True, but the model was trained on photos, which are not "
-                "cut to their ink: leave it out."
+                "cut to their ink: remove it."
             )
         return cls(get_crop(model) if crop is None else crop, photo_size)
 

@@ -34,8 +34,8 @@ class CalibrationReport:
         num_images, num_characters: the size of the calibration set. With fewer
             than 20 characters, do not rely on the thresholds.
         same: the threshold of `verify`.
-        accuracy: the fraction of random pairs, half of them same, that it
-            classifies correctly.
+        accuracy: the fraction of random pairs, half of them of the same
+            character, that it classifies correctly.
         false_accepts, false_rejects: the fraction of different pairs that count
             as the same, and of same pairs that count as different.
         ways: the number of candidates that the remaining attributes apply to.

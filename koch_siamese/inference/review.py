@@ -200,7 +200,7 @@ def _read_symbol(root, file):
     folder = file.relative_to(root).parent
     if not folder.parts:
         raise InputError(
-            f"{file} is in no folder of a character: move it to "
+            f"{file} is not in a character's folder: move it to "
             f"{root / 'NAME' / file.name}."
         )
     name = normalize_name(unquote("/".join(folder.parts)))

@@ -42,12 +42,11 @@ drawings, `[batch, batch]`. Scores are logits. Register layers and losses of
 your own with `keras.saving.register_keras_serializable`. To resume a run, give
 the same architecture and loss.
 
-The input is 0 to 1 already: a network from elsewhere that begins with
-`Rescaling(1 / 255)` must be given without that layer. A custom network is
-trained by `adam` or `muon`, not `layerwise_sgd`, which has rates for the
-paper's layers. Settings of the package's own layers, such as `filters`, cannot
-be used with it. A network that is given as an object cannot be used with
-`distribute`.
+The input is already 0 to 1, so remove a layer `Rescaling(1 / 255)` from a
+network that begins with it. A custom network is trained by `adam` or `muon`,
+not `layerwise_sgd`, which has rates for the paper's layers. Settings of the
+package's own layers, such as `filters`, cannot be used with it. A network that
+is given as an object cannot be used with `distribute`.
 
 # A backbone from keras.applications, for photographs
 

@@ -155,7 +155,7 @@ def _warn_of_rescaling(network, channels):
             if scale < SMALL_SCALE:
                 warn(
                     f"The network {network.name!r} scales its input by "
-                    f"{scale:.2g}, but that is 0 to 1 already "
+                    f"{scale:.2g}, but its input is already 0 to 1 "
                     f"({_describe_values(channels)}), so that its output "
                     "hardly depends on the image: remove the layer "
                     f"{layer.name!r}."

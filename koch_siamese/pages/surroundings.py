@@ -200,5 +200,5 @@ def explain_no_symbol(drawing: np.ndarray, was_clean: bool) -> str:
     border = (is_ink[0], is_ink[-1], is_ink[:, 0], is_ink[:, -1])
     share = np.concatenate(border).mean()
     if not was_clean and share > MAX_BORDER:
-        return "shapes that go on at the border"
+        return "shapes cut off by the border"
     return ""

@@ -368,8 +368,8 @@ class OptimizerSettings:
     )
     margin: float = setting(
         1.0,
-        "With --objective=contrastive: the distance that different pairs "
-        "should at least have.",
+        "With --objective=contrastive: the least distance that different "
+        "pairs should have.",
         low=0.0,
         only_with={"objective": ("contrastive",)},
     )

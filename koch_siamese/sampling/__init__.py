@@ -7,7 +7,7 @@ only on its arguments and its random generator or seed.
 - `trials`: N-way K-shot trials; `lake`: the official 400 on Omniglot
 - `distortions`, `effects`: random affine maps, waves, and changes of colors
 
-Of a data set, one needs the labels:
+Samples of a data set need only its labels:
 
     import numpy as np
 

@@ -181,7 +181,7 @@ def sample_verification_pairs(
 class PairSet:
     """A fixed training set of pairs and their copies (section 4.1).
 
-    Each epoch takes all of it once, in a new order; a rest that does not fill a
+    Each epoch takes all of it once, in a new order; a remainder smaller than a
     batch is skipped in that epoch.
 
     Attributes:
@@ -210,7 +210,7 @@ class PairSet:
         if len(self) < batch_size:
             raise InputError(
                 f"A set of {len(self.same)} pairs and {self.num_copies} copies "
-                f"is less than a batch of {batch_size}: ask for more pairs."
+                f"is smaller than a batch of {batch_size}: ask for more pairs."
             )
 
     def take(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

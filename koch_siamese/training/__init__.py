@@ -14,9 +14,8 @@ workdir)` does the same and returns the results.
 fine-tunes the model in the package. Use ten or more characters with at least
 two images each; four or more images are better. `--crop` crops images to their
 ink; the model stores this setting, and other commands follow it. `--ways`
-cannot exceed the number of validation characters of an alphabet. Compare the
-result with
-`--model=pretrained`:
+cannot exceed the number of validation characters of an alphabet. Measure the
+new model, and `--model=pretrained` in the same way:
 
     python -m koch_siamese.evaluate --dataset=folder --data_dir=images \
         --num_trials=1000 --model=runs/mine/model.keras
@@ -63,9 +62,9 @@ that was interrupted is refused, so that its model is not overwritten.
 
 `--precision=bfloat16` computes convolutions and the gradients of large dense
 layers in bfloat16 in training, for GPUs and for CPUs that support it
-(AVX512_BF16); other CPUs may be slower with it. Of convolutions by Fourier
-transforms, only the gradients are. The model that is evaluated and stored is
-float32.
+(AVX512_BF16); other CPUs may be slower with it. Convolutions by Fourier
+transforms use bfloat16 only in their gradients. The model that is evaluated and
+stored is float32.
 
 `KERAS_BACKEND=jax` before a command computes with JAX (extra `jax`; on a GPU,
 `pip install 'jax[cuda13]'`). A `model.keras` works with both backends.

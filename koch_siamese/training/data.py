@@ -73,7 +73,7 @@ def lower_ways(settings: Settings, source: DataSource) -> Settings:
         for name in names:
             most = PROTOCOLS[name].limit_ways(ways, characters)
             if most < ways:
-                ways, where = most, f"{settings.dataset}, {split}"
+                ways, where = most, f"{settings.dataset}, {split} split"
     if where:
         warn_of_few_classes(ways, settings.ways, where)
     return dataclasses.replace(settings, ways=ways)

@@ -1,4 +1,4 @@
-r"""The hyper-parameter search of the paper (section 3.2).
+r"""The hyperparameter search of the paper (section 3.2).
 
     pip install 'koch-siamese[search]'
     python -m koch_siamese.search --flagfile=experiments/mnist_35px.flags \

@@ -1,4 +1,4 @@
-"""The ranges of the paper's hyper-parameter search (section 3.2).
+"""The ranges of the paper's hyperparameter search (section 3.2).
 
 A point of the space is a dict of parameters, such as `learning_rate_0` for the
 learning rate of the first layer.

@@ -1,4 +1,4 @@
-"""A search for hyper-parameters: the runs of an Optuna study, one by one.
+"""A search for hyperparameters: the runs of an Optuna study, one by one.
 
 It needs the extra `search`.
 """

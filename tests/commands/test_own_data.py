@@ -48,8 +48,8 @@ def test_closed_set_is_noted_wherever_its_accuracy_is_shown(run):
     workdir, answer = run
     notes = [x for x in answer.stderr.splitlines() if x.startswith("note: ")]
     assert len(notes) == 2, answer.stderr
-    assert "folder, validation: 3 classes are too few for 20" in notes[0]
-    assert "trials have 3. Guessing gets 33 %, and" in notes[0]
+    assert "folder, validation split: only 3 classes, so" in notes[0]
+    assert "trials are 3-way, not 20-way (chance: 33 %). " in notes[0]
     assert "This is a closed set: the test images show the" in notes[1]
     assert "folder/colors test (closed set)  3     1      20" in answer.stdout
     assert "not a one-shot accuracy on new classes" in answer.stdout

@@ -171,7 +171,7 @@ def test_training_on_labels_splits_them(data_dir, tmp_path):
         *("--validation_trials=20", "--image_kind=photo"),
     )
     assert answer.returncode == 0, answer.stderr
-    assert "2 classes are too few for 20 ways" in answer.stderr
+    assert "only 2 classes, so trials are 2-way, not 20-way" in answer.stderr
     assert "tiny_digits test  2     1      20" in answer.stdout
     path = tmp_path / "run/results/within_alphabet.json"
     result = json.loads(path.read_text())

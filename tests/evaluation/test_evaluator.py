@@ -360,7 +360,7 @@ def test_protocols_have_their_own_defaults(source):
     assert (result["shots"], result["seed"]) == (1, 0)
     result = evaluate_protocol(Scorer(), "tutorial", source)
     assert (result["ways"], result["split"]) == (20, "evaluation")
-    with pytest.warns(DataWarning, match="7 cl.* Guessing gets 14 %.* alone.$"):
+    with pytest.warns(DataWarning, match="7 cl.* .chance: 14 %.* alone.$"):
         result = evaluate_protocol(Scorer(), "within_alphabet", source)
     assert (result["ways"], result["split"]) == (7, "test")
     source.dataset = "folder"

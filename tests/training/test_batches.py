@@ -211,7 +211,7 @@ def test_only_copies_of_a_fixed_set_are_distorted(wave):
 def test_set_smaller_than_a_batch_is_refused():
     assert take(make("pairs", num_pairs=6), 1)
     assert take(make("pairs", num_pairs=3, num_copies=1), 1)
-    with pytest.raises(InputError, match="less than a batch of 6"):
+    with pytest.raises(InputError, match="smaller than a batch of 6"):
         make("pairs", num_pairs=5)
 
 
