@@ -132,7 +132,7 @@ def test_evaluate_on_labels(data_dir, tmp_path):
     output = tmp_path / "result.json"
     answer = call("evaluate", *arguments, f"--output={output}")
     assert answer.returncode == 0, answer.stderr
-    assert "note: tiny_digits, test: 5 classes are too few" in answer.stderr
+    assert "note: tiny_digits, test split: only 5 classes," in answer.stderr
     assert "mnist has only 5 test classes: " in answer.stdout
     result = json.loads(output.read_text())
     assert (result["ways"], result["num_classes"]) == (5, 5)

@@ -202,8 +202,9 @@ def test_a_network_that_expects_other_values_is_warned_of():
         return keras.Model(inputs, x, name="mine")
 
     message = (
-        r"The network 'mine' scales its input by 0\.0039, but that is 0 to 1 "
-        r"already \(ink = 1, paper = 0\), .* remove the layer 'scaled'\.$"
+        r"The network 'mine' scales its input by 0\.0039, but its input is "
+        r"already 0 to 1 \(ink = 1, paper = 0\), .* remove the layer "
+        r"'scaled'\.$"
     )
     with pytest.warns(DataWarning, match=message):
         own_network.check_network(build_scaled(-1 / 255), 16, 1)
