@@ -400,7 +400,7 @@ def test_names_that_are_not_utf8_are_reviewed(tmp_path):
 
 def test_a_confirmed_file_needs_a_folder_of_its_name(tmp_path):
     save(SYMBOLS["a"], tmp_path / "confirmed" / "a.png")
-    with pytest.raises(InputError, match="in no folder of a character"):
+    with pytest.raises(InputError, match="is not in a character's folder"):
         ReviewFolder(tmp_path)
 
 
