@@ -62,7 +62,7 @@ SMALL = {
 
 # Text in the outputs of a notebook, and its number of figures.
 OUTPUTS = {
-    "train_and_evaluate": ("95 % interval", 9),
+    "train_and_evaluate": ("95 % interval", 10),
     "your_own_images": ("none of these", 3),
     "read_a_page": ("best guess", 3),
     "export_and_serve": ("ms per query", 1),
@@ -207,7 +207,7 @@ def test_imports_are_public(name):
 
 
 @each_notebook
-def test_notebook_states_its_goal_and_has_three_exercises(name):
+def test_notebook_states_its_goal_and_has_exercises(name):
     notebook = read(name)
     (learned,) = re.findall(
         r"\*\*What you will learn\*\*\n\n(.*?)\n\n",
@@ -216,7 +216,7 @@ def test_notebook_states_its_goal_and_has_three_exercises(name):
     )
     assert 3 <= learned.count("- ") <= 5
     answers, code = find_answers(notebook)
-    assert len(answers) == 3
+    assert 3 <= len(answers) <= 4
     assert len(code) >= 2
 
 
