@@ -72,9 +72,11 @@ def wilson_interval(num_correct: float, num_trials: int) -> tuple[float, float]:
         share * (1 - share) / num_trials + (z / (2 * num_trials)) ** 2
     )
     scale = 1 + z**2 / num_trials
+    low, high = (center - spread) / scale, (center + spread) / scale
+    # Rounding errors would blur the exact ends, 0 and 1.
     return (
-        max(0.0, float((center - spread) / scale)),
-        min(1.0, float((center + spread) / scale)),
+        max(0.0, float(low)) if num_correct > 0 else 0.0,
+        min(1.0, float(high)) if num_correct < num_trials else 1.0,
     )
 
 
