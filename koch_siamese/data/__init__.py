@@ -28,8 +28,9 @@ All with `--dataset=folder`. A folder holds `class/*.jpg` or
 `shoes`. Files are PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM, and HEIC with
 the extra `heic`.
 
-A table is UTF-8 text with commas, semicolons or tabs. The first line names the
-columns, in any order. Other columns are ignored with a note:
+A table, `.csv` or `.tsv`, is UTF-8 text with commas, semicolons or tabs. The
+first line names the columns, in any order. Other columns are ignored with a
+note:
 
     path,label,group,drawer,split
     photos/0001.jpg,mallard,ducks,Ann,train

@@ -1,6 +1,8 @@
 """Errors about a user's images."""
 
+import collections
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -72,12 +74,19 @@ def describe(image: ImageLike) -> str:
     return f"A value of type {type(image).__name__}"
 
 
+def join_names(names: Sequence[str]) -> str:
+    """Joins names for a message; only the first `MAX_LISTED` are listed."""
+    listed = ", ".join(map(repr, names[:MAX_LISTED]))
+    more = len(names) - MAX_LISTED
+    return listed + (f" and {more} more" if more > 0 else "")
+
+
 def raise_image_errors(errors: list[ImageError], num: int):
     """Raises the errors of some of `num` images as one, if there are any.
 
     Raises:
         InputError: there are errors; the first `MAX_LISTED` are listed, and how
-            to fix them if that is the same for all.
+            to fix them if that is the same for most.
     """
     if not errors:
         return
@@ -86,8 +95,13 @@ def raise_image_errors(errors: list[ImageError], num: int):
     listed = "; ".join(error.found for error in errors[:MAX_LISTED])
     more = len(errors) - MAX_LISTED
     rest = f"; and {more} more" if more > 0 else ""
-    fixes = {f"Expected {x.expected}; {x.fix}." for x in errors}
-    fix = fixes.pop() if len(fixes) == 1 else "Fix or remove them."
+    fixes = collections.Counter(f"{x.expected}; {x.fix}" for x in errors)
+    ((usual, num_alike),) = fixes.most_common(1)
+    fix = "Fix or remove them."
+    if num_alike == len(errors):
+        fix = f"Expected {usual}."
+    elif 2 * num_alike > len(errors):
+        fix = f"Most of them: expected {usual}."
     raise InputError(
         f"{len(errors)} of {num} images cannot be used: {listed}{rest}. {fix}"
     )

@@ -49,6 +49,8 @@ MAX_SIDE = 1024  # larger images are first reduced to this
 MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
 ARRAY_CHANNELS = (1, 3, 4)
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # white in deep images
+MIN_CHROMA = 0.25  # of a colored pixel, on white paper
+MIN_COLORED = 0.2  # share of the pixels of a color picture; ink is thin
 MARK = "Drawing"  # the key of a text in the files of `write_drawing`
 
 _max_pixels = 50_000_000
@@ -111,12 +113,13 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     if crop or not is_clean:
         drawing = erase_specks(drawing)
     if drawing.min() > WHITE // 2:
-        raise ImageError(
+        error = ImageError(
             f"{describe(image)}: no clean symbol found",
             "ink on paper that differs from it in brightness",
             "draw or photograph it again, remove it, or use a model that was "
             "trained with --image_kind=photo",
         )
+        raise _explain_colors(error, image)
     if crop:
         _check_symbol(image, drawing, is_clean)
         return crop_to_ink(drawing)
@@ -153,7 +156,8 @@ def _make_mark(drawing):
 def _check_symbol(image, drawing, is_clean):
     explanation = surroundings.explain_no_symbol(drawing, is_clean)
     if explanation and sheet.is_available():
-        raise NoSymbolError(image, explanation, drawing)
+        error = NoSymbolError(image, explanation, drawing)
+        raise _explain_colors(error, image)
     if explanation:
         # Without the name of the image, so that commands print it once.
         warn(
@@ -161,6 +165,38 @@ def _check_symbol(image, drawing, is_clean):
             "may be misread. The desk around the paper and ruled lines are "
             "removed with the extra pages: pip install 'koch-siamese[pages]'."
         )
+
+
+def _explain_colors(error, image):
+    """Says in an error that the image seems to be a color picture."""
+    if not is_colorful(image):
+        return error
+    return ImageError(
+        error.found,
+        "a drawing in ink on paper",
+        "for color pictures, use a model of photos (--image_kind=photo in "
+        "train)",
+    )
+
+
+def is_colorful(image: ImageLike) -> bool:
+    """Tells whether an image seems to be a color picture, not a drawing.
+
+    Colors count relative to that of the border, so colored paper has none, and
+    colored ink covers too little.
+
+    Args:
+        image: as in `read_drawing`; an image that cannot be read is none.
+    """
+    try:
+        colors = Image.fromarray(_open(image, _make_colors))
+    except InputError:  # or a stream that has been read
+        return False
+    small = np.asarray(colors.resize((32, 32), Image.Resampling.BOX), float)
+    border = np.r_[small[0], small[-1], small[:, 0], small[:, -1]]
+    paper = np.maximum(np.median(border, axis=0), 1)
+    chroma = np.ptp(np.minimum(small / paper, 1), axis=-1)
+    return bool((chroma > MIN_CHROMA).mean() > MIN_COLORED)
 
 
 def read_photo(image: ImageLike, size: int) -> np.ndarray:

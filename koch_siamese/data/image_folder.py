@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,15 @@ from koch_siamese.data.characters import SPLITS, Characters, count_images
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import ImageError, raise_image_errors
 from koch_siamese.data.image_files import get_shape, read_image
-from koch_siamese.data.image_paths import normalize_name, require_path
+from koch_siamese.data.image_paths import (
+    is_table,
+    normalize_name,
+    require_path,
+)
 from koch_siamese.data.labelled_files import LabelledFiles, list_folder
-from koch_siamese.data.manifest import is_manifest, read_manifest
+from koch_siamese.data.manifest import read_manifest
 from koch_siamese.errors import DataWarning
+from koch_siamese.images import ImageLike
 
 MAX_SILENT_IMAGES = 200  # more are read with a progress bar
 
@@ -120,7 +125,7 @@ def _list_quietly(path, may_split):
 
 def _list_files(path, may_split):
     path = require_path(path)
-    if is_manifest(path) and path.is_file():
+    if is_table(path) and path.is_file():
         return read_manifest(path)
     return list_folder(path, may_split)
 
@@ -149,14 +154,17 @@ def _load(listed: LabelledFiles, crop, photo_size) -> ImageSet:
     return ImageSet(characters, names, splits, has_drawers, files)
 
 
+def show_progress(images: Sequence[ImageLike]) -> Iterable[ImageLike]:
+    """Shows a progress bar on a terminal while many images are read."""
+    # None: only shown on a terminal.
+    is_quiet = True if len(images) <= MAX_SILENT_IMAGES else None
+    return tqdm(images, "Reading images", disable=is_quiet)
+
+
 def _read_images(files, crop, photo_size):
     images = make_images((len(files), *get_shape(photo_size)))
-    # None: only shown on a terminal.
-    is_quiet = True if len(files) <= MAX_SILENT_IMAGES else None
     errors = []
-    for image, file in zip(
-        images, tqdm(files, "Reading images", disable=is_quiet), strict=True
-    ):
+    for image, file in zip(images, show_progress(files), strict=True):
         try:
             image[:] = read_image(file, crop, photo_size)
         except ImageError as error:

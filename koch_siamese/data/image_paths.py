@@ -27,6 +27,7 @@ FORMATS = {
     "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
 }
 PDF = ".pdf"
+TABLES = (".csv", ".tsv")
 HEIF_SUFFIXES = (".heic", ".heif")
 HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
 
@@ -76,7 +77,7 @@ def list_images(
 
     Hidden files and folders are left out. Files without the suffix of an image
     are left out, too, and counted by a `SkippedFilesWarning`. A single file may
-    have any suffix except `.pdf`. Links are followed.
+    have any suffix except `.pdf` and those of tables. Links are followed.
 
     Args:
         path: the folder or file.
@@ -87,20 +88,36 @@ def list_images(
         The paths, sorted by folder and name.
 
     Raises:
-        InputError: the path does not exist, is a PDF, or has no images.
+        InputError: the path does not exist, is a PDF, a table, or neither a
+            file nor a folder, or has no images.
     """
     root = require_path(path)
     if root.is_file():
         if is_pdf(root) and PDF not in others:
             raise refuse_pdf(path)
+        if is_table(root):
+            raise make_image_error(
+                path,
+                "is a table",
+                "an image or a folder",
+                "give the folder of its images",
+            )
         return [root]
+    if not root.is_dir():  # such as /dev/stdin
+        raise make_image_error(
+            path,
+            "is neither a file nor a folder",
+            "an image or a folder",
+            "write the image to a file",
+        )
     suffixes, found = (*get_suffixes(), *others), []
     skipped = collections.Counter()
-    for file in _walk(root):
-        if file.suffix.lower() in suffixes and file.is_file():
-            found.append(file)
-        else:
-            skipped[file.suffix.lower()] += 1
+    for folder, names in _walk(root):
+        for file in map(folder.joinpath, names):
+            if file.suffix.lower() in suffixes and file.is_file():
+                found.append(file)
+            else:
+                skipped[file.suffix.lower()] += 1
     if not found and not may_be_empty:
         there = ""
         if skipped:
@@ -120,6 +137,11 @@ def list_images(
 def is_pdf(path: Path) -> bool:
     """Tells whether a file is a PDF, by its suffix."""
     return path.suffix.lower() == PDF
+
+
+def is_table(path: str | os.PathLike) -> bool:
+    """Tells whether a path is that of a table, by its suffix."""
+    return Path(path).suffix.lower() in TABLES
 
 
 def refuse_pdf(path: str | Path) -> ImageError:
@@ -166,7 +188,9 @@ def require_path(
             f"{expected} on this computer",
             "download it first",
         )
-    raise make_image_error(path, "does not exist", expected, "check the name")
+    is_pattern = "*" in str(path)
+    fix = "give the folder, not a pattern" if is_pattern else "check the name"
+    raise make_image_error(path, "does not exist", expected, fix)
 
 
 def require_file(path: str | os.PathLike) -> Path:
@@ -191,8 +215,16 @@ def normalize_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Yields the files below a folder, without hidden files and folders."""
+def list_folders(root: Path) -> list[Path]:
+    """Lists a folder and those below it, sorted, without hidden ones."""
+    return sorted(folder for folder, _ in _walk(root))
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yields a folder and those below it, with the names of their files.
+
+    Hidden files and folders are left out.
+    """
     for name, folders, files in os.walk(
         root, onerror=_refuse_folder, followlinks=True
     ):
@@ -203,7 +235,7 @@ def _walk(root: Path) -> Iterator[Path]:
             for below in folders
             if not below.startswith(".") and not _leads_up(folder / below)
         ]
-        yield from (folder / x for x in files if not x.startswith("."))
+        yield folder, [x for x in files if not x.startswith(".")]
 
 
 def _refuse_folder(error):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from koch_siamese.data.image_errors import make_image_error
-from koch_siamese.data.image_paths import list_images
+from koch_siamese.data.image_errors import join_names, make_image_error
+from koch_siamese.data.image_paths import list_folders, list_images
 from koch_siamese.errors import warn
 
 # Common names of the parts of a data set, and their splits.
@@ -62,6 +62,7 @@ def list_folder(root: Path, may_split: bool = False) -> LabelledFiles:
     inner = [file.relative_to(root).parts for file in files]
     _check_depths(root, inner)
     folder, depth = root.resolve().name, len(inner[0])
+    _warn_of_empty_folders(root, files, depth)
     if depth == 1:
         labels = [(folder, file.stem) for file in files]
         _warn_of_numbers(root, [file.stem for file in files])
@@ -89,6 +90,21 @@ def _check_depths(root, inner):
             "move files to one such layout, or list them in a table (CSV) of "
             "path,label",
         )
+
+
+def _warn_of_empty_folders(root, files, depth):
+    """Warns if folders of characters or alphabets have no images."""
+    used = {root} | {folder for file in files for folder in file.parents}
+    empty = [
+        str(folder.relative_to(root))
+        for folder in list_folders(root)
+        if folder not in used
+        and folder.parent in used
+        and len(folder.relative_to(root).parts) < max(depth, 2)
+    ]
+    if empty:
+        listed = join_names(empty)
+        warn(f"{str(root)!r} has folders without images: {listed}.")
 
 
 def _warn_of_numbers(root, names):

@@ -17,18 +17,12 @@ from koch_siamese.data.labelled_files import PARTS, LabelledFiles
 from koch_siamese.errors import warn
 from koch_siamese.paths import expand_home_in
 
-SUFFIX = ".csv"
 NEEDED = ("path", "label")
 OPTIONAL = ("group", "drawer", "split")
 DELIMITERS = ",;\t"  # semicolons where a comma is the decimal point
 EXPECTED = (
     "a first line with the columns path,label and optionally group,drawer,split"
 )
-
-
-def is_manifest(path: str | os.PathLike) -> bool:
-    """Tells whether a path is that of a table, by its suffix."""
-    return Path(path).suffix.lower() == SUFFIX
 
 
 def read_manifest(path: Path) -> LabelledFiles:

@@ -24,10 +24,14 @@ from koch_siamese.data.characters import (
     count_images,
     needs_split,
 )
+from koch_siamese.data.image_files import is_colorful
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
 from koch_siamese.paths import expand_home_in
+
+NUM_LOOKED_AT = 100  # images of a folder that are checked for colors
+MANY = 1 / 3  # of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,7 +282,8 @@ class DataSource:
             raise splits.MissingGroupError(
                 f"No group is left for the {split} split: there are "
                 f"{', '.join(map(repr, groups))}. Name some as "
-                f"--{split}_groups, or add folders."
+                f"--{split}_groups, add folders, or train with "
+                "--split_by=class."
             )
         if not len(chosen):
             raise InputError(
@@ -377,6 +382,17 @@ def check_folder(dataset: str, data_dir: str | None):
     if dataset == "folder":
         _require_data_dir(data_dir)
         image_folder.check_files(data_dir, may_split=True)
+
+
+def has_color_pictures(data_dir: str) -> bool:
+    """Tells whether many images of a folder seem to be color pictures.
+
+    Args:
+        data_dir: see `DataSource`; `check_folder` has checked it.
+    """
+    files = image_folder.check_files(data_dir, may_split=True)
+    sample = files[:: -(-len(files) // NUM_LOOKED_AT)]
+    return sum(map(is_colorful, sample)) > MANY * len(sample)
 
 
 def _require_data_dir(data_dir):

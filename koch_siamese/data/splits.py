@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from koch_siamese.data.characters import SPLITS, Characters, count_images
-from koch_siamese.data.image_errors import MAX_LISTED
+from koch_siamese.data.image_errors import join_names
 from koch_siamese.errors import InputError, warn
 
 MIN_CHARACTERS = 4  # two to train on, two to test on
@@ -277,8 +277,8 @@ def _check_splittable(names, counts):
     if counts.max() == 1:
         raise InputError(
             f"Each of {len(counts)} classes has only 1 image, such as "
-            f"{names[0]!r}: expected at least 2 of each to train on, in a "
-            f"folder for each class, such as {names[0]}/1.png."
+            f"{names[0]!r}: expected at least 2 of each, in a folder for each "
+            f"class, such as {names[0]}/1.png."
         )
     problems = []
     if len(counts) < MIN_CHARACTERS:
@@ -323,11 +323,8 @@ def _list_names(known, names):
 def _describe_single(names, counts):
     """Describes the characters that have only one drawing."""
     small = [name for name, num in zip(names, counts, strict=True) if num < 2]
-    listed = ", ".join(map(repr, small[:MAX_LISTED]))
-    more = len(small) - MAX_LISTED
-    rest = f" and {more} more" if more > 0 else ""
     return (
         f"{len(small)} of {len(counts)} characters have only 1 drawing "
-        f"({listed}{rest}): expected at least 2 of each; add some, or remove "
-        "these characters."
+        f"({join_names(small)}): expected at least 2 of each; add some, or "
+        "remove these characters."
     )

@@ -11,7 +11,7 @@ import numpy as np
 from koch_siamese.data.image_arrays import make_images
 from koch_siamese.data.image_errors import ImageError, raise_image_errors
 from koch_siamese.data.image_files import get_shape, read_image
-from koch_siamese.data.image_folder import load_folder
+from koch_siamese.data.image_folder import load_folder, show_progress
 from koch_siamese.errors import InputError
 from koch_siamese.images import ImageLike
 from koch_siamese.inference.arguments import list_labelled
@@ -83,7 +83,7 @@ class Reader:
         """
         read = make_images((len(images), *self.shape))
         errors = []
-        for i, image in enumerate(images):
+        for i, image in enumerate(show_progress(images)):
             try:
                 read[i] = self.read(image)
             except ImageError as error:

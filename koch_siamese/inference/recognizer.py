@@ -815,9 +815,10 @@ class Recognizer:
             )
         path = expand_home(path).resolve()
         stored = storage.read(path)
+        recognizer = cls(stored.choose_model(model))
         crop = stored.crop if crop is None else crop
-        recognizer = cls(stored.choose_model(model), crop=crop)
-        stored.require_origin(path, recognizer._fingerprint, recognizer.crop)
+        stored.require_origin(path, recognizer._fingerprint, crop)
+        recognizer._reader = Reader.for_model(recognizer.model, crop)
         recognizer._gallery = stored.gallery
         recognizer._index = storage.read_index(
             stored, get_head(recognizer.model).distance_weights

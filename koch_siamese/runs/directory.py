@@ -11,6 +11,7 @@ from pathlib import Path
 
 import filelock
 
+from koch_siamese.data.characters import needs_split
 from koch_siamese.data.image_paths import find_images
 from koch_siamese.errors import InputError
 from koch_siamese.paths import expand_home
@@ -159,6 +160,11 @@ class Run:
                 "Only its evaluation would differ: for another one, run python "
                 f"-m koch_siamese.evaluate --workdir={self.path} with "
                 "--protocol, --num_trials or --shots."
+            )
+        if changed == ["ways"] and needs_split(settings.dataset):
+            return (
+                "Without --ways, it is lowered to the number of classes: is "
+                "--data_dir that of the run? If not, give another --workdir."
             )
         return "Give another --workdir, or delete that one."
 

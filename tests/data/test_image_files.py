@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from koch_siamese.data import cleaning, image_files
 from koch_siamese.data.image_files import (
+    is_colorful,
     read_drawing,
     read_photo,
     write_drawing,
@@ -438,3 +439,37 @@ def test_written_drawing_is_read_unchanged(tmp_path):
     # An edited drawing is cleaned again.
     assert np.median(read_drawing(gray, crop=True)) == 255
     assert read_drawing(enlarged, crop=True).shape == (105, 105)
+
+
+def draw_in_color(width, ink, paper):
+    """Draws a zigzag in 8-bit colors, in light that falls off to the right."""
+    image = Image.new("RGB", (200, 200), paper)
+    points = [(30, 40), (160, 60), (40, 100), (170, 130), (50, 170)]
+    ImageDraw.Draw(image).line(points, fill=ink, width=width)
+    light = np.linspace(1, 0.6, 200)[:, np.newaxis]
+    return (np.asarray(image) * light).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (draw_in_color(12, (200, 20, 30), "white"), False),  # red ink
+        (draw_in_color(8, (40, 35, 30), (215, 175, 110)), False),  # yellowed
+        (draw_in_color(8, (20, 30, 160), (255, 235, 90)), False),  # a memo
+        (draw_in_color(60, (250, 200, 40), "white"), True),
+        (draw_in_color(60, (20, 90, 200), (60, 160, 60)), True),
+        (np.asarray(draw()), False),
+        (b"broken", False),
+    ],
+)
+def test_color_pictures_are_told_from_ink_on_paper(image, expected):
+    assert is_colorful(image) is expected
+
+
+def test_color_pictures_that_are_no_drawings_are_named(tmp_path):
+    stripes = np.full((60, 60, 3), (120, 120, 120), np.uint8)
+    stripes[15:45, 15:45] = 200, 89, 84  # as bright as its border
+    path = save(Image.fromarray(stripes), tmp_path / "a.png")
+    with pytest.raises(InputError) as error:
+        read_drawing(path, crop=True)
+    assert_names(error, "a.png", "a drawing in ink on paper; for color pict")

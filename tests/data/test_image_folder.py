@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from drawing import assert_names, draw, save
@@ -51,6 +53,21 @@ def test_numbered_images_of_a_character_get_a_warning(tmp_path):
     with pytest.warns(DataWarning, match="'an_1' and 'an_2', which count as"):
         _, names = load_folder(tmp_path)
     assert len(names) == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "empty"),
+    [("A/1.png", "'B', 'C'"), ("x/A/1.png", "'B', 'C', 'x/D'")],
+)
+def test_folders_without_images_get_a_warning(file, empty, tmp_path):
+    save(draw(), tmp_path / file)
+    for name in ("B", "C/E", "x/D", "x/A/notes", ".git/x"):
+        (tmp_path / name).mkdir(parents=True)
+    if file == "A/1.png":
+        shutil.rmtree(tmp_path / "x")
+    with pytest.warns(DataWarning, match="folders without images") as warned:
+        load_folder(tmp_path)
+    assert str(warned[0].message).endswith(f"without images: {empty}.")
 
 
 @pytest.mark.filterwarnings("error")
@@ -166,6 +183,7 @@ def test_one_image_of_each_class_cannot_be_trained_on(tmp_path):
     with pytest.raises(InputError) as error:
         DataSource("folder", data_dir=str(tmp_path)).load("training")
     assert_names(error, "Each of 10 classes has only 1 image", "c0/1.png")
+    assert "train" not in str(error.value)
 
 
 def test_closed_set_is_trained_and_tested_on_the_same_classes(tmp_path):

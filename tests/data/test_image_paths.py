@@ -41,6 +41,17 @@ def test_errors_for_pdfs_point_to_transcribe(tmp_path):
     assert list_images(path, others=(".pdf",)) == [path]
 
 
+def test_what_is_not_an_image_or_a_folder_is_refused(tmp_path):
+    (tmp_path / "t.TSV").touch()
+    for path, part in (
+        (tmp_path / "t.TSV", "is a table: expected an image or a folder"),
+        ("/dev/null", "is neither a file nor a folder: expected an image"),
+        (tmp_path / "*.png", "does not exist: .*; give the folder, not a patt"),
+    ):
+        with pytest.raises(InputError, match=part):
+            list_images(path)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the broken link
 def test_links_are_followed_but_not_in_circles(tmp_path):
     known = tmp_path / "known"

@@ -69,6 +69,12 @@ def test_names_are_composed_and_any_separator_is_read(
     assert characters.drawer.tolist() == [1, 2]
 
 
+def test_table_may_end_in_tsv(folder):
+    table = folder / "table.tsv"
+    table.write_text("path\tlabel\nphotos/1.png\tka\n")
+    assert load_images(table, photo_size=8).names == ("ka",)
+
+
 def test_usual_names_of_splits_are_understood(folder):
     splits = ("train", "Training", "val", "VALIDATION", "test", "dev")
     rows = [f"photos/{i}.png,c{i},{x}" for i, x in enumerate(splits)]

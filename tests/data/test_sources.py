@@ -96,5 +96,8 @@ def test_groups_may_be_a_list(tmp_path):
     assert len(characters) == 1
     with pytest.raises(InputError, match="no group 'g2': expected some of 'g0"):
         load_characters("folder", "test", test_groups=["g2"], **options)
-    with pytest.raises(InputError, match="No group is left for the validation"):
+    with pytest.raises(
+        InputError,
+        match=r"No group is left for the validation.* --split_by=class\.$",
+    ):
         load_characters("folder", "validation", test_groups=["g1"], **options)

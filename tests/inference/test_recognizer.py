@@ -17,11 +17,18 @@ from PIL import Image
 
 import koch_siamese
 from koch_siamese import InputError, Recognizer
+from koch_siamese.data import image_folder
 from koch_siamese.errors import DataWarning
 from koch_siamese.inference import recognizer as recognizer_module
 from koch_siamese.inference import storage
+from koch_siamese.models.embeddings import build_fast_embedding
 from koch_siamese.models.loading import load_model
-from koch_siamese.models.siamese import get_head, set_crop
+from koch_siamese.models.siamese import (
+    build_fast_head,
+    build_siamese,
+    get_head,
+    set_crop,
+)
 from koch_siamese.models.thresholds import Thresholds
 
 TWO = np.zeros((2, 105, 105), np.uint8)
@@ -407,6 +414,28 @@ def test_galleries_of_the_earlier_pretrained_model_are_opened(
         Recognizer.load(path, koch_siamese.load_pretrained())
 
 
+def test_another_model_is_named_before_another_crop(recognizer, tmp_path):
+    assert recognizer.crop
+    recognizer.save(tmp_path / "known.npz")
+    embedding = build_fast_embedding(16, (4, 6), channels=3)
+    photos = build_siamese(
+        embedding, build_fast_head(embedding.output.shape[1])
+    )
+    with pytest.raises(InputError, match="was made by another model"):
+        Recognizer.load(tmp_path / "known.npz", photos)
+
+
+def test_many_images_of_a_list_have_a_progress_bar(
+    recognizer, drawings, monkeypatch, capsys
+):
+    monkeypatch.setattr(image_folder, "MAX_SILENT_IMAGES", 3)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    recognizer.classify(drawings["c0"][:3])
+    assert capsys.readouterr().err == ""
+    recognizer.classify(drawings["c0"])
+    assert "Reading images: 100%" in capsys.readouterr().err
+
+
 def test_saving_elsewhere_makes_a_copy(model, drawings, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for path, name in ((first, "a"), (second, "b")):
@@ -535,6 +564,10 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
         (
             lambda r: r.classify([np.zeros((9, 9)), "nowhere"]),
             r"^2 of 2 .*\. Fix or remove them\.$",
+        ),
+        (
+            lambda r: r.classify([np.zeros((9, 9)), "nowhere", "no"]),
+            r"^3 of 3 .*\. Most of them: expected an image; check",
         ),
         (lambda r: r.classify(np.zeros((3, 9, 9))), r"^An .*\(3, 9, 9\) has"),
         (

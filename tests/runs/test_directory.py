@@ -141,6 +141,14 @@ def test_other_evaluations_of_a_run_are_advised(tmp_path):
             run.claim(dataclasses.replace(settings, ways=5))
 
 
+def test_fewer_classes_of_another_folder_are_explained(tmp_path):
+    run, settings = Run(tmp_path), Settings(dataset="folder", ways=5)
+    run.claim(settings)
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
+    with pytest.raises(InputError, match="is --data_dir that of the run"):
+        run.claim(dataclasses.replace(settings, ways=2))
+
+
 def test_flagfile_is_added_to_a_run_without_one(tmp_path):
     run = Run(tmp_path / "run")
     run.claim(Settings())
