@@ -39,7 +39,8 @@ from koch_siamese.runs.results import (
 from koch_siamese.runs.settings import Settings
 
 cli.define_model_flags(
-    "A model file, a baseline (pixels_cosine, pixels_euclidean, hausdorff)",
+    f"{cli.SAVED_MODEL}, a baseline (pixels_cosine, pixels_euclidean, "
+    "hausdorff)",
     without="",
 )
 PROTOCOL = flags.DEFINE_enum(
@@ -206,6 +207,10 @@ def _find_dataset(siamese):
 
 def _make_evaluator(model, run, dataset):
     """Makes the evaluator on a data set; by default, on the model's own."""
+    from koch_siamese.inference import storage
+
+    if storage.is_folder(Path(model)):
+        model = storage.load_model_of(model)
     siamese, scorer, own_run = load_scorer(model)
     photo_size = None  # as in the training
     if siamese:

@@ -35,7 +35,7 @@ FORMATS_WANTED = flags.DEFINE_list(
     ["saved_model"],
     f"Formats, some of {', '.join(FORMATS)}; onnx needs the extra export.",
 )
-cli.define_model_flags()
+cli.define_model_flags(cli.SAVED_MODEL)
 
 
 def _check_formats():
@@ -109,12 +109,11 @@ def main():
     import_tensorflow()
     import tensorflow as tf
 
-    from koch_siamese.inference import exporters
-    from koch_siamese.models.loading import load_model
+    from koch_siamese.inference import exporters, storage
     from koch_siamese.reporting.text import format_exports
 
     cli.import_own_network()
-    model = load_model(path)
+    model = storage.load_model_of(path)
     metadata = exporters.describe_model(model, _make_card(path))
     try:
         with _make_folder_beside(output) as temporary:

@@ -69,7 +69,9 @@ letters of one font and size, `crop=False` (`--nocrop`) may name more images.
 model's threshold. `--gallery=mine` stores the known characters with the model
 (`--gallery=known.npz` without it); `--support` adds to it and replaces
 characters of the same name, `--remove=ka` removes one. `--nocrop` does not cut
-images to their ink.
+images to their ink. `--model=mine` takes what `Recognizer.save` wrote, such as
+the thresholds that `calibrate` fitted to your images; so do `evaluate` and
+`export`.
 
 # Pages
 
@@ -117,7 +119,8 @@ Each file is run without this package and compared with the model before it is
 put in place. It contains the image convention, thresholds and the model card:
 ONNX in its properties, LiteRT in `metadata.json` (`unzip -p embedding.tflite
 metadata.json`), a SavedModel in `assets.extra/`. Exported models neither clean
-nor crop images.
+nor crop images. They pad images of any shape to a square with white, and do not
+stretch them.
 
 experiments/exported_model.py recognizes photographs by the ONNX files, without
 TensorFlow and Keras:

@@ -28,7 +28,9 @@ from koch_siamese.models.loading import (
     PACKAGED,
     PRETRAINED,
     PRETRAINED_LARGE,
+    load_model,
 )
+from koch_siamese.models.siamese import set_crop, set_thresholds
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.runs.results import replacing, writing
 from koch_siamese.version import __version__
@@ -197,6 +199,24 @@ def _refuse_folder(path):
         f"folder of images, use Recognizer.pretrained().add({str(path)!r}), or "
         "--support."
     )
+
+
+def load_model_of(path: str | os.PathLike) -> keras.Model:
+    """Loads the model of a saved recognizer, with its thresholds and `crop`.
+
+    Args:
+        path: the folder of a recognizer; of other models, see `load_model`.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    if not is_folder(Path(path)):
+        return load_model(path)
+    stored = read(Path(path))
+    model = load_model(stored.choose_model())
+    set_thresholds(model, stored.thresholds)
+    set_crop(model, stored.crop)
+    return model
 
 
 def read_index(

@@ -278,9 +278,9 @@ def read_thresholds(head: Head) -> Thresholds | None:
     return head.thresholds and Thresholds(**head.thresholds)
 
 
-def set_thresholds(model: keras.Model, thresholds: Thresholds):
+def set_thresholds(model: keras.Model, thresholds: Thresholds | None):
     """Stores thresholds with a siamese model, to be saved with it."""
-    get_head(model).thresholds = dataclasses.asdict(thresholds)
+    get_head(model).thresholds = thresholds and dataclasses.asdict(thresholds)
 
 
 def get_dataset(model: keras.Model) -> str | None:

@@ -10,6 +10,7 @@ from koch_siamese.inference import storage
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.storage import Stored
 from koch_siamese.models.loading import load_model
+from koch_siamese.models.siamese import get_crop, get_thresholds
 from koch_siamese.models.thresholds import Thresholds
 
 NAMES = ("か\u3099", "two words", "line\nbreak")
@@ -25,6 +26,16 @@ STORED = Stored(
 @pytest.fixture(scope="module")
 def model():
     return load_model(TINY_MODEL)
+
+
+def test_a_saved_recognizer_has_a_model_with_its_thresholds(tmp_path, model):
+    storage.write(tmp_path / "mine", STORED, model)
+    loaded = storage.load_model_of(tmp_path / "mine")
+    assert get_thresholds(loaded) == STORED.thresholds
+    assert not get_crop(loaded)
+    plain = storage.load_model_of(TINY_MODEL)
+    assert get_thresholds(plain) == get_thresholds(model) != STORED.thresholds
+    assert get_crop(plain)
 
 
 def test_gallery_file_is_the_same_after_writing_and_reading(tmp_path, model):
