@@ -161,6 +161,12 @@ def main():
     _print_answers(answers, errors, skipped)
     if answers:
         cli.note_missing_threshold(recognizer)
+        if len(answers) > 1:
+            cli.note_few_names(
+                [x.name for x in answers.values()],
+                "images",
+                "do they show known characters?",
+            )
         if FIGURE.value:
             _draw(drawings, examples, answers)
     raise_image_errors(list(errors.values()), len(paths))

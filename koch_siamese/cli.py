@@ -55,6 +55,7 @@ DATA_FLAGS = (DATA_DIR, MANUAL_DIR)  # of commands that read data sets
 LIMIT_FLAGS = (MAX_IMAGE_MEGABYTES, MAX_PIXELS)  # of all that read images
 # What --model may be in commands that recognize images.
 SAVED_MODEL = "A model file, the folder of Recognizer.save"
+FEW_NAMED = 1 / 3  # if fewer images have a name, a note says so
 
 
 def define_model_flags(
@@ -139,7 +140,7 @@ def read_training_flags() -> Settings:
         InputError: --workdir is empty, settings contradict each other, or a
             folder of images has none.
     """
-    from koch_siamese.data.sources import check_folder
+    from koch_siamese.data.sources import check_folder, has_color_pictures
 
     if not flags.FLAGS.workdir:
         raise InputError(
@@ -155,6 +156,15 @@ def read_training_flags() -> Settings:
     for given, other in find_without_effect(settings):
         note(f"{given} has no effect with {other}.")
     check_folder(settings.dataset, DATA_DIR.value)
+    reads_drawings = settings.dataset == "folder" and (
+        settings.image_kind == "drawing"
+    )
+    if reads_drawings and has_color_pictures(DATA_DIR.value):
+        note(
+            f"many images of {DATA_DIR.value} seem to be color pictures, but "
+            "are read as drawings, in black and white: for photos, give "
+            "--image_kind=photo."
+        )
     return settings
 
 
@@ -277,6 +287,23 @@ def note_missing_threshold(
         note(
             f"the model has no thresholds, so {effect}: give --threshold, or "
             "use Recognizer.calibrate."
+        )
+
+
+def note_few_names(names: Sequence[str | None], what: str, question: str):
+    """Prints a note if few images have a name.
+
+    Args:
+        names: the name of each, or None.
+        what: what the images are.
+        question: asks for a possible cause.
+    """
+    num_named = sum(name is not None for name in names)
+    if num_named < FEW_NAMED * len(names):
+        note(
+            f"{num_named} of {len(names)} {what} have a name: {question} A "
+            "lower --threshold names more; Recognizer.calibrate fits it to "
+            "images like yours."
         )
 
 
@@ -587,7 +614,7 @@ def _parse(argv, without):
 def _explain_argument(argument, given):
     """Explains an argument that is no flag, such as the second of `*.png`."""
     before = [x for x in given[: given.index(argument)] if x.startswith("-")]
-    name = before[-1].lstrip("-") if before else ""
+    name = before[-1].lstrip("-").partition("=")[0] if before else ""
     if name in flags.FLAGS and isinstance(flags.FLAGS[name].parser, PathParser):
         return f"{argument!r} is not a flag: --{name} takes one file or folder."
     return (

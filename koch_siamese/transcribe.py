@@ -76,8 +76,6 @@ CUT = flags.DEFINE_float(
 cli.refuse_nan("cut")
 cli.define_recognizer_flags()
 
-FEW_NAMED = 1 / 3  # if fewer symbols of a page have a name, a note says so
-
 
 def _check_flags():
     """Checks the flags before TensorFlow is imported."""
@@ -236,7 +234,11 @@ def _transcribe(files):
                 found.page, read, recognizer.thresholds
             )
         writer.write(file, found.page, read)
-        _note_few_names(file, [x.name for x in read.symbols])
+        cli.note_few_names(
+            [x.name for x in read.symbols],
+            f"symbols of {file}",
+            "is the page upright, and in the script of --support?",
+        )
     if flags.FLAGS.json:
         for file, error in errors.items():
             line = {"page": str(file), "lines": [], "error": str(error)}
@@ -245,16 +247,6 @@ def _transcribe(files):
         _note_review(num_doubtful)
     cli.note_missing_threshold(recognizer)
     return errors
-
-
-def _note_few_names(file, names):
-    num_named = sum(name is not None for name in names)
-    if num_named < FEW_NAMED * len(names):
-        cli.note(
-            f"{num_named} of {len(names)} symbols of {file} have a name: is "
-            "the page upright, and in the script of --support? A lower "
-            "--threshold names more symbols."
-        )
 
 
 def _open_review(recognizer):

@@ -165,7 +165,7 @@ def test_galleries_of_the_earlier_pretrained_model_are_opened(images, tmp_path):
     known = Recognizer("pretrained_large").add(images / "support")
     known.save(tmp_path / "known.npz")
     gallery = f"--gallery={tmp_path / 'known.npz'}"
-    query = f"--query={images / 'query'}"
+    query = f"--query={images / 'query/c1.png'}"
     default = call("classify", gallery, query)
     given = call("classify", gallery, query, "--model=pretrained")
     assert (default.stderr, given.stderr) == ("", "")
@@ -252,7 +252,7 @@ def test_images_are_read_as_the_model_was_trained(images, tmp_path):
     arguments = (
         f"--model={tmp_path / 'whole.keras'}",
         *(f"--support={images / 'support'}", f"--query={images / 'query'}"),
-        "--json",
+        *("--json", "--threshold=-100"),
     )
     plain, asked, other = (
         call("classify", *arguments, *flag)
@@ -264,6 +264,18 @@ def test_images_are_read_as_the_model_was_trained(images, tmp_path):
         "note: this reads images cropped to ink (--crop), but the model was "
         "trained on whole images (--nocrop).\n"
     )
+
+
+def test_few_names_get_a_note(images):
+    known = MODEL, f"--support={images / 'support'}", "--threshold=1e9"
+    answer = call("classify", *known, f"--query={images / 'query'}")
+    num = len(list((images / "query").iterdir()))
+    assert answer.stderr.startswith(
+        f"note: 0 of {num} images have a name: do they show known characters?"
+    )
+    assert "A lower --threshold names more" in answer.stderr
+    one = call("classify", *known, f"--query={images / 'query/c1.png'}")
+    assert one.stderr == ""
 
 
 def test_a_model_without_thresholds_says_so(images, tmp_path):
@@ -366,6 +378,11 @@ def test_verify_says_same_or_different(images, tmp_path):
         (
             "classify",
             ["--support=t.png", "--query", "t.png", "u.png"],
+            "'u.png' is not a flag: --query takes one file or folder",
+        ),
+        (
+            "classify",
+            ["--support=t.png", "--query=t.png", "u.png"],
             "'u.png' is not a flag: --query takes one file or folder",
         ),
         (

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from conftest import assert_one_line, call
+from drawing import save
 from PIL import Image
 
 COLORS = ("red", "green", "blue")
@@ -108,3 +109,18 @@ def test_csv_table_of_a_closed_set_can_be_a_support(closed, run, tmp_path):
         f"--query={closed}/test/red/0.png",
     )
     assert_one_line(answer, "lacks the column label")
+
+
+def test_color_pictures_that_are_read_as_drawings_get_a_note(tmp_path):
+    for color in ("red", "green", "blue", "orange"):
+        image = Image.new("RGB", (60, 60), "white")
+        image.paste(color, (15, 15, 45, 45))
+        save(image, tmp_path / "photos" / color / "1.png")
+    command = (
+        *("train", "--dataset=folder", f"--data_dir={tmp_path / 'photos'}"),
+        f"--workdir={tmp_path / 'run'}",
+    )
+    answer = call(*command)
+    assert answer.stderr.startswith("note: many images of ")
+    assert "seem to be color pictures, but are read as" in answer.stderr
+    assert_one_line(call(*command, "--image_kind=photo"), "has only 1 image")
