@@ -11,6 +11,7 @@ import pytest
 from conftest import TINY_MODEL, assert_one_line, call
 from drawing import draw, save
 
+from koch_siamese.inference.recognizer import Recognizer
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.settings import Settings
 
@@ -185,6 +186,23 @@ def test_folders_are_read_as_in_the_training_of_the_model(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names of bytes")
+def test_a_saved_recognizer_is_read_and_evaluated(tmp_path):
+    for name in ("a", "b", "c"):
+        for number, side in enumerate((60, 80)):
+            path = tmp_path / "images" / name / f"{number}.png"
+            save(draw(box=(20, 25, side, side)), path)
+    Recognizer(TINY_MODEL, crop=False).save(tmp_path / "mine")
+    answer = call(
+        "evaluate",
+        *("--model=mine", "--dataset=folder", "--data_dir=images"),
+        *("--split=all", "--ways=2", "--num_trials=9", "--output=result.json"),
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["model"], result["crop"]) == ("mine", False)
+
+
 def test_names_that_are_not_in_utf_8(tmp_path):
     images = os.fsencode(tmp_path) + b"/images/"
     for name in (b"\xe90", b"\xe91"):
