@@ -175,7 +175,7 @@ def _explain_colors(error, image):
         error.found,
         "a drawing in ink on paper",
         "for color pictures, use a model of photos (--image_kind=photo in "
-        "train)",
+        "train); of a photographed drawing, cut out the symbol",
     )
 
 
