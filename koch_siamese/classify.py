@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import cli
+from koch_siamese import cli, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
@@ -20,7 +20,6 @@ from koch_siamese.runs.path_flags import define_path
 QUERY = define_path(
     "query", None, "The image to recognize, or a folder of images."
 )
-SUPPORT, GALLERY = cli.define_example_flags()
 REMOVE = flags.DEFINE_list(
     "remove", [], "Names of characters to remove from the gallery."
 )
@@ -30,7 +29,8 @@ TOP_K = flags.DEFINE_integer(
 FIGURE = define_path(
     "figure", None, "A PNG file that shows queries, candidates and scores."
 )
-cli.define_recognizer_flags()
+SUPPORT, GALLERY = model_flags.define_example_flags()
+model_flags.define_recognizer_flags()
 
 MAX_DRAWN = 24  # queries in the figure
 
@@ -41,7 +41,7 @@ def _check_flags():
         raise InputError(
             "--remove needs the gallery to remove from: give --gallery too."
         )
-    cli.require_examples()
+    model_flags.require_examples()
     if not (QUERY.value or GALLERY.value):
         raise InputError("Nothing to recognize: give --query=FILE or a folder.")
     if FIGURE.value and not (SUPPORT.value and QUERY.value):
@@ -149,7 +149,7 @@ def main():
     with cli.counting_skipped_files() as skipped:
         paths = _list_files()
         import_tensorflow()
-        recognizer, examples = cli.open_recognizer(REMOVE.value)
+        recognizer, examples = model_flags.open_recognizer(REMOVE.value)
     if not paths:
         _print_gallery(len(recognizer.names), skipped)
         return
@@ -160,9 +160,9 @@ def main():
             drawings.append(drawing)
     _print_answers(answers, errors, skipped)
     if answers:
-        cli.note_missing_threshold(recognizer)
+        model_flags.note_missing_threshold(recognizer)
         if len(answers) > 1:
-            cli.note_few_names(
+            model_flags.note_few_names(
                 [x.name for x in answers.values()],
                 "images",
                 "do they show known characters?",

@@ -13,7 +13,7 @@ import threading
 
 from absl import flags
 
-from koch_siamese import cli
+from koch_siamese import cli, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.runs.path_flags import define_path
 
@@ -36,8 +36,8 @@ HOST = flags.DEFINE_string(
     "The address to listen on: by default of this machine alone; 0.0.0.0 for "
     "everyone who can reach it. There is no password.",
 )
-cli.define_model_flags(cli.SAVED_MODEL)
-cli.define_crop_flag()
+model_flags.define_model_flags()
+model_flags.define_crop_flag()
 
 
 def _prepare_environment():
@@ -63,8 +63,8 @@ def main():
     from koch_siamese.web.page import build_page, serve
     from koch_siamese.web.session import Session
 
-    recognizer = cli.load_recognizer()
-    cli.note_reading(recognizer.crop, recognizer.model)
+    recognizer = model_flags.load_recognizer()
+    model_flags.note_reading(recognizer.crop, recognizer.model)
     session = Session.start(recognizer, SUPPORT.value)
     session.warm_up()
     page = build_page(session)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import cli
+from koch_siamese import cli, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.characters import are_same_images
 from koch_siamese.data.omniglot import BACKGROUNDS
@@ -38,11 +38,6 @@ from koch_siamese.runs.results import (
 )
 from koch_siamese.runs.settings import Settings
 
-cli.define_model_flags(
-    f"{cli.SAVED_MODEL}, a baseline (pixels_cosine, pixels_euclidean, "
-    "hausdorff)",
-    without="",
-)
 PROTOCOL = flags.DEFINE_enum(
     "protocol",
     "within_alphabet",
@@ -126,6 +121,11 @@ PER_CLASS = define_path(
     None,
     "A .csv file for the accuracy of each class: over the trials with a query "
     "of that class, or over its pairs.",
+)
+model_flags.define_model_flags(
+    f"{model_flags.SAVED_MODEL}, a baseline (pixels_cosine, pixels_euclidean, "
+    "hausdorff)",
+    without="",
 )
 
 # How the name of a result shows options that differ from the run's.
@@ -216,7 +216,7 @@ def _make_evaluator(model, run, dataset):
     if siamese:
         _check_image_kind(siamese)
         if CROP.value is not None:
-            cli.note_reading(CROP.value, siamese)
+            model_flags.note_reading(CROP.value, siamese)
     elif IMAGE_KIND.value == "photo":
         photo_size = IMAGE_SIZE
     source = make_source(
@@ -312,7 +312,7 @@ def _write_files(evaluator, options, result, classes):
 def main():
     """Measures, prints and writes one result."""
     _check_flags()
-    model = cli.model_path()
+    model = model_flags.model_path()
     run, settings = None, Settings(num_trials=1000)
     if flags.FLAGS.workdir:
         run = Run(flags.FLAGS.workdir)
@@ -322,7 +322,7 @@ def main():
         dataset = settings.dataset
     check_folder(dataset, cli.DATA_DIR.value)
     import_tensorflow()
-    cli.import_own_network()
+    model_flags.import_own_network()
     evaluator = _make_evaluator(model, run, dataset)
     options = _choose_options(evaluator, settings)
     result = evaluator.evaluate(PROTOCOL.value, **options)

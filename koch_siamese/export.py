@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import cli
+from koch_siamese import cli, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
@@ -35,7 +35,7 @@ FORMATS_WANTED = flags.DEFINE_list(
     ["saved_model"],
     f"Formats, some of {', '.join(FORMATS)}; onnx needs the extra export.",
 )
-cli.define_model_flags(cli.SAVED_MODEL)
+model_flags.define_model_flags()
 
 
 def _check_formats():
@@ -103,7 +103,7 @@ def _describe_exports(output, differences):
 def main():
     """Writes, checks and lists the files."""
     formats, output = _check_formats(), cli.require_new_folder(OUTPUT.value)
-    path = cli.model_path(default="pretrained")
+    path = model_flags.model_path(default="pretrained")
     # A model.keras is the same for every backend; exports need TensorFlow.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import_tensorflow()
@@ -112,7 +112,7 @@ def main():
     from koch_siamese.inference import exporters, storage
     from koch_siamese.reporting.text import format_exports
 
-    cli.import_own_network()
+    model_flags.import_own_network()
     model = storage.load_model_of(path)
     metadata = exporters.describe_model(model, _make_card(path))
     try:

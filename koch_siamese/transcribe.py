@@ -22,7 +22,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import cli
+from koch_siamese import cli, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.pages.reading import DIRECTIONS
@@ -34,7 +34,6 @@ PAGE = define_path(
     "The page to read: an image or a PDF, or one of its pages "
     "(book.pdf#page=2); or a folder of them.",
 )
-SUPPORT, GALLERY = cli.define_example_flags()
 DIRECTION = flags.DEFINE_enum(
     "direction",
     "ltr",
@@ -74,7 +73,8 @@ CUT = flags.DEFINE_float(
     "best.",
 )
 cli.refuse_nan("cut")
-cli.define_recognizer_flags()
+SUPPORT, GALLERY = model_flags.define_example_flags()
+model_flags.define_recognizer_flags()
 
 
 def _check_flags():
@@ -94,7 +94,7 @@ def _check_flags():
             raise InputError(
                 "--cut has no effect without --discover: remove it."
             )
-        cli.require_examples()
+        model_flags.require_examples()
 
 
 def _is_file(path, suffix):
@@ -220,7 +220,7 @@ def _transcribe(files):
     Returns:
         The errors, by page.
     """
-    recognizer, examples = cli.open_recognizer()
+    recognizer, examples = model_flags.open_recognizer()
     recognizer.require_drawings()
     review = _open_review(recognizer)
     writer = _Writer(recognizer.names, examples, files)
@@ -234,7 +234,7 @@ def _transcribe(files):
                 found.page, read, recognizer.thresholds
             )
         writer.write(file, found.page, read)
-        cli.note_few_names(
+        model_flags.note_few_names(
             [x.name for x in read.symbols],
             f"symbols of {file}",
             "is the page upright, and in the script of --support?",
@@ -245,7 +245,7 @@ def _transcribe(files):
             print(json.dumps(line))
     if review:
         _note_review(num_doubtful)
-    cli.note_missing_threshold(recognizer)
+    model_flags.note_missing_threshold(recognizer)
     return errors
 
 
@@ -367,7 +367,7 @@ def _discover(files):
     from koch_siamese.inference.transcription import name_symbol
     from koch_siamese.reporting import page_figures
 
-    recognizer = cli.load_recognizer()
+    recognizer = model_flags.load_recognizer()
     recognizer.require_drawings()
     errors, names, drawings = {}, [], []
     for _, found in _find_symbols(files, errors):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import cli
+from koch_siamese import cli, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.runs.path_flags import define_path
@@ -21,7 +21,7 @@ SECOND = define_path("second", None, "The second image.")
 FIGURE = define_path(
     "figure", None, "A PNG file that shows both images as they were read."
 )
-cli.define_recognizer_flags()
+model_flags.define_recognizer_flags()
 
 
 def _check_flags():
@@ -41,8 +41,8 @@ def main():
     """Prints same or different, with the score and the probability."""
     _check_flags()
     import_tensorflow()
-    recognizer = cli.load_recognizer()
-    cli.note_reading(recognizer.crop, recognizer.model)
+    recognizer = model_flags.load_recognizer()
+    model_flags.note_reading(recognizer.crop, recognizer.model)
     first, second = map(recognizer.read, (FIRST.value, SECOND.value))
     (verdict,) = recognizer.verify_drawings(
         [first], [second], flags.FLAGS.threshold
@@ -53,7 +53,7 @@ def main():
         from koch_siamese.reporting.text import format_verdict
 
         print(format_verdict(verdict))
-    cli.note_missing_threshold(recognizer, "there is only a score")
+    model_flags.note_missing_threshold(recognizer, "there is only a score")
     if FIGURE.value:
         from koch_siamese.reporting import figures
 
