@@ -18,7 +18,11 @@ from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.results import read_json, read_text, write_whole
-from koch_siamese.runs.settings import find_changed, format_flag, get_end
+from koch_siamese.runs.settings import (
+    find_changed,
+    format_flag,
+    list_stopping_settings,
+)
 
 ADD = flags.DEFINE_multi_string("add", [], "A run whose results are added")
 CHECK = flags.DEFINE_bool(
@@ -79,7 +83,7 @@ def _find_flagfile(run):
         )
     settings, _ = read_flagfile(flagfile)
     own = run.read_settings()
-    free = (*result_tables.FREE_SETTINGS, *get_end(own))
+    free = (*result_tables.FREE_SETTINGS, *list_stopping_settings(own))
     changed = [x for x in find_changed(own, settings) if x not in free]
     if changed:
         differs = " ".join(format_flag(own, name) for name in changed)

@@ -32,7 +32,7 @@ NUM_DRAWERS = 20
 def draw_characters(megabytes):
     """Makes the given megabytes of drawings, which repeat after 2048."""
     num = (megabytes << 20) // IMAGE_SIZE**2 // NUM_DRAWERS * NUM_DRAWERS
-    images = image_arrays.make_images((num, IMAGE_SIZE, IMAGE_SIZE, 1))
+    images = image_arrays.allocate_images((num, IMAGE_SIZE, IMAGE_SIZE, 1))
     rng = np.random.default_rng(0)
     stock = np.full((2048, IMAGE_SIZE, IMAGE_SIZE, 1), WHITE, np.uint8)
     for image in stock:

@@ -52,7 +52,7 @@ rows of a table.
     import numpy as np
 
     from koch_siamese import Characters, make_pairs
-    from koch_siamese.data.characters import count_images
+    from koch_siamese.data.characters import number_images
 
     (images, labels), _ = keras.datasets.mnist.load_data()
     images = 255 - images[..., np.newaxis]  # black on white, [num, 28, 28, 1]
@@ -62,7 +62,7 @@ rows of a table.
         character=labels,
         number=labels + 1,
         alphabet=np.zeros_like(labels),
-        drawer=count_images(labels),  # a number for each image of a digit
+        drawer=number_images(labels),  # a number for each image of a digit
         alphabet_names=("digits",),
     ).resized(35)
     pairs = make_pairs(digits, distortion="paper")

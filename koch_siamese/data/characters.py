@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from koch_siamese.data.image_arrays import CHUNK, join, make_images, take
+from koch_siamese.data.image_arrays import CHUNK, allocate_images, join, take
 from koch_siamese.errors import InputError
 from koch_siamese.images import fit_to_square
 
@@ -216,7 +216,7 @@ class Characters:
         num, *sides, channels = self.images.shape
         if sides == [image_size, image_size]:
             return self
-        resized = make_images((num, image_size, image_size, channels))
+        resized = allocate_images((num, image_size, image_size, channels))
         for target, image in zip(resized, self.images, strict=True):
             target[:] = fit_to_square(image, image_size)
         return dataclasses.replace(self, images=resized)
@@ -253,7 +253,7 @@ def needs_split(dataset: str) -> bool:
     return dataset.partition("/")[0] not in DRAWINGS
 
 
-def count_images(character: np.ndarray) -> np.ndarray:
+def number_images(character: np.ndarray) -> np.ndarray:
     """Numbers the images of each class from 1, in order.
 
     Args:

@@ -19,7 +19,7 @@ def limit_memory(megabytes: int):
     _max_megabytes = megabytes
 
 
-def make_images(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
+def allocate_images(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
     """Allocates images `[num, height, width, channels]`, or their features.
 
     An array above the limit is mapped from a file. The system keeps its used
@@ -52,7 +52,7 @@ def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:
     """Selects images, or their features, by indices or a mask."""
     if which.dtype == bool:
         which = np.flatnonzero(which)
-    taken = make_images((len(which), *images.shape[1:]), images.dtype)
+    taken = allocate_images((len(which), *images.shape[1:]), images.dtype)
     for start in range(0, len(which), CHUNK):
         chunk = slice(start, start + CHUNK)
         taken[chunk] = images[which[chunk]]
@@ -62,5 +62,5 @@ def take(images: np.ndarray, which: np.ndarray) -> np.ndarray:
 def join(parts: list[np.ndarray]) -> np.ndarray:
     """Concatenates arrays of images of the same size."""
     num = sum(map(len, parts))
-    joined = make_images((num, *parts[0].shape[1:]), parts[0].dtype)
+    joined = allocate_images((num, *parts[0].shape[1:]), parts[0].dtype)
     return np.concatenate(parts, out=joined)

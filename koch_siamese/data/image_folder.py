@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from koch_siamese.data.characters import SPLITS, Characters, count_images
-from koch_siamese.data.image_arrays import make_images
+from koch_siamese.data.characters import SPLITS, Characters, number_images
+from koch_siamese.data.image_arrays import allocate_images
 from koch_siamese.data.image_errors import ImageError, raise_image_errors
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_paths import (
@@ -162,7 +162,7 @@ def show_progress(images: Sequence[ImageLike]) -> Iterable[ImageLike]:
 
 
 def _read_images(files, crop, photo_size):
-    images = make_images((len(files), *get_shape(photo_size)))
+    images = allocate_images((len(files), *get_shape(photo_size)))
     errors = []
     for image, file in zip(images, show_progress(files), strict=True):
         try:
@@ -194,9 +194,9 @@ def make_characters(
     characters = Characters(
         images=images,
         character=character.astype(np.int32),
-        number=count_images(alphabet)[character],
+        number=number_images(alphabet)[character],
         alphabet=alphabet[character].astype(np.int32),
-        drawer=count_images(character),
+        drawer=number_images(character),
         alphabet_names=tuple(alphabets),
     )
     return characters, tuple("/".join(name) for name in names)

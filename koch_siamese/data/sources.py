@@ -21,8 +21,8 @@ from koch_siamese.data.characters import (
     SPLITS,
     SPLITS_BY,
     Characters,
-    count_images,
     needs_split,
+    number_images,
 )
 from koch_siamese.data.image_files import is_colorful
 from koch_siamese.data.image_paths import find_images
@@ -294,7 +294,7 @@ class DataSource:
         if images.has_drawers:
             return chosen
         # Numbered again, as images of a class may be in another split.
-        drawer = count_images(chosen.character)
+        drawer = number_images(chosen.character)
         return dataclasses.replace(chosen, drawer=drawer)
 
     @functools.cached_property

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from koch_siamese.data.characters import SPLITS, Characters, count_images
+from koch_siamese.data.characters import SPLITS, Characters, number_images
 from koch_siamese.data.image_errors import join_names
 from koch_siamese.errors import InputError, warn
 
@@ -217,9 +217,9 @@ def take_first(characters: Characters, num: int) -> Characters:
     Drawers take turns, as each may have several drawings of a character.
     """
     character, drawer = characters.character.astype(np.int64), characters.drawer
-    turn = count_images(character * (drawer.max() + 1) + drawer)
+    turn = number_images(character * (drawer.max() + 1) + drawer)
     order = np.lexsort((drawer, turn, character))
-    first = order[count_images(character[order]) <= num]
+    first = order[number_images(character[order]) <= num]
     return characters.select(np.sort(first))
 
 

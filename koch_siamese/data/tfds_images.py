@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from koch_siamese.data.characters import Characters, count_images
-from koch_siamese.data.image_arrays import CHUNK, make_images, take
+from koch_siamese.data.characters import Characters, number_images
+from koch_siamese.data.image_arrays import CHUNK, allocate_images, take
 from koch_siamese.errors import InputError
 from koch_siamese.images import IMAGE_SIZE, WHITE, fit_in_pipeline
 
@@ -63,7 +63,7 @@ def _make_characters(builder, split, photo_size):
         character=labels.astype(np.int32),
         number=(labels + 1).astype(np.int32),
         alphabet=np.zeros(len(labels), np.int32),
-        drawer=count_images(labels),
+        drawer=number_images(labels),
         alphabet_names=(builder.name,),
     )
 
@@ -155,7 +155,7 @@ def _collect(builder, split, dataset):
     for batch in dataset.batch(1024).prefetch(2).as_numpy_iterator():
         pixels = batch.pop("image")
         if images is None:
-            images = make_images((num_examples, *pixels.shape[1:]))
+            images = allocate_images((num_examples, *pixels.shape[1:]))
         images[start : start + len(pixels)] = pixels
         start += len(pixels)
         batches.append(batch)

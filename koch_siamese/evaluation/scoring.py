@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from koch_siamese.data.image_arrays import make_images, take
+from koch_siamese.data.image_arrays import allocate_images, take
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import (
     bootstrap_accuracy,
@@ -117,7 +117,7 @@ class EmbeddedDrawings:
             if embeddings is None:
                 # In a file if they are too large, such as pixels of photos.
                 shape = (num_known + len(missing), *part.shape[1:])
-                embeddings = make_images(shape, part.dtype)
+                embeddings = allocate_images(shape, part.dtype)
                 if num_known:
                     embeddings[:num_known] = self._embeddings
             embeddings[rows[chunk]] = part
@@ -186,7 +186,7 @@ def evaluate_trials(
         interval = bootstrap_accuracy(credit, character[trials.query])
     # An exact sum, as shared credits are not exact in binary.
     return {
-        **_share(math.fsum(credit), len(trials)),
+        **_measure_accuracy(math.fsum(credit), len(trials)),
         "classes_ci95": interval,
         "num_trials": len(trials),
         "ways": trials.ways,
@@ -228,7 +228,7 @@ def evaluate_pairs(
     measured = measure_verification(scores, pairs.same, classes)
     correct = int(_is_correct(scores, pairs, threshold).sum())
     return {
-        **_share(correct, len(scores)),
+        **_measure_accuracy(correct, len(scores)),
         **measured,
         "threshold": threshold,
         "num_trials": len(scores),
@@ -285,7 +285,7 @@ def _is_correct(scores, pairs, threshold):
     return (scores >= threshold) == pairs.same.astype(bool)
 
 
-def _share(correct, num):
+def _measure_accuracy(correct, num):
     return {"accuracy": correct / num, "ci95": wilson_interval(correct, num)}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from koch_siamese.data.image_arrays import make_images
+from koch_siamese.data.image_arrays import allocate_images
 from koch_siamese.data.image_errors import ImageError, raise_image_errors
 from koch_siamese.data.image_files import get_shape, read_image
 from koch_siamese.data.image_folder import load_folder, show_progress
@@ -81,7 +81,7 @@ class Reader:
         Raises:
             InputError: some cannot be read.
         """
-        read = make_images((len(images), *self.shape))
+        read = allocate_images((len(images), *self.shape))
         errors = []
         for i, image in enumerate(show_progress(images)):
             try:

@@ -32,7 +32,7 @@ from koch_siamese.runs.settings import (
     Settings,
     find_changed,
     format_flag,
-    get_end,
+    list_stopping_settings,
 )
 
 if typing.TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Run:
     def _require_same(self, settings):
         # Flags that are newer than the run have their default values.
         before = self.read_settings()
-        free = get_end(settings)
+        free = list_stopping_settings(settings)
         changed = [x for x in find_changed(settings, before) if x not in free]
         if changed:
             was, now = (

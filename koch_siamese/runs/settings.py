@@ -114,7 +114,7 @@ if Settings.__doc__:  # python -OO removes it
     Settings.__doc__ = Settings.__doc__.replace("{fields}", _explain_fields())
 
 
-def get_end(settings: Settings) -> tuple[str, ...]:
+def list_stopping_settings(settings: Settings) -> tuple[str, ...]:
     """Names the settings that end a training but do not change its steps."""
     if settings.optimizer == "layerwise_sgd" or settings.schedule == "constant":
         return ("epochs", "patience", "max_minutes")

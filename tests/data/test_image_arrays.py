@@ -5,7 +5,7 @@ import pytest
 from conftest import make_characters
 
 from koch_siamese.data import image_arrays
-from koch_siamese.data.image_arrays import join, make_images, take
+from koch_siamese.data.image_arrays import allocate_images, join, take
 from koch_siamese.errors import InputError
 
 IMAGES = np.arange(40, dtype=np.uint8).reshape(10, 2, 2)
@@ -22,8 +22,8 @@ def files():
 def test_memory_limit_is_exact():
     image_arrays.limit_memory(1)
     try:
-        assert type(make_images((1024, 32, 32))) is np.ndarray
-        assert isinstance(make_images((1025, 32, 32)), np.memmap)
+        assert type(allocate_images((1024, 32, 32))) is np.ndarray
+        assert isinstance(allocate_images((1025, 32, 32)), np.memmap)
     finally:
         image_arrays.limit_memory(1024)
 
@@ -53,7 +53,7 @@ def test_full_disk_is_reported(files, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with pytest.raises(InputError, match=r"No space left.*TMPDIR"):
-        make_images((4, 2, 2))
+        allocate_images((4, 2, 2))
 
 
 def test_characters_are_the_same_in_files(files):

@@ -7,7 +7,7 @@ import pytest
 from koch_siamese.errors import InputError
 from koch_siamese.runs import results
 from koch_siamese.runs.directory import Run, find_run
-from koch_siamese.runs.settings import Settings, get_end
+from koch_siamese.runs.settings import Settings, list_stopping_settings
 from koch_siamese.training.checkpoints import save_checkpoint
 
 
@@ -44,7 +44,8 @@ def test_a_training_may_be_extended_if_no_step_changes(tmp_path):
     assert run.read_flagfile_name() == "experiments/some.flags"
     with pytest.raises(InputError, match="with --seed=0; asked for --seed=1"):
         run.claim(dataclasses.replace(longer, seed=1))
-    assert get_end(Settings(optimizer="layerwise_sgd")) == get_end(longer)
+    layerwise = Settings(optimizer="layerwise_sgd")
+    assert list_stopping_settings(layerwise) == list_stopping_settings(longer)
 
     run = Run(tmp_path / "cosine")
     run.claim(Settings(epochs=3))
