@@ -17,7 +17,7 @@ from koch_siamese.reporting import charts, figures, result_tables
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import read_flagfile
 from koch_siamese.runs.path_flags import define_path
-from koch_siamese.runs.results import read_json, read_text, write_whole
+from koch_siamese.runs.results import read_json, read_text, write_text
 from koch_siamese.runs.settings import (
     find_changed,
     format_flag,
@@ -116,7 +116,7 @@ def _add(path):
             )
             continue
         target = Path(RESULTS.value, f"{prefix}_{source.name}")
-        write_whole(target, read_text(source))
+        write_text(target, read_text(source))
         print(f"Added {target}")
 
 
@@ -148,7 +148,7 @@ def _write_documents(tables, results):
             f"Out of date: {names}. Run python -m koch_siamese.report."
         )
     for path, text in changed.items():
-        write_whole(path, text)
+        write_text(path, text)
     print(f"Updated: {names}" if changed else "All documents are up to date.")
 
 

@@ -36,7 +36,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.reporting.benchmark_table import Comparison
 from koch_siamese.runs.path_flags import define_path
 from koch_siamese.runs.provenance import describe_origin
-from koch_siamese.runs.results import write_whole
+from koch_siamese.runs.results import write_text
 
 ROW_NAMES = flags.DEFINE_list(
     "rows",
@@ -166,7 +166,7 @@ def main():
                 file = json.loads(path.read_text()) if path.exists() else {}
                 lines = file.get("benchmark", {}) | done
                 text = json.dumps({"benchmark": lines}, indent=2)
-                write_whole(path, text + "\n")
+                write_text(path, text + "\n")
     print(*filter(None, (table.to_text(done) for table in tables)), sep="\n")
     if path:
         print(f"Written to {path}")

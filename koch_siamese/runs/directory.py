@@ -23,9 +23,9 @@ from koch_siamese.runs.flagfiles import (
 from koch_siamese.runs.results import (
     read_json,
     read_text,
+    replace_text,
     replacing,
     write_result,
-    write_text,
 )
 from koch_siamese.runs.settings import (
     ONLY_EVALUATION,
@@ -128,7 +128,7 @@ class Run:
         try:
             for folder in (self.results, self.figures, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
-            write_text(self.flags, text)
+            replace_text(self.flags, text)
         except OSError as error:
             raise self._not_writable(error) from error
 

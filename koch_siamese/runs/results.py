@@ -18,17 +18,17 @@ def write_result(path: Path, result: dict):
     Raises:
         InputError: the file cannot be written.
     """
-    write_whole(path, json.dumps(result | describe_origin(), indent=2) + "\n")
+    write_text(path, json.dumps(result | describe_origin(), indent=2) + "\n")
 
 
-def write_whole(path: Path, text: str):
-    """Writes a file as `write_text` does, and creates its folder.
+def write_text(path: Path, text: str):
+    """Writes a file as `replace_text` does, and creates its folder.
 
     Raises:
         InputError: the file cannot be written.
     """
     with writing(path):
-        write_text(path, text)
+        replace_text(path, text)
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ def write_csv(path: Path, rows: Iterable[Mapping]):
             writer = csv.DictWriter(text, row, lineterminator="\n")
             writer.writeheader()
         writer.writerow(row)
-    write_whole(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def flatten(result: Mapping) -> dict[str, object]:
@@ -84,8 +84,12 @@ def flatten(result: Mapping) -> dict[str, object]:
 _ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
-def write_text(path: Path, text: str):
-    """Writes a file completely or not at all."""
+def replace_text(path: Path, text: str):
+    """Writes a file completely or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     with replacing(path) as partial:
         partial.write_text(text, **_ENCODING)
 

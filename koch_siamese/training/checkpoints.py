@@ -17,7 +17,7 @@ from koch_siamese.errors import DivergedError, InputError, ScoreError, warn
 from koch_siamese.models import views
 from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run, find_best_epoch
-from koch_siamese.runs.results import read_json, replacing, write_text
+from koch_siamese.runs.results import read_json, replace_text, replacing
 from koch_siamese.runs.settings import Settings, format_flag
 from koch_siamese.training import builders
 from koch_siamese.training.data import Validation
@@ -258,7 +258,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _store(self, is_best):
         """Writes an epoch's files, the checkpoint last: it completes them."""
         run, state = self._run, self._state
-        write_text(run.history, json.dumps(state["history"], indent=2) + "\n")
+        replace_text(run.history, json.dumps(state["history"], indent=2) + "\n")
         save_checkpoint(
             run,
             state,

@@ -21,7 +21,7 @@ from koch_siamese.reporting import charts
 from koch_siamese.reporting.figures import save_figure
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags, parse_flags
-from koch_siamese.runs.results import write_result, write_whole
+from koch_siamese.runs.results import write_result, write_text
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 from koch_siamese.training.checkpoints import load_checkpoint
@@ -308,7 +308,7 @@ class Search:
             report["gradients"] = self._gradients
         write_result(self._workdir / REPORT, report)
         settings = self._suggest(FixedTrial(best["parameters"]))
-        write_whole(
+        write_text(
             self._workdir / "best.flags",
             f"# The best of {len(runs)} runs of a search, run {best['run']}: "
             f"{100 * best['accuracy']:.2f} % one-shot accuracy\n# on "

@@ -5,8 +5,8 @@ from koch_siamese.runs.directory import Run
 from koch_siamese.runs.results import (
     read_json,
     read_text,
+    replace_text,
     write_csv,
-    write_text,
 )
 from koch_siamese.runs.settings import Settings
 
@@ -32,9 +32,9 @@ def test_a_run_reads_group_names_that_are_not_in_utf_8(tmp_path):
 def test_a_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(OSError, match="directory"):
-        write_text(tmp_path / "x", "text")
+        replace_text(tmp_path / "x", "text")
     with pytest.raises(UnicodeEncodeError):
-        write_text(tmp_path / "y", "\ud800")
+        replace_text(tmp_path / "y", "\ud800")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
