@@ -16,7 +16,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.half_precision import round_weights, save_in_half_precision
+from experiments.smaller_models import (
+    keep_views,
+    round_weights,
+    save_in_half_precision,
+)
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
@@ -40,7 +44,7 @@ def choose_views(model, characters) -> tuple[int, ...]:
     """Chooses the views that together name most queries correctly."""
     _, trials = calibration.sample_calibration(characters, ways=WAYS, seed=SEED)
     scores = [
-        _embed(views.keep_views(model, [view]), characters).score_trials(trials)
+        _embed(keep_views(model, [view]), characters).score_trials(trials)
         for view in range(views.count_views(model))
     ]
 
@@ -80,7 +84,7 @@ def main():
     characters = load_characters(
         "omniglot", "validation", data_dir=cli.DATA_DIR.value
     )
-    model = views.keep_views(large, choose_views(large, characters))
+    model = keep_views(large, choose_views(large, characters))
     round_weights(model)
     fitted = calibration.calibrate(
         _embed(model, characters), characters, ways=MAX_WAYS, seed=SEED

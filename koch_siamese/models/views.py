@@ -5,8 +5,6 @@ model differ between views, and differ more if views are also turned and
 mirrored; that is for models that were trained with such drawings.
 """
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 from keras import ops
@@ -135,26 +133,6 @@ def remove_views(siamese: keras.Model) -> keras.Model:
     kernel = kernel.reshape(views.num, -1).sum(axis=0)
     get_head(model).set_weights([kernel, bias])
     return model
-
-
-def keep_views(siamese: keras.Model, chosen: Sequence[int]) -> keras.Model:
-    """Builds the siamese model with only some of its views.
-
-    Each view takes as long as the others. The thresholds stay, although scores
-    are now means of fewer views: fit them again.
-
-    Args:
-        siamese: a model with views, see `add_views`.
-        chosen: the views to keep, from 0 on.
-
-    Raises:
-        InputError: the model has no views.
-    """
-    views = find_layer(get_embedding(siamese), Views)
-    if views is None:
-        raise InputError("This model has no views: see add_views.")
-    matrices = views.get_weights()[0][list(chosen)]
-    return add_views(remove_views(siamese), matrices, views.fill_value)
 
 
 def count_views(siamese: keras.Model) -> int:

@@ -5,13 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from conftest import REPOSITORY, build_fast_siamese, call
 from PIL import Image
 
 import koch_siamese
-from experiments import half_precision
+from experiments import smaller_models
+from koch_siamese.errors import InputError
 from koch_siamese.evaluation.protocols import PROTOCOLS
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
@@ -22,10 +24,20 @@ from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     get_crop,
     get_dataset,
+    get_head,
     get_image_size,
     get_thresholds,
+    set_crop,
+    set_thresholds,
 )
-from koch_siamese.models.views import count_views, remove_views
+from koch_siamese.models.thresholds import Thresholds
+from koch_siamese.models.views import (
+    add_views,
+    count_views,
+    remove_views,
+    sample_views,
+)
+from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.sampling.pairs import CharacterIndex, sample_pairs
 
 RESULT = REPOSITORY / "experiments/results/pretrained_lake.json"
@@ -91,12 +103,36 @@ def test_models_are_small_and_have_thresholds(name, size, num_views):
     assert "**Limits.**" in card
 
 
+def test_score_of_kept_views_is_their_mean():
+    keras.utils.set_random_seed(0)
+    siamese = build_fast_siamese(16, (4, 8))
+    # All distances have different weights, so that their order matters.
+    get_head(siamese).set_weights([np.linspace(-1, 1, 128), np.array(0.25)])
+    rng = np.random.default_rng(1)
+    matrices = sample_views(DISTORTIONS["elastic"], 3, rng)
+    model = add_views(siamese, matrices, 0.5)
+    set_crop(model, False)
+    set_thresholds(model, Thresholds(0.5, (1.0, 2.0)))
+    images = rng.integers(0, 256, (2, 16, 16, 1), np.uint8)
+    pair = {"first": images[:1], "second": images[1:]}
+    alone = [smaller_models.keep_views(model, [i])(pair) for i in range(3)]
+    kept = smaller_models.keep_views(model, [2, 0])
+    assert count_views(kept) == 2
+    np.testing.assert_allclose(kept(pair), (alone[2] + alone[0]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(sum(alone) / 3, model(pair), rtol=1e-5)
+    assert np.ptp(alone) > 1e-3
+    assert not get_crop(kept)
+    assert get_thresholds(kept) == Thresholds(0.5, (1.0, 2.0))
+    with pytest.raises(InputError, match="no views"):
+        smaller_models.keep_views(siamese, [0])
+
+
 def test_a_model_is_saved_in_half_precision(tmp_path):
     model = build_fast_siamese(16, (4, 8))
     model.save(tmp_path / "whole.keras")
-    half_precision.round_weights(model)
+    smaller_models.round_weights(model)
     path = tmp_path / "model.keras"
-    half_precision.save_in_half_precision(model, path)
+    smaller_models.save_in_half_precision(model, path)
     assert {x.name for x in tmp_path.iterdir()} == {"whole.keras", path.name}
     assert path.stat().st_size < (tmp_path / "whole.keras").stat().st_size
     images = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 1), np.uint8)

@@ -155,25 +155,13 @@ def test_views_are_saved_and_can_be_removed(siamese, matrices, tmp_path):
     np.testing.assert_allclose(again(pair), model(pair), rtol=1e-5)
 
 
-def test_score_of_kept_views_is_their_mean(siamese, matrices):
-    pair = {"first": draw(2)[:1], "second": draw(2)[1:]}
-    model = views.add_views(siamese, matrices, 0.5)
-    alone = [views.keep_views(model, [view])(pair) for view in range(3)]
-    kept = views.keep_views(model, [2, 0])
-    assert views.count_views(kept) == 2
-    np.testing.assert_allclose(kept(pair), (alone[2] + alone[0]) / 2, rtol=1e-5)
-    np.testing.assert_allclose(sum(alone) / 3, model(pair), rtol=1e-5)
-    assert np.ptp(alone) > 1e-3
+def test_crop_and_thresholds_stay_without_views(siamese, matrices):
+    model = views.add_views(siamese, matrices)
     set_crop(model, False)
     set_thresholds(model, THRESHOLDS)
-    for changed in (
-        views.keep_views(model, [0, 1]),
-        views.remove_views(model),
-    ):
-        assert not get_crop(changed)
-        assert get_thresholds(changed) == THRESHOLDS
-    with pytest.raises(InputError, match="no views"):
-        views.keep_views(siamese, [0])
+    changed = views.remove_views(model)
+    assert not get_crop(changed)
+    assert get_thresholds(changed) == THRESHOLDS
 
 
 def test_fingerprint_depends_on_the_views(siamese, matrices):

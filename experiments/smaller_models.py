@@ -1,14 +1,40 @@
-"""Saves a Keras model with weights of half precision."""
+"""Makes models smaller: fewer views, and weights of half precision."""
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
+from koch_siamese.errors import InputError
+from koch_siamese.models.layers import Views
+from koch_siamese.models.siamese import find_layer, get_embedding
+from koch_siamese.models.views import add_views, remove_views
 from koch_siamese.runs.results import replacing
 
 WEIGHTS = "model.weights.h5"  # in the Keras file
+
+
+def keep_views(siamese: keras.Model, chosen: Sequence[int]) -> keras.Model:
+    """Builds the siamese model with only some of its views.
+
+    Each view takes as long as the others. The thresholds stay, although scores
+    are now means of fewer views: fit them again.
+
+    Args:
+        siamese: a model with views, see `views.add_views`.
+        chosen: the views to keep, from 0 on.
+
+    Raises:
+        InputError: the model has no views.
+    """
+    views = find_layer(get_embedding(siamese), Views)
+    if views is None:
+        raise InputError("This model has no views: see views.add_views.")
+    matrices = views.get_weights()[0][list(chosen)]
+    return add_views(remove_views(siamese), matrices, views.fill_value)
 
 
 def round_weights(model):
