@@ -22,7 +22,7 @@ from koch_siamese.evaluation.evaluator import Evaluator
 from koch_siamese.evaluation.loading import (
     is_trained_on,
     load_scorer,
-    make_source,
+    make_test_source,
 )
 from koch_siamese.evaluation.protocols import DEFAULTS, LOWEST, PROTOCOLS
 from koch_siamese.images import CHANNELS, IMAGE_SIZE
@@ -219,7 +219,7 @@ def _make_evaluator(model, run, dataset):
             model_flags.note_reading(CROP.value, siamese)
     elif IMAGE_KIND.value == "photo":
         photo_size = IMAGE_SIZE
-    source = make_source(
+    source = make_test_source(
         _find_dataset(siamese) if dataset is None else dataset,
         siamese,
         own_run or run,

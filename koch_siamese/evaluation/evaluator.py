@@ -19,7 +19,7 @@ from koch_siamese.evaluation.loading import (
     give_characters,
     is_trained_on,
     load_scorer,
-    make_source,
+    make_test_source,
 )
 from koch_siamese.evaluation.protocols import (
     DEFAULTS,
@@ -117,7 +117,7 @@ def evaluate_protocol(
         )
     siamese, scorer, run = load_scorer(model)
     if isinstance(source, str):
-        source = make_source(source, siamese, run, data_dir=data_dir)
+        source = make_test_source(source, siamese, run, data_dir=data_dir)
     elif siamese:
         check_reading(source, siamese)
     return Evaluator(scorer, source, siamese, run).evaluate(protocol, **given)

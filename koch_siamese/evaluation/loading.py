@@ -64,7 +64,7 @@ def _complete(siamese, settings):
         set_crop(siamese, settings.crop)
 
 
-def make_source(
+def make_test_source(
     dataset: str,
     siamese: "keras.Model | None",
     run: Run | None,

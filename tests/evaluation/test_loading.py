@@ -8,7 +8,7 @@ from koch_siamese.data.sources import DataSource
 from koch_siamese.evaluation.loading import (
     is_trained_on,
     load_scorer,
-    make_source,
+    make_test_source,
 )
 from koch_siamese.models.siamese import get_crop, get_dataset
 from koch_siamese.runs import directory
@@ -49,18 +49,18 @@ def test_a_folder_is_recognized_however_it_is_read(crop, tmp_path):
 def test_a_source_is_made_as_in_a_training_unless_the_user_gives_more(tmp_path):
     run = directory.Run(tmp_path)
     run.claim(Settings(dataset="omniglot", background="koch"))
-    source = make_source("omniglot", None, run, background=None)
+    source = make_test_source("omniglot", None, run, background=None)
     assert (source.background, source.crop) == ("koch", False)
-    source = make_source("omniglot", None, run, background="original")
+    source = make_test_source("omniglot", None, run, background="original")
     assert source.background == "original"
-    assert make_source("folder", None, run).crop  # the run had no folder
-    assert make_source("omniglot", None, None).background == "original"
+    assert make_test_source("folder", None, run).crop  # the run had no folder
+    assert make_test_source("omniglot", None, None).background == "original"
     run.claim(Settings(dataset="folder"))
-    source = make_source("folder", None, run)
+    source = make_test_source("folder", None, run)
     assert not source.crop
     run.claim(Settings(dataset="emnist/letters"))
     for dataset, split_here in (("emnist/letters", True), ("mnist", False)):
-        source = make_source(dataset, None, run)
+        source = make_test_source(dataset, None, run)
         assert source.split_labels is split_here
 
 
