@@ -28,7 +28,8 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation import calibration
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
 from koch_siamese.models import siamese, views
-from koch_siamese.models.loading import PRETRAINED_LARGE, load_model
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.packaged import PRETRAINED_LARGE
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.runs.path_flags import define_path

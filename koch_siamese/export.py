@@ -20,6 +20,7 @@ from absl import flags
 from koch_siamese import cli, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
+from koch_siamese.models.packaged import PACKAGED, PRETRAINED, read_card
 from koch_siamese.runs.path_flags import define_path
 
 # The formats, and the additional packages that they need.
@@ -66,7 +67,6 @@ def _make_folder_beside(output):
 
 def _make_card(path):
     """Returns the card of a model in the package, or makes one for a run."""
-    from koch_siamese.models.loading import PACKAGED, read_card
     from koch_siamese.reporting.text import format_model_card
     from koch_siamese.runs.directory import find_run
 
@@ -103,7 +103,7 @@ def _describe_exports(output, differences):
 def main():
     """Writes, checks and lists the files."""
     formats, output = _check_formats(), cli.require_new_folder(OUTPUT.value)
-    path = model_flags.model_path(default="pretrained")
+    path = model_flags.model_path(default=PRETRAINED)
     # A model.keras is the same for every backend; exports need TensorFlow.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import_tensorflow()

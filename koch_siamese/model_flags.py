@@ -7,6 +7,7 @@ from absl import flags
 
 from koch_siamese.cli import note, refuse_nan
 from koch_siamese.errors import InputError
+from koch_siamese.models.packaged import PACKAGED, PRETRAINED
 from koch_siamese.runs.path_flags import define_path
 
 # absl then assigns flags to the calling command, by which --help groups them.
@@ -85,9 +86,10 @@ def define_example_flags():
 
 def require_examples():
     """Refuses flags that give no characters to choose among."""
-    # The index of `inference.storage`, which takes seconds to import.
+    from koch_siamese.inference import storage
+
     model = flags.FLAGS.model
-    has_own = model and Path(model, "recognizer.json").is_file()
+    has_own = model and storage.is_folder(Path(model))
     if not (flags.FLAGS.support or flags.FLAGS.gallery or has_own):
         raise InputError(
             "There are no known characters: give --support, a folder of "
@@ -133,7 +135,6 @@ def _open_gallery():
     """
     from koch_siamese.inference import storage
     from koch_siamese.inference.recognizer import Recognizer
-    from koch_siamese.models.loading import PACKAGED, PRETRAINED
 
     path = flags.FLAGS.gallery and Path(flags.FLAGS.gallery)
     if path:
@@ -163,7 +164,7 @@ def load_recognizer():
     from koch_siamese.inference.recognizer import Recognizer
 
     import_own_network()
-    path, crop = model_path(default="pretrained"), flags.FLAGS.crop
+    path, crop = model_path(default=PRETRAINED), flags.FLAGS.crop
     if storage.is_folder(Path(path)):
         return Recognizer.load(path, crop=crop)
     return Recognizer(path, crop=crop)

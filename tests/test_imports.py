@@ -34,7 +34,7 @@ def test_imports_follow_the_layers():
         "koch_siamese.sampling.trials",
         "koch_siamese.runs.flagfiles",
         "koch_siamese.evaluation.evaluator",
-        "koch_siamese.inference.gallery",
+        "koch_siamese.inference.storage",
         "koch_siamese.data.image_files",
     ],
 )

@@ -20,11 +20,8 @@ from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.inference import exporters
 from koch_siamese.models.layers import Preprocessing
-from koch_siamese.models.loading import (
-    PRETRAINED,
-    PRETRAINED_LARGE,
-    load_model,
-)
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.packaged import PRETRAINED, PRETRAINED_LARGE
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.warp import AffineWarp
 from koch_siamese.runs.directory import Run

@@ -57,7 +57,8 @@ from koch_siamese.inference.transcription import (
     find_on_page,
     make_transcription,
 )
-from koch_siamese.models.loading import PACKAGED, PRETRAINED, load_model
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.packaged import PACKAGED, PRETRAINED
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     compute_fingerprint,

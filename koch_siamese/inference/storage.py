@@ -13,27 +13,28 @@ import hashlib
 import json
 import os
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
-import keras
 import numpy as np
 
 from koch_siamese.data.image_paths import get_suffixes, normalize_name
 from koch_siamese.errors import InputError, warn
 from koch_siamese.inference.gallery import Gallery
 from koch_siamese.inference.index import GalleryIndex, is_available
-from koch_siamese.models.loading import (
+from koch_siamese.models.packaged import (
     PACKAGED,
     PRETRAINED,
     PRETRAINED_LARGE,
-    load_model,
 )
-from koch_siamese.models.siamese import set_crop, set_thresholds
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.runs.results import replacing, writing
 from koch_siamese.version import __version__
+
+if typing.TYPE_CHECKING:
+    import keras
 
 INDEX = "recognizer.json"
 FORMAT = 1
@@ -72,8 +73,8 @@ class Stored:
     index: Path | None = None
 
     def choose_model(
-        self, given: keras.Model | str | os.PathLike | None = None
-    ) -> keras.Model | str | os.PathLike:
+        self, given: "keras.Model | str | os.PathLike | None" = None
+    ) -> "keras.Model | str | os.PathLike":
         """Chooses the given model, or its own, or `pretrained`.
 
         The model `pretrained` of a version before 0.2 is `pretrained_large`.
@@ -201,7 +202,7 @@ def _refuse_folder(path):
     )
 
 
-def load_model_of(path: str | os.PathLike) -> keras.Model:
+def load_model_of(path: str | os.PathLike) -> "keras.Model":
     """Loads the model of a saved recognizer, with its thresholds and `crop`.
 
     Args:
@@ -210,6 +211,9 @@ def load_model_of(path: str | os.PathLike) -> keras.Model:
     Raises:
         InputError: it cannot be loaded.
     """
+    from koch_siamese.models.loading import load_model
+    from koch_siamese.models.siamese import set_crop, set_thresholds
+
     if not is_folder(Path(path)):
         return load_model(path)
     stored = read(Path(path))
@@ -248,7 +252,7 @@ def read_index(
 def write(
     path: Path,
     stored: Stored,
-    model: keras.Model,
+    model: "keras.Model",
     index: GalleryIndex | None = None,
 ):
     """Writes a recognizer, and replaces an existing one atomically.

@@ -8,22 +8,18 @@ from pathlib import Path
 import keras
 
 from koch_siamese.errors import InputError
+from koch_siamese.models.packaged import (
+    PACKAGED,
+    PRETRAINED,
+    PRETRAINED_LARGE,
+)
 from koch_siamese.models.siamese import is_siamese, set_dataset
 from koch_siamese.paths import expand_home
-
-PRETRAINED = "pretrained"  # of the models in the package, the default
-PRETRAINED_LARGE = "pretrained_large"  # slower, and a little more accurate
-PACKAGED = (PRETRAINED, PRETRAINED_LARGE)
 
 
 def load_pretrained() -> keras.Model:
     """Loads the model `pretrained` of the package; see the README."""
     return load_model(PRETRAINED)
-
-
-def read_card(name: str) -> str:
-    """Reads the model card of one of the `PACKAGED` models, in Markdown."""
-    return Path(__file__).with_name(f"{name}.md").read_text("utf-8")
 
 
 def load_model(path: str | os.PathLike) -> keras.Model:

@@ -19,7 +19,8 @@ from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     evaluate_trials,
 )
-from koch_siamese.models.loading import load_model, read_card
+from koch_siamese.models.loading import load_model
+from koch_siamese.models.packaged import read_card
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.siamese import (
     get_crop,
