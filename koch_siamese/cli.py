@@ -31,8 +31,8 @@ DATA_DIR = define_path(
     None,
     "The folder where TFDS keeps data sets, by default ~/tensorflow_datasets. "
     "With --dataset=folder: the folder of your images, or a table of them, a "
-    ".csv file with the columns path and label, and optionally group, drawer "
-    "and split.",
+    ".csv or .tsv file with the columns path and label, and optionally group, "
+    "drawer and split.",
 )
 MANUAL_DIR = define_path(
     "manual_dir",

@@ -71,7 +71,7 @@ def define_example_flags():
         "support",
         None,
         "The known characters: a folder of their images, or a table of them, a "
-        ".csv file with the columns path and label.",
+        ".csv or .tsv file with the columns path and label.",
     )
     gallery = define_path(
         "gallery",

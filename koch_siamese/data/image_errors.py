@@ -33,24 +33,6 @@ class ImageError(InputError):
         return ImageError(found, self.expected, self.fix)
 
 
-class NoSymbolError(ImageError):
-    """An error about an image in which no symbol was found.
-
-    Attributes:
-        seen: the ink that was found, uint8 `[height, width]`, 0 = ink.
-    """
-
-    def __init__(self, image: ImageLike, explanation: str, seen: np.ndarray):
-        """Makes the error; `explanation` says what was seen instead."""
-        super().__init__(
-            f"{describe(image)}: no clean symbol found, but {explanation}",
-            "one symbol in ink on paper",
-            "cut it out, or take the picture again; to read a page, use "
-            f"{PAGE_READER}",
-        )
-        self.seen = seen
-
-
 def make_image_error(
     image: ImageLike, got: str, expected: str, fix: str
 ) -> ImageError:

@@ -20,8 +20,8 @@ from koch_siamese.data.cleaning import (
     thicken_hairlines,
 )
 from koch_siamese.data.image_errors import (
+    PAGE_READER,
     ImageError,
-    NoSymbolError,
     describe,
     make_image_error,
 )
@@ -156,7 +156,12 @@ def _make_mark(drawing):
 def _check_symbol(image, drawing, is_clean):
     explanation = surroundings.explain_no_symbol(drawing, is_clean)
     if explanation and sheet.is_available():
-        error = NoSymbolError(image, explanation, drawing)
+        error = ImageError(
+            f"{describe(image)}: no clean symbol found, but {explanation}",
+            "one symbol in ink on paper",
+            "cut it out, or take the picture again; to read a page, use "
+            f"{PAGE_READER}",
+        )
         raise _explain_colors(error, image)
     if explanation:
         # Without the name of the image, so that commands print it once.
@@ -175,7 +180,7 @@ def _explain_colors(error, image):
         error.found,
         "a drawing in ink on paper",
         "for color pictures, use a model of photos (--image_kind=photo in "
-        "train); of a photographed drawing, cut out the symbol",
+        "train); if it is a photograph of a drawing, cut out the symbol",
     )
 
 

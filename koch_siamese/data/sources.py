@@ -30,7 +30,7 @@ from koch_siamese.errors import InputError
 from koch_siamese.fields import convert_fields
 from koch_siamese.paths import expand_home_in
 
-NUM_LOOKED_AT = 100  # images of a folder that are checked for colors
+NUM_LOOKED_AT = 20  # images of a folder that are checked for colors
 MANY = 1 / 3  # of them
 
 
@@ -144,7 +144,7 @@ class DataSource:
             self._prepare_labelled(), split, self.photo_size
         )
 
-    def is_closed(self, split: str) -> bool:
+    def is_closed(self, split: str) -> bool | None:
         """Tells whether a split shows training classes (a closed set).
 
         Its results are then for new images, not for new classes. Only a folder,
@@ -152,6 +152,9 @@ class DataSource:
 
         Args:
             split: see `load`.
+
+        Returns:
+            None if it is not known, as of a user's own `Characters`.
 
         Raises:
             InputError: see `load`.

@@ -97,11 +97,12 @@ and stored with the model (`koch_siamese.get_thresholds`):
   At this score the probability is 0.5. Its slope is fitted to these validation
   pairs, half of which are of the same character; the fewer distinct ones there
   are, the flatter it is (Platt 1999).
-- `none_of_these`, for each number of candidates up to 20: at most 5 % of the
-  queries whose character is not among the candidates still get a name. It is
-  strict, because characters of one alphabet resemble each other. Correct
-  answers are often withheld, too, so the best guess is also printed. It is
-  never below `same`, so a name has a probability of at least 0.5.
+- `none_of_these`, for each number of candidates up to 20 (with
+  `Recognizer.calibrate`, up to 200): at most 5 % of the queries whose character
+  is not among the candidates still get a name. It is strict, because characters
+  of one alphabet resemble each other. Correct answers are often withheld, too,
+  so the best guess is also printed. It is never below `same`, so a name has a
+  probability of at least 0.5.
 
 `Recognizer.calibrate` chooses both on your own labelled images.
 

@@ -120,10 +120,12 @@ class GivenCharacters(DataSource):
             InputError: there are none, or `split` is not `test`.
         """
         if split != "test":
+            advice = "give the name of a data set or a DataSource"
+            if split == "validation":  # to choose a threshold on
+                advice += ", or for verification a model with thresholds"
             raise InputError(
-                f"The source is Characters, which have no {split} split: give "
-                "the name of a data set or a DataSource, or for verification a "
-                "model with thresholds."
+                f"The source is Characters, which only have a test split, no "
+                f"{split} split: {advice}."
             )
         if not len(self.characters):
             raise InputError("The source is Characters without drawings.")
@@ -134,9 +136,18 @@ class GivenCharacters(DataSource):
 
 
 def give_characters(characters: Characters) -> GivenCharacters:
-    """Makes a source of a user's characters."""
-    _, height, _, channels = characters.images.shape
+    """Makes a source of a user's characters.
+
+    Raises:
+        InputError: they are photos that are not square.
+    """
+    _, height, width, channels = characters.images.shape
     is_photo = channels == CHANNELS["photo"]
+    if is_photo and height != width:
+        raise InputError(
+            f"Photos of the source are {height} x {width} pixels: expected "
+            f"square ones; make them by Characters.resized({height})."
+        )
     return GivenCharacters(
         characters=characters, photo_size=height if is_photo else 0
     )
@@ -157,9 +168,17 @@ def check_reading(source: DataSource, siamese: "keras.Model"):
     size, crop = _get_reading(siamese)
     if source.photo_size != size:
         trained = f"photos of {size} pixels" if size else "drawings"
+        fix = f"give DataSource(..., photo_size={size})"
+        if isinstance(source, GivenCharacters):
+            fix = f"give images with {CHANNELS['drawing']} channel"
+            if size:
+                fix = (
+                    f"give images with {CHANNELS['photo']} channels, and "
+                    f"Characters.resized({size})"
+                )
         raise InputError(
             f"source has photo_size={source.photo_size}, but the model was "
-            f"trained on {trained}: give DataSource(..., photo_size={size})."
+            f"trained on {trained}: {fix}."
         )
     if source.dataset == "folder" and source.crop != crop:
         images = ("whole images", "images cropped to ink")

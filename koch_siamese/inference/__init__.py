@@ -19,15 +19,16 @@ more accurate; `Recognizer("runs/mine")` has the model of a training.
 - `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
   candidates with scores and probabilities; each probability is for a candidate
   alone, so they do not add up to 1. The threshold for a name rises with the
-  number of known characters, so a new one may turn a name into `None`. It rises
-  up to 20 characters, or as many as `calibrate` was given; with more, more
-  images of unknown characters get a name
+  number of known characters, so a new one may turn a name into `None`. From 20
+  characters on, or from the number given to `calibrate`, it stays the same, so
+  more images of unknown characters get a name
 - `verify(first, second)`: decides whether two images show the same, with score
   and probability
 - `calibrate(folder)`: fits the thresholds to labelled images, two or more of
   each of three or more characters (better: 20, or as many as there are to
-  recognize, up to 200), and reports the error rates. If too few images get a
-  name, or too many unknown ones, this helps; more examples do not raise scores
+  recognize, up to 200), and reports the error rates. This helps if too few
+  images of known characters, or too many of unknown ones, get a name. More
+  examples do not: they do not raise scores
 - `evaluate(folder)`: measures how many labelled images are recognized
 - `transcribe(page)`: reads a page, see below
 - `embed(images)`: computes float32 embeddings

@@ -645,7 +645,8 @@ class Recognizer:
         """Fits the thresholds to labelled images like those to recognize.
 
         Nothing is trained. The thresholds are stored by `save`. They are fitted
-        for up to as many candidates as there are characters, at most 200.
+        for as many candidates as there are other characters, at most 200, and
+        extrapolated to 20.
 
         Args:
             labelled: images as in `add`, two or more of each of three or more

@@ -50,9 +50,9 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
         White on black, as MNIST is, must be inverted: `255 - images`. Compile
         the model with `BinaryCrossentropy(from_logits=True)` and
         `BinaryAccuracy(threshold=0)`; the string `"binary_crossentropy"` is for
-        probabilities. `sigmoid(logit)` is not the calibrated probability; the
-        model of a finished training has thresholds, and
-        `get_thresholds(model).probability(logit)` is.
+        probabilities. `sigmoid(logit)` is not the calibrated probability, which
+        is `get_thresholds(model).probability(logit)`; a model that was trained
+        by Keras alone has no thresholds (None).
 
     Raises:
         InputError: the embedding or the head is not such a one.

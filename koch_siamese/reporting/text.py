@@ -87,7 +87,7 @@ def format_results(results: Sequence[Mapping]) -> str:
         {
             "protocol": result["protocol"],
             "data set": f"{dataset} {result['split']}"
-            + (" (closed set)" if result.get("closed_set") else ""),
+            + _describe_closed_set(result),
             "ways": str(result["ways"] or "-"),
             "shots": str(result["shots"] or "-"),
             "trials": str(result["num_trials"]),
@@ -127,6 +127,11 @@ def _name_datasets(results):
         if is_known and not are_same_images(folders[folder]):
             name += f" ({result['data_fingerprint'][:8]})"
         yield name
+
+
+def _describe_closed_set(result):
+    known = {True: " (closed set)", None: " (may be a closed set)"}
+    return known.get(result.get("closed_set", False), "")
 
 
 def _format_limits(result):

@@ -126,8 +126,8 @@ def warn_of_small_classes(
     warn(
         f"{np.sum(counts < asked)} of {len(counts)} training classes have "
         f"fewer than --group_drawings={asked} images, such as {name!r} with "
-        f"{least}, so batches have {least} images of each class. Add images to "
-        f"these classes, remove them, or give --group_drawings={least}."
+        f"{least}, so batches have {least} images of each class. Add images, "
+        f"remove these classes, or give --group_drawings={least}."
     )
 
 

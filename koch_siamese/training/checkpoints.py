@@ -1,5 +1,6 @@
 """Checkpoints: validates and stores a training after each epoch."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -13,7 +14,13 @@ import numpy as np
 
 from koch_siamese.data.characters import are_same_images
 from koch_siamese.data.sources import DataSource
-from koch_siamese.errors import DivergedError, InputError, ScoreError, warn
+from koch_siamese.errors import (
+    DivergedError,
+    InputError,
+    ScoreError,
+    shorten,
+    warn,
+)
 from koch_siamese.models import views
 from koch_siamese.models.siamese import list_layers
 from koch_siamese.runs.directory import Run, find_best_epoch
@@ -52,7 +59,10 @@ def save_checkpoint(
     if save_best:
         save_best(partial / BEST)
         for previous in run.list_checkpoints()[-1:]:
-            with replacing(previous / BEST) as kept:
+            with (
+                contextlib.suppress(FileNotFoundError),  # the user removed it
+                replacing(previous / BEST) as kept,
+            ):
                 shutil.copyfile(run.model, kept)
     (partial / "state.json").write_text(json.dumps(state))
     partial.replace(folder)
@@ -77,13 +87,18 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
         checkpoints.
 
     Raises:
-        InputError: all checkpoints are damaged.
+        InputError: all checkpoints are damaged, or one cannot be read now.
     """
     folders = run.list_checkpoints()
     for folder in reversed(folders):
         try:
             state = _read_state(folder)
         except Exception as error:  # zipfile raises many kinds
+            if _may_pass(error):
+                raise InputError(
+                    f"{folder} cannot be read: {shorten(error)}. Run the "
+                    "command again when it can."
+                ) from error
             print(f"{folder} is damaged ({error}): not used.")
         else:
             _move_best(run, folder)
@@ -96,6 +111,12 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
             "directory, or give another --workdir."
         )
     return None
+
+
+def _may_pass(error):
+    """Whether an error may be of the system, not of a damaged file."""
+    is_damage = isinstance(error, FileNotFoundError)
+    return isinstance(error, OSError | MemoryError) and not is_damage
 
 
 def _read_state(folder):
@@ -131,7 +152,9 @@ def load_state(
             "--workdir."
         )
     if settings.dataset == "folder":
-        known = state.get("images") if path else run.read_fingerprint()
+        known = state.get("images")
+        if is_alone:
+            known = run.read_fingerprint()
         if is_alone and known is None:
             warn(
                 f"{run.path} has no checkpoints, so it is unknown whether the "

@@ -125,7 +125,9 @@ def train_and_evaluate(
             run.claim(settings, flagfile)
             model = _load_finished(settings, run, source)
             if model is None:
-                validation = _prepare(settings, run, source)
+                validation = _prepare(settings, source)
+                # They were chosen for an earlier epoch.
+                run.thresholds.unlink(missing_ok=True)
                 state = train(
                     settings,
                     run,
@@ -230,7 +232,7 @@ def _load_finished(settings, run, source):
     return load_model(run.model)  # raises if the file is damaged
 
 
-def _prepare(settings, run, source):
+def _prepare(settings, source):
     """Checks the data before a training; returns the validation."""
     validation = make_validation(settings, source)
     check_evaluation(settings, source, validation)
@@ -240,7 +242,6 @@ def _prepare(settings, run, source):
             "The accuracy is not a one-shot accuracy, which is measured on new "
             "classes."
         )
-    run.thresholds.unlink(missing_ok=True)  # chosen for an earlier epoch
     return validation
 
 

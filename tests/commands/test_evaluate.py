@@ -185,7 +185,6 @@ def test_folders_are_read_as_in_the_training_of_the_model(tmp_path):
     assert len(list(run.results.iterdir())) == 3
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs names of bytes")
 def test_a_saved_recognizer_is_read_and_evaluated(tmp_path):
     for name in ("a", "b", "c"):
         for number, side in enumerate((60, 80)):
@@ -203,6 +202,7 @@ def test_a_saved_recognizer_is_read_and_evaluated(tmp_path):
     assert (result["model"], result["crop"]) == ("mine", False)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names of bytes")
 def test_names_that_are_not_in_utf_8(tmp_path):
     images = os.fsencode(tmp_path) + b"/images/"
     for name in (b"\xe90", b"\xe91"):

@@ -199,6 +199,7 @@ def test_check_finds_an_edited_number(place):
 
 def test_every_document_with_a_table_is_checked():
     patterns = ("*.md", "experiments/**/*.md", "koch_siamese/**/*.md")
+    # These are also the command's: it updates them all in another test.
     assert set(DOCUMENTS) == {
         path.relative_to(REPOSITORY).as_posix()
         for pattern in patterns
