@@ -281,14 +281,17 @@ def test_characters_are_a_source(source):
     model = load_model(TINY_MODEL)
     result = evaluate_protocol(model, "verification", CHARACTERS, num_trials=30)
     assert result["closed_set"] is None
-    with pytest.raises(InputError, match="have no validation split: give"):
+    with pytest.raises(InputError, match="no validation split: give"):
         evaluate_protocol(Scorer(), "verification", CHARACTERS)
     nothing = CHARACTERS.select(np.arange(0))
     with pytest.raises(InputError, match="Characters without drawings"):
         evaluate_protocol(Scorer(), "within_alphabet", nothing)
     photos = make_characters((3,), channels=3)
-    with pytest.raises(InputError, match="trained on drawings"):
+    with pytest.raises(InputError, match="give images with 1 channel"):
         evaluate_protocol(model, "within_alphabet", photos)
+    wide = dataclasses.replace(photos, images=photos.images[:, :-1])
+    with pytest.raises(InputError, match=r"Characters.resized\("):
+        evaluate_protocol(Scorer(), "within_alphabet", wide)
 
 
 def test_groups_may_be_lists(tmp_path):

@@ -77,6 +77,29 @@ def test_best_model_belongs_to_the_checkpoint_before_a_damaged_one(
         assert run.model.read_text() == "first"
 
 
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(tmp_path, monkeypatch):
+    run = Run(tmp_path)
+    for epoch in (1, 2):
+        save(run, epoch)
+
+    def fail(folder):
+        raise PermissionError(f"{folder} is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_read_state", fail)
+        with pytest.raises(InputError, match="epoch_0002 cannot be read: "):
+            load_checkpoint(run)
+    assert load_checkpoint(run)[1] == {"epoch": 2}
+
+
+def test_a_best_model_that_was_moved_away_does_not_stop_a_training(tmp_path):
+    run = Run(tmp_path)
+    save(run, 1, save_best=lambda path: path.write_text("first"))
+    run.model.unlink()
+    save(run, 2, save_best=lambda path: path.write_text("second"))
+    assert run.model.read_text() == "second"
+
+
 def test_interrupted_save_keeps_the_previous_checkpoint(tmp_path):
     run = Run(tmp_path)
     save(run, 1)
