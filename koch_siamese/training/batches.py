@@ -104,7 +104,9 @@ def warn_of_small_classes(
     training: Characters,
     names: Sequence[str] | None = None,
 ):
-    """Warns if a class has too few images for groups of the settings' size.
+    """Warns if classes have too few images for groups of the settings' size.
+
+    Only if most have enough: then a few make all groups smaller.
 
     Args:
         settings: of the training.
@@ -115,7 +117,8 @@ def warn_of_small_classes(
         training.character, return_index=True, return_counts=True
     )
     asked, least = settings.group_drawings, counts.min()
-    if settings.sampling != "groups" or least >= asked:
+    is_exception = least < asked <= np.median(counts)
+    if settings.sampling != "groups" or not is_exception:
         return
     smallest = counts.argmin()
     name = (

@@ -56,7 +56,7 @@ def test_classes_with_too_few_images_for_groups_get_a_warning():
         "such as 'e' with 2, so batches have 2 images of each class. .* "
         "--group_drawings=2.$"
     )
-    three, two = (Settings(group_drawings=num) for num in (3, 2))
+    four, three, two = (Settings(group_drawings=num) for num in (4, 3, 2))
     with pytest.warns(DataWarning, match=message):
         batches.warn_of_small_classes(three, training, names)
     with pytest.warns(DataWarning, match="such as 'a1/02' with 2"):
@@ -65,6 +65,8 @@ def test_classes_with_too_few_images_for_groups_get_a_warning():
         warnings.simplefilter("error")
         batches.warn_of_small_classes(three, CHARACTERS)
         batches.warn_of_small_classes(two, training)
+        # If no class has four, none is the cause.
+        batches.warn_of_small_classes(four, training)
         pairs = Settings(sampling="pairs", group_drawings=3)
         batches.warn_of_small_classes(pairs, training)
 
