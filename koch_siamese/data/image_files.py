@@ -50,7 +50,7 @@ MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
 ARRAY_CHANNELS = (1, 3, 4)
 FULL_SCALES = (1, 2**8 - 1, 2**12 - 1, 2**16 - 1)  # white in deep images
 MIN_CHROMA = 0.25  # of a colored pixel, on white paper
-MIN_COLORED = 0.2  # share of the pixels of a color picture; ink is thin
+MIN_COLORED = 0.2  # fraction of a color picture's pixels; ink is thin
 MARK = "Drawing"  # the key of a text in the files of `write_drawing`
 
 _max_pixels = 50_000_000
