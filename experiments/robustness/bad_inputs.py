@@ -130,7 +130,6 @@ def write_files(folder):
     with (folder / "pickled.npz").open("wb") as file:
         np.savez(file, names=np.array([{"a": print}], object))
     (folder / "half.npz").write_bytes(b"PK\x03\x04")
-    (folder / "full.npz.partial").symlink_to("/dev/full")
     (folder / "results").mkdir()
     (folder / "results/hand.json").write_text('{"protocol": "lake"}')
     (folder / "none.json").write_text("{}")
@@ -178,7 +177,6 @@ def list_cases(kinds):
         "Omniglot absent, no network",
         "evaluate --model=pretrained --protocol=lake --data_dir=bare",
     )
-    yield "disk", "full", f"{CLASSIFY} --query=known --gallery=full.npz"
 
 
 def ask(what, arguments, folder):
