@@ -95,8 +95,8 @@ and stored with the model (`koch_siamese.get_thresholds`):
 
 - `same`, for pairs: the one that classifies most validation pairs correctly.
   At this score the probability is 0.5. Its slope is fitted to these validation
-  pairs, half of which are of the same character; the fewer distinct ones there
-  are, the flatter it is (Platt 1999).
+  pairs, half of them of the same character; the fewer distinct pairs there are,
+  the flatter it is (Platt 1999).
 - `none_of_these`, for each number of candidates up to 20 (with
   `Recognizer.calibrate`, up to 200): at most 5 % of the queries whose character
   is not among the candidates still get a name. It is strict, because characters

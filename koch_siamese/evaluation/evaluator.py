@@ -381,12 +381,13 @@ class Evaluator:
         from koch_siamese.models.siamese import get_dataset
 
         source, run = task.source, self._run
-        if source.is_closed(task.split) is None:  # a user's `Characters`
+        is_closed = source.is_closed(task.split)
+        if is_closed is None:  # a user's `Characters`
             return None
         trained = get_dataset(self._siamese)
         if trained not in (None, source.dataset):  # older ones have no name
             return False
-        if source.is_closed(task.split):
+        if is_closed:
             return True
         if source.dataset != "folder":
             # Own splits of TFDS have all labels, also those of the training.

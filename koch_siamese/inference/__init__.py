@@ -28,7 +28,7 @@ more accurate; `Recognizer("runs/mine")` has the model of a training.
   each of three or more characters (better: 20, or as many as there are to
   recognize, up to 200), and reports the error rates. This helps if too few
   images of known characters, or too many of unknown ones, get a name. More
-  examples do not: they do not raise scores
+  examples do not help, as they do not raise scores
 - `evaluate(folder)`: measures how many labelled images are recognized
 - `transcribe(page)`: reads a page, see below
 - `embed(images)`: computes float32 embeddings

@@ -96,8 +96,8 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
         except Exception as error:  # zipfile raises many kinds
             if _may_pass(error):
                 raise InputError(
-                    f"{folder} cannot be read: {shorten(error)}. Run the "
-                    "command again when it can."
+                    f"{folder} cannot be read: {shorten(error)}. Make it "
+                    "readable, and run the command again."
                 ) from error
             print(f"{folder} is damaged ({error}): not used.")
         else:
