@@ -1,20 +1,20 @@
-r"""Makes the model `pretrained` from `pretrained_large`.
+r"""Makes the models of the package from a training of `best.flags`.
 
-    python -m experiments.pretrained --data_dir=D --output=FILE.keras
+    python -m experiments.pretrained --model=runs/best_seed0 --data_dir=D \
+        --output=DIR
 
-It averages three of the nine views, which takes little more than a third of the
-time for many drawings. The three are those that name most queries correctly, on
-trials of the validation alphabets with ten candidates and 5 % false accepts.
-Its weights are stored in half precision. Its thresholds are then fitted on the
-same alphabets.
+`pretrained_large` is the model of the training. `pretrained` averages three of
+its nine views, which takes little more than a third of the time for many
+drawings. The three are those that name most queries correctly, on trials of the
+validation alphabets with ten candidates and 5 % false accepts; its thresholds
+are then fitted on the same alphabets. The weights of both are stored in half
+precision.
 """
 
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
-from absl import flags
 
 from experiments.smaller_models import (
     keep_views,
@@ -24,17 +24,19 @@ from experiments.smaller_models import (
 from koch_siamese import cli
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
-from koch_siamese.errors import InputError
 from koch_siamese.evaluation import calibration
 from koch_siamese.evaluation.scoring import EmbeddedDrawings
 from koch_siamese.models import siamese, views
 from koch_siamese.models.loading import load_model
-from koch_siamese.models.packaged import PRETRAINED_LARGE
+from koch_siamese.models.packaged import PRETRAINED, PRETRAINED_LARGE
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.models.thresholds import Thresholds
 from koch_siamese.runs.path_flags import define_path
 
-OUTPUT = define_path("output", None, "The file of the model.")
+MODEL = define_path(
+    "model", PRETRAINED_LARGE, "The directory of the training, or its model."
+)
+OUTPUT = define_path("output", None, "A new folder for both models.")
 NUM_VIEWS = 3
 WAYS = 10  # as experiments/practical.py
 MAX_WAYS = 20  # of the thresholds, as in best.flags
@@ -74,28 +76,28 @@ def _embed(model, characters):
 
 
 def main():
-    """Chooses the views, fits the thresholds, and stores the model."""
-    path = Path(OUTPUT.value)
-    if path.suffix != ".keras" or not path.parent.is_dir():
-        raise InputError(
-            f"--output={path}: expected a file *.keras in an existing folder."
-        )
+    """Stores the model, and the one with fewer views and its thresholds."""
+    output = cli.require_new_folder(OUTPUT.value)
     import_tensorflow()
-    large = load_model(PRETRAINED_LARGE)
+    large = load_model(MODEL.value)
+    siamese.set_dataset(large, "omniglot")  # old trainings do not store it
     characters = load_characters(
         "omniglot", "validation", data_dir=cli.DATA_DIR.value
     )
-    model = keep_views(large, choose_views(large, characters))
-    round_weights(model)
+    small = keep_views(large, choose_views(large, characters))
+    for model in (small, large):
+        round_weights(model)
     fitted = calibration.calibrate(
-        _embed(model, characters), characters, ways=MAX_WAYS, seed=SEED
+        _embed(small, characters), characters, ways=MAX_WAYS, seed=SEED
     )
-    siamese.set_thresholds(model, fitted.thresholds)
-    save_in_half_precision(model, path)
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    siamese.set_thresholds(small, fitted.thresholds)
     print(json.dumps(fitted.report, indent=2))
+    output.mkdir(parents=True, exist_ok=True)
+    for name, model in ((PRETRAINED, small), (PRETRAINED_LARGE, large)):
+        path = output / f"{name}.keras"
+        save_in_half_precision(model, path)
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("output")
     cli.run(main)

@@ -43,8 +43,12 @@ OTHER_SUFFIXES = (".csv", ".h5", ".json", ".keras", ".npy", ".pkl", ".zip")
 _FILE = r"(embeddings|index|model)_[0-9a-f]{12}\.(npy|faiss|keras)"
 _OWN_FILE = rf"{_FILE}|\.({_FILE}|{re.escape(INDEX)})\.\d+\.(partial|keras)"
 MAX_READS = 10
-# Of `pretrained_large`, which versions before 0.2 called `pretrained`.
+# Of `pretrained_large`, and of its earlier file in full precision, which
+# versions before 0.2 called `pretrained`. Their scores differ by up to 0.02.
 LARGE_FINGERPRINT = (
+    "b8b863e7b306ebed98393594981e89892ee0e2bf35e15f747488919bb2707b2d"
+)
+EARLIER_FINGERPRINT = (
     "6a4942ff3127e09c51995d2b17f372efef1c746ebc7784122f0ac50c670aa5b4"
 )
 HINT = "Give another gallery, or make one with --support or Recognizer.save."
@@ -80,7 +84,8 @@ class Stored:
         The model `pretrained` of a version before 0.2 is `pretrained_large`.
         """
         model = given or self.model or PRETRAINED
-        if str(model) == PRETRAINED and self.fingerprint == LARGE_FINGERPRINT:
+        is_large = _update(self.fingerprint) == LARGE_FINGERPRINT
+        if str(model) == PRETRAINED and is_large:
             return PRETRAINED_LARGE
         return model
 
@@ -94,7 +99,7 @@ class Stored:
         Raises:
             InputError: its model, or its `crop`, is another one.
         """
-        if self.fingerprint != fingerprint:
+        if _update(self.fingerprint) != _update(fingerprint):
             raise InputError(
                 f"The gallery {path} was made by another model: use that "
                 "model, or make a new gallery."
@@ -104,6 +109,12 @@ class Stored:
                 f"The gallery {path} was made with crop={self.crop}; got "
                 f"crop={crop}: give the same, or make a new gallery."
             )
+
+
+def _update(fingerprint):
+    """Replaces the fingerprint of the earlier `pretrained_large`."""
+    is_earlier = fingerprint == EARLIER_FINGERPRINT
+    return LARGE_FINGERPRINT if is_earlier else fingerprint
 
 
 def is_gallery(path: Path) -> bool:

@@ -30,6 +30,8 @@ if you like, as objects. The fields of `Settings` are the flags of `train`:
     from koch_siamese import Settings, train_and_evaluate
 
     settings = Settings(epochs=5, sampling="pairs")
+    model = build(settings)  # the function above
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
     results = train_and_evaluate(
         settings, "runs/mine", embedding=model, loss=loss
     )

@@ -8,12 +8,8 @@ from pathlib import Path
 import keras
 
 from koch_siamese.errors import InputError
-from koch_siamese.models.packaged import (
-    PACKAGED,
-    PRETRAINED,
-    PRETRAINED_LARGE,
-)
-from koch_siamese.models.siamese import is_siamese, set_dataset
+from koch_siamese.models.packaged import PACKAGED, PRETRAINED
+from koch_siamese.models.siamese import is_siamese
 from koch_siamese.paths import expand_home
 
 
@@ -62,8 +58,6 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         raise InputError(
             f"{path} is not a siamese model of this package: {reason}"
         ) from error
-    if name == PRETRAINED_LARGE:  # its file is too old to name its data set
-        set_dataset(model, "omniglot")
     return model
 
 

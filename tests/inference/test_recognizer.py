@@ -394,11 +394,16 @@ def test_only_one_model_is_loaded_for_a_gallery(
 
 
 @pytest.mark.parametrize("name", ["known", "known.npz"])
+@pytest.mark.parametrize(
+    "fingerprint", [storage.LARGE_FINGERPRINT, storage.EARLIER_FINGERPRINT]
+)
 def test_galleries_of_the_earlier_pretrained_model_are_opened(
-    drawings, tmp_path, name, loaded_models
+    drawings, tmp_path, name, fingerprint, loaded_models
 ):
     known = {x: drawings[x][:1] for x in ("c0", "c1")}
     earlier = Recognizer("pretrained_large").add(known)
+    assert earlier._fingerprint == storage.LARGE_FINGERPRINT
+    earlier._fingerprint = fingerprint
     path = tmp_path / name
     earlier.save(path)
     if path.is_dir():
@@ -531,8 +536,8 @@ def test_readers_see_complete_states_during_writes(model, drawings, tmp_path):
 @pytest.mark.parametrize(
     ("mistake", "part"),
     [
-        (lambda r: r.calibrate({}), "no labelled images"),
-        (lambda r: r.add({}), "no labelled images"),
+        (lambda r: r.calibrate({}), "no labeled images"),
+        (lambda r: r.add({}), "no labeled images"),
         (lambda r: r.add({" ": draw()}), "name of a character is empty"),
         (lambda r: r.add_drawings("ka", TWO), "a list of names"),
         (lambda r: r.score_examples(TWO[0], "c1"), "a list of names"),

@@ -86,7 +86,7 @@ def drawings(model, lake):
 
 @pytest.mark.parametrize(
     ("name", "size", "num_views"),
-    [("pretrained", 4e6, 3), ("pretrained_large", 8e6, 9)],
+    [("pretrained", 4e6, 3), ("pretrained_large", 4e6, 9)],
 )
 def test_models_are_small_and_have_thresholds(name, size, num_views):
     folder = Path(koch_siamese.__file__).parent / "models"
