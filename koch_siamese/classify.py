@@ -77,11 +77,12 @@ def _classify(recognizer, paths, errors):
     import numpy as np
 
     from koch_siamese.data.image_errors import ImageError
+    from koch_siamese.data.image_folder import show_progress
     from koch_siamese.evaluation.scoring import DRAWINGS_AT_ONCE
 
     for start in range(0, len(paths), DRAWINGS_AT_ONCE):
         read = {}
-        for path in paths[start : start + DRAWINGS_AT_ONCE]:
+        for path in show_progress(paths[start : start + DRAWINGS_AT_ONCE]):
             try:
                 read[path] = recognizer.read(path)
             except ImageError as error:

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ MAX_PIXELS = flags.DEFINE_integer(
 )
 DATA_FLAGS = (DATA_DIR, MANUAL_DIR)  # of commands that read data sets
 LIMIT_FLAGS = (MAX_IMAGE_MEGABYTES, MAX_PIXELS)  # of all that read images
+SECONDS_TO_STOP = 10.0  # less than a cluster waits before it kills
 
 
 def refuse_nan(name: str):
@@ -250,11 +252,18 @@ def run(
             a note then.
     """
 
+    def stop(*_):
+        # Libraries may swallow the exception (found by soak.py).
+        timer = threading.Timer(SECONDS_TO_STOP, _fail, [if_interrupted])
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
     def prepared_main(_):
         # TFDS logs much about its reading; errors are raised as exceptions.
         logging.set_verbosity(logging.ERROR)
         # The signal that a cluster sends before it takes the machine away.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, stop)
         from koch_siamese.data import image_arrays, image_files
 
         _note_flags(without)

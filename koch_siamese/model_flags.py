@@ -45,7 +45,7 @@ def define_crop_flag():
         "crop",
         None,
         "Crop images to their ink, with the margin of Omniglot's drawings. "
-        "Default: as in the training of the model.",
+        "Default: yes, unless the model was trained on a folder without it.",
     )
 
 

@@ -79,7 +79,8 @@ def _find_flagfile(run):
         )
     if not Path(flagfile).is_file():
         raise InputError(
-            f"{flagfile}, the flagfile of {run.path}, does not exist."
+            f"{flagfile}, the flagfile of {run.path}, does not exist: run this "
+            "in the folder where the training was started."
         )
     settings, _ = read_flagfile(flagfile)
     own = run.read_settings()

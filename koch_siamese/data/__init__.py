@@ -72,7 +72,8 @@ rows of a table.
 # Splits
 
 Splits in the data, as folders or as a column, are used as they are. If there
-is no `val`, a fifth of the training classes is used for validation.
+is no `val`, a fifth of the training classes is used for validation; with fewer
+than ten classes, a fifth of the images of each.
 
 Without splits, of every five classes three are for training, one is for
 validation and one for testing. The split is the same for every `--seed`. It
@@ -85,10 +86,10 @@ If `test` has the same classes as `train`, it is a closed set: a fifth of the
 training images is used for validation. The output, the result file
 (`closed_set`) and the tables say that the accuracy is not for new classes.
 
-With fewer than ten classes, two are for validation and two for testing. With
-four or five, validation uses other images of the training classes. At least
-four are needed. Trials have as many ways as there are classes, up to 20, unless
-`--ways` is given.
+With six to nine classes, two are for validation and two for testing. With four
+or five, two are for testing, and validation uses other images of the training
+classes. Fewer than four are refused. Trials have as many ways as there are
+classes, up to 20, unless `--ways` is given.
 
 Each epoch is validated, and thresholds are fitted, on up to 2,000 validation
 images, the same number of each class: at least four, and always four of

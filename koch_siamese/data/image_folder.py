@@ -27,7 +27,7 @@ MAX_SILENT_IMAGES = 200  # more are read with a progress bar
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """A user's labelled images.
+    """A user's labeled images.
 
     Attributes:
         characters: the images with their labels.
@@ -176,7 +176,7 @@ def _read_images(files, crop, photo_size):
 def make_characters(
     labels: Sequence[tuple[str, str]], images: np.ndarray
 ) -> tuple[Characters, tuple[str, ...]]:
-    """Makes `Characters` from labelled images.
+    """Makes `Characters` from labeled images.
 
     Args:
         labels: the alphabet and the character of each image, sorted.

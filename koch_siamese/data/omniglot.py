@@ -157,7 +157,10 @@ def read_packed(path: str | os.PathLike, split: str) -> Characters:
     """
     with np.load(expand_home(path)) as arrays:
         if f"{split}/images" not in arrays:
-            raise InputError(f"{path} does not have Omniglot's {split!r}.")
+            raise InputError(
+                f"{path} does not have Omniglot's {split!r}: make it again by "
+                "experiments/pack_omniglot.py."
+            )
         images = arrays[f"{split}/images"]
         images = np.unpackbits(images, axis=-1, count=IMAGE_SIZE) * WHITE
         labels = {
@@ -197,8 +200,9 @@ def load_split(
         missing = sorted(set(OFFICIAL_TEST_ALPHABETS) - names)
         if missing:
             raise InputError(
-                f"Omniglot's evaluation set lacks the alphabets {missing}: it "
-                "is not the official one."
+                f"Omniglot's evaluation set lacks the alphabets {missing}, so "
+                "it is not the official one: delete omniglot in --data_dir to "
+                "prepare it again."
             )
         chosen = names - set(OFFICIAL_TEST_ALPHABETS)
         if split == "test":

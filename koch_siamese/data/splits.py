@@ -71,7 +71,7 @@ def assign_splits(
             "and a fifth of the images of the others is for validation, "
             "instead of other classes."
         )
-        keep_images_apart(parts, characters.character)
+        keep_images_apart(parts, characters.character, names)
     return parts
 
 
@@ -94,7 +94,11 @@ def _assign_pairs(order, alphabet, turns):
     return parts
 
 
-def keep_images_apart(parts: np.ndarray, character: np.ndarray):
+def keep_images_apart(
+    parts: np.ndarray,
+    character: np.ndarray,
+    names: Sequence[str] = (),
+):
     """Moves images of each training class to validation, in place.
 
     They are the last fifth of each class, but at least two, because a trial
@@ -103,18 +107,20 @@ def keep_images_apart(parts: np.ndarray, character: np.ndarray):
     Args:
         parts: int8 `[num_images]`, see `assign_splits`.
         character: int `[num_images]`, the class of each.
+        names: the names of the classes, for the message.
 
     Raises:
         InputError: a class has fewer than four images to train on.
     """
     training = np.flatnonzero(parts == TRAINING)
     order = training[np.argsort(character[training], kind="stable")]
-    _, counts = np.unique(character[order], return_counts=True)
+    classes, counts = np.unique(character[order], return_counts=True)
     if counts.min() < 4:
+        (name,) = _list_names([classes[counts.argmin()]], names)
         raise InputError(
-            f"A class has only {counts.min()} training images, of which some "
-            "are needed for validation: expected at least 4; add some, or give "
-            "images to validate on."
+            f"The class {name!r} has only {counts.min()} training images, of "
+            "which some are needed for validation: expected at least 4; add "
+            "some, or give images to validate on."
         )
     borders = np.cumsum(counts)
     for border, count in zip(borders, counts, strict=True):
@@ -152,7 +158,7 @@ def complete_splits(
     if not len(training) or (parts == VALIDATION).any():
         return parts
     if is_closed(parts, character, "test") or len(training) < MIN_TURNS:
-        keep_images_apart(parts, character)
+        keep_images_apart(parts, character, names)
         return parts
     rng = np.random.default_rng(SPLIT_SEED)
     of_training = np.isin(character, training)

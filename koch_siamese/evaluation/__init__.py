@@ -21,11 +21,12 @@ other classes it is wider: `classes_ci95` in a result, by a bootstrap over the
 classes of the queries. `--ways`, `--shots`, `--num_trials`, `--seed` and
 `--split` change the random protocols.
 
-`--model` takes a model file, the directory of a run, `pretrained`,
-`pretrained_large`, or a baseline: `pixels_cosine`, `pixels_euclidean`,
-`hausdorff`. `--output=FILE` writes the result, as a row if the name ends in
-`.csv`. `--predictions=FILE.csv` lists the score of every candidate or pair,
-`--per_class=FILE.csv` the accuracy of every class.
+`--model` takes a model file, the directory of a run, the folder of
+`Recognizer.save`, `pretrained`, `pretrained_large`, or a baseline:
+`pixels_cosine`, `pixels_euclidean`, `hausdorff`. `--output=FILE` writes the
+result, as a row if the name ends in `.csv`. `--predictions=FILE.csv` lists the
+score of every candidate or pair, `--per_class=FILE.csv` the accuracy of every
+class.
 
 In Python, `koch_siamese.evaluate_protocol(model, "within_alphabet", "glyphs")`
 measures a model, or its file, run or name as in `--model`, and returns the
@@ -104,7 +105,7 @@ and stored with the model (`koch_siamese.get_thresholds`):
   so the best guess is also printed. It is never below `same`, so a name has a
   probability of at least 0.5.
 
-`Recognizer.calibrate` chooses both on your own labelled images.
+`Recognizer.calibrate` chooses both on your own labeled images.
 
 # Tables of results
 

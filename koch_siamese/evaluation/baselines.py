@@ -74,7 +74,9 @@ class ModifiedHausdorff:
             pixels = np.argwhere(image < WHITE / 2)
             if not len(pixels):
                 raise InputError(
-                    "A drawing is blank; the Hausdorff distance needs ink."
+                    f"Drawing {i + 1} of {len(images)} is blank, and the "
+                    "Hausdorff distance needs ink: remove it, or give "
+                    "--model=pixels_cosine."
                 )
             points[i] = (pixels - pixels.mean(axis=0)).astype(np.float32)
         return points

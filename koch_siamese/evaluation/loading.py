@@ -128,7 +128,9 @@ class GivenCharacters(DataSource):
                 f"{split} split: {advice}."
             )
         if not len(self.characters):
-            raise InputError("The source is Characters without drawings.")
+            raise InputError(
+                "The source is Characters without drawings: give some."
+            )
         return self.characters
 
     def is_closed(self, split: str) -> None:

@@ -19,30 +19,35 @@ more accurate; `Recognizer("runs/mine")` has the model of a training.
 - `classify(images, top_k=5)`: finds the name, or `None` for none of these, and
   candidates with scores and probabilities; each probability is for a candidate
   alone, so they do not add up to 1. The threshold for a name rises with the
-  number of known characters, so a new one may turn a name into `None`. From 20
-  characters on, or from the number given to `calibrate`, it stays the same, so
-  more images of unknown characters get a name
+  number of known characters, so adding a character may turn a name into `None`.
+  It rises up to 20 characters (after `calibrate` with more, up to their number,
+  at most 200); beyond that, more images of unknown characters get a name
 - `verify(first, second)`: decides whether two images show the same, with score
   and probability
-- `calibrate(folder)`: fits the thresholds to labelled images, two or more of
+- `calibrate(folder)`: fits the thresholds to labeled images, two or more of
   each of three or more characters (better: 20, or as many as there are to
   recognize, up to 200), and reports the error rates. This helps if too few
   images of known characters, or too many of unknown ones, get a name. More
-  examples do not help, as they do not raise scores
-- `evaluate(folder)`: measures how many labelled images are recognized
+  examples of a character help only if they resemble its other images more than
+  the first one does, as its score is their mean
+- `evaluate(folder)`: measures how many labeled images are recognized
 - `transcribe(page)`: reads a page, see below
 - `embed(images)`: computes float32 embeddings
 - `read(image)`, `read_labelled(folder)`: read images as the model sees them,
   for `classify_drawings`, `embed_drawings` and others, which neither clean nor
   crop them again
-- `save("mine")`, `Recognizer.load("mine")`: stores everything in a folder, to
-  which several processes may add
+- `save("mine")`, `Recognizer.load("mine")`: stores everything in a new folder.
+  To add to an existing one, load it first, or give `if_exists="merge"`; several
+  processes may do so
 
 An image that cannot be read raises an `InputError`, even if it is one of a
 folder. To skip such images, and to keep each answer with its file:
 
-    from koch_siamese import InputError
+    from pathlib import Path
 
+    from koch_siamese import InputError, Recognizer
+
+    recognizer = Recognizer.pretrained().add("known")
     drawings = {}
     for path in sorted(Path("new").glob("*.jpg")):
         try:

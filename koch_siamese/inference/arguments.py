@@ -102,7 +102,7 @@ def _check_several(array):
 
 
 def list_labelled(labelled: Mapping) -> tuple[list[str], list, list[str]]:
-    """Lists labelled images.
+    """Lists labeled images.
 
     Args:
         labelled: names with one or more images each.
@@ -119,7 +119,7 @@ def list_labelled(labelled: Mapping) -> tuple[list[str], list, list[str]]:
             "folder, a table (CSV), or a dict from names to images."
         )
     if not labelled:
-        raise InputError("There are no labelled images: give some.")
+        raise InputError("There are no labeled images: give some.")
     names, images, labels = [], [], []
     for name, given in labelled.items():
         given, _ = list_given_images(given)

@@ -17,7 +17,7 @@ from koch_siamese.images import ImageLike
 from koch_siamese.inference.arguments import list_labelled
 from koch_siamese.models.siamese import get_crop, get_photo_size
 
-# Labelled images: a folder, a table, or a dict from names to images.
+# Labeled images: a folder, a table, or a dict from names to images.
 Labelled = str | os.PathLike | Mapping[str, ImageLike | Sequence[ImageLike]]
 
 
@@ -95,7 +95,7 @@ class Reader:
         return read
 
     def read_labelled(self, examples: Labelled) -> tuple[list[str], np.ndarray]:
-        """Reads labelled images.
+        """Reads labeled images.
 
         Returns:
             The name of each image, and the images. Those of a folder are sorted

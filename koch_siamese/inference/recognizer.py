@@ -236,7 +236,7 @@ class Recognizer:
         return images if self._reader.photo_size else images[..., 0]
 
     def read_labelled(self, examples: Labelled) -> tuple[list[str], np.ndarray]:
-        """Reads labelled images as the model sees them; see `add`.
+        """Reads labeled images as the model sees them; see `add`.
 
         Returns:
             The name of each image, and the images, uint8 `[num, 105, 105]`, or
@@ -642,7 +642,7 @@ class Recognizer:
         ]
 
     def calibrate(self, labelled: Labelled, *, seed: int = 0):
-        """Fits the thresholds to labelled images like those to recognize.
+        """Fits the thresholds to labeled images like those to recognize.
 
         Nothing is trained. The thresholds are stored by `save`. They are fitted
         for as many candidates as there are other characters, at most 200, and
@@ -682,7 +682,7 @@ class Recognizer:
     def evaluate(
         self, labelled: Labelled, threshold: float | None = None
     ) -> Evaluation:
-        """Measures how well labelled images are recognized.
+        """Measures how well labeled images are recognized.
 
         Args:
             labelled: images as in `add`, but other ones than the examples.

@@ -97,7 +97,7 @@ class Mistake:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """How well labelled images are recognized.
+    """How well labeled images are recognized.
 
     Attributes:
         num_images: the number of images of known characters.

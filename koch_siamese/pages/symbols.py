@@ -31,7 +31,7 @@ class Part:
     """A connected part of the ink.
 
     Attributes:
-        labels: the numbers of its pixels in the labelled image.
+        labels: the numbers of its pixels in the labeled image.
         box: left, top, right, bottom, float `[4]`, on the rectified sheet.
         area: pixels of ink.
     """

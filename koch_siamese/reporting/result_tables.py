@@ -243,8 +243,11 @@ def _require_whole(result, path):
 def _cells(row: Row, results: list[dict]) -> dict[str, str]:
     """Formats the cells of a row, by column."""
     cells = {"what": row.what}
-    if any(result.get("closed_set") for result in results):
+    closed = {result.get("closed_set", False) for result in results}
+    if True in closed:
         cells["what"] += " (closed set: other images of these were trained on)"
+    elif None in closed:
+        cells["what"] += " (may be a closed set)"
     if row.published is not None:
         cells["published"] = format_percent(row.published / 100)
     if row.flagfile or row.model:

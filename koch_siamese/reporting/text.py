@@ -266,16 +266,16 @@ def format_thresholds(report: Mapping) -> str:
     lines = [
         f"accuracy on {same['num_pairs']:,} validation pairs: "
         f"{_percent(same['accuracy'])} (threshold {same['logit']:.2f})",
-        f"rejection threshold for {absent['ways']} candidates: "
-        f"{absent['logit']:.2f} (false accepts "
-        f"{_percent(absent['false_accepts'])}, correct accepts "
-        f"{_percent(absent['right_where_present'])})",
+        f"threshold for a name among {absent['ways']} candidates: "
+        f"{absent['logit']:.2f} (named correctly: "
+        f"{_percent(absent['right_where_present'])} of known characters; "
+        f"named: {_percent(absent['false_accepts'])} of unknown ones)",
     ]
     num_characters = report.get("num_characters", FEW_CHARACTERS)
     if num_characters < FEW_CHARACTERS:
         lines.append(
             f"Both thresholds were chosen on only {num_characters} validation "
-            "characters, too few to rely on, above all for rejection."
+            "characters, too few to rely on, above all for a name."
         )
     if report.get("closed_set"):
         lines.append(

@@ -8,13 +8,14 @@
   like, `P_folder_NAME.json` for another folder
 - `results/thresholds.json`: the thresholds, and their error rates on
   validation characters
-- `figures/`, `tensorboard/`: pairs as the network sees them, learning curves,
-  trials, confusions, score histogram, worst pairs, first filters;
-  TensorBoard's tab HPARAMS compares runs
+- `figures/`: pairs as the network sees them, learning curves, trials,
+  confusions, score histogram, worst pairs, first filters
+- `tensorboard/`: the same, and the loss and accuracy of each epoch, for
+  TensorBoard; its tab HPARAMS compares runs
 - `train.flags`: the settings and the name of their flagfile
-- `history.json`, `checkpoints/`: loss and accuracy of each epoch (the loss is
-  without the L2 penalty of layerwise_sgd, as its updates contain that); the
-  state from which a training resumes
+- `history.json`: loss and accuracy of each epoch; the loss is without the L2
+  penalty of layerwise_sgd, as its updates contain that
+- `checkpoints/`: the state from which a training resumes
 
 # Keys of results
 

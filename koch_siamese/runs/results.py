@@ -129,4 +129,7 @@ def read_json(path: Path):
     try:
         return json.loads(read_text(path))
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {shorten(error)}.") from error
+        raise InputError(
+            f"{path} is not JSON ({shorten(error)}): restore it, or delete it "
+            "to make it again."
+        ) from error

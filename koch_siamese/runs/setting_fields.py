@@ -149,7 +149,8 @@ class NetworkSettings:
     init: str = setting(
         "",
         "A trained model to start from instead of a new network: a file, the "
-        "directory of a run, or pretrained. Its views are removed.",
+        "directory of a run, or a model of the package (pretrained). Its views "
+        "are removed.",
     )
     network: str = setting(
         "fast",
@@ -193,8 +194,8 @@ class NetworkSettings:
     )
     depth: int = setting(
         1,
-        "With --network=fast: convolutions in each block except the last, "
-        "which has one; those after the first are residual.",
+        "With --network=fast: convolutions in each block; the last block "
+        "always has one. Those after the first of a block are residual.",
         low=1,
         needs=NEW_NETWORK | {"network": ("fast",)},
     )
@@ -436,8 +437,8 @@ class OptimizerSettings:
     )
     weight_decay: float = setting(
         0.0,
-        "Decoupled weight decay, times the learning rate in each step: of all "
-        "weights with adam, of filters with muon.",
+        "Decoupled weight decay: each step shrinks weights by this value times "
+        "the learning rate; with adam all weights, with muon only filters.",
         low=0.0,
     )
     schedule: str = setting(
@@ -449,8 +450,8 @@ class OptimizerSettings:
     steps_per_epoch: int = setting(200, "Batches in an epoch.", low=1)
     steps_per_call: int = setting(
         1,
-        "With KERAS_BACKEND=jax on a GPU: steps per call, on drawings kept in "
-        "its memory. Must divide --steps_per_epoch.",
+        "With KERAS_BACKEND=jax on a GPU: training steps in one call, with the "
+        "drawings in the GPU's memory. Must divide --steps_per_epoch.",
         low=1,
     )
     epochs: int = setting(7, "Number of epochs, at most.", low=1)
@@ -461,7 +462,8 @@ class OptimizerSettings:
     )
     max_minutes: float = setting(
         0.0,
-        "Stop at the end of the epoch after this many minutes; 0: no limit.",
+        "Stop after the first epoch that ends later than this many minutes; "
+        "0: no limit.",
         low=0.0,
     )
 
@@ -490,8 +492,8 @@ class EvaluationSettings:
     )
     ways: int = setting(
         20,
-        "Number of candidates in a trial. If not given, at most the number of "
-        "classes.",
+        "Number of candidates in a trial. If not given: 20, or all classes of "
+        "your own data if they are fewer.",
         low=2,
     )
     shots: int = setting(1, "Number of images of each candidate.", low=1)

@@ -73,13 +73,13 @@ class CharacterIndex:
         """
         if len(self.num_drawings) < num_characters:
             raise InputError(
-                f"{num_characters} different characters are needed; there are "
-                f"{len(self.num_drawings)}."
+                f"There are {len(self.num_drawings)} characters: expected at "
+                f"least {num_characters}; add some, or ask for fewer."
             )
         if self.num_drawings.min() < num_drawings:
             raise InputError(
-                f"{num_drawings} drawings of each character are needed; one "
-                f"has {self.num_drawings.min()}."
+                f"A character has {self.num_drawings.min()} drawings: expected "
+                f"at least {num_drawings} of each; add some, or ask for fewer."
             )
 
     def draw(

@@ -9,13 +9,13 @@ workdir)` does the same and returns the results.
 
     python -m koch_siamese.train --dataset=folder --data_dir=images --crop \
         --init=pretrained --image_size=32 --distortion=elastic --views=9 \
-        --ways=2 --workdir=runs/mine
+        --workdir=runs/mine
 
 fine-tunes the model in the package. Use ten or more characters with at least
 two images each; four or more images are better. `--crop` crops images to their
-ink; the model stores this setting, and other commands follow it. `--ways`
-cannot exceed the number of validation characters of an alphabet. Measure the
-new model, and `--model=pretrained` in the same way:
+ink; the model stores this setting, and other commands follow it. Trials have
+as many ways as there are validation characters, up to 20. Measure the new
+model, and `--model=pretrained` in the same way:
 
     python -m koch_siamese.evaluate --dataset=folder --data_dir=images \
         --num_trials=1000 --model=runs/mine/model.keras
@@ -30,8 +30,8 @@ accepted 8 of 10 unknown characters and the other 8 of 8.
 model of their own, trained on yours, in color:
 
     python -m koch_siamese.train --flagfile=experiments/emoji.flags \
-        --training_groups= --validation_groups= --data_dir=photos \
-        --workdir=runs/photos
+        --training_groups= --validation_groups= --fill=edge \
+        --data_dir=photos --workdir=runs/photos
     python -m koch_siamese.evaluate --workdir=runs/photos --data_dir=photos \
         --protocol=verification
 

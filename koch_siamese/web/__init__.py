@@ -25,8 +25,8 @@ Each client has its own session; `client.reset_session()` starts another.
   `names` and `num_examples`
 - `/classify(image, top_k=5)`, `/verify(first, second)`: return what
   `classify --json` and `verify --json` print, without the query
-- `/transcribe(page, direction="ltr")`: reads an image or a PDF; returns a list
-  of what `transcribe --json` prints for each page
+- `/transcribe(page, direction="ltr")`: reads an image, or a PDF of at most ten
+  pages; returns a list of what `transcribe --json` prints for each page
 
 Mistakes raise `AppError` with a message of one line. The page contacts no other
 server; `gradio_client` reports its start to Hugging Face, unless

@@ -83,7 +83,7 @@ def serve(page: gr.Blocks, host: str, port: int | None = None) -> str:
     except OSError as error:
         raise InputError(
             f"The page cannot be served at --host={host}, --port="
-            f"{port or 'any'} ({error}): give another one."
+            f"{port or 'any'} ({error}): give another port or host."
         ) from error
     return url
 

@@ -494,7 +494,7 @@ def test_training_on_a_folder_from_a_trained_model(glyphs_dir, tmp_path):
     )
     answer = call("train", *arguments)
     assert answer.returncode == 0, answer.stderr
-    assert "rejection threshold" in answer.stdout
+    assert "threshold for a name" in answer.stdout
     result = json.loads(
         (tmp_path / "run/results/within_alphabet.json").read_text()
     )

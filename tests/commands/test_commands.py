@@ -335,6 +335,32 @@ def test_a_full_disk_gets_one_line(monkeypatch, buffering):
     assert_one_line(answer, "cannot be written: No space left on device.")
 
 
+def test_a_swallowed_interrupt_still_ends_the_command():
+    program = """
+import os, signal, time
+from koch_siamese import cli
+
+def main():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        print("swallowed", flush=True)
+    time.sleep(60)
+
+cli.SECONDS_TO_STOP = 0.1
+cli.run(main)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ended.stdout == "swallowed\n"
+    assert ended.stderr == "error: interrupted.\n"
+    assert ended.returncode == 1
+
+
 def test_flags_are_read_without_tensorflow():
     heavy = ("tensorflow", "keras", "matplotlib")
     assert find_imported("koch_siamese.train", heavy) == []

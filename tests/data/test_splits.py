@@ -100,7 +100,7 @@ def test_very_few_classes_are_validated_on_other_images(num):
     assert len(training) == len(validation) == 2 * (num - 2)
     few = make_characters((num,), num_drawers=3)
     with (
-        pytest.raises(InputError, match="3 training images"),
+        pytest.raises(InputError, match="'0' has only 3 training images"),
         pytest.warns(DataWarning),
     ):
         assign_splits(few)

@@ -39,8 +39,8 @@ def test_samples_depend_on_the_seed(name):
 @pytest.mark.parametrize(
     ("sizes", "num_drawers", "message"),
     [
-        ((1,), 4, "2 different characters are needed; there are 1"),
-        ((2,), 1, "2 drawings of each character are needed; one has 1"),
+        ((1,), 4, "There are 1 characters: expected at least 2"),
+        ((2,), 1, "A character has 1 drawings: expected at least 2"),
     ],
 )
 def test_pairs_need_two_characters_and_two_drawings(

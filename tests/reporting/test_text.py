@@ -136,15 +136,15 @@ def test_thresholds_name_their_pairs_and_candidates():
     }
     lines = [
         "accuracy on 10,000 validation pairs: 94.4 % (threshold -3.68)",
-        "rejection threshold for 20 candidates: -1.16 (false accepts 4.9 %, "
-        "correct accepts 45.4 %)",
+        "threshold for a name among 20 candidates: -1.16 (named correctly: "
+        "45.4 % of known characters; named: 4.9 % of unknown ones)",
     ]
     assert format_thresholds(report).split("\n") == lines
     few = {"num_characters": 11, "closed_set": True}
     assert format_thresholds(report | few).split("\n") == [
         *lines,
         "Both thresholds were chosen on only 11 validation characters, too few "
-        "to rely on, above all for rejection.",
+        "to rely on, above all for a name.",
         "Both thresholds were chosen on new images of the training classes; "
         "they say little about new classes.",
     ]
@@ -178,6 +178,8 @@ def test_tables_of_results_name_closed_sets():
     for short in (False, True):
         text = table.to_markdown(closed, short=short)
         assert "| mine (closed set: " in text
+    unknown = {"a.json": result | {"closed_set": None}}
+    assert "| mine (may be a closed set) |" in table.to_markdown(unknown)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,6 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 def test_a_damaged_result_is_an_error_in_one_line(tmp_path):
     (tmp_path / "x.json").write_text('{"accuracy": 0.')
     with pytest.raises(
-        InputError, match=r"x\.json is not JSON: .*line 1 column"
+        InputError, match=r"x\.json is not JSON \(.*line 1 column"
     ):
         read_json(tmp_path / "x.json")
