@@ -9,6 +9,7 @@ from keras import layers
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import CHANNELS, WHITE
 from koch_siamese.models.embeddings import build_input
+from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.siamese import get_embedding, list_layers
 from koch_siamese.paths import expand_home
 
@@ -144,7 +145,9 @@ def build_backbone_embedding(
     Returns:
         `[batch, height, width, 3] -> [batch, units]`, images in RGB, 0..255.
     """
-    images, ink = build_input(image_size, channels=CHANNELS["photo"])
+    images, ink = build_input(
+        Preprocessing(image_size, channels=CHANNELS["photo"])
+    )
     # Undoes the inversion and scaling of Preprocessing.
     rgb = layers.Rescaling(-float(WHITE), float(WHITE), name=RGB)(ink)
     return keras.Model(images, projection(backbone(rgb)), name="embedding")

@@ -82,7 +82,9 @@ def build_paper_embedding(
             **make_initializers(initial_values, fan_in, stddevs[layer]),
         }
 
-    images, x = build_input(image_size, ink_value, channels)
+    images, x = build_input(
+        Preprocessing(image_size, ink_value, channels=channels)
+    )
     for layer, (num_filters, kernel_size) in enumerate(
         zip(filters, kernel_sizes, strict=True), start=1
     ):
@@ -215,7 +217,9 @@ def build_fast_embedding(
             f"{len(filters)} blocks halve an image of {image_size} pixels to "
             f"nothing: use at least {1 << len(filters)} pixels or fewer blocks."
         )
-    images, x = build_input(image_size, ink_value, channels)
+    images, x = build_input(
+        Preprocessing(image_size, ink_value, channels=channels)
+    )
     for block, num_filters in enumerate(filters, start=1):
         x = layers.Conv2D(num_filters, 3, padding="same", use_bias=False)(x)
         # Pooling first leaves the rest a quarter of the work, and saves a
@@ -241,21 +245,13 @@ def _normalize(x):
     return GroupNormalization(groups)(x)
 
 
-def build_input(
-    image_size: int,
-    ink_value: int = 1,
-    channels: int = 1,
-    crop: bool | None = None,
-):
-    """Builds the input of an embedding, images of any size, and its ink.
-
-    Arguments are those of `layers.Preprocessing`.
+def build_input(preprocessing: Preprocessing):
+    """Builds the input of an embedding, and applies its first layer.
 
     Returns:
-        The input and the preprocessed images, both symbolic.
+        The input, images of any size, and the preprocessed images, both
+        symbolic.
     """
-    images = keras.Input((None, None, channels), name="images")
-    preprocess = Preprocessing(
-        image_size, ink_value, crop=crop, channels=channels
-    )
-    return images, preprocess(images)
+    shape = (None, None, preprocessing.channels)
+    images = keras.Input(shape, name="images")
+    return images, preprocessing(images)

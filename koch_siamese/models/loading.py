@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.models.packaged import PACKAGED, PRETRAINED
 from koch_siamese.models.siamese import is_siamese
 from koch_siamese.paths import expand_home
@@ -46,17 +46,16 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         )
     try:
         if not zipfile.is_zipfile(path):
-            raise ValueError("it is broken, or another kind of file.")
+            raise ValueError("it is broken, or another kind of file")
         model = keras.models.load_model(path, safe_mode=True)
         if not is_siamese(model):
-            raise ValueError("it has other layers.")
+            raise ValueError("it has other layers")
     except Exception as error:  # Keras and zipfile raise many kinds
-        first_line = str(error).strip().partition("\n")[0]
-        reason = first_line or type(error).__name__
+        reason = shorten(error)
         if "Could not locate" in str(error):
-            reason = f"it has a layer that is not known: {_advise(path)}."
+            reason = f"it has a layer that is not known: {_advise(path)}"
         raise InputError(
-            f"{path} is not a siamese model of this package: {reason}"
+            f"{path} is not a siamese model of this package: {reason}."
         ) from error
     return model
 

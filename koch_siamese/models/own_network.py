@@ -13,6 +13,7 @@ from keras import ops
 
 from koch_siamese.errors import InputError, shorten, warn
 from koch_siamese.models.embeddings import build_input
+from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.siamese import list_layers
 
 EXPECTED = (
@@ -88,7 +89,9 @@ def build_own_embedding(
         InputError: the network is not such a model.
     """
     check_network(network, image_size, channels)
-    images, ink = build_input(image_size, ink_value, channels)
+    images, ink = build_input(
+        Preprocessing(image_size, ink_value, channels=channels)
+    )
     return keras.Model(images, network(ink), name="embedding")
 
 
@@ -138,10 +141,9 @@ def check_network(network: keras.Model, size: int, channels: int):
     try:
         type(network).from_config(network.get_config())
     except Exception as error:  # Keras raises many, for unknown layers
-        reason = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"The network {network.name!r} cannot be stored ({reason}): "
-            "register its own layers with "
+            f"The network {network.name!r} cannot be stored "
+            f"({shorten(error)}): register its own layers with "
             "@keras.saving.register_keras_serializable(), and use no Lambda."
         ) from error
     _warn_of_rescaling(network, channels)

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from koch_siamese.backend import trace_prediction
+from koch_siamese.backend import compiles, trace_prediction
 from koch_siamese.errors import ScoreError
-from koch_siamese.models.heads import WeightedL1
+from koch_siamese.models.heads import EuclideanDistance, WeightedL1
 from koch_siamese.models.siamese import get_embedding, get_head, read_thresholds
 from koch_siamese.models.views import count_views
 
@@ -33,15 +33,19 @@ class SiameseScorer:
         # Not `predict`, whose tf.data pipeline waits for its autotuner at the
         # end: some calls took twice as long.
         num = len(images)
-        # All batches have one size, for which the model is compiled once: the
-        # last batch is filled up with the last image.
         size = min(num, self.batch_size)
         trace_prediction(self._embedding, images.shape[1:], images.dtype)
+        starts = range(0, num, size)
+        # Where the model is compiled for each size of a batch, the last batch
+        # is filled up with the last image.
+        last = starts[-1] + size if compiles(self._embedding) else num
         embeddings = [
             self._embedding.predict_on_batch(
-                images.take(range(start, start + size), axis=0, mode="clip")
+                images.take(
+                    range(start, min(start + size, last)), axis=0, mode="clip"
+                )
             )
-            for start in range(0, num, size)
+            for start in starts
         ]
         return np.concatenate(embeddings)[:num]
 
@@ -68,11 +72,15 @@ class SiameseScorer:
         Raises:
             ScoreError: a score is not finite.
         """
-        if not isinstance(self._head, WeightedL1):
-            return np.array([self.score(row[None], second) for row in first])
         # Takes a third of the time of calling the head row by row.
         from scipy.spatial.distance import cdist
 
+        if isinstance(self._head, EuclideanDistance):
+            squares = cdist(first, second, "sqeuclidean")
+            squares = np.maximum(squares, keras.config.epsilon())
+            return _require_finite(-np.sqrt(squares))
+        if not isinstance(self._head, WeightedL1):
+            return np.array([self.score(row[None], second) for row in first])
         kernel, bias = self._head.get_weights()
         scores = np.full((len(first), len(second)), float(bias))
         for sign in (1, -1):

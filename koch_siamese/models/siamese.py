@@ -203,20 +203,26 @@ def get_channels(model: keras.Model) -> int:
     return _get_preprocessing(model).channels
 
 
+def get_image_kind(model: keras.Model) -> str:
+    """The kind of a model's images; see `images.CHANNELS`."""
+    kinds = {num: kind for kind, num in CHANNELS.items()}
+    return kinds[get_channels(model)]
+
+
 def get_photo_size(model: keras.Model) -> int:
     """The side in pixels at which to read photos for a model; 0 if drawings."""
-    is_photo = get_channels(model) == CHANNELS["photo"]
-    return get_image_size(model) if is_photo else 0
+    return get_image_size(model) if get_image_kind(model) == "photo" else 0
 
 
 def get_crop(model: keras.Model) -> bool:
     """Whether images for a model must be cropped to their ink.
 
     They must if its training images were; Omniglot's need not be. Models older
-    than 0.2 do not store it, which counts as true.
+    than 0.2, and those that Keras alone has trained, do not store it: then
+    drawings are cropped.
     """
     crop = _get_preprocessing(model).crop
-    return True if crop is None else crop
+    return get_image_kind(model) == "drawing" if crop is None else crop
 
 
 def set_crop(model: keras.Model, crop: bool):

@@ -64,4 +64,4 @@ class Thresholds:
 
 
 # For a model without thresholds: every best candidate is accepted.
-WITHOUT = Thresholds(0.0, (-np.inf,))
+NO_THRESHOLDS = Thresholds(0.0, (-np.inf,))

@@ -10,16 +10,14 @@ import numpy as np
 from keras import ops
 
 from koch_siamese.errors import InputError
-from koch_siamese.models import embeddings
+from koch_siamese.models.embeddings import build_input
 from koch_siamese.models.heads import WeightedL1
 from koch_siamese.models.layers import Preprocessing, Views
 from koch_siamese.models.siamese import (
     build_siamese,
     find_layer,
-    get_channels,
     get_embedding,
     get_head,
-    get_image_size,
 )
 from koch_siamese.models.warp import Fill
 from koch_siamese.sampling.distortions import (
@@ -84,7 +82,8 @@ def add_views(
         fill_value: see `layers.Views`.
 
     Raises:
-        InputError: it has another head, or already has views.
+        InputError: it has another head, already has views, or its ink is 0,
+            the value that views are filled with.
     """
     head = get_head(siamese)
     if not isinstance(head, WeightedL1):
@@ -95,8 +94,14 @@ def add_views(
     embedding = get_embedding(siamese)
     if find_layer(embedding, Views):
         raise InputError("This model has views: see remove_views.")
+    preprocessing = find_layer(embedding, Preprocessing)
+    if preprocessing.ink_value != 1:
+        raise InputError(
+            "A model that sees ink as 0 on paper as 1 cannot have views: give "
+            "--views=1, or train it with --ink_value=1."
+        )
     features = keras.Model(
-        find_layer(embedding, Preprocessing).output,
+        preprocessing.output,
         embedding.output,
         name="features",
     )
@@ -142,11 +147,8 @@ def count_views(siamese: keras.Model) -> int:
 
 
 def _build_input(siamese):
-    return embeddings.build_input(
-        get_image_size(siamese),
-        channels=get_channels(siamese),
-        crop=find_layer(get_embedding(siamese), Preprocessing).crop,
-    )
+    preprocessing = find_layer(get_embedding(siamese), Preprocessing)
+    return build_input(Preprocessing.from_config(preprocessing.get_config()))
 
 
 def _build_siamese(images, output, head):
