@@ -141,6 +141,13 @@ def trace_prediction(model: "keras.Model", shape: Sequence[int], dtype: str):
         model.predict_function.get_concrete_function([(batch,)])
 
 
+def compiles(model: "keras.Model") -> bool:
+    """Whether predictions of a model are compiled, for each size of a batch."""
+    import keras
+
+    return keras.backend.backend() == "jax" or bool(model.jit_compile)
+
+
 @functools.cache
 def compile_with_xla(function: Callable) -> Callable:
     """Compiles a function with XLA on any device.

@@ -187,7 +187,7 @@ def refuse_inputs(name: str, outputs: Iterable[Path], inputs: Iterable[Path]):
 def _identify(path):
     """Identifies a file or folder; None if it does not exist.
 
-    Paths may differ, in case or by a link.
+    Two paths of one file may differ in upper and lower case, or by a link.
     """
     try:
         status = path.stat()

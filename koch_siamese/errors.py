@@ -37,5 +37,9 @@ def warn(message: str | DataWarning):
 
 
 def shorten(error: Exception) -> str:
-    """Shortens a library's message to one line of at most 160 characters."""
-    return " ".join(str(error).split())[:160].rstrip(" .:")
+    """Shortens a library's message to one line of at most 160 characters.
+
+    An error without a message is named by its type.
+    """
+    line = " ".join(str(error).split())[:160].rstrip(" .:")
+    return line or type(error).__name__

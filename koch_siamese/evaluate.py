@@ -170,9 +170,9 @@ def _list_files():
 
 def _check_image_kind(siamese):
     """Raises an error if a model was trained on another kind of images."""
-    from koch_siamese.models.siamese import get_photo_size
+    from koch_siamese.models.siamese import get_image_kind
 
-    trained = "photo" if get_photo_size(siamese) else "drawing"
+    trained = get_image_kind(siamese)
     if IMAGE_KIND.value not in (None, trained):
         raise InputError(
             f"--image_kind={IMAGE_KIND.value}, but the model was trained on "
@@ -276,7 +276,8 @@ def _name(settings, result, options, is_own):
         parts += [
             form.format(options[name])
             for name, form in OPTION_NAMES.items()
-            if options[name] != getattr(settings, name)
+            if options[name]
+            != protocol.defaults.get(name, getattr(settings, name))
         ]
     if flags.FLAGS.model:
         parts.append(flags.FLAGS.model)

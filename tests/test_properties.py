@@ -22,6 +22,7 @@ from koch_siamese.runs.flagfiles import format_flags, parse_flags
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.pairs import (
     CharacterIndex,
+    Pairs,
     PairSet,
     sample_group,
     sample_pairs,
@@ -80,7 +81,7 @@ def test_different_pairs_stay_within_alphabets_of_several_characters(
 @given(st.integers(1, 9), st.integers(0, 3), st.integers(1, 6), seeds)
 def test_an_epoch_takes_no_item_of_a_pair_set_twice(pairs, copies, batch, seed):
     nothing = np.zeros(pairs)
-    pair_set = PairSet(nothing, nothing, nothing, copies, seed)
+    pair_set = PairSet(Pairs(nothing, nothing, nothing), copies, seed)
     assert len(pair_set) == pairs * (1 + copies)
     batch = min(batch, len(pair_set))
     steps = len(pair_set) // batch

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from koch_siamese.data.image_arrays import CHUNK, allocate_images, join, take
+from koch_siamese.data.image_errors import join_names
 from koch_siamese.errors import InputError
 from koch_siamese.images import fit_to_square
 
 SPLITS = ("training", "validation", "test")  # to learn, to choose, to test once
 SPLITS_BY = ("class", "group")  # what a folder is split by
-MAX_LISTED = 30  # names in a message
 # Data sets of only drawings, which have splits of their own.
-DRAWINGS = ("omniglot", "glyphs")
+SPLIT_DATASETS = ("omniglot", "glyphs")
 # Options that have an effect on one data set only, and its name.
 ONLY_ON = {"background": "omniglot", "crop": "folder", "split_by": "folder"}
 
@@ -69,6 +69,13 @@ class Characters:
                 raise InputError(
                     f"{name} must have one integer for each of the {len(self)} "
                     f"drawings; got {value.dtype} of shape {value.shape}."
+                )
+        known = range(len(self.alphabet_names))
+        for index in np.unique(self.alphabet):
+            if index not in known:
+                raise InputError(
+                    f"alphabet has the value {index}: expected indices into "
+                    f"the {len(known)} alphabet_names, from 0."
                 )
 
     def __repr__(self) -> str:
@@ -226,11 +233,9 @@ def _require_present(which, chosen, present):
     """Refuses to choose what has no drawings."""
     for one in chosen:
         if one not in present:
-            listed = ", ".join(map(str, present[:MAX_LISTED]))
-            more = ", ..." if len(present) > MAX_LISTED else ""
             raise InputError(
                 f"There are no drawings {which} {one!r}: expected some of "
-                f"{listed}{more}."
+                f"{join_names(present)}."
             )
 
 
@@ -250,7 +255,7 @@ def are_same_images(fingerprints: Iterable[str]) -> bool:
 
 def needs_split(dataset: str) -> bool:
     """Tells whether a data set has to be split: a folder, or others of TFDS."""
-    return dataset.partition("/")[0] not in DRAWINGS
+    return dataset.partition("/")[0] not in SPLIT_DATASETS
 
 
 def number_images(character: np.ndarray) -> np.ndarray:

@@ -56,10 +56,10 @@ def describe(image: ImageLike) -> str:
     return f"A value of type {type(image).__name__}"
 
 
-def join_names(names: Sequence[str]) -> str:
-    """Joins names for a message; only the first `MAX_LISTED` are listed."""
-    listed = ", ".join(map(repr, names[:MAX_LISTED]))
-    more = len(names) - MAX_LISTED
+def join_names(names: Sequence, num: int = MAX_LISTED) -> str:
+    """Joins names for a message; only the first `num` are listed."""
+    listed = ", ".join(map(repr, names[:num]))
+    more = len(names) - num
     return listed + (f" and {more} more" if more > 0 else "")
 
 

@@ -99,7 +99,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     gray, is_written = _open(image, _make_gray_drawing)
     if is_written:
         return gray.astype(np.uint8)
-    may_isolate = crop and sheet.is_available()
+    may_isolate = crop and sheet.has_scikit_image()
     if may_isolate and not (
         is_black_on_white(gray) or is_black_on_white(WHITE - gray)
     ):
@@ -155,7 +155,7 @@ def _make_mark(drawing):
 
 def _check_symbol(image, drawing, is_clean):
     explanation = surroundings.explain_no_symbol(drawing, is_clean)
-    if explanation and sheet.is_available():
+    if explanation and sheet.has_scikit_image():
         error = ImageError(
             f"{describe(image)}: no clean symbol found, but {explanation}",
             "one symbol in ink on paper",
@@ -321,7 +321,7 @@ def _explain(image, error):
 def _one_line(error):
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or broken"
-    return repr(shorten(error))[1:-1] or type(error).__name__
+    return repr(shorten(error))[1:-1]
 
 
 def _decode(image, draft_side) -> Image.Image:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Callable
 
 import numpy as np
 
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.tfds_images import read_examples
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import IMAGE_SIZE, WHITE
 from koch_siamese.paths import expand_home
 from koch_siamese.sampling.lake import list_lake_drawers
@@ -153,21 +154,19 @@ def read_packed(path: str | os.PathLike, split: str) -> Characters:
     """Reads a split from a file of `pack_characters`, without TensorFlow.
 
     Raises:
-        InputError: the file does not have the split.
+        InputError: the file cannot be read, or does not have the split.
     """
-    with np.load(expand_home(path)) as arrays:
-        if f"{split}/images" not in arrays:
-            raise InputError(
-                f"{path} does not have Omniglot's {split!r}: make it again by "
-                "experiments/pack_omniglot.py."
-            )
-        images = arrays[f"{split}/images"]
-        images = np.unpackbits(images, axis=-1, count=IMAGE_SIZE) * WHITE
-        labels = {
-            field.name: arrays[f"{split}/{field.name}"]
-            for field in dataclasses.fields(Characters)
-            if field.name != "images"
-        }
+    names = [field.name for field in dataclasses.fields(Characters)]
+    try:
+        with np.load(expand_home(path)) as arrays:
+            labels = {name: arrays[f"{split}/{name}"] for name in names}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} does not have Omniglot's {split!r} ({shorten(error)}): "
+            "make it again by experiments/pack_omniglot.py."
+        ) from error
+    images = labels.pop("images")
+    images = np.unpackbits(images, axis=-1, count=IMAGE_SIZE) * WHITE
     labels["alphabet_names"] = tuple(labels["alphabet_names"].tolist())
     return Characters(images.astype(np.uint8)[..., np.newaxis], **labels)
 

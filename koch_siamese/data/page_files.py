@@ -18,6 +18,7 @@ from koch_siamese.data.image_files import MAX_PAGE_SIDE, check_size, read_page
 from koch_siamese.data.image_paths import (
     FORMATS,
     PDF,
+    get_formats,
     is_pdf,
     list_images,
     require_path,
@@ -135,7 +136,7 @@ def _list_pages_of(file):
 def _count_frames(file):
     """Counts the pages of a TIFF; one, if it is broken."""
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=tuple(get_formats())) as image:
             return getattr(image, "n_frames", 1)
     except Exception as error:  # Pillow raises anything for broken files.
         warn(
@@ -180,7 +181,7 @@ def _find_only_page(file):
 def _load_frame(page):
     """Reads a page of a TIFF that has several."""
     try:
-        with Image.open(page.path) as image:
+        with Image.open(page.path, formats=tuple(get_formats())) as image:
             image.seek(page.number - 1)
             check_size(str(page), image.size)
             frame = ImageOps.exif_transpose(image)

@@ -16,8 +16,8 @@ from koch_siamese.data import (
     tfds_images,
 )
 from koch_siamese.data.characters import (
-    DRAWINGS,
     ONLY_ON,
+    SPLIT_DATASETS,
     SPLITS,
     SPLITS_BY,
     Characters,
@@ -112,10 +112,12 @@ class DataSource:
         """Loads a split, and prepares the data set first if necessary.
 
         Args:
-            split: `training`, `validation` or `test`, which share no alphabet;
-                in a folder they share no character, unless it is closed (see
-                `is_closed`). Also `all` for a folder, and `evaluation` for
-                Omniglot, see `omniglot.load_split`.
+            split: `training`, `validation` or `test`. Those of Omniglot and
+                glyphs share no alphabet. Data that are split here (a folder, or
+                a TFDS data set with `split_labels`) share no character, unless
+                they are closed (see `is_closed`). Other TFDS data sets have
+                their own splits, each with all labels. Also `all` for a folder,
+                and `evaluation` for Omniglot, see `omniglot.load_split`.
 
         Raises:
             InputError: the data are missing and cannot be prepared.
@@ -124,7 +126,7 @@ class DataSource:
         if self._is_split_here:
             return self._load_part(split)
         name, _, config = self.dataset.partition("/")
-        if self.photo_size and name in DRAWINGS:
+        if self.photo_size and name in SPLIT_DATASETS:
             raise InputError(
                 f"{self.dataset} has drawings, but photos are expected: give "
                 "--dataset=folder with photos, or a model of drawings."
@@ -263,7 +265,8 @@ class DataSource:
                 "folder."
             )
         for file in find_images(self.data_dir):
-            if "downloads" not in file.parts:  # there, TFDS has images
+            folders = file.relative_to(self.data_dir).parts
+            if "downloads" not in folders:  # there, TFDS has images
                 raise InputError(
                     f"--data_dir={self.data_dir} has images, such as "
                     f"{file.name}: to use them give --dataset=folder; "

@@ -12,6 +12,7 @@ import numpy as np
 from koch_siamese.data.characters import SPLITS, Characters, number_images
 from koch_siamese.data.image_errors import join_names
 from koch_siamese.errors import InputError, warn
+from koch_siamese.sampling.trials import number_drawers
 
 MIN_CHARACTERS = 4  # two to train on, two to test on
 MIN_TURNS = 10  # with fewer, only one would be left to validate or to test on
@@ -154,22 +155,21 @@ def complete_splits(
     for split in (VALIDATION, TEST):
         _check_shared(parts, character, names, split)
     _check_tested(parts, character, names)
-    training = np.unique(character[parts == TRAINING])
+    is_training = parts == TRAINING
+    training, first = np.unique(character[is_training], return_index=True)
     if not len(training) or (parts == VALIDATION).any():
         return parts
     if is_closed(parts, character, "test") or len(training) < MIN_TURNS:
         keep_images_apart(parts, character, names)
         return parts
     rng = np.random.default_rng(SPLIT_SEED)
-    of_training = np.isin(character, training)
-    known, first = np.unique(character[of_training], return_index=True)
-    alphabet = characters.alphabet[of_training][first]
-    order = np.lexsort((rng.random(len(known)), alphabet))
+    alphabet = characters.alphabet[is_training][first]
+    order = np.lexsort((rng.random(len(training)), alphabet))
     chosen = order[rng.integers(5) :: 5]
     if _count_most(alphabet[chosen]) < 2:
         pairs = _assign_pairs(order, alphabet, (VALIDATION,))
         chosen = np.flatnonzero(pairs == VALIDATION)
-    parts[of_training & np.isin(character, known[chosen])] = VALIDATION
+    parts[is_training & np.isin(character, training[chosen])] = VALIDATION
     return parts
 
 
@@ -222,8 +222,8 @@ def take_first(characters: Characters, num: int) -> Characters:
 
     Drawers take turns, as each may have several drawings of a character.
     """
-    character, drawer = characters.character.astype(np.int64), characters.drawer
-    turn = number_images(character * (drawer.max() + 1) + drawer)
+    character, drawer = characters.character, characters.drawer
+    turn = number_images(number_drawers(character, drawer))
     order = np.lexsort((drawer, turn, character))
     first = order[number_images(character[order]) <= num]
     return characters.select(np.sort(first))

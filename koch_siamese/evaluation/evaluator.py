@@ -218,7 +218,7 @@ class Evaluator:
             InputError: data cannot be loaded, or there are too few, or an
                 option is out of range.
         """
-        task = self._draw(protocol, options)
+        task = self._sample(protocol, options)
         return {
             **self._describe(task),
             "seed": task.options["seed"],
@@ -246,7 +246,7 @@ class Evaluator:
             folder's images are named by their files, such as `ka/1.png`,
             several of one candidate joined by ` | `.
         """
-        task = self._draw(protocol, options)
+        task = self._sample(protocol, options)
         drawings = self._embed(self._scorer, task.source, task.split)
         files = task.source.load_files(task.split)
         name = files.__getitem__ if files else task.characters.describe
@@ -270,7 +270,7 @@ class Evaluator:
             `num_trials`, `accuracy`, and `ci95_low` and `ci95_high`, Wilson's
             interval.
         """
-        task = self._draw(protocol, options)
+        task = self._sample(protocol, options)
         drawings = self._embed(self._scorer, task.source, task.split)
         classes = task.characters.character
         if isinstance(task.drawn, Trials):
@@ -334,7 +334,7 @@ class Evaluator:
             "tests every class of it."
         )
 
-    def _draw(self, protocol, given) -> _Task:
+    def _sample(self, protocol, given) -> _Task:
         """Draws the trials or pairs of a protocol; keeps the last ones."""
         options = self.choose_options(protocol, given)
         protocol = PROTOCOLS[protocol]

@@ -11,7 +11,7 @@ from koch_siamese.evaluation.baselines import BASELINES
 from koch_siamese.evaluation.scoring import Scorer
 from koch_siamese.images import CHANNELS
 from koch_siamese.runs.directory import Run, find_run
-from koch_siamese.runs.settings import Settings, get_photo_size
+from koch_siamese.runs.settings import Settings
 
 if typing.TYPE_CHECKING:
     import keras
@@ -229,7 +229,7 @@ def is_trained_on(source: DataSource, run: Run) -> bool | None:
         return False
     if trained_on is None:
         return None
-    reading = {"crop": settings.crop, "photo_size": get_photo_size(settings)}
+    reading = {"crop": settings.crop, "photo_size": settings.photo_size}
     as_trained = dataclasses.replace(source, **reading)
     if as_trained == source:
         as_trained = source  # which has been read

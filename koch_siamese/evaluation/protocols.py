@@ -10,7 +10,7 @@ import numpy as np
 from koch_siamese.data.characters import Characters
 from koch_siamese.data.sources import DataSource
 from koch_siamese.errors import InputError, warn
-from koch_siamese.sampling.lake import make_lake_trials
+from koch_siamese.sampling.lake import load_lake_trials
 from koch_siamese.sampling.pairs import (
     CharacterIndex,
     Pairs,
@@ -74,9 +74,9 @@ class Protocol:
             for name, value in (DEFAULTS | options).items()
             if name not in unused
         }
-        return self._draw(characters, **used)
+        return self._sample(characters, **used)
 
-    def _draw(self, characters, **options):
+    def _sample(self, characters, **options):
         raise NotImplementedError
 
     def limit_ways(self, ways: int, characters: Characters) -> int:
@@ -113,7 +113,7 @@ class Protocol:
 class TrialProtocol(Protocol):
     """Random N-way K-shot trials within an alphabet (section 4.3)."""
 
-    def _draw(self, characters, num_trials, ways, shots, seed):
+    def _sample(self, characters, num_trials, ways, shots, seed):
         return sample_trials(
             characters.character,
             self._get_pools(characters),
@@ -149,7 +149,7 @@ class PooledTrialProtocol(TrialProtocol):
 class TutorialProtocol(Protocol):
     """The trials of the tutorial's code, to compare with its results only."""
 
-    def _draw(self, characters, num_trials, ways, seed):
+    def _sample(self, characters, num_trials, ways, seed):
         return sample_tutorial_trials(
             characters.character,
             num_trials=num_trials,
@@ -161,8 +161,8 @@ class TutorialProtocol(Protocol):
 class LakeProtocol(Protocol):
     """The official 400 trials, on all drawings of Omniglot's test split."""
 
-    def _draw(self, characters):
-        return make_lake_trials(
+    def _sample(self, characters):
+        return load_lake_trials(
             characters.alphabet,
             characters.number,
             characters.drawer,
@@ -178,7 +178,7 @@ DIFFERENT_PAIRS = {"within_alphabet": 1.0, "anywhere": 0.0}
 class PairProtocol(Protocol):
     """The paper's pairs, half same and half different (section 4.2)."""
 
-    def _draw(
+    def _sample(
         self, characters, num_trials, seed, different_pairs="within_alphabet"
     ):
         return sample_verification_pairs(

@@ -18,7 +18,7 @@ from koch_siamese.models.siamese import (
     get_image_size,
     get_thresholds,
 )
-from koch_siamese.models.thresholds import WITHOUT
+from koch_siamese.models.thresholds import NO_THRESHOLDS
 
 
 class Endpoints:
@@ -67,7 +67,7 @@ class Endpoints:
     def verify(self, first, second):
         """Compares pairs. Returns `logit`, `probability`, `same`, `[batch]`."""
         logit = self._head(self._embed(first), self._embed(second))
-        thresholds = self._thresholds or WITHOUT
+        thresholds = self._thresholds or NO_THRESHOLDS
         return {
             "logit": logit,
             "probability": thresholds.probability(logit, keras.ops.sigmoid),

@@ -29,8 +29,8 @@ from koch_siamese.models.siamese import (
     get_dataset,
     get_embedding,
     get_head,
+    get_image_kind,
     get_image_size,
-    get_photo_size,
     get_thresholds,
 )
 from koch_siamese.version import __version__
@@ -79,7 +79,7 @@ def describe_model(model: keras.Model, card: str = "") -> dict[str, object]:
     return {
         "version": f"koch_siamese {__version__}",
         "images": IMAGES[get_channels(model)],
-        "image_kind": "photo" if get_photo_size(model) else "drawing",
+        "image_kind": get_image_kind(model),
         "image_size": get_image_size(model),
         "crop": get_crop(model),
         "embedding_dim": get_embedding(model).output.shape[-1],

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from koch_siamese.data.image_errors import join_names
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import Scorer
 from koch_siamese.inference.index import GalleryIndex
@@ -88,7 +89,7 @@ class Gallery:
         if unknown:
             known = "it is empty"
             if self.names:
-                known = f"it has {_shorten(self.characters)}"
+                known = f"it has {join_names(self.characters, 5)}"
             raise InputError(
                 f"The gallery has no character {unknown[0]!r} to remove: "
                 f"{known}."
@@ -222,7 +223,11 @@ def score_characters(
 
 
 def _score_table(scorer, queries, embeddings):
-    """Scores each query with each drawing, `[num_queries, num_drawings]`."""
+    """Scores each query with each drawing, `[num_queries, num_drawings]`.
+
+    Not by `score_table`, which rounds differently: a query has the same score
+    alone and among others.
+    """
     if len(queries) == 1:
         return scorer.score(queries, embeddings)[None]
     first = np.repeat(queries, len(embeddings), axis=0)
@@ -336,8 +341,3 @@ def judge_pair(
 
 def _compute_probability(score, thresholds):
     return float(thresholds.probability(score)) if thresholds else None
-
-
-def _shorten(names, num=5):
-    shown = ", ".join(map(repr, names[:num]))
-    return shown + (", ..." if len(names) > num else "")

@@ -20,7 +20,7 @@ DRAWINGS_AT_ONCE = 4096
 MAX_REMOVED = 0.5  # fraction of drawings above which it is rebuilt
 
 
-def is_available() -> bool:
+def has_faiss() -> bool:
     """Tells whether faiss is installed."""
     return importlib.util.find_spec("faiss") is not None
 

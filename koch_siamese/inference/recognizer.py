@@ -47,7 +47,7 @@ from koch_siamese.inference.grouping import (
 from koch_siamese.inference.index import (
     MIN_DRAWINGS,
     GalleryIndex,
-    is_available,
+    has_faiss,
 )
 from koch_siamese.inference.reader import Labelled, Reader
 from koch_siamese.inference.reports import CalibrationReport, Evaluation
@@ -455,7 +455,7 @@ class Recognizer:
 
     def _get_index(self, gallery):
         """Updates and returns the index of a large gallery; or None."""
-        if len(gallery.names) <= MIN_DRAWINGS or not is_available():
+        if len(gallery.names) <= MIN_DRAWINGS or not has_faiss():
             return None
         if self._index is None:
             self._index = GalleryIndex(get_head(self._model).distance_weights)
@@ -494,6 +494,8 @@ class Recognizer:
                 was trained on photos, or `crop` is False.
         """
         self.require_drawings()
+        self._require_known()
+        check_number("threshold", threshold)
         pages, is_single = list_given_pages(pages)
         read = [self._transcribe(x, direction, threshold) for x in pages]
         return read[0] if is_single else read
@@ -519,7 +521,6 @@ class Recognizer:
         if not isinstance(page, FoundPage):
             page = page if isinstance(page, Page) else load_page(page)
             page = find_on_page(page, direction)
-        check_number("threshold", threshold)
         answers = self._classify_page(page, threshold)
         return make_transcription(page, answers, self.names)
 

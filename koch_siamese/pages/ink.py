@@ -14,7 +14,7 @@ MIN_CONTRAST, NOISE_CONTRAST = 0.1, 6.0
 MAX_STROKE = 1 / 24  # width of a stroke, of the page's shorter side
 
 
-def make_gray(page: np.ndarray) -> np.ndarray:
+def compute_gray(page: np.ndarray) -> np.ndarray:
     """Converts a page to gray, float32 `[height, width]`, 0 to 255.
 
     Yellow hardly differs from white in gray, but is black in the blue channel:

@@ -7,13 +7,18 @@ from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
 from koch_siamese.pages.ink import (
     blacken,
+    compute_gray,
     is_ink_light,
-    make_gray,
     normalize_lighting,
 )
 from koch_siamese.pages.lines import assign_lines, measure_tilt
 from koch_siamese.pages.rulings import erase_rulings, find_rulings
-from koch_siamese.pages.sheet import find_sheet, is_available, map_points, warp
+from koch_siamese.pages.sheet import (
+    find_sheet,
+    has_scikit_image,
+    map_points,
+    warp,
+)
 from koch_siamese.pages.spacing import USUAL_GAP, choose_gap
 from koch_siamese.pages.symbols import (
     Symbol,
@@ -57,7 +62,7 @@ def find_symbols(
     Raises:
         InputError: there is no such direction, or the extra `pages` is missing.
     """
-    if not is_available():
+    if not has_scikit_image():
         raise InputError(
             "Reading pages needs scikit-image, which is not installed: "
             "pip install 'koch-siamese[pages]'."
@@ -108,6 +113,8 @@ def _find_lines(page):
             drawing, turn = _turn(drawing, angle)
             matrix = matrix @ turn
             parts, labels = _find_clean_parts(drawing)
+            if not parts:  # specks that turning has blurred
+                return []
             size = measure_size(parts)
     boxes = np.array([x.box for x in parts])
     numbers = assign_lines(boxes, size)
@@ -193,7 +200,7 @@ def _find_clean_parts(drawing):
 def _extract_ink(page):
     """Returns the result of `find_ink`, and the matrix from it to the page."""
     sheet = find_sheet(page)
-    gray, matrix = make_gray(page), np.eye(3)
+    gray, matrix = compute_gray(page), np.eye(3)
     if sheet:
         matrix = sheet.matrix
         gray = warp(gray, matrix, sheet.size, WHITE)

@@ -58,17 +58,16 @@ def find_rulings(
     """
     is_ink = drawing < 0.7 * WHITE
     factor = max(1, -(-max(drawing.shape) // grid_side))
+    level = _find_along_rows(is_ink, min_length, factor)
+    upright = _find_along_rows(is_ink.T, min_length, factor)
     return [
-        ruling
-        for is_level in (True, False)
-        for ruling in _find_along_rows(
-            is_ink if is_level else is_ink.T, min_length, factor, is_level
-        )
+        *level,
+        *(dataclasses.replace(x, is_level=False) for x in upright),
     ]
 
 
-def _find_along_rows(is_ink, min_length, factor, is_level):
-    """Finds lines along the rows, of a transposed image if not `is_level`."""
+def _find_along_rows(is_ink, min_length, factor):
+    """Finds lines along the rows."""
     grid = _pool(is_ink, factor)
     height, width = grid.shape
     if width * factor < min_length:
@@ -104,9 +103,7 @@ def _find_along_rows(is_ink, min_length, factor, is_level):
                 - margin
                 + slopes[angle] * ((columns + 0.5) / factor - 0.5 - width / 2)
             )
-            ruling = _trace(
-                is_ink, columns, (across + 0.5) * factor, factor, is_level
-            )
+            ruling = _trace(is_ink, columns, (across + 0.5) * factor, factor)
             if ruling:
                 yield ruling
         votes -= vote(x[is_near], y[is_near])
@@ -139,7 +136,7 @@ def _find_runs(x, width, min_length):
             yield run.start, run.stop
 
 
-def _trace(is_ink, columns, across, factor, is_level):
+def _trace(is_ink, columns, across, factor):
     """Follows a line in full resolution; None if it turns out to be none."""
     # Twice: the grid of angles places the ends off by more than a line's width.
     for is_last in (False, True):
@@ -163,7 +160,7 @@ def _trace(is_ink, columns, across, factor, is_level):
         return None
     is_free &= gaps <= thickness / 2 + 2
     return Ruling(
-        is_level,
+        True,
         int(columns[0]),
         int(columns[-1]) + 1,
         rows + low,

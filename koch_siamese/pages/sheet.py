@@ -48,7 +48,7 @@ class Sheet:
 
 
 @functools.cache
-def is_available() -> bool:
+def has_scikit_image() -> bool:
     """Whether the extra `pages` is installed."""
     return importlib.util.find_spec("skimage") is not None
 

@@ -355,7 +355,8 @@ def draw_filters(filters: np.ndarray) -> Figure:
         title_lines=0,
     )
     for index in range(num):
-        contrast = filters[..., index] / np.abs(filters[..., index]).max()
+        one = filters[..., index]
+        contrast = one / max(np.abs(one).max(), np.finfo(one.dtype).tiny)
         gray = WHITE * (contrast + 1) / 2
         grid.show(*divmod(index, columns), gray, FAINT)
     return grid.figure

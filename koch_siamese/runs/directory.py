@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -270,13 +271,13 @@ class Run:
 
     def list_checkpoints(self) -> list[Path]:
         """Lists the folders of checkpoints, oldest first."""
-        folders = [
-            folder
+        folders = {
+            int(match[1]): folder
             for folder in self.checkpoints.glob("epoch_*")
-            if folder.suffix != ".partial"
-        ]
+            if (match := re.fullmatch(r"epoch_(\d+)", folder.name))
+        }
         # By number, because names from epoch 10,000 on are not in order.
-        return sorted(folders, key=lambda x: int(x.name.partition("_")[2]))
+        return [folders[number] for number in sorted(folders)]
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

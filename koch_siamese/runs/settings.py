@@ -95,6 +95,11 @@ class Settings(
                 "give --epochs instead."
             )
 
+    @property
+    def photo_size(self) -> int:
+        """The side in pixels at which photos are read; 0 for drawings."""
+        return self.image_size if self.image_kind == "photo" else 0
+
 
 def _explain_fields():
     """Explains all fields, as a section of a docstring."""
@@ -351,11 +356,6 @@ def _check_dataset(settings):
 def has_effects(settings: Settings) -> bool:
     """Whether a training changes its photos, beside distorting them."""
     return not settings.effects == settings.character_effects == "none"
-
-
-def get_photo_size(settings: Settings) -> int:
-    """Returns the side in pixels at which photos are read; 0 for drawings."""
-    return settings.image_size if settings.image_kind == "photo" else 0
 
 
 def _check_views(settings):

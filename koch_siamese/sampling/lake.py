@@ -37,7 +37,7 @@ def list_lake_drawers() -> dict[str, tuple[int, ...]]:
     return {name: tuple(sorted(found)) for name, found in drawers.items()}
 
 
-def make_lake_trials(
+def load_lake_trials(
     alphabet: np.ndarray,
     number: np.ndarray,
     drawer: np.ndarray,

@@ -82,7 +82,7 @@ class CharacterIndex:
                 f"at least {num_drawings} of each; add some, or ask for fewer."
             )
 
-    def draw(
+    def sample_drawings(
         self, character: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Samples a drawing of each character, int of any shape."""
@@ -185,21 +185,18 @@ class PairSet:
     batch is skipped in that epoch.
 
     Attributes:
-        first, second: int64 `[num_pairs]`, indices of drawings.
-        same: float32 `[num_pairs]`, 1 = same character, 0 = different.
+        pairs: the pairs.
         num_copies: distorted copies of each pair, besides the undistorted pair.
         seed: determines the orders.
     """
 
-    first: np.ndarray
-    second: np.ndarray
-    same: np.ndarray
+    pairs: Pairs
     num_copies: int
     seed: int
 
     def __len__(self) -> int:
         """Number of pairs, copies included."""
-        return len(self.same) * (1 + self.num_copies)
+        return len(self.pairs.same) * (1 + self.num_copies)
 
     def require(self, batch_size: int):
         """Checks that a batch can be taken.
@@ -209,8 +206,9 @@ class PairSet:
         """
         if len(self) < batch_size:
             raise InputError(
-                f"A set of {len(self.same)} pairs and {self.num_copies} copies "
-                f"is smaller than a batch of {batch_size}: ask for more pairs."
+                f"A set of {len(self.pairs.same)} pairs and {self.num_copies} "
+                f"copies is smaller than a batch of {batch_size}: ask for more "
+                "pairs."
             )
 
     def take(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +226,8 @@ class PairSet:
         epoch, step = divmod(step, len(self) // batch_size)
         items = _shuffle(len(self), self.seed, epoch)
         items = items[step * batch_size : (step + 1) * batch_size]
-        return items % len(self.same), items // len(self.same)
+        copy, pair = np.divmod(items, len(self.pairs.same))
+        return pair, copy
 
 
 @functools.lru_cache(maxsize=2)

@@ -39,7 +39,7 @@ class Trials:
         return self.support.shape[2]
 
 
-def build_drawing_table(
+def compute_drawing_table(
     character: np.ndarray, drawer: np.ndarray
 ) -> np.ndarray:
     """Finds drawings by character and drawer.
@@ -73,7 +73,7 @@ class TrialIndex:
         shots: drawings of each candidate.
         alike: int `[num_drawings]`, a number for the drawings of one character
             by one drawer.
-        by_alike: the drawings by these numbers.
+        by_alike: an index from these numbers to the drawings.
     """
 
     tables: tuple[np.ndarray, ...]
@@ -99,8 +99,8 @@ class TrialIndex:
         """
         tables = _tables_by_alphabet(character, alphabet, drawer)
         tables = tuple(_suitable_tables(tables, ways, shots))
-        by_both = character.astype(np.int64) * (drawer.max() + 1) + drawer
-        _, alike = np.unique(by_both, return_inverse=True)
+        both = number_drawers(character, drawer)
+        _, alike = np.unique(both, return_inverse=True)
         by_alike = CharacterIndex.from_labels(alike, np.zeros_like(alike))
         return cls(tables, ways, shots, alike, by_alike)
 
@@ -116,13 +116,28 @@ class TrialIndex:
             columns = rng.choice(table.shape[1], shots + 1, replace=False)
             query[trial] = table[rows[answer[trial]], columns[0]]
             support[trial] = table[rows[:, np.newaxis], columns[1:]]
-        # Otherwise nothing more is drawn: published trials stay as they are.
+        # Without several drawings of a character by one drawer, no more random
+        # numbers are used, so that published trials stay the same.
         if self.by_alike.num_drawings.max() > 1:
             query, support = (
-                self.by_alike.draw(self.alike[drawings], rng)
+                self.by_alike.sample_drawings(self.alike[drawings], rng)
                 for drawings in (query, support)
             )
         return Trials(query, support, answer)
+
+
+def number_drawers(character: np.ndarray, drawer: np.ndarray) -> np.ndarray:
+    """Numbers the drawers of each character.
+
+    Args:
+        character, drawer: int `[num_drawings]`.
+
+    Returns:
+        int64 `[num_drawings]`, in the order of characters and then of drawers;
+        equal for drawings of one character by one drawer, and only for these.
+    """
+    drawers, number = np.unique(drawer, return_inverse=True)
+    return character.astype(np.int64) * len(drawers) + number
 
 
 def sample_trials(
@@ -192,7 +207,8 @@ def sample_tutorial_trials(
     candidates = (own + others) % num_characters
     answer = rng.integers(ways, size=num_trials)
     candidates[np.arange(num_trials), answer] = own[:, 0]
-    query, support = index.draw(own[:, 0], rng), index.draw(candidates, rng)
+    query = index.sample_drawings(own[:, 0], rng)
+    support = index.sample_drawings(candidates, rng)
     return Trials(query, support[..., np.newaxis], answer)
 
 
@@ -202,7 +218,7 @@ def _tables_by_alphabet(character, alphabet, drawer):
     borders = np.flatnonzero(np.diff(alphabet[order])) + 1
     tables = []
     for drawings in np.split(order, borders):
-        table = build_drawing_table(character[drawings], drawer[drawings])
+        table = compute_drawing_table(character[drawings], drawer[drawings])
         tables.append(drawings[table[:, (table >= 0).all(axis=0)]])
     return tables
 

@@ -63,7 +63,7 @@ def make_batches(
     return stream.prefetch(4)
 
 
-def sample_batches(settings: Settings, training: Characters):
+def iterate_batches(settings: Settings, training: Characters):
     """Yields the endless batches of a training as NumPy arrays."""
     sampler = build_sampler(settings, training)
     for step in itertools.count():

@@ -23,8 +23,8 @@ from koch_siamese.models.siamese import (
     copy_folded_weights,
     copy_siamese,
     copy_weights,
-    get_channels,
     get_head,
+    get_image_kind,
     get_image_size,
     set_crop,
     set_dataset,
@@ -206,8 +206,7 @@ def _load_initial(settings):
             f"--image_size={settings.image_size}: give "
             f"--image_size={image_size}."
         )
-    kinds = {num: kind for kind, num in CHANNELS.items()}
-    kind = kinds[get_channels(model)]
+    kind = get_image_kind(model)
     if kind != settings.image_kind:
         raise InputError(
             f"--init={settings.init} sees {kind}s; got "

@@ -94,7 +94,7 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
         try:
             state = _read_state(folder)
         except Exception as error:  # zipfile raises many kinds
-            if _may_pass(error):
+            if _may_be_temporary(error):
                 raise InputError(
                     f"{folder} cannot be read: {shorten(error)}. Make it "
                     "readable, and run the command again."
@@ -113,8 +113,8 @@ def load_checkpoint(run: Run) -> tuple[Path, dict] | None:
     return None
 
 
-def _may_pass(error):
-    """Whether an error may be of the system, not of a damaged file."""
+def _may_be_temporary(error):
+    """Whether an error, such as missing permission, may be temporary."""
     is_damage = isinstance(error, FileNotFoundError)
     return isinstance(error, OSError | MemoryError) and not is_damage
 

@@ -16,7 +16,7 @@ from koch_siamese.evaluation.protocols import (
 )
 from koch_siamese.evaluation.scoring import EmbeddedDrawings, evaluate_trials
 from koch_siamese.models.scorer import SiameseScorer
-from koch_siamese.runs.settings import Settings, get_photo_size
+from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.trials import Trials
 from koch_siamese.training import batches
 
@@ -41,7 +41,7 @@ def make_source(
         settings.dataset,
         data_dir=data_dir,
         manual_dir=manual_dir,
-        photo_size=get_photo_size(settings),
+        photo_size=settings.photo_size,
         split_by=settings.split_by,
         training_groups=settings.training_groups,
         validation_groups=settings.validation_groups,
@@ -127,7 +127,7 @@ class Validation:
         return evaluate_trials(drawings, self.trials)["accuracy"]
 
 
-def make_validation(settings: Settings, source: DataSource) -> Validation:
+def load_validation(settings: Settings, source: DataSource) -> Validation:
     """Loads the characters to validate on, and samples the trials.
 
     Raises:
@@ -151,7 +151,7 @@ def make_validation(settings: Settings, source: DataSource) -> Validation:
 def check_evaluation(
     settings: Settings, source: DataSource, validation: Validation
 ):
-    """Raises errors of the final evaluation already before the training.
+    """Checks before a training that its final evaluation can be run.
 
     Raises:
         InputError: there are too few classes or images for the thresholds, or

@@ -8,7 +8,7 @@ import typing
 
 import keras
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import InputError, shorten
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -91,10 +91,9 @@ def other_workers(strategy: "tf.distribute.Strategy | None"):
         has_others = strategy is not None and strategy.cluster_resolver
         if not (has_others and _is_end_of_another(error)):
             raise
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"Another worker has stopped ({reason}): run the same commands "
-            "again on all of them to resume."
+            f"Another worker has stopped ({shorten(error)}): run the same "
+            "commands again on all of them to resume."
         ) from error
 
 

@@ -7,6 +7,7 @@ change, training and validation use its stored features.
 import keras
 import numpy as np
 
+from koch_siamese.backend import trace_prediction
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.backbones import (
     PROJECTION,
@@ -41,6 +42,7 @@ def compute_features(siamese: keras.Model, images: np.ndarray) -> np.ndarray:
         backbone, identity, get_image_size(siamese)
     )
     features = np.empty((len(images), backbone.output.shape[-1]), np.float32)
+    trace_prediction(front, images.shape[1:], images.dtype)
     for chunk in iterate_chunks(len(images), IMAGES_AT_ONCE, "Features"):
         features[chunk] = front.predict_on_batch(images[chunk])
     return features

@@ -26,6 +26,7 @@ from koch_siamese.runs.settings import (
     GIVEN,
     Settings,
     format_flag,
+    is_own_network,
     keeps_features,
 )
 from koch_siamese.runs.tensorboard import (
@@ -48,15 +49,35 @@ from koch_siamese.training.data import (
     Validation,
     check_evaluation,
     load_training,
+    load_validation,
     lower_ways,
     make_source,
-    make_validation,
 )
 from koch_siamese.training.finalize import finalize
 from koch_siamese.training.relative_updates import convert_relative_updates
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What is trained, on which data, and where.
+
+    Attributes:
+        settings: what to train.
+        run: the run's directory, claimed for these settings.
+        source: the source of the characters.
+        strategy: from `distribution.make_strategy`.
+        embedding, loss: see `train_and_evaluate`.
+    """
+
+    settings: Settings
+    run: Run
+    source: DataSource
+    strategy: "tf.distribute.Strategy | None" = None
+    embedding: keras.Model | None = None
+    loss: keras.losses.Loss | None = None
 
 
 def train_and_evaluate(
@@ -106,6 +127,8 @@ def train_and_evaluate(
         )
     run = Run(workdir)
     settings = _name_objects(settings, run, embedding, loss)
+    if is_own_network(settings.network):  # Keras then knows its layers
+        own_network.import_builder(settings.network)
     if settings.deterministic:
         make_deterministic()
     strategy = distribution.make_strategy(settings.distribute)
@@ -114,38 +137,20 @@ def train_and_evaluate(
         may_lower_ways = settings.ways == Settings.ways
     if may_lower_ways:
         settings = lower_ways(settings, source)
+    training = Training(settings, run, source, strategy, embedding, loss)
     with distribution.other_workers(strategy):
         if not distribution.is_chief(strategy):
             with run.copy() as own:
-                train(settings, own, source, strategy=strategy, loss=loss)
+                train(dataclasses.replace(training, run=own))
             return None
         is_folder = settings.dataset == "folder"
         run.require_own(source.data_dir if is_folder else None)
         with run.lock():
             run.claim(settings, flagfile)
-            model = _load_finished(settings, run, source)
+            model = _load_finished(training)
             if model is None:
-                validation = _prepare(settings, source)
-                # They were chosen for an earlier epoch.
-                run.thresholds.unlink(missing_ok=True)
-                state = train(
-                    settings,
-                    run,
-                    source,
-                    validation,
-                    strategy=strategy,
-                    embedding=embedding,
-                    loss=loss,
-                )
-                model = finalize(
-                    run,
-                    validation,
-                    ways=settings.ways,
-                    seed=settings.seed,
-                    closed_set=source.is_closed("validation"),
-                    fingerprint=state.get("images"),
-                )
-            return _evaluate(settings, run, source, model)
+                model = _train_to_end(training)
+            return _evaluate(training, model)
 
 
 def _name_objects(settings, run, embedding, loss):
@@ -187,9 +192,27 @@ def _choose_name(before, name, *older):
     return before if before in names else names[0]
 
 
-def _evaluate(settings, run, source, model):
+def _train_to_end(training):
+    """Trains, and returns the best model with its thresholds."""
+    settings, run, source = training.settings, training.run, training.source
+    validation = _prepare(settings, source)
+    # They were chosen for an earlier epoch.
+    run.thresholds.unlink(missing_ok=True)
+    state = train(training, validation)
+    return finalize(
+        run,
+        validation,
+        ways=settings.ways,
+        seed=settings.seed,
+        closed_set=source.is_closed("validation"),
+        fingerprint=state.get("images"),
+    )
+
+
+def _evaluate(training, model):
     """A result for each protocol, measured unless a current one exists."""
-    evaluator = Evaluator(SiameseScorer(model), source, model)
+    settings, run = training.settings, training.run
+    evaluator = Evaluator(SiameseScorer(model), training.source, model)
     results = []
     for protocol in settings.protocols:
         path = run.results / f"{protocol}.json"
@@ -221,12 +244,13 @@ def _is_current(path, settings, run):
     return run.is_current(result) and asked.items() <= result.items()
 
 
-def _load_finished(settings, run, source):
+def _load_finished(training):
     """Loads the model of a training that has finished, if it has."""
+    run = training.run
     if not run.thresholds.exists():  # the last file to be written
         return None
-    _, state = load_state(settings, run, source)
-    if not is_finished(settings, state):
+    _, state = load_state(training.settings, run, training.source)
+    if not is_finished(training.settings, state):
         return None
     print("This training has finished; these are its results.")
     return load_model(run.model)  # raises if the file is damaged
@@ -234,7 +258,7 @@ def _load_finished(settings, run, source):
 
 def _prepare(settings, source):
     """Checks the data before a training; returns the validation."""
-    validation = make_validation(settings, source)
+    validation = load_validation(settings, source)
     check_evaluation(settings, source, validation)
     if source.is_closed("test"):
         warn(
@@ -246,27 +270,17 @@ def _prepare(settings, source):
 
 
 def train(
-    settings: Settings,
-    run: Run,
-    source: DataSource,
+    training: Training,
     validation: Validation | None = None,
-    *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    strategy: "tf.distribute.Strategy | None" = None,
-    embedding: keras.Model | None = None,
-    loss: keras.losses.Loss | None = None,
 ) -> dict:
     """Trains from the last epoch of the run to the end.
 
     Args:
-        settings: what to train.
-        run: the run's directory, claimed for these settings.
-        source: the source of the training characters.
-        validation: from `make_validation`; made here by default.
+        training: what to train.
+        validation: from `load_validation`; made here by default.
         callbacks: called after an epoch is stored; `logs` has
             `one_shot_accuracy`.
-        strategy: from `distribution.make_strategy`.
-        embedding, loss: see `train_and_evaluate`.
 
     Returns:
         The state of the run: `epoch`, the epochs trained; `best_epoch` and
@@ -275,35 +289,35 @@ def train(
     Raises:
         InputError: see `train_and_evaluate`.
     """
+    settings, run, source = training.settings, training.run, training.source
+    strategy = training.strategy
     _require_backend(settings)
     checkpoint, state = load_state(settings, run, source)
     if not is_finished(settings, state):
         keras.utils.set_random_seed(settings.seed)
-        training = load_training(settings, source)
+        characters = load_training(settings, source)
         if checkpoint:
             print(
                 f"Resuming after epoch {state['epoch']} of {settings.epochs}."
             )
         with strategy.scope() if strategy else contextlib.nullcontext():
-            siamese, trainer = _make_models(
-                settings, run, checkpoint, training, embedding, loss
-            )
+            siamese, trainer = _make_models(training, checkpoint, characters)
         siamese = builders.build_evaluation_model(settings, siamese)
-        validation = validation or make_validation(settings, source)
+        validation = validation or load_validation(settings, source)
         stored = None
         if keeps_features(settings):
             stored, validated = (
-                features.compute_features(siamese, characters.images)
-                for characters in (training, validation.characters)
+                features.compute_features(siamese, images)
+                for images in (characters.images, validation.characters.images)
             )
             validation = dataclasses.replace(validation, features=validated)
         stream = batches.make_batches(
             settings,
-            training,
+            characters,
             state["epoch"] * settings.steps_per_epoch,
             stored,
         )
-        _draw_pairs(settings, run, training)
+        _draw_pairs(settings, run, characters)
         callback = CheckpointCallback(run, state, settings, siamese, validation)
         callbacks = [callback, *callbacks]
         _fit(settings, run, trainer, stream, state["epoch"], callbacks)
@@ -324,10 +338,10 @@ def _require_backend(settings):
         )
 
 
-def _draw_pairs(settings, run, training):
+def _draw_pairs(settings, run, characters):
     """Draws pairs of the first batch."""
     examples = batches.example_pairs(
-        settings, training, trainers.get_fill_value(settings)
+        settings, characters, trainers.get_fill_value(settings)
     )
     figures.save_figure(
         figures.draw_pairs(
@@ -362,34 +376,36 @@ def _make_callbacks(run):
         yield keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)
 
 
-def _make_models(settings, run, checkpoint, training, network, loss):
+def _make_models(training, checkpoint, characters):
     """Makes the siamese model and its trainer, new or as of the last epoch."""
+    settings, network = training.settings, training.embedding
     if network is None:
         network = builders.build_own_network(settings)
     if not checkpoint:
-        return _build(settings, training, network, loss)
-    siamese, trainer = _load(settings, run, checkpoint, training)
+        return _build(settings, characters, network, training.loss)
+    siamese, trainer = _load(training, checkpoint, characters)
     if network is not None:
         _require_same_network(settings, siamese, network)
     return siamese, trainer
 
 
-def _build(settings, training, network, loss):
+def _build(settings, characters, network, loss):
     """Builds the model and its trainer."""
     siamese = builders.build_model(settings, network)
     if settings.relative_updates:
-        settings = convert_relative_updates(settings, siamese, training)
+        settings = convert_relative_updates(settings, siamese, characters)
         rates = format_flag(settings, "layer_learning_rates")
         print(f"Relative updates set {rates}.")
-    return siamese, trainers.build_trainer(settings, siamese, training, loss)
+    return siamese, trainers.build_trainer(settings, siamese, characters, loss)
 
 
-def _load(settings, run, checkpoint, training):
+def _load(training, checkpoint, characters):
     """Loads the model and its trainer as of the last epoch."""
-    trainer = trainers.load_trainer(checkpoint, training)
-    if keeps_features(settings):
+    trainer = trainers.load_trainer(checkpoint, characters)
+    if keeps_features(training.settings):
         # The backbone never changes, so that of the best epoch will do.
-        return features.join(load_model(run.model), trainer), trainer
+        best = load_model(training.run.model)
+        return features.join(best, trainer), trainer
     return build_siamese(get_embedding(trainer), get_head(trainer)), trainer
 
 

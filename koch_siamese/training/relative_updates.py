@@ -10,7 +10,7 @@ from keras import ops
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import InputError
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training.batches import sample_batches
+from koch_siamese.training.batches import iterate_batches
 from koch_siamese.training.optimizers import broadcast_to_layers
 from koch_siamese.training.trainers import build_loss, build_training_model
 
@@ -76,7 +76,7 @@ def measure_gradients(
     ]
     weights = [ops.convert_to_numpy(kernel) for kernel in kernels]
     trainer.fit(
-        sample_batches(settings, training),
+        iterate_batches(settings, training),
         steps_per_epoch=num_batches,
         shuffle=False,
         verbose=0,

@@ -83,7 +83,7 @@ def build_pair_sampler(
         pairs = sample_pairs(
             index, num_pairs, np.random.default_rng(seed), within_alphabet
         )
-        pair_set = PairSet(*pairs, num_copies, seed)
+        pair_set = PairSet(pairs, num_copies, seed)
         pair_set.require(batch_size)
         return lambda step: _take_pairs(pair_set, step, batch_size, ranges)
 
@@ -104,13 +104,14 @@ def build_pair_sampler(
 def _take_pairs(pair_set, step, batch_size, ranges):
     """A batch of a fixed set; a copy always has the same distortion."""
     pair, copy = pair_set.take(step, batch_size)
+    first, second, same = pair_set.pairs
     matrices = _sample_copies(
-        ranges, len(pair_set.same), pair_set.num_copies, pair_set.seed
+        ranges, len(same), pair_set.num_copies, pair_set.seed
     )[copy, pair]
     return Batch(
-        np.concatenate([pair_set.first[pair], pair_set.second[pair]]),
+        np.concatenate([first[pair], second[pair]]),
         {"matrices": np.concatenate([matrices[:, 0], matrices[:, 1]])},
-        pair_set.same[pair],
+        same[pair],
     )
 
 

@@ -25,8 +25,8 @@ from koch_siamese.runs.results import write_result, write_text
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders
 from koch_siamese.training.checkpoints import load_checkpoint
-from koch_siamese.training.data import load_training, make_validation
-from koch_siamese.training.loop import train
+from koch_siamese.training.data import load_training, load_validation
+from koch_siamese.training.loop import Training, train
 from koch_siamese.training.relative_updates import measure_gradients
 from koch_siamese.tuning.space import suggest_settings, to_point
 
@@ -203,7 +203,7 @@ class Search:
         self.write()
 
     def _train(self, num_runs):
-        validation = make_validation(self._settings, self._source)
+        validation = load_validation(self._settings, self._source)
         self._study.optimize(
             lambda trial: self._measure(trial, validation),
             callbacks=[
@@ -260,7 +260,8 @@ class Search:
 
         keras.utils.clear_session()
         callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
-        train(settings, run, self._source, validation, callbacks=[callback])
+        training = Training(settings, run, self._source)
+        train(training, validation, callbacks=[callback])
 
     def _conclude(self, trial):
         # The run will not be resumed, and optimizers are large.

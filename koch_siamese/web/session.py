@@ -235,7 +235,7 @@ class Session:
         ImageDraw.Draw(image).rectangle((20, 40, 80, 50), fill="black")
         drawing = self.read(image)
         scratch = Session(self._recognizer.copy())
-        # One image, then two: Keras compiles for one, then for any number.
+        # One image, then two: a model that is compiled is compiled for each.
         scratch.add(image, "x")
         scratch.verify(drawing, drawing)
         scratch.find_examples(drawing, ["x"])

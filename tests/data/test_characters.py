@@ -25,7 +25,7 @@ def test_alphabets_are_chosen_by_name_not_position(characters):
     chosen = characters.of_alphabets(names)
     assert sorted(set(chosen.alphabet)) == [0, 2]
     with pytest.raises(
-        InputError, match=r"'Klingon': expected .* a0, a1, a2\."
+        InputError, match=r"'Klingon': expected .* 'a0', 'a1', 'a2'\."
     ):
         characters.of_alphabets(["Klingon"])
 
@@ -34,7 +34,7 @@ def test_selections_without_drawings_are_refused(characters):
     first = characters.of_alphabets(["a0"])
     assert first.alphabet_names == ("a0", "a1", "a2")
     with pytest.raises(
-        InputError, match=r"of the alphabet 'a1': expected some of a0\."
+        InputError, match=r"of the alphabet 'a1': expected some of 'a0'\."
     ):
         first.of_alphabets(["a0", "a1"])
     with pytest.raises(
@@ -65,6 +65,14 @@ def test_mirror_images_are_new_characters_and_alphabets():
     np.testing.assert_array_equal(mirrored.character // 2, before.character)
     np.testing.assert_array_equal(mirrored.images, before.images[:, :, ::-1])
     assert before.with_quarter_turns().with_mirror_images().num_characters == 40
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_alphabets_without_a_name_are_refused(index):
+    characters = make_characters((2, 3), num_drawers=2, side=4)
+    alphabet = np.full_like(characters.alphabet, index)
+    with pytest.raises(InputError, match=f"value {index}: .* the 2 alphabet"):
+        dataclasses.replace(characters, alphabet=alphabet)
 
 
 def test_resizing_agrees_with_the_networks_preprocessing():

@@ -32,10 +32,11 @@ def test_home_is_expanded_and_addresses_are_kept(home):
 
 
 def test_nothing_is_written_among_images_at_home(home):
-    save(draw(), home / "photos" / "1.png")
-    with pytest.raises(InputError, match=r"has images, such as 1\.png"):
-        load_characters("glyphs/tiny", "test", data_dir="~/photos")
-    assert [x.name for x in (home / "photos").iterdir()] == ["1.png"]
+    for folder in ("photos", "downloads"):
+        save(draw(), home / folder / "1.png")
+        with pytest.raises(InputError, match=r"has images, such as 1\.png"):
+            load_characters("glyphs/tiny", "test", data_dir=f"~/{folder}")
+        assert [x.name for x in (home / folder).iterdir()] == ["1.png"]
 
 
 def test_packed_omniglot_at_home_is_found(home):
@@ -43,6 +44,10 @@ def test_packed_omniglot_at_home_is_found(home):
     omniglot.pack_characters({"train": characters}, f"~/{omniglot.PACKED}")
     loaded = load_characters("omniglot", "training", data_dir="~")
     assert loaded.character.tolist() == characters.character.tolist()
+    path = home / omniglot.PACKED
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="make it again by experiments/pack"):
+        load_characters("omniglot", "training", data_dir="~")
 
 
 @pytest.mark.parametrize(

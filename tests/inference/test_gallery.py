@@ -9,7 +9,7 @@ from koch_siamese.inference.gallery import (
     judge_pair,
     score_characters,
 )
-from koch_siamese.models.thresholds import WITHOUT, Thresholds
+from koch_siamese.models.thresholds import NO_THRESHOLDS, Thresholds
 
 GALLERY = Gallery(
     ("b", "a", "b"),
@@ -85,7 +85,7 @@ def test_verdicts_follow_from_scores_and_thresholds():
 def test_probability_is_a_half_at_the_threshold_and_never_overflows():
     thresholds = Thresholds(1.5, (0.0,))
     assert thresholds.probability(1.5) == 0.5
-    assert WITHOUT.probability(0.0) == 0.5
+    assert NO_THRESHOLDS.probability(0.0) == 0.5
     assert thresholds.probability(-1e9) == pytest.approx(0, abs=1e-300)
     assert thresholds.probability(1e9) == 1.0
 

@@ -430,6 +430,15 @@ def test_another_model_is_named_before_another_crop(recognizer, tmp_path):
         Recognizer.load(tmp_path / "known.npz", photos)
 
 
+def test_photos_of_a_model_by_keras_alone_are_not_cropped(tmp_path):
+    model = build_siamese(build_fast_embedding(16, (4, 6), channels=3))
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), np.uint8)
+    recognizer = Recognizer(model).add({"a": images[:1], "b": images[1:]})
+    assert not recognizer.crop
+    recognizer.save(tmp_path / "mine")
+    assert not Recognizer.load(tmp_path / "mine").crop
+
+
 def test_many_images_of_a_list_have_a_progress_bar(
     recognizer, drawings, monkeypatch, capsys
 ):

@@ -31,6 +31,9 @@ from koch_siamese.inference.transcription import (
     find_on_page,
     make_transcription,
 )
+from koch_siamese.models.heads import EuclideanDistance
+from koch_siamese.models.scorer import SiameseScorer
+from koch_siamese.models.siamese import build_siamese
 from koch_siamese.models.thresholds import Thresholds
 
 LINES = ("abca", "cab")
@@ -189,6 +192,21 @@ def test_pages_of_a_pdf(recognizer, page, tmp_path):
         recognizer.transcribe([image, broken])
 
 
+def test_a_pdf_without_pages_is_refused(recognizer, tmp_path):
+    pypdfium2 = pytest.importorskip(
+        "pypdfium2", reason="PDFs need the extra 'pages'."
+    )
+    pypdfium2.PdfDocument.new().save(tmp_path / "empty.pdf")
+    with pytest.raises(InputError, match=r"empty\.pdf' cannot be read"):
+        recognizer.transcribe(tmp_path / "empty.pdf")
+
+
+def test_formats_that_start_other_programs_are_not_opened(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "page.eps")
+    with pytest.raises(InputError, match=r"cannot be read \(cannot identify"):
+        load_page(f"{tmp_path / 'page.eps'}#page=1")
+
+
 def test_pdfium_is_used_by_one_thread_at_a_time(page, tmp_path):
     pypdfium2 = pytest.importorskip(
         "pypdfium2", reason="PDFs need the extra 'pages'."
@@ -211,6 +229,14 @@ def test_pdfium_is_used_by_one_thread_at_a_time(page, tmp_path):
         page_files.load_page(page_files.PageFile(path, 1))
     assert inside == [True, True]
     assert not page_files._pdfium.locked()
+
+
+def test_a_page_is_not_read_without_known_characters(recognizer):
+    page = b"not even an image"
+    with pytest.raises(InputError, match="no characters to choose among"):
+        Recognizer(recognizer.model).transcribe(page)
+    with pytest.raises(InputError, match="threshold"):
+        recognizer.transcribe(page, threshold="high")
 
 
 def test_pages_of_a_tiff(recognizer, page, tmp_path):
@@ -443,9 +469,12 @@ def test_groups_join_similar_symbols_largest_first():
 
 def test_score_table_agrees_with_the_head(recognizer):
     rng = np.random.default_rng(0)
-    scorer = recognizer._scorer
-    embeddings = rng.random((5, scorer.dim), np.float32)
-    table = scorer.score_table(embeddings[:2], embeddings)
-    for row, first in zip(table, embeddings[:2], strict=True):
-        expected = scorer.score(first[None], embeddings)
-        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-4)
+    own = recognizer._scorer
+    embeddings = rng.random((5, own.dim), np.float32)
+    head = EuclideanDistance(name="logit")
+    distances = SiameseScorer(build_siamese(own._embedding, head))
+    for scorer in (own, distances):
+        table = scorer.score_table(embeddings[:2], embeddings)
+        for row, first in zip(table, embeddings[:2], strict=True):
+            expected = scorer.score(first[None], embeddings)
+            np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-4)

@@ -249,6 +249,25 @@ def test_predictions_are_traced_once_for_all_sizes_of_a_batch():
     assert predict.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.parametrize(("is_compiled", "last"), [(False, 1), (True, 2)])
+def test_only_a_compiled_model_gets_full_batches(
+    monkeypatch, is_compiled, last
+):
+    model, images = koch_siamese.load_model(TINY_MODEL), draw_images(5, 30, 30)
+    scorer, embedding = SiameseScorer(model), get_embedding(model)
+    expected, scorer.batch_size = scorer.embed(images), 2
+    predict, sizes = embedding.predict_on_batch, []
+
+    def count(batch):
+        sizes.append(len(batch))
+        return predict(batch)
+
+    monkeypatch.setattr(embedding, "predict_on_batch", count)
+    monkeypatch.setattr(embedding, "_jit_compile", is_compiled)
+    np.testing.assert_allclose(scorer.embed(images), expected, atol=1e-5)
+    assert sizes == [2, 2, last]
+
+
 def test_preprocessing_is_the_identity_at_the_right_size():
     images = draw_images(2)
     ink = np.array(Preprocessing(16)(images))
@@ -376,7 +395,7 @@ def test_model_file_with_a_flipped_byte_is_refused(member, tmp_path):
 
 
 def test_model_with_code_is_refused(tmp_path):
-    images, ink = embeddings.build_input(8)
+    images, ink = embeddings.build_input(Preprocessing(8))
     embedding = keras.Model(
         images, keras.layers.Lambda(lambda x: x)(ink), name="embedding"
     )
@@ -397,7 +416,7 @@ def test_unknown_layer_is_refused(tmp_path, monkeypatch):
 
     known = keras.saving.get_custom_objects()
     monkeypatch.setitem(known, "test>Twice", Twice)
-    images, ink = embeddings.build_input(8)
+    images, ink = embeddings.build_input(Preprocessing(8))
     outputs = keras.layers.Dense(4)(keras.layers.Flatten()(Twice()(ink)))
     embedding = keras.Model(images, outputs, name="embedding")
     build_siamese(embedding).save(tmp_path / "model.keras")

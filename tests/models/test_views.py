@@ -5,6 +5,7 @@ from conftest import build_fast_siamese
 
 from koch_siamese.errors import InputError
 from koch_siamese.models import loading, views
+from koch_siamese.models.embeddings import build_fast_embedding
 from koch_siamese.models.heads import EuclideanDistance
 from koch_siamese.models.layers import Views
 from koch_siamese.models.siamese import (
@@ -178,6 +179,13 @@ def test_head_of_views_follows_the_trained_model(siamese, matrices):
     kernel, bias = get_head(model).get_weights()
     np.testing.assert_array_equal(kernel, np.ones(3 * 128))
     assert bias == -1
+
+
+def test_views_of_inverted_ink_are_refused(matrices):
+    embedding = build_fast_embedding(16, (4, 8), ink_value=0)
+    siamese = build_siamese(embedding)
+    with pytest.raises(InputError, match="give --views=1, or train it with"):
+        views.add_views(siamese, matrices)
 
 
 def test_views_of_a_euclidean_head_are_refused(siamese, matrices):

@@ -132,7 +132,7 @@ def test_boxes_on_a_desk_are_in_pixels_of_the_picture():
 
 
 def test_without_the_extra_a_page_is_refused(monkeypatch):
-    monkeypatch.setattr(reading, "is_available", lambda: False)
+    monkeypatch.setattr(reading, "has_scikit_image", lambda: False)
     with pytest.raises(InputError, match=r"pip install 'koch-siamese\[pages\]"):
         find_symbols(make_page(GRID))
 

@@ -107,12 +107,12 @@ def test_ruled_paper_is_blank():
 def test_without_the_extra_lines_are_ink(monkeypatch):
     image = draw_letter()
     ImageDraw.Draw(image).line((60, 205, 240, 205), 0, 3)
-    monkeypatch.setattr(sheet, "is_available", lambda: False)
+    monkeypatch.setattr(sheet, "has_scikit_image", lambda: False)
     assert compare(image) < 0.8
 
 
 def test_without_the_extra_a_desk_around_the_paper_gets_a_warning(monkeypatch):
-    monkeypatch.setattr(sheet, "is_available", lambda: False)
+    monkeypatch.setattr(sheet, "has_scikit_image", lambda: False)
     read(draw_letter())
     desk = Image.new("L", (500, 480), 70)
     desk.paste(draw_letter(), (90, 110))

@@ -234,10 +234,10 @@ def test_confusions_are_counted_in_either_direction():
 
 
 def test_filters_have_their_own_contrast():
-    filters = np.zeros((2, 2, 1, 3))
-    filters[0, 0, 0] = [0.5, -2.0, 1.0]
+    filters = np.zeros((2, 2, 1, 4), np.float32)
+    filters[0, 0, 0] = [0.5, -2.0, 1.0, 0.0]
     images, _, _ = read_grid(figures.draw_filters(filters))
-    assert [image[0, 0] for image in images] == [255, 0, 255]
+    assert [image[0, 0] for image in images] == [255, 0, 255, 128]
     assert images[0][1, 1] == 128
 
 

@@ -72,7 +72,9 @@ def test_numbers_of_drawings_may_differ():
     )
     assert (first != second).all()
     np.testing.assert_array_equal(few.alphabet[first], few.alphabet[second])
-    with pytest.raises(InputError, match=r"3 drawings .* one has 2"):
+    with pytest.raises(
+        InputError, match=r"has 2 drawings: expected at least 3"
+    ):
         index.require(12, 3)
 
 
@@ -108,9 +110,11 @@ def test_groups_are_within_alphabets_at_the_given_rate():
 
 def test_limits_of_group_sizes():
     INDEX.require(12, 3)
-    with pytest.raises(InputError, match=r"13 different .* are 12"):
+    with pytest.raises(
+        InputError, match=r"12 characters: expected at least 13"
+    ):
         INDEX.require(13, 3)
-    with pytest.raises(InputError, match=r"4 drawings .* one has 3"):
+    with pytest.raises(InputError, match=r"3 drawings: expected at least 4"):
         INDEX.require(12, 4)
     drawings, _ = sample_group(INDEX, 12, 3, np.random.default_rng(0))
     assert sorted(drawings) == list(range(36))

@@ -10,12 +10,18 @@ from koch_siamese.evaluation.metrics import (
 )
 from koch_siamese.sampling.trials import (
     TrialIndex,
-    build_drawing_table,
+    compute_drawing_table,
+    number_drawers,
     sample_trials,
     sample_tutorial_trials,
 )
 
 CHARACTERS = make_characters((4, 6, 5), num_drawers=4)
+
+
+def test_only_drawings_of_a_character_by_a_drawer_have_one_number():
+    character, drawer = np.array([0, 0, 1, 1, 0]), np.array([-1, 0, -1, 0, 0])
+    assert number_drawers(character, drawer).tolist() == [0, 1, 2, 3, 1]
 
 
 def draw(characters=CHARACTERS, seed=0, across=False, **changes):
@@ -103,7 +109,7 @@ def test_same_seed_same_trials():
 
 
 def test_drawing_table():
-    table = build_drawing_table(np.array([5, 5, 2]), np.array([1, 4, 4]))
+    table = compute_drawing_table(np.array([5, 5, 2]), np.array([1, 4, 4]))
     assert table.tolist() == [[-1, 2], [0, 1]]
 
 
@@ -180,7 +186,7 @@ def test_index_agrees_with_a_search_of_each_alphabet():
     expected = []
     for name in np.unique(shuffled.alphabet):
         drawings = np.flatnonzero(shuffled.alphabet == name)
-        table = build_drawing_table(
+        table = compute_drawing_table(
             shuffled.character[drawings], shuffled.drawer[drawings]
         )
         expected.append(drawings[table[:, (table >= 0).all(axis=0)]])
@@ -216,5 +222,5 @@ def test_trials_of_the_tutorial_may_show_the_query_itself():
     assert abs((wrong[:, 0] == wrong[:, 1]).mean() - 1 / 4) < 0.03
     options = {"num_trials": 1, "ways": 2, "rng": np.random.default_rng(0)}
     assert len(sample_tutorial_trials(np.arange(2), **options)) == 1
-    with pytest.raises(InputError, match="2 different characters"):
+    with pytest.raises(InputError, match="1 characters: expected at least 2"):
         sample_tutorial_trials(np.zeros(4, int), **options)

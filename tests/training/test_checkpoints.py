@@ -40,6 +40,14 @@ def test_newest_checkpoint_is_used_and_old_ones_are_deleted(tmp_path):
     assert names == ["epoch_0009", "epoch_0010"]
 
 
+def test_copies_of_checkpoints_are_left_alone(tmp_path):
+    run = Run(tmp_path)
+    save(run, 3)
+    for name in ("epoch_0009 copy", "epoch_0009.bak", "epoch_0009.partial"):
+        (run.checkpoints / name).mkdir()
+    assert run.list_checkpoints() == [run.checkpoints / "epoch_0003"]
+
+
 def test_best_model_belongs_to_the_newest_checkpoint(tmp_path, monkeypatch):
     run = Run(tmp_path)
 

@@ -12,6 +12,7 @@ import koch_siamese
 from koch_siamese.data.characters import Characters
 from koch_siamese.errors import DivergedError, InputError
 from koch_siamese.models import embeddings
+from koch_siamese.models.layers import Preprocessing
 from koch_siamese.models.siamese import get_embedding, get_head
 from koch_siamese.runs import directory
 from koch_siamese.runs.flagfiles import format_flags
@@ -222,7 +223,7 @@ def test_a_finished_run_keeps_its_thresholds_if_its_data_are_refused(
     def refuse(*_):
         raise InputError("no data")
 
-    monkeypatch.setattr(loop, "make_validation", refuse)
+    monkeypatch.setattr(loop, "load_validation", refuse)
     with pytest.raises(InputError, match="no data"):
         train(more, run.path, glyphs_dir)
     assert run.read_thresholds() == before
@@ -272,7 +273,7 @@ class Source:
 def test_number_of_validation_drawings(dataset, num_drawers, used):
     source = Source(dataset, make_characters((2, 3), num_drawers, side=1))
     settings = Settings(dataset=dataset, ways=2, validation_trials=9)
-    validation = data.make_validation(settings, source)
+    validation = data.load_validation(settings, source)
     drawings = np.bincount(validation.characters.character)
     assert drawings.tolist() == [used] * 5
     assert len(validation.trials) == 9
@@ -285,7 +286,9 @@ def test_killed_training_resumes_after_its_last_epoch(
 ):
     # Without batch normalization, two runs on a CPU agree to the last bit.
     def build_plain(image_size, filters, depth, ink_value, channels):
-        images, x = embeddings.build_input(image_size, ink_value, channels)
+        images, x = embeddings.build_input(
+            Preprocessing(image_size, ink_value, channels=channels)
+        )
         x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, 2)(x))
         x = keras.layers.Dropout(0.2)(x)  # its state is not in checkpoints
         x = keras.layers.Dense(8, activation="sigmoid")(x)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import sys
 import warnings
 
 import keras
@@ -323,6 +324,20 @@ def test_own_layers_are_known_to_commands_that_get_the_models_file(
     )
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["score"] == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_finished_run_knows_own_layers_when_it_is_run_again(
+    glyphs_dir, tmp_path, monkeypatch
+):
+    (tmp_path / "againnet.py").write_text(MODULE.replace("mynet", "againnet"))
+    monkeypatch.chdir(tmp_path)
+    settings = dataclasses.replace(SETTINGS, network="againnet:build")
+    first = train_and_evaluate(settings, "run", data_dir=glyphs_dir)
+    # As in a new process, which has not imported the module.
+    del sys.modules["againnet"]
+    del keras.saving.get_custom_objects()["againnet>Twice"]
+    assert train_and_evaluate(settings, "run", data_dir=glyphs_dir) == first
 
 
 @pytest.mark.parametrize(

@@ -148,9 +148,10 @@ def trained(monkeypatch, request):
     error = getattr(request, "param", KeyboardInterrupt())
     calls, trained_errors = [], [error]
 
-    def train(settings, run, source, validation, *, callbacks):
+    def train(training, validation, *, callbacks):
         (report,) = callbacks
-        momentum = settings.layer_momentums[0]
+        run = training.run
+        momentum = training.settings.layer_momentums[0]
         calls.append((run.path.name, momentum))
         if len(calls) == 2:
             raise trained_errors.pop()
@@ -166,7 +167,7 @@ def trained(monkeypatch, request):
         report.on_epoch_end(0, {"one_shot_accuracy": momentum})
 
     monkeypatch.setattr(study, "train", train)
-    monkeypatch.setattr(study, "make_validation", lambda *_: None)
+    monkeypatch.setattr(study, "load_validation", lambda *_: None)
     # Figures take longest; test_search_from_the_command_line draws one.
     monkeypatch.setattr(study, "save_figure", lambda *_: None)
     return calls
