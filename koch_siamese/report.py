@@ -190,6 +190,7 @@ def _describe_pairs(table, row, folder, results):
     return {
         "pairs": settings.num_pairs,
         "distorted": settings.num_copies > 0,
+        "searched": settings.relative_updates,
         "published": row.published,
         "readings": readings,
     }

@@ -141,6 +141,11 @@ DIFFERENT_PAIRS = {
     "anywhere": "different pairs from anywhere",
     "within_alphabet": "different pairs within an alphabet",
 }
+# By whether a search found our values: label and color.
+OURS = {
+    True: ("ours, values of a search", SAME),
+    False: ("ours, first values", ACCENT),
+}
 
 
 def draw_verification(points: Sequence[Mapping]) -> Figure:
@@ -149,10 +154,11 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
     Args:
         points: a dict for each row of the table: `pairs`, the number of
             training pairs; `distorted`, whether distorted copies were added;
-            `published`, the paper's accuracy in %; and `readings`, ours, as in
-            a result of `evaluator.Evaluator`, or empty if it was not run.
+            `searched`, whether a search found our values; `published`, the
+            paper's accuracy in %; and `readings`, ours, as in a result of
+            `evaluator.Evaluator`, or empty if it was not run.
     """
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, distorted, title in (
         (left, False, "without distortion"),
@@ -169,25 +175,26 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
 
 def _draw_by_pairs(axis, rows):
     """Draws the paper's accuracy and ours by the number of training pairs."""
-    pairs = [row["pairs"] for row in rows]
+    published = {row["pairs"]: row["published"] for row in rows}
     axis.plot(
-        pairs,
-        [row["published"] for row in rows],
+        published.keys(),
+        published.values(),
         "o--",
         color=LINE,
         label="Koch et al. 2015",
         clip_on=False,
     )
-    for i, (drawers, different_pairs) in enumerate(
-        itertools.product(DRAWERS, DIFFERENT_PAIRS)
-    ):
-        _draw_reading(axis, rows, drawers, different_pairs, 1.03 ** (i - 1.5))
+    readings = list(itertools.product(DRAWERS, DIFFERENT_PAIRS))
+    for is_searched, (name, color) in OURS.items():
+        own = [row for row in rows if row["searched"] == is_searched]
+        for i, reading in enumerate(readings):
+            _draw_reading(axis, own, reading, 1.03 ** (i - 1.5), name, color)
     axis.set(
         xscale="log",
         ylim=(None, 100),
         xlabel="training pairs",
-        xticks=pairs,
-        xticklabels=[f"{num:,}" for num in pairs],
+        xticks=list(published),
+        xticklabels=[f"{num:,}" for num in published],
     )
     axis.minorticks_off()
     axis.spines[["top", "right"]].set_visible(False)
@@ -195,32 +202,33 @@ def _draw_by_pairs(axis, rows):
     axis.margins(x=0.1)
 
 
-def _draw_reading(axis, rows, drawers, different_pairs, shift):
+def _draw_reading(axis, rows, reading, shift, name, color):
     """Draws one of our readings with intervals, side by side with others.
 
     `shift` is the factor by which it is moved to the right.
     """
+    drawers, different_pairs = reading
     found = [
-        (row["pairs"] * shift, reading)
+        (row["pairs"] * shift, result)
         for row in rows
-        for reading in row["readings"]
-        if (reading["drawers"] == "lake") == (drawers == "lake")
-        and reading["different_pairs"] == different_pairs
+        for result in row["readings"]
+        if (result["drawers"] == "lake") == (drawers == "lake")
+        and result["different_pairs"] == different_pairs
     ]
     if not found:
         return
-    accuracy = 100 * np.array([reading["accuracy"] for _, reading in found])
-    bounds = 100 * np.array([reading["ci95"] for _, reading in found])
+    accuracy = 100 * np.array([result["accuracy"] for _, result in found])
+    bounds = 100 * np.array([result["ci95"] for _, result in found])
     axis.errorbar(
         [x for x, _ in found],
         accuracy,
         np.abs(bounds - accuracy[:, np.newaxis]).T,
         fmt="o" if different_pairs == "anywhere" else "s",
-        color=ACCENT,
-        markerfacecolor=ACCENT if drawers == "lake" else "white",
+        color=color,
+        markerfacecolor=color if drawers == "lake" else "white",
         capsize=2,
         linestyle="none",
-        label=f"ours: {DRAWERS[drawers]}, {DIFFERENT_PAIRS[different_pairs]}",
+        label=f"{name}: {DRAWERS[drawers]}, {DIFFERENT_PAIRS[different_pairs]}",
     )
 
 
@@ -234,7 +242,6 @@ def _add_shared_legend(figure):
         handles.values(),
         handles.keys(),
         loc="outside lower center",
-        ncols=3,
         frameon=False,
     )
 

@@ -322,9 +322,11 @@ def test_verification_chart_shows_the_papers_values():
         | {"accuracy": 0.8, "ci95": [0.79, 0.81]},
     ]
     row = {"published": 90.61, "pairs": 30_000, "distorted": False}
+    row["searched"] = False
     figure = charts.draw_verification(
         [
-            row | {"readings": readings},
+            row | {"readings": readings[1:]},
+            row | {"readings": readings[:1], "searched": True},
             row | {"pairs": 90_000, "published": 91.54, "readings": []},
             row | {"distorted": True, "published": 91.9, "readings": []},
         ]
@@ -341,8 +343,10 @@ def test_verification_chart_shows_the_papers_values():
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "Koch et al. 2015",
-        "ours: Lake's drawers, different pairs from anywhere",
-        "ours: drawers 17 to 20, different pairs within an alphabet",
+        "ours, values of a search: Lake's drawers, different pairs from "
+        "anywhere",
+        "ours, first values: drawers 17 to 20, different pairs within an "
+        "alphabet",
     ]
 
 
