@@ -189,15 +189,12 @@ def _find_symbols(files, errors):
         files: the pages.
         errors: a dict, to which those of the others are added by page.
     """
-    from tqdm import tqdm
-
     from koch_siamese.data.image_errors import ImageError
+    from koch_siamese.data.image_folder import show_progress
     from koch_siamese.data.page_files import load_page
     from koch_siamese.inference.transcription import find_on_page
 
-    # None: only shown on a terminal.
-    is_quiet = True if len(files) == 1 else None
-    for file in tqdm(files, "Reading pages", disable=is_quiet):
+    for file in show_progress(files, "pages", num_silent=1):
         try:
             found = find_on_page(load_page(file), DIRECTION.value)
         except ImageError as error:

@@ -20,7 +20,6 @@ from koch_siamese.data.image_paths import (
 from koch_siamese.data.labelled_files import LabelledFiles, list_folder
 from koch_siamese.data.manifest import read_manifest
 from koch_siamese.errors import DataWarning
-from koch_siamese.images import ImageLike
 
 MAX_SILENT_IMAGES = 200  # more are read with a progress bar
 
@@ -154,11 +153,21 @@ def _load(listed: LabelledFiles, crop, photo_size) -> ImageSet:
     return ImageSet(characters, names, splits, has_drawers, files)
 
 
-def show_progress(images: Sequence[ImageLike]) -> Iterable[ImageLike]:
-    """Shows a progress bar on a terminal while many images are read."""
+def show_progress(
+    files: Sequence, what: str = "images", num_silent: int | None = None
+) -> Iterable:
+    """Shows a progress bar on a terminal while many files are read.
+
+    Args:
+        files: the files, or images.
+        what: what they are.
+        num_silent: the number without a bar, by default `MAX_SILENT_IMAGES`.
+    """
+    if num_silent is None:
+        num_silent = MAX_SILENT_IMAGES
     # None: only shown on a terminal.
-    is_quiet = True if len(images) <= MAX_SILENT_IMAGES else None
-    return tqdm(images, "Reading images", disable=is_quiet)
+    is_quiet = True if len(files) <= num_silent else None
+    return tqdm(files, f"Reading {what}", disable=is_quiet)
 
 
 def _read_images(files, crop, photo_size):
