@@ -205,7 +205,7 @@ def _read_symbol(root, file):
         )
     name = normalize_name(unquote("/".join(folder.parts)))
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=["PNG"]) as image:  # as it is written
             info = image.info
     except Exception:  # Pillow raises anything
         info = {}  # the error is reported when the image is read

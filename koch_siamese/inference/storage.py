@@ -84,7 +84,7 @@ class Stored:
         The model `pretrained` of a version before 0.2 is `pretrained_large`.
         """
         model = given or self.model or PRETRAINED
-        is_large = _update(self.fingerprint) == LARGE_FINGERPRINT
+        is_large = _update_fingerprint(self.fingerprint) == LARGE_FINGERPRINT
         if str(model) == PRETRAINED and is_large:
             return PRETRAINED_LARGE
         return model
@@ -99,7 +99,8 @@ class Stored:
         Raises:
             InputError: its model, or its `crop`, is another one.
         """
-        if _update(self.fingerprint) != _update(fingerprint):
+        own, given = map(_update_fingerprint, (self.fingerprint, fingerprint))
+        if own != given:
             raise InputError(
                 f"The gallery {path} was made by another model: use that "
                 "model, or make a new gallery."
@@ -111,7 +112,7 @@ class Stored:
             )
 
 
-def _update(fingerprint):
+def _update_fingerprint(fingerprint):
     """Replaces the fingerprint of the earlier `pretrained_large`."""
     is_earlier = fingerprint == EARLIER_FINGERPRINT
     return LARGE_FINGERPRINT if is_earlier else fingerprint

@@ -130,6 +130,6 @@ def read_json(path: Path):
         return json.loads(read_text(path))
     except ValueError as error:
         raise InputError(
-            f"{path} is not JSON ({shorten(error)}): restore it, or delete it "
-            "to make it again."
+            f"{path} is not JSON ({shorten(error)}): restore it, or make it "
+            "again."
         ) from error

@@ -114,6 +114,17 @@ def test_evaluate_writes_its_result(run, glyphs_dir, protocol):
     assert answer.stdout == again.stdout
 
 
+def test_the_usual_ways_of_a_protocol_do_not_name_its_result(run, glyphs_dir):
+    workdir, _ = run
+    answer = call(
+        *("evaluate", f"--workdir={workdir}", f"--data_dir={glyphs_dir}"),
+        *("--protocol=mnist", "--dataset=glyphs/tiny"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    path = workdir / "results/mnist_glyphs_tiny.json"
+    assert json.loads(path.read_text())["ways"] == 10
+
+
 def test_verification_is_measured_at_the_stored_threshold(run, glyphs_dir):
     workdir, _ = run
     answer = call(
