@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import errno
-import importlib
 import math
 import os
 import re
@@ -135,22 +134,6 @@ def require_new_folder(path: str | None) -> Path:
     elif output.exists():
         raise InputError(f"--output={path} is a file: expected a folder.")
     return output
-
-
-def require_extra(command: str, package: str):
-    """Refuses to run a command without the extra of its name.
-
-    Args:
-        command: the command, and the extra.
-        package: a package of the extra.
-    """
-    try:
-        importlib.import_module(package)
-    except ImportError as error:
-        raise InputError(
-            f"The {command} needs {package}, which is not installed: "
-            f"pip install 'koch-siamese[{command}]'."
-        ) from error
 
 
 def refuse_inputs(name: str, outputs: Iterable[Path], inputs: Iterable[Path]):

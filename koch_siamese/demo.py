@@ -13,7 +13,7 @@ import threading
 
 from absl import flags
 
-from koch_siamese import cli, model_flags
+from koch_siamese import cli, extras, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.runs.path_flags import define_path
 
@@ -54,7 +54,7 @@ def _prepare_environment():
 def main():
     """Serves the page until it is interrupted."""
     _prepare_environment()
-    cli.require_extra("demo", "gradio")
+    extras.require("gradio", "The demo")
     if SUPPORT.value:
         from koch_siamese.data.image_folder import check_files
 

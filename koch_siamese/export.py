@@ -10,14 +10,13 @@ and the model card as metadata. Before it is saved, it is run in another process
 and compared with the model.
 """
 
-import importlib.util
 import os
 import tempfile
 from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import cli, model_flags
+from koch_siamese import cli, extras, model_flags
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.errors import InputError
 from koch_siamese.models.packaged import PACKAGED, PRETRAINED, read_card
@@ -49,11 +48,7 @@ def _check_formats():
                 f"{', '.join(FORMATS)}, separated by commas."
             )
         for module in FORMATS[name]:
-            if importlib.util.find_spec(module) is None:
-                raise InputError(
-                    f"--formats={name} needs {module}, which is not "
-                    "installed: pip install 'koch-siamese[export]'."
-                )
+            extras.require(module, f"--formats={name}")
     return formats
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from koch_siamese import cli
+from koch_siamese import cli, extras
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.runs.flagfiles import define_flags
 from koch_siamese.runs.path_flags import define_path
@@ -51,7 +51,7 @@ define_flags()
 def main():
     """Searches, and prints the runs and where the best settings are."""
     settings = cli.read_training_flags()
-    cli.require_extra("search", "optuna")
+    extras.require("optuna", "The search")
     import_tensorflow()
     from koch_siamese.backend import make_deterministic
     from koch_siamese.reporting.text import format_runs

@@ -26,7 +26,6 @@ from koch_siamese.data.image_errors import (
     make_image_error,
 )
 from koch_siamese.data.image_paths import (
-    HEIF_EXTRA,
     HEIF_SUFFIXES,
     get_formats,
     is_pdf,
@@ -34,6 +33,7 @@ from koch_siamese.data.image_paths import (
     require_file,
 )
 from koch_siamese.errors import InputError, shorten, warn
+from koch_siamese.extras import explain_installation, is_installed
 from koch_siamese.images import (
     BYTES,
     CHANNELS,
@@ -43,7 +43,7 @@ from koch_siamese.images import (
     fit_to_square,
     limit_size,
 )
-from koch_siamese.pages import sheet, surroundings
+from koch_siamese.pages import surroundings
 
 MAX_SIDE = 1024  # larger images are first reduced to this
 MAX_PAGE_SIDE = 4000  # the same for pages, whose symbols are small
@@ -99,7 +99,7 @@ def read_drawing(image: ImageLike, crop: bool = False) -> np.ndarray:
     gray, is_written = _open(image, _make_gray_drawing)
     if is_written:
         return gray.astype(np.uint8)
-    may_isolate = crop and sheet.has_scikit_image()
+    may_isolate = crop and is_installed("skimage")
     if may_isolate and not (
         is_black_on_white(gray) or is_black_on_white(WHITE - gray)
     ):
@@ -155,7 +155,7 @@ def _make_mark(drawing):
 
 def _check_symbol(image, drawing, is_clean):
     explanation = surroundings.explain_no_symbol(drawing, is_clean)
-    if explanation and sheet.has_scikit_image():
+    if explanation and is_installed("skimage"):
         error = ImageError(
             f"{describe(image)}: no clean symbol found, but {explanation}",
             "one symbol in ink on paper",
@@ -168,7 +168,8 @@ def _check_symbol(image, drawing, is_clean):
         warn(
             "An image does not seem to show a single symbol on paper, so it "
             "may be misread. The desk around the paper and ruled lines are "
-            "removed with the extra pages: pip install 'koch-siamese[pages]'."
+            "removed with the extra pages: "
+            f"{explain_installation('skimage')}."
         )
 
 
@@ -305,7 +306,7 @@ def _explain(image, error):
         return make_image_error(
             image,
             "is a HEIC image, which needs an extra",
-            f"{HEIF_EXTRA}, or another format",
+            f"{explain_installation('pillow_heif')}, or another format",
             "install it, or save the image as JPEG",
         )
     if is_path and is_pdf(Path(image)):

@@ -15,6 +15,7 @@ from koch_siamese.data.image_errors import (
     make_image_error,
 )
 from koch_siamese.errors import DataWarning, warn
+from koch_siamese.extras import explain_installation
 from koch_siamese.paths import expand_home
 
 FORMATS = {
@@ -29,7 +30,6 @@ FORMATS = {
 PDF = ".pdf"
 TABLES = (".csv", ".tsv")
 HEIF_SUFFIXES = (".heic", ".heif")
-HEIF_EXTRA = "pip install 'koch-siamese[heic]'"
 
 
 @functools.cache
@@ -64,7 +64,7 @@ class SkippedFilesWarning(DataWarning):
         )
         text = f"{str(folder)!r} has files that are not read: {listed}."
         if any(suffix in HEIF_SUFFIXES for suffix in counts):
-            text += f" HEIC images need {HEIF_EXTRA}."
+            text += f" HEIC images need {explain_installation('pillow_heif')}."
         if PDF in counts:
             text += f" To read pages, use {PAGE_READER}."
         super().__init__(text)

@@ -24,12 +24,12 @@ from koch_siamese.data.image_paths import (
     require_path,
 )
 from koch_siamese.errors import InputError, shorten, warn
+from koch_siamese.extras import explain_installation
 from koch_siamese.images import ImageLike
 from koch_siamese.paths import expand_home
 
 NUMBERED = re.compile(r"(.+)#page=([1-9]\d{0,8})")
 PDF_SCALE = 300 / 72  # pixels per point, for 300 dpi
-EXTRA = "pip install 'koch-siamese[pages]'"
 
 # PDFium corrupts memory if two threads use it, even for different files.
 _pdfium = threading.Lock()
@@ -223,7 +223,7 @@ def _open_pdf(file):
         raise make_image_error(
             file,
             "is a PDF, which needs an extra",
-            f"{EXTRA}, or an image",
+            f"{explain_installation('pypdfium2')}, or an image",
             "install it, or save the pages as images",
         ) from error
     with _pdfium:

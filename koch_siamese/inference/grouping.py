@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from koch_siamese import extras
 from koch_siamese.data.image_files import write_drawing
-from koch_siamese.errors import InputError
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.scorer import SiameseScorer
 from koch_siamese.runs.results import writing
@@ -99,12 +99,9 @@ def _choose_labels(tree, square, heights):
     """The group of each drawing at the height with the best silhouette."""
     from scipy.cluster import hierarchy
 
-    try:
-        from sklearn.metrics import silhouette_score
-    except ImportError as error:
-        raise InputError(
-            "Groups need scikit-learn: pip install 'koch-siamese[pages]'."
-        ) from error
+    extras.require("sklearn", "Grouping")
+    from sklearn.metrics import silhouette_score
+
     labels = [hierarchy.fcluster(tree, x, "distance") for x in heights]
     best, best_label = MIN_SILHOUETTE, labels[0]
     if len(np.unique(labels[0])) == 1:

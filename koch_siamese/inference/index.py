@@ -6,7 +6,6 @@ grows with the logarithm of the number of drawings. faiss comes with the extra
 """
 
 import copy
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,6 @@ NUM_LINKS = 16  # links of a drawing; twice as many in the lowest layer
 BUILD_EFFORT, SEARCH_EFFORT = 100, 100  # least number of drawings to visit
 DRAWINGS_AT_ONCE = 4096
 MAX_REMOVED = 0.5  # fraction of drawings above which it is rebuilt
-
-
-def has_faiss() -> bool:
-    """Tells whether faiss is installed."""
-    return importlib.util.find_spec("faiss") is not None
 
 
 class GalleryIndex:

@@ -17,6 +17,7 @@ from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     iterate_chunks,
 )
+from koch_siamese.extras import explain_installation, is_installed
 from koch_siamese.images import ImageLike
 from koch_siamese.inference import storage
 from koch_siamese.inference.arguments import (
@@ -47,7 +48,6 @@ from koch_siamese.inference.grouping import (
 from koch_siamese.inference.index import (
     MIN_DRAWINGS,
     GalleryIndex,
-    has_faiss,
 )
 from koch_siamese.inference.reader import Labelled, Reader
 from koch_siamese.inference.reports import CalibrationReport, Evaluation
@@ -455,7 +455,7 @@ class Recognizer:
 
     def _get_index(self, gallery):
         """Updates and returns the index of a large gallery; or None."""
-        if len(gallery.names) <= MIN_DRAWINGS or not has_faiss():
+        if len(gallery.names) <= MIN_DRAWINGS or not is_installed("faiss"):
             return None
         if self._index is None:
             self._index = GalleryIndex(get_head(self._model).distance_weights)
@@ -836,7 +836,7 @@ def _warn_if_large(gallery):
     if len(gallery.names) > MIN_DRAWINGS:
         warn(
             f"{len(gallery.names)} images are compared one by one: "
-            "pip install 'koch-siamese[index]' for a faster search."
+            f"{explain_installation('faiss')} for a faster search."
         )
 
 

@@ -22,8 +22,9 @@ import numpy as np
 
 from koch_siamese.data.image_paths import get_suffixes, normalize_name
 from koch_siamese.errors import InputError, warn
+from koch_siamese.extras import is_installed
 from koch_siamese.inference.gallery import Gallery
-from koch_siamese.inference.index import GalleryIndex, has_faiss
+from koch_siamese.inference.index import GalleryIndex
 from koch_siamese.models.packaged import (
     PACKAGED,
     PRETRAINED,
@@ -244,7 +245,7 @@ def read_index(
         stored: the stored recognizer.
         distance_weights: of the model's head.
     """
-    if stored.index is None or not has_faiss():
+    if stored.index is None or not is_installed("faiss"):
         return None
     try:
         return GalleryIndex.read(

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from koch_siamese import extras
 from koch_siamese.errors import InputError
 from koch_siamese.images import WHITE
 from koch_siamese.pages.ink import (
@@ -15,7 +16,6 @@ from koch_siamese.pages.lines import assign_lines, measure_tilt
 from koch_siamese.pages.rulings import erase_rulings, find_rulings
 from koch_siamese.pages.sheet import (
     find_sheet,
-    has_scikit_image,
     map_points,
     warp,
 )
@@ -62,11 +62,7 @@ def find_symbols(
     Raises:
         InputError: there is no such direction, or the extra `pages` is missing.
     """
-    if not has_scikit_image():
-        raise InputError(
-            "Reading pages needs scikit-image, which is not installed: "
-            "pip install 'koch-siamese[pages]'."
-        )
+    extras.require("skimage", "Reading pages")
     if direction not in DIRECTIONS:
         raise InputError(
             f"direction is {direction!r}: expected one of "

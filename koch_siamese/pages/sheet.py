@@ -1,8 +1,6 @@
 """Finds the sheet of paper in a picture and rectifies its perspective."""
 
 import dataclasses
-import functools
-import importlib.util
 
 import numpy as np
 from PIL import Image
@@ -45,12 +43,6 @@ class Sheet:
         width, height = self.size
         flat = np.array([[0, 0], [width, 0], [width, height], [0, height]])
         return fit_perspective(flat.astype(float), self.corners)
-
-
-@functools.cache
-def has_scikit_image() -> bool:
-    """Whether the extra `pages` is installed."""
-    return importlib.util.find_spec("skimage") is not None
 
 
 def find_sheet(picture: np.ndarray) -> Sheet | None:

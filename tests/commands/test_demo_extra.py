@@ -6,7 +6,8 @@ from conftest import REPOSITORY, assert_one_line, call_afresh
 
 
 def test_the_demo_needs_an_extra(tmp_path, monkeypatch):
-    (tmp_path / "gradio.py").write_text("raise ImportError")
+    block = "import sys; sys.modules['gradio'] = None"
+    (tmp_path / "sitecustomize.py").write_text(block)
     paths = (str(tmp_path), str(REPOSITORY))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     assert_one_line(call_afresh("demo"), "pip install 'koch-siamese[demo]'")

@@ -1,5 +1,7 @@
 """Tests the index of a large gallery: its proposals, and answers with it."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -294,7 +296,7 @@ def test_unreadable_index_is_rebuilt(drawings, tmp_path, large, damage):
 def test_without_faiss_all_examples_are_compared_with_a_warning(
     drawings, tmp_path, large, monkeypatch
 ):
-    monkeypatch.setattr(recognizer_module, "has_faiss", lambda: False)
+    monkeypatch.setitem(sys.modules, "faiss", None)
     recognizer = Recognizer(TINY_MODEL)
     recognizer.add_drawings([f"c{i}" for i in range(30)], drawings[:30])
     with pytest.warns(DataWarning, match="30 images .*koch-siamese.index"):

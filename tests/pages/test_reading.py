@@ -1,5 +1,7 @@
 """Tests that the symbols of small pages are found at their places."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,6 @@ pytest.importorskip("skimage")
 from PIL import Image, ImageDraw
 
 from koch_siamese.errors import InputError
-from koch_siamese.pages import reading
 from koch_siamese.pages.reading import find_ink, find_symbols
 
 
@@ -132,7 +133,7 @@ def test_boxes_on_a_desk_are_in_pixels_of_the_picture():
 
 
 def test_without_the_extra_a_page_is_refused(monkeypatch):
-    monkeypatch.setattr(reading, "has_scikit_image", lambda: False)
+    monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(InputError, match=r"pip install 'koch-siamese\[pages\]"):
         find_symbols(make_page(GRID))
 

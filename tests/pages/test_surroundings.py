@@ -1,5 +1,7 @@
 """Tests single drawings on lines, in cells, in shadows and on a desk."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from koch_siamese.data.image_files import read_drawing
 from koch_siamese.errors import DataWarning, InputError
-from koch_siamese.pages import sheet, surroundings
+from koch_siamese.pages import surroundings
 
 
 def draw_letter():
@@ -107,12 +109,12 @@ def test_ruled_paper_is_blank():
 def test_without_the_extra_lines_are_ink(monkeypatch):
     image = draw_letter()
     ImageDraw.Draw(image).line((60, 205, 240, 205), 0, 3)
-    monkeypatch.setattr(sheet, "has_scikit_image", lambda: False)
+    monkeypatch.setitem(sys.modules, "skimage", None)
     assert compare(image) < 0.8
 
 
 def test_without_the_extra_a_desk_around_the_paper_gets_a_warning(monkeypatch):
-    monkeypatch.setattr(sheet, "has_scikit_image", lambda: False)
+    monkeypatch.setitem(sys.modules, "skimage", None)
     read(draw_letter())
     desk = Image.new("L", (500, 480), 70)
     desk.paste(draw_letter(), (90, 110))
