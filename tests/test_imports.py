@@ -1,5 +1,6 @@
 """The dependency rule of pyproject.toml, and imports of heavy packages."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -91,3 +92,17 @@ def test_public_names_are_imported_without_messages():
         cwd=REPOSITORY,
     )
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_names_that_experiments_import_exist():
+    done = 0
+    for path in (REPOSITORY / "experiments").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module.split(".")[0] == "koch_siamese"
+            ):
+                statement = ast.Module([node], type_ignores=[])
+                exec(compile(statement, path, "exec"), {})
+                done += 1
+    assert done > 50

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from koch_siamese import Recognizer, cli
+from koch_siamese import Recognizer, cli, extras
 from koch_siamese.backend import import_tensorflow
 from koch_siamese.data.sources import load_characters
-from koch_siamese.errors import InputError
 from koch_siamese.evaluation.metrics import wilson_interval
 from koch_siamese.evaluation.scoring import iterate_chunks
 from koch_siamese.models.scorer import SiameseScorer
@@ -96,7 +95,7 @@ def main():
     from koch_siamese.inference import recognizer as module
     from koch_siamese.inference import storage
     from koch_siamese.inference.gallery import Gallery
-    from koch_siamese.inference.index import GalleryIndex, is_available
+    from koch_siamese.inference.index import GalleryIndex
     from koch_siamese.models.siamese import (
         compute_fingerprint,
         get_head,
@@ -104,8 +103,7 @@ def main():
     )
     from koch_siamese.training import builders
 
-    if not is_available():
-        raise InputError("faiss is missing: pip install -e '.[index]'.")
+    extras.require("faiss", "A gallery of this size")
     parts = [
         load_characters("omniglot", split, data_dir=cli.DATA_DIR.value)
         for split in ("training", "evaluation")
