@@ -38,6 +38,7 @@ from koch_siamese.training import (
     builders,
     distribution,
     features,
+    losses,
     trainers,
 )
 from koch_siamese.training.checkpoints import (
@@ -178,6 +179,12 @@ def _name_objects(settings, run, embedding, loss):
         trainers.build_loss(settings)  # raises if one must be given
         return settings
     own_network.check_loss(loss, settings.sampling)
+    if isinstance(loss, losses.ContrastiveLoss):
+        raise InputError(
+            "A loss that is given as an object gets logits, but "
+            "ContrastiveLoss needs distances: give "
+            f"Settings(objective='contrastive', margin={loss.margin}) instead."
+        )
     objective = _choose_name(
         before.objective,
         own_network.name_loss(loss),

@@ -22,6 +22,7 @@ from koch_siamese.runs import directory
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.flagfiles import format_flags
 from koch_siamese.training import builders, loop
+from koch_siamese.training.losses import ContrastiveLoss
 
 SETTINGS = Settings(
     dataset="glyphs/tiny",
@@ -288,6 +289,13 @@ def test_unsuitable_losses_are_refused(loss, sampling, part):
     with pytest.raises(InputError, match=part):
         own_network.check_loss(loss, sampling)
     own_network.check_loss(Squares(), "pairs")
+
+
+def test_a_loss_of_distances_is_refused_for_logits(tmp_path):
+    settings = dataclasses.replace(SETTINGS, sampling="pairs")
+    with pytest.raises(InputError, match=r"objective='contrastive', margin=2"):
+        train_and_evaluate(settings, tmp_path, loss=ContrastiveLoss(2.0))
+    assert not list(tmp_path.iterdir())
 
 
 MODULE = """
