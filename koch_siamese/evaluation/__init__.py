@@ -18,8 +18,8 @@ Query and supports are by different drawers; where a data set has no drawers,
 they are different images. Tied candidates share the credit. Accuracies come
 with a 95 % interval (Wilson), which is for other trials of these classes. For
 other classes it is wider: `classes_ci95` in a result, by a bootstrap over the
-classes of the queries. `--ways`, `--shots`, `--num_trials`, `--seed` and
-`--split` change the random protocols.
+classes of the queries or pairs. `--ways`, `--shots`, `--num_trials`, `--seed`
+and `--split` change the random protocols.
 
 `--model` takes a model file, the directory of a run, the folder of
 `Recognizer.save`, `pretrained`, `pretrained_large`, or a baseline:

@@ -139,7 +139,14 @@ def _check_source(source, data_dir):
 
 
 # The keys of a result that each of its readings has.
-READING_KEYS = ("accuracy", "ci95", "roc_auc", "equal_error_rate", "threshold")
+READING_KEYS = (
+    "accuracy",
+    "ci95",
+    "classes_ci95",
+    "roc_auc",
+    "equal_error_rate",
+    "threshold",
+)
 
 
 class _Task(typing.NamedTuple):
@@ -446,9 +453,9 @@ class Evaluator:
         Returns:
             For pairs of Omniglot's test split, `readings`, a dict for each:
             `drawers` (`lake`, or those of the background), `different_pairs`,
-            `accuracy`, `ci95`, `roc_auc`, `equal_error_rate`, and `threshold`,
-            chosen on validation pairs that are drawn the same way. Else
-            nothing.
+            `accuracy`, `ci95`, `classes_ci95`, `roc_auc`, `equal_error_rate`,
+            and `threshold`, chosen on validation pairs that are drawn the same
+            way. Else nothing.
         """
         is_papers = (task.source.dataset, task.split) == ("omniglot", "test")
         if isinstance(task.drawn, Trials) or not is_papers:
@@ -462,7 +469,9 @@ class Evaluator:
                 pairs = task.protocol.sample(
                     characters, **task.options, **reading
                 )
-                result = evaluate_pairs(drawings, pairs, threshold)
+                result = evaluate_pairs(
+                    drawings, pairs, threshold, characters.character
+                )
                 measured = {key: result[key] for key in READING_KEYS}
                 readings.append({"drawers": drawers, **reading, **measured})
         return {"readings": readings}

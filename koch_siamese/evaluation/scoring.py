@@ -19,7 +19,10 @@ from koch_siamese.evaluation.metrics import (
     compute_credit,
     wilson_interval,
 )
-from koch_siamese.evaluation.verification import measure_verification
+from koch_siamese.evaluation.verification import (
+    bootstrap_accuracy_of_pairs,
+    measure_verification,
+)
 from koch_siamese.sampling.pairs import Pairs
 from koch_siamese.sampling.trials import Trials
 
@@ -210,10 +213,12 @@ def evaluate_pairs(
         pairs: same and different pairs.
         threshold: the score from which a pair counts as the same.
         character: int `[num_drawings]`, the class of each drawing, for
-            intervals of metrics that do not depend on the threshold.
+            intervals over classes.
 
     Returns:
-        `accuracy` at the threshold and its `ci95` within 0..1, what
+        `accuracy` at the threshold and its `ci95` (Wilson's interval, for other
+        pairs of these classes) within 0..1; `classes_ci95`, see
+        `bootstrap_accuracy_of_pairs`, or None without classes; what
         `measure_verification` returns, `threshold`, `num_trials` (pairs),
         `ways` and `shots` (None), and the `seconds` that it took.
 
@@ -222,13 +227,15 @@ def evaluate_pairs(
     """
     start = time.perf_counter()
     scores = drawings.score_pairs(pairs.first, pairs.second)
-    classes = None
+    correct = _is_correct(scores, pairs, threshold)
+    classes = interval = None
     if character is not None:
         classes = character[np.stack([pairs.first, pairs.second])]
+        interval = bootstrap_accuracy_of_pairs(correct, pairs.same, classes)
     measured = measure_verification(scores, pairs.same, classes)
-    correct = int(_is_correct(scores, pairs, threshold).sum())
     return {
-        **_measure_accuracy(correct, len(scores)),
+        **_measure_accuracy(int(correct.sum()), len(scores)),
+        "classes_ci95": interval,
         **measured,
         "threshold": threshold,
         "num_trials": len(scores),

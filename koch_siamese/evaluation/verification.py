@@ -117,17 +117,59 @@ def bootstrap_classes(
         The lower and upper end for each metric.
     """
     pairs = pairs.drop_intermediate()
+    resamples = _weigh_resamples(classes[:, pairs.order], num_resamples, seed)
+    rocs = map(pairs.compute_roc, resamples)
+    values = [measure(*roc) for roc in rocs if roc]
+    return np.quantile(values, (0.025, 0.975), axis=0).T.tolist()
+
+
+def bootstrap_accuracy_of_pairs(
+    correct: np.ndarray,
+    same: np.ndarray,
+    classes: np.ndarray,
+    *,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> list[float] | None:
+    """Computes the 95 % interval of an accuracy; see `bootstrap_classes`.
+
+    Same and different pairs keep their shares of all pairs in each resample.
+
+    Args:
+        correct: `[num_pairs]`, 1 = classified correctly, 0 = not.
+        same: `[num_pairs]`, 1 = same, 0 = different; both occur.
+        classes: int `[2, num_pairs]`, the classes of a pair's two images.
+        num_resamples, seed: see `bootstrap_classes`.
+
+    Returns:
+        The lower and upper end, within 0..1; None with fewer than
+        `MIN_CLASSES` classes.
+    """
+    if len(np.unique(classes)) < MIN_CLASSES:
+        return None
+    kinds = [np.flatnonzero(same), np.flatnonzero(np.logical_not(same))]
+    accuracies = []
+    for weights in _weigh_resamples(classes, num_resamples, seed):
+        if all(weights[kind].any() for kind in kinds):
+            accuracies.append(
+                sum(
+                    len(kind) * np.average(correct[kind], weights=weights[kind])
+                    for kind in kinds
+                )
+                / len(correct)
+            )
+    return np.quantile(accuracies, (0.025, 0.975)).tolist()
+
+
+def _weigh_resamples(classes, num_resamples, seed):
+    """Yields the weight of each pair, int, for each resample of classes."""
     known, classes = np.unique(classes, return_inverse=True)
-    first, second = classes.reshape(2, -1)[:, pairs.order]
+    first, second = classes.reshape(2, -1)
     # A pair within a class counts only by its first image: the second one gets
     # an extra class that is drawn once.
     second = np.where(first == second, len(known), second)
     rng = np.random.default_rng(seed)
-    values = []
     for _ in range(num_resamples):
         drawn = rng.integers(len(known), size=len(known))
         counts = np.bincount(np.r_[drawn, len(known)])
-        roc = pairs.compute_roc(counts[first] * counts[second])
-        if roc:
-            values.append(measure(*roc))
-    return np.quantile(values, (0.025, 0.975), axis=0).T.tolist()
+        yield counts[first] * counts[second]

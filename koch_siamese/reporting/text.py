@@ -248,10 +248,12 @@ def _format_readings(readings):
             "different pairs": reading["different_pairs"].replace("_", " "),
             "accuracy": _percent(reading["accuracy"], 2),
             "95 % interval": _format_range(*reading["ci95"]),
+            "for other classes": _format_range(*interval) if interval else "-",
             "ROC AUC": f"{reading['roc_auc']:.4f}",
             "EER": _percent(reading["equal_error_rate"], 2),
         }
         for reading in readings
+        for interval in [reading.get("classes_ci95")]  # new in 0.2
     ]
     return _format_records(records)
 

@@ -12,6 +12,7 @@ from koch_siamese.evaluation.metrics import (
     rank_pairs,
 )
 from koch_siamese.evaluation.verification import (
+    bootstrap_accuracy_of_pairs,
     bootstrap_classes,
     measure_verification,
 )
@@ -29,6 +30,31 @@ def make_pairs(num_pairs, num_classes, seed=0):
         same, 3 + effect[first] / 2, (effect[first] + effect[second]) / 2
     )
     return scores, same.astype(np.float32), np.stack([first, second])
+
+
+def test_interval_of_an_accuracy_is_for_other_classes():
+    """Of 20 classes, the same pairs of 10 are always wrong."""
+    same_classes = np.repeat(np.arange(20), 50)
+    first = np.r_[same_classes, np.tile(np.arange(20), 50)]
+    second = np.r_[same_classes, (np.tile(np.arange(20), 50) + 7) % 20]
+    same = np.arange(2000) < 1000
+    correct = ~same | (first < 10)
+    low, high = bootstrap_accuracy_of_pairs(
+        correct, same, np.stack([first, second])
+    )
+    # The mean of 20 classes that are 0 or 1 has a standard deviation of 0.112;
+    # different pairs, all correct, halve it.
+    assert low == pytest.approx(0.75 - 1.96 * 0.112 / 2, abs=0.02)
+    assert high == pytest.approx(0.75 + 1.96 * 0.112 / 2, abs=0.02)
+
+
+def test_resamples_keep_the_shares_of_same_and_different_pairs():
+    _, same, classes = make_pairs(300, 12)
+    same = np.arange(300) < 90
+    interval = bootstrap_accuracy_of_pairs(same, same, classes)
+    np.testing.assert_allclose(interval, 0.3, rtol=1e-12)
+    few = classes % 9
+    assert bootstrap_accuracy_of_pairs(same, same, few) is None
 
 
 def read_intervals(result):
