@@ -33,6 +33,7 @@ from koch_siamese.runs.settings import (
     Settings,
     find_changed,
     format_flag,
+    list_ineffective,
     list_stopping_settings,
 )
 
@@ -113,11 +114,9 @@ class Run:
         """
         text = format_flags(settings)
         kept = self.read_flagfile_name()
-        checkpoints = self.list_checkpoints()
-        is_trained = checkpoints or self.model.exists()
-        resumes = self.flags.exists() and is_trained
+        checkpoints, resumes = self.list_checkpoints(), self._is_trained()
         if resumes:
-            self._require_same(settings)
+            self.require_same(settings)
             is_same = self.read_settings() == settings
             if not checkpoints or (is_same and (kept or not flagfile)):
                 return
@@ -133,10 +132,23 @@ class Run:
         except OSError as error:
             raise self._not_writable(error) from error
 
-    def _require_same(self, settings):
+    def require_same(self, settings: Settings):
+        """Checks that a run, if it has been trained, is of these settings.
+
+        Those that end a training may differ, and those without effect.
+
+        Raises:
+            InputError: it was trained with other settings.
+        """
+        if not self._is_trained():
+            return
         # Flags that are newer than the run have their default values.
         before = self.read_settings()
-        free = list_stopping_settings(settings)
+        free = {
+            *list_stopping_settings(settings),
+            *list_ineffective(before),
+            *list_ineffective(settings),
+        }
         changed = [x for x in find_changed(settings, before) if x not in free]
         if changed:
             was, now = (
@@ -148,12 +160,17 @@ class Run:
                 f"{now}. {self._advise(settings, changed)}"
             )
 
+    def _is_trained(self):
+        """Whether an epoch or more has been trained."""
+        has_model = self.list_checkpoints() or self.model.exists()
+        return bool(self.flags.exists() and has_model)
+
     def _advise(self, settings, changed):
         """Advises a user who asks for other settings than the run has."""
         if changed == ["epochs"]:
             return (
-                "Its learning rate falls to 0 by its end: to go on, give "
-                f"another --workdir and --init={self.model}."
+                "Its learning rate falls to 0 by its end: to train the model "
+                f"further, give another --workdir and --init={self.model}."
             )
         is_finished = self.thresholds.exists()
         if is_finished and {*changed} <= {*ONLY_EVALUATION}:

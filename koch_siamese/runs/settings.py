@@ -148,6 +148,11 @@ def find_without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
         yield format_flag(settings, name), format_flag(settings, other)
 
 
+def list_ineffective(settings: Settings) -> list[str]:
+    """Names the settings of `find_without_effect`."""
+    return [name for name, _ in _find_unmet(settings, "only_with")]
+
+
 def _find_unmet(settings, key):
     """Finds given settings, and for each the first one that it does not suit.
 
@@ -223,8 +228,11 @@ def _unmet_error(settings, name, other):
         f"{value}NAME" if value == APPLICATIONS else format_value(value)
         for value in field.metadata["needs"][other]
     ]
-    # Without a model to start from, there is nothing to give.
-    advice = f", or give --{other}={' or '.join(values)}" if any(values) else ""
+    if any(values):
+        advice = f", or give --{other}={' or '.join(values)}"
+    else:  # there is a model to start from, which has its own network
+        default = f"--{name}={format_value(field.default)}"
+        advice = f", or give {default} after the flagfile that has it"
     return _conflict_error(settings, name, format_flag(settings, other), advice)
 
 

@@ -147,10 +147,11 @@ def train_and_evaluate(
         is_folder = settings.dataset == "folder"
         run.require_own(source.data_dir if is_folder else None)
         with run.lock():
-            run.claim(settings, flagfile)
+            run.require_same(settings)
             model = _load_finished(training)
-            if model is None:
-                model = _train_to_end(training)
+            # What ended a training stays recorded.
+            run.claim(run.read_settings() if model else settings, flagfile)
+            model = model or _train_to_end(training)
             return _evaluate(training, model)
 
 

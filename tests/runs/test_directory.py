@@ -67,6 +67,16 @@ def test_flags_that_an_older_run_lacks_have_their_defaults(tmp_path):
         run.claim(Settings(depth=2))
 
 
+def test_a_run_may_be_resumed_with_settings_that_have_no_effect(tmp_path):
+    run = Run(tmp_path / "run")
+    pairs = Settings(sampling="pairs")
+    run.claim(pairs)
+    save_checkpoint(run, {"epoch": 1}, lambda path: path.write_text("weights"))
+    run.claim(dataclasses.replace(pairs, ranking_weight=0.5))
+    with pytest.raises(InputError, match="batch_size"):
+        run.claim(dataclasses.replace(pairs, batch_size=9))
+
+
 def test_a_run_knows_its_flagfile(tmp_path):
     run = Run(tmp_path / "run")
     assert run.read_flagfile_name() is None

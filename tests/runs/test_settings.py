@@ -208,7 +208,10 @@ def test_settings_that_exclude_each_other_are_refused(
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        ({"depth": 2, "init": "x"}, "remove it."),
+        (
+            {"depth": 2, "init": "x"},
+            "remove it, or give --depth=1 after the flagfile that has it.",
+        ),
         ({"num_pairs": 9}, "remove it, or give --sampling=pairs."),
         (
             {"units": (9,)},
