@@ -182,8 +182,9 @@ def _draw_figures(tables, results):
 def _describe_pairs(table, row, folder, results):
     """Describes a row for `charts.draw_verification`."""
     settings, _ = read_flagfile(folder / f"{row.flagfile}.flags")
-    readings = []
+    readings, trained = [], 0
     for result in table.select(row, results).values():
+        trained = result["training_epochs"]
         # Older results have one reading.
         own = {"drawers": "own", "different_pairs": "within_alphabet"}
         readings += result.get("readings", [result | own])
@@ -193,6 +194,7 @@ def _describe_pairs(table, row, folder, results):
         "searched": settings.relative_updates,
         "published": row.published,
         "readings": readings,
+        "epochs": f"{trained} of {settings.epochs}",
     }
 
 

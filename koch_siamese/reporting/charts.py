@@ -155,8 +155,9 @@ def draw_verification(points: Sequence[Mapping]) -> Figure:
         points: a dict for each row of the table: `pairs`, the number of
             training pairs; `distorted`, whether distorted copies were added;
             `searched`, whether a search found our values; `published`, the
-            paper's accuracy in %; and `readings`, ours, as in a result of
-            `evaluator.Evaluator`, or empty if it was not run.
+            paper's accuracy in %; `readings`, ours, as in a result of
+            `evaluator.Evaluator`, or empty if it was not run; and `epochs`,
+            those trained and planned, such as "6 of 200".
     """
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -189,6 +190,17 @@ def _draw_by_pairs(axis, rows):
         own = [row for row in rows if row["searched"] == is_searched]
         for i, reading in enumerate(readings):
             _draw_reading(axis, own, reading, 1.03 ** (i - 1.5), name, color)
+    for row in rows:
+        if row["readings"]:
+            lowest = min(reading["accuracy"] for reading in row["readings"])
+            axis.annotate(
+                f"{row['epochs']} epochs",
+                (row["pairs"], 100 * lowest),
+                xytext=(16, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize="small",
+            )
     axis.set(
         xscale="log",
         ylim=(None, 100),

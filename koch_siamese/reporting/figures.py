@@ -15,6 +15,7 @@ from koch_siamese.images import WHITE
 from koch_siamese.inference.gallery import Answer, Verdict
 from koch_siamese.reporting.colors import DIFFERENT, FAINT, RIGHT, SAME, WRONG
 from koch_siamese.reporting.image_grid import ImageGrid, find_families
+from koch_siamese.reporting.text import format_percent
 from koch_siamese.runs.results import writing
 from koch_siamese.runs.tensorboard import writing_events
 from koch_siamese.sampling.pairs import Pairs
@@ -162,7 +163,9 @@ def draw_trials(
     right, wrong = np.flatnonzero(~is_wrong), np.flatnonzero(is_wrong)
     num_wrong = max(min(len(wrong), num // 2), num - len(right))
     chosen = np.r_[right[: num - num_wrong], wrong[:num_wrong]]
-    return _draw_trials(images, trials, scores, chosen)
+    share = format_percent(len(right) / len(scores))
+    heading = f"Examples of trials, of which {share} % are right. "
+    return _draw_trials(images, trials, scores, chosen, heading)
 
 
 def draw_hardest_trials(
@@ -189,6 +192,8 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
     ranks = np.argmax(orders == answers, axis=1)  # 0 where it is the best
     is_beyond = ranks >= columns
     gap = 0.4 if is_beyond.any() else 0
+    # An untrained model gives scores that hardly differ.
+    digits = 1 if np.ptp(scores[chosen]) >= 1 else 3
     grid = ImageGrid(
         (len(chosen), columns + 1 + gap),
         0.85,
@@ -203,7 +208,7 @@ def _draw_trials(images, trials, scores, chosen, heading=""):
             way = order[rank]
             is_right = way == trials.answer[trial]
             color = RIGHT if is_right else FAINT if rank else WRONG
-            score = f"{scores[trial, way]:z.1f}"
+            score = f"{scores[trial, way]:z.{digits}f}"
             grid.show(
                 row,
                 column,

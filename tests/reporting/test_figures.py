@@ -87,9 +87,17 @@ def test_trials_show_right_answers_then_wrong_ones():
     assert frames[6:8] == [VERMILION, BLUE]
     assert frames[1] == BLUE
     np.testing.assert_array_equal(images[1], IMAGES[4])
-    assert figure.get_suptitle().startswith(
-        "Query, then its 4 candidates, best"
+    assert (
+        figure.get_suptitle()
+        .replace("\n", " ")
+        .startswith(
+            "Examples of trials, of which 66.67 % are right. Query, then its 4 "
+            "candidates, best"
+        )
     )
+    # Scores of an untrained model hardly differ.
+    figure = figures.draw_trials(IMAGES, trials, scores / 100, num=2)
+    assert read_grid(figure)[2][5:7] == ["query", "0.090"]
 
 
 @pytest.mark.parametrize("is_right", [True, False])
@@ -322,7 +330,7 @@ def test_verification_chart_shows_the_papers_values():
         | {"accuracy": 0.8, "ci95": [0.79, 0.81]},
     ]
     row = {"published": 90.61, "pairs": 30_000, "distorted": False}
-    row["searched"] = False
+    row |= {"searched": False, "epochs": "6 of 200"}
     figure = charts.draw_verification(
         [
             row | {"readings": readings[1:]},
@@ -340,6 +348,9 @@ def test_verification_chart_shows_the_papers_values():
         sorted(bar[:, 1].tolist() for bar in bars), [[79, 81], [89, 92]]
     )
     assert len(right.lines) == 1
+    assert [x.get_text() for x in left.texts] == 2 * ["6 of 200 epochs"]
+    assert [x.xy[1] for x in left.texts] == pytest.approx([80, 90])
+    assert not right.texts
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "Koch et al. 2015",
