@@ -75,7 +75,8 @@ class Row:
 
     Attributes:
         what: what was measured.
-        flagfile: the name of the flagfile, without folder and `.flags`.
+        flagfile: the name of the flagfile, without `.flags`; it is in the
+            folder of the tables.
         model: instead of a flagfile, a baseline such as `hausdorff`.
         measure: the key in a result that has the accuracy.
         published: what the paper or another source reports, in %.
@@ -100,10 +101,7 @@ class Row:
         """Whether a result is of the row's flagfile, or of its baseline."""
         flagfile = result.get("flagfile")
         if self.flagfile:
-            return Path(flagfile or "").parts[-2:] == (
-                "experiments",
-                f"{self.flagfile}.flags",
-            )
+            return Path(flagfile or "").name == f"{self.flagfile}.flags"
         return self.model is not None and (
             (flagfile, result["model"]) == (None, self.model)
         )
@@ -186,18 +184,34 @@ class Table:
 def load_tables(path: Path) -> dict[str, Table | Comparison]:
     """Reads the definitions of tables, by name.
 
+    A table is an object with `rows`, a list of objects with the attributes of
+    `Row`, and `results`, see `Table`; or it has `comparison`, see `Comparison`.
+
     Raises:
-        InputError: the file does not exist, or defines no tables.
+        InputError: the file does not exist, defines no tables, or has a row of
+            a flagfile that is not beside it.
     """
     try:
-        return {
+        tables = {
             name: _make_table(table) for name, table in read_json(path).items()
         }
     except InputError:  # already says what is wrong
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {shorten(error)}"
-        raise InputError(f"{path} holds no tables: {reason}.") from error
+        raise InputError(
+            f"{path} holds no tables: {reason}. For its format, see "
+            f"help('{__name__}.load_tables')."
+        ) from error
+    for table in tables.values():
+        for row in table.rows if isinstance(table, Table) else ():
+            flagfile = path.with_name(f"{row.flagfile}.flags")
+            if row.flagfile and not flagfile.is_file():
+                raise InputError(
+                    f"{path} has a row of {flagfile.name}, which is not in "
+                    f"{path.parent}: put it there, or correct its name."
+                )
+    return tables
 
 
 def _make_table(table):

@@ -160,6 +160,8 @@ def place(tmp_path):
     for name, result in files.items():
         (results / f"{name}.json").write_text(json.dumps(result))
     (tmp_path / "experiments/tables.json").write_text(json.dumps(TABLES))
+    for name in ("one", "two"):
+        (tmp_path / f"experiments/{name}.flags").touch()
     (tmp_path / "README.md").write_text(DOCUMENT)
     for name in DOCUMENTS[1:]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +182,14 @@ def test_tables_are_exact_and_written_only_if_they_change(place):
     again = call("report", cwd=place)
     assert "All documents are up to date." in again.stdout
     assert (place / "README.md").read_text() == EXPECTED
+
+
+def test_a_result_belongs_to_a_row_wherever_its_flagfile_was(place):
+    """It was trained with --flagfile=two.flags, before that was moved."""
+    own = RESULT | {"flagfile": "two.flags"}
+    path = place / "experiments/results/two_seed0_lake.json"
+    path.write_text(json.dumps(own))
+    assert "| none | not run |" not in call("report", cwd=place).stdout
 
 
 def test_check_finds_an_edited_number(place):
@@ -261,6 +271,8 @@ def test_mistakes_get_one_line(place, tmp_path_factory):
     (place / "experiments/results/half.json").write_text('{"protocol": ')
     (place / "experiments/tables.json").write_text(json.dumps(TABLES))
     assert_one_line(call("report", cwd=place), "half.json is not JSON")
+    (place / "experiments/two.flags").unlink()
+    assert_one_line(call("report", cwd=place), "a row of two.flags, which is")
 
 
 @pytest.fixture
