@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from koch_siamese.errors import InputError
-from koch_siamese.models.layers import Views
-from koch_siamese.models.siamese import find_layer, get_embedding
+from koch_siamese.models.layers import Views, find_layer
+from koch_siamese.models.siamese import get_embedding
 from koch_siamese.models.views import add_views, remove_views
 from koch_siamese.runs.results import replacing
 

@@ -95,8 +95,10 @@ and start from the frozen run:
     result = evaluate_protocol(siamese, "within_alphabet", "glyphs")
     print(result["accuracy"], result["ci95"])
 
-Here `shuffle=False` only prevents a warning of Keras. A picture of the filters
-of the first layer, as in the paper's figure 7:
+`build_siamese` also takes a network of your own, which gets ink of 0 to 1 (or
+photos of 0 to 1) in its own size. Here `shuffle=False` only prevents a warning
+of Keras. A picture of the filters of the first layer, as in the paper's figure
+7:
 
     from koch_siamese.models.siamese import get_filters
     from koch_siamese.reporting.figures import draw_filters

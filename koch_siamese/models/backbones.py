@@ -9,8 +9,8 @@ from keras import layers
 from koch_siamese.errors import InputError, shorten
 from koch_siamese.images import CHANNELS, WHITE
 from koch_siamese.models.embeddings import build_input
-from koch_siamese.models.layers import Preprocessing
-from koch_siamese.models.siamese import get_embedding, list_layers
+from koch_siamese.models.layers import Preprocessing, list_layers
+from koch_siamese.models.siamese import get_embedding
 from koch_siamese.paths import expand_home
 
 PROJECTION_UNITS = 256

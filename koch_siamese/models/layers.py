@@ -1,6 +1,7 @@
-"""Layers at the start of an embedding, and the paper's initial values."""
+"""Layers of embeddings, the paper's initial values, and lists of layers."""
 
 import math
+from collections.abc import Iterator
 
 import keras
 from keras import ops
@@ -176,3 +177,18 @@ class Views(keras.layers.Layer):
         if self.fill_value != 0.0:  # older files stay the same
             own["fill_value"] = self.fill_value
         return super().get_config() | own
+
+
+def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """Lists the layers of a model, and those of models within it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from list_layers(layer)
+        else:
+            yield layer
+
+
+def find_layer(embedding: keras.Model, kind: type) -> keras.Layer | None:
+    """Finds the first layer of a kind in an embedding, if there is one."""
+    found = (layer for layer in embedding.layers if isinstance(layer, kind))
+    return next(found, None)

@@ -12,9 +12,9 @@ import numpy as np
 from keras import ops
 
 from koch_siamese.errors import InputError, shorten, warn
+from koch_siamese.images import CHANNELS
 from koch_siamese.models.embeddings import build_input
-from koch_siamese.models.layers import Preprocessing
-from koch_siamese.models.siamese import list_layers
+from koch_siamese.models.layers import Preprocessing, list_layers
 
 EXPECTED = (
     "a functional keras.Model from float32 [batch, {size}, {size}, "
@@ -93,6 +93,22 @@ def build_own_embedding(
         Preprocessing(image_size, ink_value, channels=channels)
     )
     return keras.Model(images, network(ink), name="embedding")
+
+
+def wrap_network(network: keras.Model) -> keras.Model:
+    """Builds an embedding around a network, with the size of its input.
+
+    Raises:
+        InputError: it does not name that size, or see `build_own_embedding`.
+    """
+    *_, side, channels = getattr(network, "input_shape", None) or (None, None)
+    if not (isinstance(side, int) and channels in CHANNELS.values()):
+        raise InputError(
+            f"The network {network.name!r} does not name the size of its input "
+            "images: begin with keras.Input((size, size, channels)), with 1 "
+            "channel, or 3 for photos."
+        )
+    return build_own_embedding(network, side, channels=channels)
 
 
 def check_network(network: keras.Model, size: int, channels: int):

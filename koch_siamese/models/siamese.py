@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -17,8 +16,9 @@ from koch_siamese.models.convolutions import (
 from koch_siamese.models.dense import BFloat16GradientDense, is_large_dense
 from koch_siamese.models.embeddings import fold_batch_norm
 from koch_siamese.models.heads import Head, WeightedL1
-from koch_siamese.models.layers import Preprocessing
+from koch_siamese.models.layers import Preprocessing, find_layer, list_layers
 from koch_siamese.models.normalization import GroupNormalization
+from koch_siamese.models.own_network import wrap_network
 from koch_siamese.models.thresholds import Thresholds
 
 # Layers that a copy replaces. Older files have Keras' normalization, which
@@ -37,9 +37,9 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
     """Builds a siamese model: one embedding for both inputs, one logit.
 
     Args:
-        embedding: `[batch, height, width, channels] -> [batch, dim]`, a model
-            named `embedding` with a `Preprocessing` layer, as those of
-            `models.embeddings` and `own_network.build_own_embedding` are.
+        embedding: a network of your own, see `own_network.build_own_embedding`;
+            or one of `models.embeddings`, which has a `Preprocessing` layer and
+            is named `embedding`.
         head: a `heads.Head` named `logit`, such as `WeightedL1(name="logit")`,
             the paper's, which is the default.
 
@@ -58,6 +58,10 @@ def build_siamese(embedding: keras.Model, head=None) -> keras.Model:
         InputError: the embedding or the head is not such a one.
     """
     head = head or WeightedL1(name="logit")
+    if isinstance(embedding, keras.Model) and (
+        find_layer(embedding, Preprocessing) is None
+    ):
+        embedding = wrap_network(embedding)
     _check_parts(embedding, head)
     shape = (None, None, embedding.input.shape[-1])
     first = keras.Input(shape, name="first")
@@ -75,9 +79,9 @@ def _check_parts(embedding, head):
     )
     if not (is_named and find_layer(embedding, Preprocessing)):
         raise InputError(
-            f"The embedding is {_describe(embedding)}: expected a model named "
-            "'embedding' with a Preprocessing layer. Build one around your "
-            "network by own_network.build_own_embedding."
+            f"The embedding is {_describe(embedding)}: expected a keras.Model "
+            "of your own, or one with a Preprocessing layer that is named "
+            "'embedding'."
         )
     if not isinstance(head, Head) or head.name != "logit":
         raise InputError(
@@ -230,12 +234,6 @@ def set_crop(model: keras.Model, crop: bool):
     _get_preprocessing(model).crop = crop
 
 
-def find_layer(embedding: keras.Model, kind: type) -> keras.Layer | None:
-    """Finds the first layer of a kind in an embedding, if there is one."""
-    found = (layer for layer in embedding.layers if isinstance(layer, kind))
-    return next(found, None)
-
-
 def _get_preprocessing(model):
     return find_layer(get_embedding(model), Preprocessing)
 
@@ -258,15 +256,6 @@ def get_filters(model: keras.Model) -> np.ndarray | None:
         if isinstance(layer, layers.Conv2D):
             return ops.convert_to_numpy(layer.kernel)
     return None
-
-
-def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """Lists the layers of a model, and those of models within it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from list_layers(layer)
-        else:
-            yield layer
 
 
 def get_thresholds(model: keras.Model) -> Thresholds | None:

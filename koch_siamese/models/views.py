@@ -12,10 +12,9 @@ from keras import ops
 from koch_siamese.errors import InputError
 from koch_siamese.models.embeddings import build_input
 from koch_siamese.models.heads import WeightedL1
-from koch_siamese.models.layers import Preprocessing, Views
+from koch_siamese.models.layers import Preprocessing, Views, find_layer
 from koch_siamese.models.siamese import (
     build_siamese,
-    find_layer,
     get_embedding,
     get_head,
 )

@@ -22,7 +22,7 @@ from koch_siamese.errors import (
     warn,
 )
 from koch_siamese.models import views
-from koch_siamese.models.siamese import list_layers
+from koch_siamese.models.layers import list_layers
 from koch_siamese.runs.directory import Run, find_best_epoch
 from koch_siamese.runs.results import read_json, replace_text, replacing
 from koch_siamese.runs.settings import Settings, format_flag

@@ -458,8 +458,7 @@ def test_models_that_are_not_siamese_are_refused(fast):
         keras.layers.GlobalAveragePooling2D()(images),
         name="embedding",
     )
-    with pytest.raises(InputError, match=r"by own_network\.build_own_embed"):
-        build_siamese(plain)
+    assert is_siamese(build_siamese(plain))
     score = keras.layers.Dense(1, name="logit")(plain(images))
     without_preprocessing = keras.Model(images, score)
     for model in (keras.Sequential(words), without_preprocessing, plain):
@@ -470,11 +469,29 @@ def test_models_that_are_not_siamese_are_refused(fast):
         koch_siamese.get_thresholds("pretrained")
 
 
+def test_a_siamese_model_of_a_network_of_ones_own():
+    """Its input is ink, 0 to 1, of its own size, whatever that of images."""
+    ink = keras.Input((15, 15, 1))
+    network = keras.Model(ink, keras.layers.Flatten()(ink))
+    siamese = build_siamese(network)
+    images = np.full((2, 105, 105, 1), 255, np.uint8)
+    images[1, :, :49] = 0  # seven of 15 columns
+    embedded = get_embedding(siamese).predict(images, verbose=0)
+    np.testing.assert_allclose(embedded.sum(axis=1), [0, 7 * 15], atol=1e-3)
+    recognizer = koch_siamese.Recognizer(siamese)
+    recognizer.add({"a": images[1, :, :, 0]})
+    assert recognizer.names == ("a",)
+
+
 def test_parts_that_do_not_make_a_siamese_model_are_refused(fast):
     embedding = get_embedding(fast)
     renamed = keras.Model(embedding.input, embedding.output, name="mine")
-    with pytest.raises(InputError, match=r"'mine'.*build_own_embedding\.$"):
+    with pytest.raises(InputError, match=r"'mine'.*is named 'embedding'\.$"):
         build_siamese(renamed)
+    unsized = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
+    for network in (unsized, keras.Sequential([keras.Input((None, None, 1))])):
+        with pytest.raises(InputError, match="does not name the size"):
+            build_siamese(network)
     for head in (WeightedL1(), keras.layers.Dense(1, name="logit")):
         with pytest.raises(InputError, match=r"WeightedL1\(name='logit'\)\.$"):
             build_siamese(embedding, head)
