@@ -341,14 +341,24 @@ def _parse(argv, without):
         given = expand_flagfiles(argv)
         rest = flags.FLAGS(given)
     except flags.Error as error:
-        # absl formats some reasons as Python tuples.
-        reason = re.sub(r"\('(.*)', '.*'\)$", r"\1", str(error))
-        raise InputError(reason) from error
+        raise InputError(_explain_flag(str(error))) from error
     except SystemExit:
         sys.exit(0)  # after --helpfull, which absl counts as a failure
     if rest[1:]:
         raise InputError(_explain_argument(rest[1], given))
     return rest
+
+
+def _explain_flag(reason):
+    """Says in plain words what absl and Python say about a flag."""
+    # absl formats some reasons as Python tuples.
+    reason = re.sub(r"\('(.*)', '.*'\)$", r"\1", reason)
+    reason = re.sub(
+        r"invalid literal for int\(\).*", "expected a whole number.", reason
+    )
+    return re.sub(
+        "could not convert string to float.*", "expected a number.", reason
+    )
 
 
 def _explain_argument(argument, given):

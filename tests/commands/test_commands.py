@@ -196,7 +196,12 @@ def test_results_of_other_data_get_their_own_names(run, tmp_path):
         ("train", ["--dataset=no_set"], "TFDS has no data set 'no_set'"),
         ("train", ["--ways=0"], "--ways is 0"),
         ("train", ["--batch_size=-1"], "--batch_size is -1"),
-        ("train", ["--batch_size=many"], "batch_size"),
+        (
+            "train",
+            ["--batch_size=x"],
+            "--batch_size=x: expected a whole number.",
+        ),
+        ("train", ["--margin=x"], "--margin=x: expected a number."),
         ("train", ["--filters=64,x"], "--filters is '64,x'"),
         ("train", ["--color=red"], "color"),
         ("train", ["workdir=x"], "'workdir=x' is not a flag"),
