@@ -199,7 +199,7 @@ def test_results_of_other_data_get_their_own_names(run, tmp_path):
         (
             "train",
             ["--batch_size=x"],
-            "--batch_size=x: expected a whole number.",
+            "--batch_size=x: expected a whole",
         ),
         ("train", ["--margin=x"], "--margin=x: expected a number."),
         ("train", ["--filters=64,x"], "--filters is '64,x'"),
