@@ -106,7 +106,9 @@ def test_verification_has_readings_of_the_papers_test(packed_omniglot_dir):
 def test_predictions_name_drawings_by_their_labels(source):
     source.load_files = lambda split: None
     evaluator = Evaluator(Scorer(), source)
-    for row in evaluator.list_predictions("verification", num_trials=4):
+    rows = list(evaluator.list_predictions("verification", num_trials=4))
+    assert len(rows) == 4
+    for row in rows:
         for name in (row["first"], row["second"]):
             assert re.fullmatch("a[0-2]/0[1-7]/0[1-4]", name)
 

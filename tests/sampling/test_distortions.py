@@ -13,23 +13,30 @@ from koch_siamese.sampling.distortions import (
 IDENTITY = np.array([[[1, 0, 0], [0, 1, 0]]], np.float32)
 
 
-class Highest:
-    """In place of a random generator: always draws the upper limit."""
+class Given:
+    """In place of a random generator: draws the given values in turn."""
+
+    def __init__(self, *values):
+        self.values = iter(values)
 
     def uniform(self, low, high, num):
-        return np.full(num, high)
+        value = next(self.values)
+        assert low <= value <= high
+        return np.full(num, value)
 
     def random(self, num):
         return np.zeros(num)
 
 
 def test_matrix_by_hand():
-    # A turn by a right angle, shear and halves: [[0, -1], [1, 0]] times
-    # [[1, 0.5], [0.5, 1]] / 2. The shift is minus this, times (0.25, 0.25).
-    ranges = AffineRanges(90.0, 0.5, (1.0, 2.0), 0.25)
+    # A turn by a right angle, two shears, two scales and two shifts. The matrix
+    # is [[0, -1], [1, 0]] times [[1, 0.5], [0.25, 1]] times [[1/2, 0],
+    # [0, 1/4]]. The last column is minus this, times (0.125, 0.25).
+    values = (90.0, 0.5, 0.25, 2.0, 4.0, 0.125, 0.25)
+    ranges = AffineRanges(90.0, 0.5, (1.0, 4.0), 0.25)
     np.testing.assert_allclose(
-        sample_affine_matrices(ranges, 1, Highest())[0],
-        [[-0.25, -0.5, 0.1875], [0.5, 0.25, -0.1875]],
+        sample_affine_matrices(ranges, 1, Given(*values))[0],
+        [[-0.125, -0.25, 0.078125], [0.5, 0.125, -0.09375]],
         atol=1e-7,
     )
 
@@ -59,6 +66,27 @@ def test_matrices_stay_within_the_papers_ranges():
     # Horizontal and vertical values are sampled independently.
     for pairs in (factors, shifts, slopes):
         assert abs(np.corrcoef(pairs.T)[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [
+        ("none", 600.00),
+        ("paper", 600.66),
+        ("strong", 642.55),
+        ("elastic", 1586.50),
+        ("metamorphic", 1602.23),
+        ("rotation", 597.30),
+        ("photo", 502.69),
+        ("turned", 72.00),
+    ],
+)
+def test_matrices_of_a_seed_are_those_of_published_runs(name, total):
+    rng = np.random.default_rng(0)
+    matrices = sample_affine_matrices(DISTORTIONS[name], 100, rng)
+    entries = matrices.reshape(100, -1).sum(axis=0, dtype=float)
+    found = entries @ np.arange(1, len(entries) + 1)
+    assert found == pytest.approx(total, abs=0.01)
 
 
 def test_waves_bend_images_with_the_given_probability():

@@ -28,6 +28,7 @@ def test_contrastive_loss_by_hand():
     np.testing.assert_allclose(loss, [9.0, 2.25, 0.0])
     again = ContrastiveLoss.from_config(ContrastiveLoss(2.0).get_config())
     assert again.margin == 2.0
+    assert ContrastiveLoss().margin == 1.0
 
 
 def test_euclidean_distance_by_hand_and_its_gradient_at_zero():
@@ -91,10 +92,16 @@ def test_extreme_logits_stay_finite():
     assert np.isfinite(float(AllPairsLoss(1.0)(character, logits)))
 
 
-def test_drawing_without_a_partner_has_the_loss_of_different_pairs():
-    character = np.array([0, 0, 1])
-    logits = np.zeros((3, 3), np.float32)
-    loss = AllPairsLoss(1.0, reduction="none")(character, logits)
-    # Rows 0 and 1: ln 2 for pairs and ln 2 for ranking against one other. Row
-    # 2: only different pairs, which have a weight of 1/2.
-    np.testing.assert_allclose(loss, [2 * LN2, 2 * LN2, LN2 / 2], rtol=1e-6)
+def test_losses_of_rows_by_hand():
+    # The last drawing has no partner. Scores are logs of
+    # [[-, 3, 1/7], [1, -, 1], [1/3, 1, -]]: they need not be symmetric.
+    logits = np.log([[1, 3, 1 / 7], [1, 1, 1], [1 / 3, 1, 1]])
+    loss = AllPairsLoss(1.0, reduction="none")(np.array([0, 0, 1]), logits)
+    expected = [
+        # Pairs, and ranking against the one other.
+        0.5 * np.log(4 / 3) + 0.5 * np.log(8 / 7) + np.log(1 + 1 / 21),
+        LN2 + LN2,
+        # Only different pairs, which have a weight of 1/2.
+        0.5 * np.mean([np.log(4 / 3), LN2]),
+    ]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
