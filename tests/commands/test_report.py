@@ -21,7 +21,10 @@ TABLES = {
     },
     "pairs": {
         "results": {"protocol": "verification", "split": "test"},
-        "columns": ["roc_auc", "equal_error_rate"],
+        "columns": [
+            *("roc_auc", "equal_error_rate"),
+            *("anywhere", "lake", "lake_anywhere"),
+        ],
         "rows": [
             {"what": "pairs", "flagfile": "one"},
             {
@@ -63,7 +66,9 @@ After."""
 # up to 3.84 / 7.84 = 0.490. The seeds of verification have 100 different pairs
 # each, so 100 of 200: 0.431 and 0.569. Pixels do not depend on the training and
 # have 0 of 100: up to 3.84 / 103.84 = 0.037. Seed 3 alone has 99.5 of 198:
-# (99.5 + 1.92 -+ 1.96 sqrt(49.5 + 0.96)) / 201.84 = 0.433 and 0.571.
+# (99.5 + 1.92 -+ 1.96 sqrt(49.5 + 0.96)) / 201.84 = 0.433 and 0.571. In other
+# readings, 140 and 120 of the 200 pairs are correct: 0.633 and 0.759, and 0.531
+# and 0.665. The fourth reading is only in one of the results.
 EXPECTED = """Before 50 %.
 
 <!-- report: one -->
@@ -93,11 +98,15 @@ Between.
 <!-- report: pairs -->
 
 | what | ours, % (95 % interval) | published, % | ROC AUC \
-| equal error rate, % | trials | seeds | training | machine | commit | command |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| pairs | **50.0** (43.1 to 56.9) |  | 0.5130 | 12.5 | 2 × 100 \
+| equal error rate, % | different pairs from anywhere, % | Lake's drawers, % \
+| Lake's drawers, different pairs from anywhere, % | trials | seeds | training \
+| machine | commit | command |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- \
+| --- | --- | --- |
+| pairs | **50.0** (43.1 to 56.9) |  | 0.5130 | 12.5 \
+| **70.0** (63.3 to 75.9) | **60.0** (53.1 to 66.5) |  | 2 × 100 \
 | 0, 1: 50.0, 50.0 | ?, ? | 2 x A | abc, def | `one.flags` |
-| pixels | **0.0** (0.0 to 3.7) |  |  |  | 100 |  |  | 2 x A | abc \
+| pixels | **0.0** (0.0 to 3.7) |  |  |  |  |  |  | 100 |  |  | 2 x A | abc \
 | `one.flags` |
 
 <!-- end of report -->
@@ -115,6 +124,15 @@ RESULT = {
     "machine": "2 x A",
     "commit": "abc",
 }
+READINGS = [
+    {"drawers": drawers, "different_pairs": different, "accuracy": accuracy}
+    for drawers, different, accuracy in (
+        ("17 to 20", "within_alphabet", 0.5),
+        ("17 to 20", "anywhere", 0.7),
+        ("lake", "within_alphabet", 0.6),
+        ("lake", "anywhere", 0.8),
+    )
+]
 PAIRS = {
     "protocol": "verification",
     "split": "test",
@@ -122,6 +140,7 @@ PAIRS = {
     "num_trials": 100,
     "roc_auc": 0.512,
     "equal_error_rate": 0.125,
+    "readings": READINGS,
     "training_seconds": None,
 }
 # In the second result, the seeds of training and trials differ, and so do the
@@ -151,7 +170,7 @@ def place(tmp_path):
         | PAIRS
         # Its seed samples other pairs. Lake's trials are always the same.
         | {"training_seed": 1, "seed": 9}
-        | {"roc_auc": 0.514, "commit": "def"},
+        | {"roc_auc": 0.514, "commit": "def", "readings": READINGS[:3]},
         "one_seed0_verification_validation": RESULT
         | PAIRS
         | {"split": "validation"},
