@@ -30,6 +30,17 @@ def test_same_seed_gives_the_same_effects_of_known_shapes():
         np.testing.assert_array_equal(first[name], second[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [("light", 4918.12), ("photo", 4932.98), ("recolor", 4915.88)],
+)
+def test_effects_of_a_seed_are_those_of_published_runs(name, total):
+    effects = sample(EFFECTS[name], 100).values()
+    entries = np.hstack([x.reshape(100, -1) for x in effects]).sum(axis=0)
+    found = entries.astype(float) @ np.arange(1, 18)
+    assert found == pytest.approx(total, abs=0.01)
+
+
 def test_no_effects_change_nothing():
     effects = sample(EFFECTS["none"])
     identity = np.tile(np.eye(3, 4, dtype=np.float32), (200, 1, 1))
