@@ -10,6 +10,7 @@ from koch_siamese.errors import DataWarning, InputError
 from koch_siamese.models.warp import warp
 from koch_siamese.runs.settings import Settings
 from koch_siamese.sampling.distortions import DISTORTIONS, AffineRanges
+from koch_siamese.sampling.effects import EFFECTS
 from koch_siamese.training import batches, samplers
 from koch_siamese.training.batches import make_groups, make_pairs
 
@@ -85,7 +86,7 @@ def test_batch_is_a_function_of_seed_and_step(kind):
     ("changes", "drawings", "scales"),
     [
         (
-            {},
+            {"sampling": "pairs"},
             [14, 17, 2, 5, 21, 26, 12, 19, 1, 31, 23, 9],
             [
                 *(1.134, 0.984, 0.991, 1.001, 1, 0.999),
@@ -93,15 +94,15 @@ def test_batch_is_a_function_of_seed_and_step(kind):
             ],
         ),
         (
-            {"num_pairs": 20, "num_copies": 2},
+            {"sampling": "pairs", "num_pairs": 20, "num_copies": 2},
             [1, 31, 31, 23, 18, 1, 27, 32, 32, 22, 20, 0],
             [1, 0.889, 1, 1, 1, 0.986, 1, 1, 1, 0.999, 1, 1.083],
         ),
         (
             {
-                "num_characters": 3,
-                "num_drawings": 2,
-                "character_ranges": DISTORTIONS["strong"],
+                "group_characters": 3,
+                "group_drawings": 2,
+                "character_distortion": "strong",
                 "within_alphabet": 0.0,
             },
             [10, 9, 25, 24, 6, 8],
@@ -112,18 +113,38 @@ def test_batch_is_a_function_of_seed_and_step(kind):
 def test_batches_of_a_seed_are_those_of_published_runs(
     changes, drawings, scales
 ):
-    options = {"seed": 3, "ranges": DISTORTIONS["elastic"]}
+    options = {"seed": 3, "distortion": "elastic", "batch_size": 6}
     options |= {"within_alphabet": 0.5} | changes
-    if "num_characters" in options:
-        sample = samplers.build_group_sampler(CHARACTERS, **options)
-    else:
-        sample = samplers.build_pair_sampler(
-            CHARACTERS, batch_size=6, **options
-        )
+    sample = batches.build_sampler(Settings(**options), CHARACTERS)
     batch = sample(13)
     assert batch.drawings.tolist() == drawings
     matrices = batch.distortion["matrices"]
     np.testing.assert_allclose(matrices[:, 0, 0], scales, atol=1e-3)
+
+
+def test_effects_of_batches_are_those_of_the_settings():
+    options = {"num_characters": 3, "num_drawings": 2, "seed": 3}
+    settings = Settings(
+        dataset="folder",
+        image_kind="photo",
+        effects="photo",
+        character_effects="recolor",
+        group_characters=3,
+        group_drawings=2,
+        seed=3,
+    )
+    expected = samplers.build_group_sampler(
+        CHARACTERS,
+        ranges=DISTORTIONS["paper"],
+        within_alphabet=0.75,
+        effects=EFFECTS["photo"],
+        character_effects=EFFECTS["recolor"],
+        **options,
+    )(5)
+    found = batches.build_sampler(settings, CHARACTERS)(5)
+    assert found.distortion.keys() == expected.distortion.keys()
+    for name, values in expected.distortion.items():
+        np.testing.assert_array_equal(found.distortion[name], values)
 
 
 def test_batches_have_the_promised_shapes():

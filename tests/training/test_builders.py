@@ -10,7 +10,17 @@ from conftest import SMALL_PAPER
 from koch_siamese.errors import InputError
 from koch_siamese.models.dense import BFloat16GradientDense
 from koch_siamese.models.heads import WeightedL1
-from koch_siamese.models.siamese import get_embedding, get_head
+from koch_siamese.models.layers import Views
+from koch_siamese.models.siamese import (
+    find_layer,
+    get_crop,
+    get_dataset,
+    get_embedding,
+    get_head,
+)
+from koch_siamese.models.views import sample_views
+from koch_siamese.runs.settings import Settings
+from koch_siamese.sampling.distortions import DISTORTIONS
 from koch_siamese.training import builders
 
 
@@ -49,7 +59,7 @@ def test_uniform_weights_are_bounded_by_one_over_root_fan_in():
         kernel = np.abs(layer.kernel)
         assert 0.95 < kernel.max() * np.sqrt(fan_in) <= 1
         assert kernel.mean() * np.sqrt(fan_in) == pytest.approx(1 / 2, abs=0.05)
-        assert np.abs(layer.bias).max() * np.sqrt(fan_in) <= 1
+        assert 0 < np.abs(layer.bias).max() * np.sqrt(fan_in) <= 1
 
 
 def test_ink_value_may_be_zero():
@@ -73,6 +83,65 @@ def test_large_layers_of_the_dense_network_round_gradients():
     )
     kinds = [type(layer) for layer in list_layers(siamese)]
     assert kinds == [BFloat16GradientDense, keras.layers.Dense, WeightedL1]
+
+
+def test_the_fast_network_has_the_depth_of_the_settings():
+    settings = Settings(image_size=16, filters=(4, 8), depth=2)
+    siamese = builders.build_model(settings)
+    convolutions = [
+        layer
+        for layer in get_embedding(siamese).layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert len(convolutions) == 3
+
+
+@pytest.mark.parametrize(
+    ("turning", "fill", "value"),
+    [
+        ({"quarter_turns": True}, "paper", 0.0),
+        ({"mirror_images": True}, "edge", None),
+    ],
+)
+def test_final_model_has_the_views_of_the_settings(turning, fill, value):
+    settings = Settings(
+        image_size=16,
+        filters=(4,),
+        views=3,
+        turned_views=True,
+        seed=5,
+        fill=fill,
+        **turning,
+    )
+    siamese = builders.build_model(settings)
+    model = builders.build_final_model(settings, siamese)
+    layer = find_layer(get_embedding(model), Views)
+    expected = sample_views(
+        DISTORTIONS["paper"],
+        3,
+        np.random.default_rng(5),
+        turned="quarter_turns" in turning,
+        mirrored="mirror_images" in turning,
+    )
+    np.testing.assert_array_equal(layer.matrices, expected)
+    assert layer.fill_value == value
+    assert get_dataset(model) == "glyphs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "crop"),
+    [
+        ({}, True),
+        ({"dataset": "folder"}, False),
+        ({"dataset": "folder", "crop": True}, True),
+        ({"dataset": "cifar100", "image_kind": "photo"}, False),
+    ],
+)
+def test_final_model_says_whether_to_crop(changes, crop):
+    settings = Settings(image_size=16, filters=(4,), **changes)
+    siamese = builders.build_model(settings)
+    model = builders.build_final_model(settings, siamese)
+    assert get_crop(model) is crop
 
 
 def test_wrong_number_of_stddevs_is_refused():

@@ -278,6 +278,22 @@ def test_number_of_validation_drawings(dataset, num_drawers, used):
     drawings = np.bincount(validation.characters.character)
     assert drawings.tolist() == [used] * 5
     assert len(validation.trials) == 9
+    other = data.load_validation(dataclasses.replace(settings, seed=1), source)
+    assert not np.array_equal(other.trials.support, validation.trials.support)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, ("a0", "a1")),
+        ({"quarter_turns": True}, ("a0/0", "a0/90", "a0/180", "a0/270")),
+        ({"mirror_images": True}, ("a0/plain", "a0/mirror")),
+    ],
+)
+def test_training_characters_are_turned_and_mirrored(changes, names):
+    source = Source("glyphs/tiny", make_characters((2, 3), num_drawers=4))
+    training = data.load_training(Settings(image_size=8, **changes), source)
+    assert training.alphabet_names[: len(names)] == names
 
 
 @pytest.mark.slow

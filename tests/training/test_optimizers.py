@@ -162,6 +162,12 @@ def test_adam_updates_all_other_variables_at_its_learning_rate():
     optimizer.apply([keras.ops.ones_like(x) for x in variables], variables)
     for weights in (layer.bias, dense.kernel, dense.bias):
         np.testing.assert_allclose(weights, -0.005, rtol=1e-5)
+    # Without a gradient, the means of 0.9 and 0.99 are 0.09 / (1 - 0.9^2) and
+    # 0.0099 / (1 - 0.99^2): another step of 0.09 / 0.19 / sqrt(0.0099 / 0.0199)
+    # = 0.67159 times as much.
+    optimizer.apply([keras.ops.zeros_like(x) for x in variables], variables)
+    for weights in (layer.bias, dense.kernel, dense.bias):
+        np.testing.assert_allclose(weights, -0.005 * 1.67159, rtol=1e-5)
 
 
 def test_weight_decay_of_muon_shrinks_only_filters():

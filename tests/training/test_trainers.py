@@ -8,8 +8,9 @@ import pytest
 from conftest import build_fast_siamese
 
 from koch_siamese.models.siamese import get_head
+from koch_siamese.models.warp import AffineWarp
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import builders, trainers
+from koch_siamese.training import builders, losses, trainers
 
 
 def test_trainers_agree_with_the_siamese_model():
@@ -39,6 +40,79 @@ def test_trainers_agree_with_the_siamese_model():
         }
     )
     np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"optimizer": "adam", "learning_rate": 0.5, "weight_decay": 0.1},
+            {"learning_rate": 0.5, "weight_decay": 0.1},
+        ),
+        (
+            {"optimizer": "muon", "adam_lr_ratio": 0.25, "weight_decay": 0.1},
+            {"adam_lr_ratio": 0.25, "weight_decay": 0.1},
+        ),
+        (
+            {
+                "optimizer": "layerwise_sgd",
+                "layer_learning_rates": (0.3,),
+                "layer_momentums": (0.7,),
+                "layer_l2": (0.1,),
+                "momentum_ramp_epochs": 6,
+                "momentum_ramp_steps": 7,
+            },
+            {
+                "learning_rates": (0.3,),
+                "momentums": (0.7,),
+                "l2": (0.1,),
+                "steps_per_epoch": 10,
+                "ramp_epochs": 6,
+                "ramp_steps": 7,
+            },
+        ),
+    ],
+)
+def test_optimizers_have_the_values_of_the_settings(changes, expected):
+    settings = Settings(
+        image_size=16, steps_per_epoch=10, schedule="constant", **changes
+    )
+    trainer = trainers.build_trainer(settings, build_fast_siamese(16, (4,)))
+    config = trainer.optimizer.get_config()
+    assert {name: config[name] for name in expected} == expected
+
+
+def test_learning_rate_of_the_cosine_schedule_ends_with_the_training():
+    settings = Settings(
+        image_size=16, schedule="cosine", epochs=3, steps_per_epoch=10
+    )
+    trainer = trainers.build_trainer(settings, build_fast_siamese(16, (4,)))
+    rates = []
+    for step in (0, 15, 30):
+        trainer.optimizer.iterations.assign(step)
+        rates.append(float(trainer.optimizer.learning_rate))
+    whole = settings.learning_rate
+    assert rates == pytest.approx([whole, whole / 2, 0])
+
+
+def test_losses_have_the_values_of_the_settings():
+    ranked = trainers.build_loss(Settings(ranking_weight=0.3))
+    assert (type(ranked), ranked.ranking_weight) == (losses.AllPairsLoss, 0.3)
+    pairs = Settings(sampling="pairs", margin=2.5)
+    assert type(trainers.build_loss(pairs)) is losses.PairLoss
+    distances = dataclasses.replace(pairs, objective="contrastive")
+    assert trainers.build_loss(distances).margin == 2.5
+
+
+@pytest.mark.parametrize(
+    ("fill", "value"), [("paper", 255.0), ("ink", 0.0), ("edge", None)]
+)
+def test_distorted_images_are_filled_as_the_settings_say(fill, value):
+    settings = Settings(image_size=16, fill=fill)
+    siamese = build_fast_siamese(16, (4,))
+    model = trainers.build_training_model(settings, siamese)
+    (warp,) = [x for x in model.layers if isinstance(x, AffineWarp)]
+    assert warp.fill_value == value
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
