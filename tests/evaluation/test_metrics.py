@@ -151,3 +151,9 @@ def test_bootstrap_counts_classes_and_not_their_trials(trials_of_a_class):
 def test_bootstrap_of_an_accuracy_needs_ten_classes():
     assert bootstrap_accuracy(np.ones(9), np.arange(9)) is None
     assert bootstrap_accuracy(np.ones(10), np.arange(10)) == (1.0, 1.0)
+
+
+def test_bootstrap_of_an_accuracy_is_that_of_published_results():
+    interval = bootstrap_accuracy(np.linspace(0, 1, 30), np.arange(30))
+    # By the normal distribution: 0.5 -+ 1.96 sqrt(0.0891 / 30), 0.393 to 0.607.
+    assert interval == pytest.approx((0.395374, 0.605747), abs=1e-6)

@@ -22,6 +22,9 @@ CHARACTERS = make_characters((4, 6, 5), num_drawers=4)
 def test_only_drawings_of_a_character_by_a_drawer_have_one_number():
     character, drawer = np.array([0, 0, 1, 1, 0]), np.array([-1, 0, -1, 0, 0])
     assert number_drawers(character, drawer).tolist() == [0, 1, 2, 3, 1]
+    # Numbers may be larger than the type of the labels holds.
+    many = np.array([0, 30_000], np.int16)
+    assert number_drawers(many, np.array([7, 9])).tolist() == [0, 60_001]
 
 
 def draw(characters=CHARACTERS, seed=0, across=False, **changes):
@@ -209,6 +212,9 @@ def test_trials_of_the_tutorial_may_show_the_query_itself():
         character, num_trials=4000, ways=3, rng=np.random.default_rng(0)
     )
     assert trials.support.shape == (4000, 3, 1)
+    # Those of published results.
+    assert trials.query[:5].tolist() == [8, 7, 4, 3, 2]
+    assert trials.support[:2, :, 0].tolist() == [[2, 8, 5], [9, 6, 4]]
     shown = character[trials.support[..., 0]]
     own = character[trials.query][:, np.newaxis]
     is_answer = np.arange(3) == trials.answer[:, np.newaxis]
