@@ -158,6 +158,7 @@ def test_resamples_without_pairs_of_a_kind_are_skipped(kind):
     same = np.r_[kind, np.full(19, 1 - kind)]
     scores = np.r_[0.5, np.linspace(0, 1, 19)]
     result = measure_verification(scores, same, classes)
+    assert result["num_different_pairs"] == (19 if kind else 1)
     low, high = result["roc_auc_ci95"]
     assert 0 <= low < result["roc_auc"] < high <= 1
 
