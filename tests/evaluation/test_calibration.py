@@ -226,6 +226,8 @@ def test_calibration_on_few_separable_drawings_is_not_overconfident():
     assert 0.93 < probability.min() < probability.max() <= 0.95
     # Unknown characters score -38 or less, but no threshold is below `same`.
     assert thresholds.none_of_these == (-20,) * 20
+    absence = found.report["none_of_these"]
+    assert (absence["false_accepts"], absence["right_where_present"]) == (0, 1)
 
 
 @pytest.mark.parametrize("slope", [0.0, -1.0, np.nan])
