@@ -72,6 +72,7 @@ def test_pipelines_agree_and_pad_with_the_corner_value():
     fitted = np.array(fit_in_pipeline(tf.constant(image), 16), float)
     pillow = fit_to_square(image[..., 0], 16).astype(float)
     assert np.abs(fitted[..., 0] - pillow).max() <= 1.01
+    assert abs(np.mean(fitted[..., 0] - pillow)) < 0.1  # rounded, not cut off
     wide = np.full((10, 20, 1), 7, np.uint8)
     fitted = np.array(fit_in_pipeline(tf.constant(wide), 16))
     assert fitted.shape == (16, 16, 1)

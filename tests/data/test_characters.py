@@ -51,6 +51,8 @@ def test_quarter_turns_are_new_characters_and_alphabets():
     for turn in range(4):
         turned = after.select(after.character % 4 == turn)
         np.testing.assert_array_equal(turned.character // 4, before.character)
+        name = f"a1/{90 * turn}/03/02"  # the last drawing is a1/03/02
+        assert (before.describe(9), turned.describe(9)) == ("a1/03/02", name)
         np.testing.assert_array_equal(
             turned.images, np.rot90(before.images, turn, axes=(1, 2))
         )
@@ -63,6 +65,7 @@ def test_mirror_images_are_new_characters_and_alphabets():
     assert after.alphabet_names[:2] == ("a0/plain", "a0/mirror")
     mirrored = after.select(after.character % 2 == 1)
     np.testing.assert_array_equal(mirrored.character // 2, before.character)
+    assert mirrored.describe(9) == "a1/mirror/03/02"
     np.testing.assert_array_equal(mirrored.images, before.images[:, :, ::-1])
     assert before.with_quarter_turns().with_mirror_images().num_characters == 40
 

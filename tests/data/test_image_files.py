@@ -10,6 +10,7 @@ from koch_siamese.data import cleaning, image_files
 from koch_siamese.data.image_files import (
     is_colorful,
     read_drawing,
+    read_page,
     read_photo,
     write_drawing,
 )
@@ -402,13 +403,22 @@ def test_photos_of_every_mode_are_rgb(tmp_path):
         np.asarray(colors),
     ):
         np.testing.assert_allclose(read_photo(image, 30), expected, atol=1)
-    # Transparent pixels become white.
+    # Transparent pixels become white, even around white ones.
     clear.putalpha(0)
     assert read_photo(clear, 30).min() == 255
+    white = Image.new("LA", (30, 30), (255, 0))
+    white.paste((255, 255), (5, 5, 25, 25))
+    assert read_photo(white, 30).min() == 255
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate by 90 degrees clockwise
     path = save(colors, tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_photo(path, 30), np.rot90(expected, -1))
+
+
+def test_a_large_page_is_not_decoded_at_a_smaller_size(tmp_path):
+    page = Image.new("L", (2400, 2100), 255)
+    pixels, size = read_page(save(page, tmp_path / "page.jpg"))
+    assert (pixels.shape, size) == ((2100, 2400, 3), (2400, 2100))
 
 
 def test_photo_that_cannot_be_read_is_named(tmp_path):

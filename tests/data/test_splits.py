@@ -50,10 +50,13 @@ def test_splits_are_those_of_earlier_versions(alphabets, expected):
     assert parts[::2].tolist() == expected
 
 
-def test_small_alphabets_still_give_all_three_splits():
-    characters = make_characters((2,) * 5, num_drawers=2)
+@pytest.mark.parametrize(
+    ("num", "expected"), [(5, [6, 2, 2]), (10, [12, 4, 4])]
+)
+def test_small_alphabets_still_give_all_three_splits(num, expected):
+    characters = make_characters((2,) * num, num_drawers=2)
     sizes = [part.num_characters for part in split_all(characters)]
-    assert sizes == [6, 2, 2]
+    assert sizes == expected
 
 
 def test_split_needs_characters_and_drawings():

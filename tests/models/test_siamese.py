@@ -176,6 +176,16 @@ def test_deeper_blocks_are_residual():
     np.testing.assert_allclose(deep(images), plain(images), atol=1e-6)
 
 
+def test_fast_network_normalizes_eight_groups_where_filters_divide():
+    embedding = embeddings.build_fast_embedding(16, (4, 12, 32, 5))
+    groups = [
+        (layer.axis, layer.groups)
+        for layer in embedding.layers
+        if isinstance(layer, GroupNormalization)
+    ]
+    assert groups == [(-1, 4), (-1, 4), (-1, 8)]
+
+
 def test_fast_network_refuses_images_that_are_too_small():
     assert embeddings.build_fast_embedding(8, (2, 2, 5)).output.shape[1] == 5
     with pytest.raises(InputError, match="at least 8 pixels"):
@@ -272,6 +282,8 @@ def test_preprocessing_is_the_identity_at_the_right_size():
     images = draw_images(2)
     ink = np.array(Preprocessing(16)(images))
     np.testing.assert_allclose(ink, 1 - images / 255.0, atol=1e-6)
+    negative = Preprocessing.from_config(Preprocessing(16, 0).get_config())
+    np.testing.assert_allclose(negative(images), images / 255.0, atol=1e-6)
 
 
 def test_preprocessing_pads_with_white_and_keeps_the_aspect_ratio():

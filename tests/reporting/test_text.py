@@ -98,6 +98,7 @@ def test_worst_classes_where_there_are_few():
         "20, ku 75.0 % of 20"
     )
     assert format_worst_classes(classes[:1]) == ""
+    assert format_worst_classes(classes * 20)  # 100 classes
     assert format_worst_classes(classes * 21) == ""
 
 
@@ -109,17 +110,18 @@ def test_closed_sets_and_few_classes_get_a_note():
     }
     trials |= {"protocol": "within_alphabet", "ways": 5, "shots": 1}
     _, row, *lines = format_results(
-        [trials | {"closed_set": True, "num_classes": 5}]
+        [trials | {"closed_set": True, "num_classes": 19}]
     ).split("\n")
     assert row.startswith("within_alphabet  glyphs test (closed set)  5 ")
     assert lines == [
         "within_alphabet is measured on a closed set: the network was trained "
         "on other images of these classes, so this is not a one-shot accuracy "
         "on new classes",
-        "within_alphabet has only 5 test classes: the 95 % interval is for "
+        "within_alphabet has only 19 test classes: the 95 % interval is for "
         "other trials with these classes, not for other classes. Guessing gets "
         "20.0 %",
     ]
+    assert len(format_results([trials | {"num_classes": 20}]).split("\n")) == 2
     assert len(format_results([trials]).split("\n")) == 2
 
 
@@ -132,7 +134,7 @@ def test_thresholds_name_their_pairs_and_candidates():
             "false_accepts": 0.049,
             "right_where_present": 0.4538,
         },
-        "num_characters": 110,
+        "num_characters": 20,
     }
     lines = [
         "accuracy on 10,000 validation pairs: 94.4 % (threshold -3.68)",
@@ -140,10 +142,10 @@ def test_thresholds_name_their_pairs_and_candidates():
         "45.4 % of known characters; named: 4.9 % of unknown ones)",
     ]
     assert format_thresholds(report).split("\n") == lines
-    few = {"num_characters": 11, "closed_set": True}
+    few = {"num_characters": 19, "closed_set": True}
     assert format_thresholds(report | few).split("\n") == [
         *lines,
-        "Both thresholds were chosen on only 11 validation characters, too few "
+        "Both thresholds were chosen on only 19 validation characters, too few "
         "to rely on, above all for a name.",
         "Both thresholds were chosen on new images of the training classes; "
         "they say little about new classes.",
