@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,16 @@ def test_answers_follow_from_scores_and_thresholds():
     )
     assert (first.best, first.runner_up) == first.candidates
     assert (second.name, second.best.name) == (None, "a")
+    assert second.to_json() == {
+        "character": None,
+        "best": "a",
+        "score": 1.9,
+        "probability": pytest.approx(1 / (1 + np.exp(-0.9))),
+        "runner_up": "b",
+        "runner_up_score": 1.0,
+        "threshold": 2.0,
+        "candidates": [dataclasses.asdict(x) for x in second.candidates],
+    }
     # A score equal to the threshold is accepted.
     assert (third.name, third.threshold) == ("a", 2.0)
 

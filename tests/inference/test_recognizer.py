@@ -19,8 +19,10 @@ import koch_siamese
 from koch_siamese import InputError, Recognizer
 from koch_siamese.data import image_folder
 from koch_siamese.errors import DataWarning
+from koch_siamese.evaluation.calibration import Calibration
 from koch_siamese.inference import recognizer as recognizer_module
 from koch_siamese.inference import storage
+from koch_siamese.inference.reports import CalibrationReport
 from koch_siamese.models.embeddings import build_fast_embedding
 from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import (
@@ -223,6 +225,21 @@ def test_calibration_reports_its_expected_rates(recognizer, drawings, tmp_path):
     assert loaded.thresholds == recognizer.thresholds
     with pytest.raises(InputError, match="2 characters, each with 4 or more"):
         recognizer.calibrate({x: drawings[x] for x in ("c0", "c1")})
+
+
+def test_a_calibration_report_names_each_error_rate():
+    same = {"logit": 1.5, "accuracy": 0.9}
+    same |= {"false_accepts": 0.06, "false_rejects": 0.14}
+    absent = {"ways": 7, "logit": 2.5}
+    absent |= {"false_accepts": 0.04, "right_where_present": 0.8}
+    report = {"same": same, "none_of_these": absent, "num_characters": 8}
+    calibration = Calibration(None, None, None, report)
+    found = CalibrationReport.from_calibration(calibration, 32)
+    assert str(found) == (
+        "CalibrationReport(num_images=32, num_characters=8, same=1.5, "
+        "accuracy=0.9, false_accepts=0.06, false_rejects=0.14, ways=7, "
+        "none_of_these=2.5, strangers_named=0.04, right_where_present=0.8)"
+    )
 
 
 def test_calibration_fits_a_threshold_for_each_number_of_candidates(

@@ -439,7 +439,7 @@ def test_a_huge_confirmed_file_is_left_for_the_reader_to_refuse(tmp_path):
     path.write_bytes(content)
     with pytest.raises(Image.DecompressionBombError):
         Image.open(path)
-    ReviewFolder(tmp_path)
+    assert ReviewFolder(tmp_path).examples == {"a": [path]}
 
 
 def pair_scores(groups, same=10.0, different=-5.0):
