@@ -140,8 +140,9 @@ def test_first_drawings_of_each_character_by_turns_of_drawers():
     sessions = dataclasses.replace(
         characters, drawer=np.array([2, 2, 1, 1] * 5)
     )
-    found = take_first(sessions, 3).images[:3]
-    np.testing.assert_array_equal(found, characters.images[[0, 2, 3]])
+    for num, expected in ((2, [0, 2]), (3, [0, 2, 3])):
+        found = take_first(sessions, num).images[:num]
+        np.testing.assert_array_equal(found, characters.images[expected])
 
 
 def complete(parts, characters):

@@ -279,6 +279,7 @@ def test_evaluation_counts_known_characters_and_strangers(model, drawings):
     )
     result = recognizer.evaluate(labelled, threshold=1e9)
     assert (result.num_withheld, result.num_strangers_named) == (2, 0)
+    assert (result.num_right, result.num_wrong) == (0, 0)
     assert result.accuracy == 1.0
     assert [x.name for x in result.mistakes] == ["c0", "c1"]
     with pytest.warns(DataWarning, match="the first label is 'c2'"):

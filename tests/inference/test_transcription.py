@@ -453,8 +453,9 @@ def test_groups_join_similar_symbols_largest_first():
     pytest.importorskip("sklearn", reason="Groups need the extra 'pages'.")
     scores = pair_scores([0, 1, 0, 1, 0, 2])
     noise = np.random.default_rng(0).normal(size=len(scores))
-    groups = group_by_scores(scores + noise, 6, 0.0)
-    assert [sorted(x) for x in groups] == [[0, 2, 4], [1, 3], [5]]
+    for lowest in (0.0, None):
+        groups = group_by_scores(scores + noise, 6, lowest)
+        assert [sorted(x) for x in groups] == [[0, 2, 4], [1, 3], [5]]
     # Scores are 3 for 0 and 1, 4 for 0 and 2, and 9 for 1 and 2. The mean with
     # the others is highest for 2 (6.5), then 1 (6), then 0 (3.5).
     scores = np.array([3.0, 4.0, 9.0])

@@ -3,12 +3,14 @@ import types
 import zipfile
 
 import keras
+import numpy as np
 import pytest
 
 from koch_siamese.errors import InputError
+from koch_siamese.models.siamese import get_head
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.settings import Settings
-from koch_siamese.training import checkpoints
+from koch_siamese.training import builders, checkpoints
 from koch_siamese.training.checkpoints import (
     CheckpointCallback,
     is_finished,
@@ -226,6 +228,27 @@ def test_end_of_a_training_by_hand(epoch, best_epoch, max_minutes, expected):
     state = {"epoch": epoch, "best_epoch": best_epoch}
     state["history"] = {"seconds": [70.0, 50.0]}
     assert is_finished(settings, state) == expected
+
+
+def test_validated_model_has_the_trained_weights(tmp_path):
+    settings = Settings(
+        image_size=16, filters=(4,), views=2, precision="bfloat16"
+    )
+    trained = builders.build_model(settings)
+    siamese = builders.build_evaluation_model(settings, trained)
+    measured = []
+    validation = types.SimpleNamespace(features=None, measure=measured.append)
+    callback = CheckpointCallback(
+        Run(tmp_path), {}, settings, siamese, validation
+    )
+    callback.set_model(trained)
+    get_head(trained).set_weights([np.full(256, 4.0), np.array(-1.0)])
+    callback._validate(0)
+    (model,) = measured
+    kernel, bias = get_head(model).get_weights()
+    # The mean over two views: half of the weights for each.
+    np.testing.assert_array_equal(kernel, np.full(2 * 256, 2.0))
+    assert bias == -1
 
 
 def test_dropout_depends_on_seed_epoch_and_layer():
