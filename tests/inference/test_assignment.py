@@ -1,13 +1,18 @@
 """Characters that are assigned to the symbols of a page together."""
 
+import contextlib
 import itertools
+import types
 
 import numpy as np
 import pytest
 
+from koch_siamese.errors import DataWarning
+from koch_siamese.inference import assignment
 from koch_siamese.inference.assignment import (
     FEW_SYMBOLS,
     assign_characters,
+    can_score_together,
     score_together,
 )
 from koch_siamese.models.thresholds import Thresholds
@@ -93,12 +98,14 @@ def test_the_group_of_a_confirmed_symbol_gets_its_character():
 
 
 def test_symbols_with_other_confirmed_characters_are_not_alike():
-    alone = np.array([[8.0, 1], [7.0, 1]])
+    alone = np.array([[8.0, 1], [7.0, 1], [6.0, 3]])
+    # The first two are alike, and so are the first and the third one.
+    pair_scores = np.array([9.0, 9.0, 1.0])
     scores, assigned = score_together(
-        alone, np.full(1, 9.0), THRESHOLDS, np.array([1, 0])
+        alone, pair_scores, THRESHOLDS, np.array([1, 0, -1])
     )
-    np.testing.assert_array_equal(scores, alone)
-    assert assigned.tolist() == [1, 0]
+    np.testing.assert_array_equal(scores, [[7, 2], [7, 1], [7, 2]])
+    assert assigned.tolist() == [1, 0, 1]
 
 
 def test_symbols_that_are_less_alike_are_groups_of_their_own():
@@ -124,6 +131,47 @@ def test_the_groups_of_many_symbols_are_chosen_by_their_silhouettes():
     assert assigned.tolist() == group.tolist()
     # The mean of 0 and four tens; five of twenty symbols are of each group.
     assert scores[0].tolist() == [8.0, 0.0, 0.0, 0.0]
+
+
+def test_the_groups_of_few_symbols_are_cut_at_the_threshold():
+    group = np.arange(8) % 4
+    table = np.where(np.equal.outer(group, group), 20.0, 0.0)
+    table[np.ix_(group < 2, group < 2)] += 6.0
+    scores, _ = score_together(
+        np.eye(4)[group] * 10,
+        table[np.triu_indices(8, 1)],
+        Thresholds(0.0, (5.0,)),
+    )
+    assert scores[:2].tolist() == [[5.0, 5.0, 0.0, 0.0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("num_symbols", "score", "limits", "expected"),
+    [
+        (1, 2.0, {}, False),
+        (2, 2.0, {}, True),
+        (2, 1.9, {}, False),  # a name among three characters needs 2
+        (7, 2.0, {"MAX_SYMBOLS": 7, "MAX_SCORES": 21}, True),
+        (7, 2.0, {"MAX_SYMBOLS": 6}, False),
+        (7, 2.0, {"MAX_SCORES": 20}, False),
+    ],
+)
+def test_which_symbols_are_scored_together(
+    num_symbols, score, limits, expected, monkeypatch
+):
+    for name, limit in limits.items():
+        monkeypatch.setattr(assignment, name, limit)
+    scorer = types.SimpleNamespace(score=lambda *_: np.array([score]))
+    embeddings = np.zeros((num_symbols, 2), np.float32)
+    is_too_many = num_symbols == 7 and not expected
+    with (
+        pytest.warns(DataWarning, match="7 symbols and 3 known characters")
+        if is_too_many
+        else contextlib.nullcontext()
+    ):
+        found = can_score_together(scorer, embeddings, 3, THRESHOLDS)
+    assert found is expected
+    assert not can_score_together(scorer, embeddings, 3, None)
 
 
 def test_the_cost_of_a_repeat_is_in_log_odds():

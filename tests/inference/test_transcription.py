@@ -16,7 +16,7 @@ from koch_siamese import InputError, Recognizer
 from koch_siamese.data import glyphs, image_files, page_files
 from koch_siamese.data.page_files import list_pages, load_page
 from koch_siamese.errors import DataWarning
-from koch_siamese.inference import assignment
+from koch_siamese.inference import assignment, grouping
 from koch_siamese.inference.gallery import Answer, Candidate
 from koch_siamese.inference.grouping import group_by_scores
 from koch_siamese.inference.review import (
@@ -461,11 +461,21 @@ def test_groups_join_similar_symbols_largest_first():
     scores = np.array([3.0, 4.0, 9.0])
     (group,) = group_by_scores(scores, 3, cut=3.0)
     assert group.tolist() == [2, 1, 0]
-    assert len(group_by_scores(scores, 3, cut=5.0)) == 2
+    # At 3.5, the least similar pair, not the mean, keeps 0 apart.
+    assert len(group_by_scores(scores, 3, cut=3.5)) == 2
     assert [x.tolist() for x in group_by_scores(np.empty(0), 1)] == [[0]]
     assert group_by_scores(np.empty(0), 0) == []
     alike = group_by_scores(np.array([8.0, 7.5, 9.0]), 3, 0.0)
     assert len(alike) == 1
+
+
+def test_all_pairs_are_scored_in_the_order_of_their_indices():
+    embeddings = np.arange(5.0)[:, np.newaxis] ** 2
+    scorer = mock.Mock(score_table=lambda first, second: first - second.T)
+    with mock.patch.object(grouping, "ROWS_AT_ONCE", 2):
+        scores = grouping.score_all_pairs(scorer, embeddings)
+    expected = [-1, -4, -9, -16, -3, -8, -15, -5, -12, -7]
+    assert scores.tolist() == expected
 
 
 def test_score_table_agrees_with_the_head(recognizer):

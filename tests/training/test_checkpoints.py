@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from koch_siamese.errors import InputError
+from koch_siamese.errors import DivergedError, InputError
+from koch_siamese.models.loading import load_model
 from koch_siamese.models.siamese import get_head
+from koch_siamese.models.views import count_views
 from koch_siamese.runs.directory import Run
 from koch_siamese.runs.settings import Settings
 from koch_siamese.training import builders, checkpoints
@@ -87,13 +89,27 @@ def test_best_model_belongs_to_the_checkpoint_before_a_damaged_one(
         assert run.model.read_text() == "first"
 
 
-def test_a_checkpoint_that_cannot_be_read_now_is_kept(tmp_path, monkeypatch):
+def test_best_model_of_the_last_of_several_checkpoints_is_kept(tmp_path):
+    run = Run(tmp_path)
+    for epoch, text in enumerate(("first", "second", "third"), 1):
+        save(
+            run, epoch, save_best=lambda path, text=text: path.write_text(text)
+        )
+    (run.checkpoints / "epoch_0003" / "trainer.keras").unlink()
+    assert load_checkpoint(run)[1] == {"epoch": 2}
+    assert run.model.read_text() == "second"
+
+
+@pytest.mark.parametrize("error", [PermissionError("locked"), MemoryError()])
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(
+    tmp_path, monkeypatch, error
+):
     run = Run(tmp_path)
     for epoch in (1, 2):
         save(run, epoch)
 
     def fail(folder):
-        raise PermissionError(f"{folder} is locked")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_read_state", fail)
@@ -236,11 +252,10 @@ def test_validated_model_has_the_trained_weights(tmp_path):
     )
     trained = builders.build_model(settings)
     siamese = builders.build_evaluation_model(settings, trained)
-    measured = []
+    measured, run = [], Run(tmp_path)
+    state = {"epoch": 1, "history": {}}
     validation = types.SimpleNamespace(features=None, measure=measured.append)
-    callback = CheckpointCallback(
-        Run(tmp_path), {}, settings, siamese, validation
-    )
+    callback = CheckpointCallback(run, state, settings, siamese, validation)
     callback.set_model(trained)
     get_head(trained).set_weights([np.full(256, 4.0), np.array(-1.0)])
     callback._validate(0)
@@ -249,6 +264,16 @@ def test_validated_model_has_the_trained_weights(tmp_path):
     # The mean over two views: half of the weights for each.
     np.testing.assert_array_equal(kernel, np.full(2 * 256, 2.0))
     assert bias == -1
+    callback._store(is_best=True)
+    assert count_views(load_model(run.model)) == 2
+
+
+def test_an_infinite_loss_ends_a_training():
+    callback = types.SimpleNamespace(
+        _diverged_error=lambda what, epoch: DivergedError(f"{what}, {epoch}")
+    )
+    with pytest.raises(DivergedError, match="The loss became inf, 3"):
+        CheckpointCallback.on_epoch_end(callback, 3, {"loss": float("inf")})
 
 
 def test_dropout_depends_on_seed_epoch_and_layer():
