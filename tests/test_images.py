@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from koch_siamese.images import (
     WHITE,
@@ -8,6 +9,7 @@ from koch_siamese.images import (
     fit_in_pipeline,
     fit_ink_to_square,
     fit_to_square,
+    limit_size,
     pad_to_square,
 )
 
@@ -17,6 +19,16 @@ def test_padding_is_white_and_centers_the_image():
     expected = np.full((4, 4), 255)
     expected[1, 1:3] = 0
     np.testing.assert_array_equal(padded, expected)
+    fitted = fit_to_square(np.zeros((1, 2, 1), np.uint8), 4, side=4)
+    np.testing.assert_array_equal(fitted[..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((300, 100), (60, 20)), ((1, 500), (1, 60)), ((60, 20), (60, 20))],
+)
+def test_the_longer_side_is_limited(size, expected):
+    assert limit_size(Image.new("L", size), 60).size == expected
 
 
 def test_halving_takes_means_weighted_by_a_triangle():
