@@ -201,9 +201,8 @@ def test_aspect_ratio_is_kept(crop, tmp_path):
     rows, columns = np.nonzero(drawing < 128)
     assert abs(np.ptp(rows) - np.ptp(columns)) <= 1
     if crop:
-        assert np.ptp(rows) + 1 == pytest.approx(
-            105 * cleaning.INK_SHARE, abs=2
-        )
+        # 65 % of 105 pixels
+        assert np.ptp(rows) + 1 == pytest.approx(68, abs=2)
 
 
 def test_crop_ignores_position_and_specks(tmp_path):
@@ -226,13 +225,16 @@ def test_dots_are_cropped(length, side):
     assert (drawing.shape, drawing.min()) == ((105, 105), 0)
 
 
-@pytest.mark.parametrize("width", [1, 6, 20, 60])
-def test_crop_gives_the_usual_stroke_width(width, tmp_path):
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(1, 4), (6, 4), (20, 4), (60, 6)],  # a bold stroke loses two pixels
+)
+def test_crop_gives_the_usual_stroke_width(width, expected, tmp_path):
     image = Image.new("L", (900, 900), 255)
     ImageDraw.Draw(image).rectangle((200, 200, 700, 700), None, 0, width)
     drawing = read_drawing(save(image, tmp_path / "a.png"), crop=True)
     stroke = measure_stroke_width(drawing < 128) * np.pi / 4
-    assert stroke == pytest.approx(cleaning.STROKE_WIDTH, abs=2)
+    assert stroke == pytest.approx(expected, abs=0.25)
 
 
 @pytest.mark.parametrize("side", range(130, 150))
