@@ -143,6 +143,34 @@ def test_light_is_not_estimated_on_clean_drawings(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("num_white", "num_black", "num_gray", "expected"),
+    [(6, 4, 0, True), (5, 5, 0, False), (6, 2, 2, True), (7, 1, 2, False)],
+)
+def test_black_on_white_is_mostly_white_and_has_few_grays(
+    num_white, num_black, num_gray, expected
+):
+    grays = num_white * [253.0] + num_black * [32.0] + num_gray * [128.0]
+    assert cleaning.is_black_on_white(np.float32([grays])) == expected
+
+
+def test_small_parts_and_pale_ones_are_erased():
+    drawing = np.full((256, 256), 255, np.uint8)
+    drawing[50:58, 20:180] = 0
+    expected = drawing.copy()
+    drawing[200:202, 200:202] = 0
+    drawing[100:160, 100:160] = 160
+    np.testing.assert_array_equal(cleaning.erase_specks(drawing), expected)
+
+
+def test_parts_at_the_border_are_dropped_except_the_largest():
+    drawing = np.full((30, 40), 255, np.uint8)
+    drawing[:20, 10:20] = drawing[22:25, 3:6] = 0
+    expected = drawing.copy()
+    drawing[25:, 35:] = 0
+    np.testing.assert_array_equal(cleaning._drop_border(drawing), expected)
+
+
+@pytest.mark.parametrize(
     ("margin", "is_negative"),
     [(0, False), (1, False), (3, False), (1, True), (3, True)],
 )
