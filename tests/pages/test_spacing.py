@@ -33,13 +33,14 @@ def test_irregular_gaps_need_a_wider_one(wide, is_start):
 
 
 def test_steps_are_compared_in_a_font_of_equal_widths():
-    # A narrow letter in a cell of 10 has gaps as wide as those of a space
-    # between wide letters.
-    centers = np.array([0, 10, 20, 30, 50, 60, 70, 80.0])
-    widths = np.array([9, 2, 9, 8, 9, 3, 9, 8.0])
+    # In cells of 10, the gap between narrow letters is 8, and that between wide
+    # ones 1, so that the space of 11 is not unusual. The steps are 10, but 20
+    # at the space. They are 13 around a very wide letter, which has no gap.
+    centers = np.r_[0:50:10, 60:110:10, 113, 126, 136.0]
+    widths = np.array([9, 9, 2, 2, 9, 9, 2, 2, 9, 9, 15, 9, 9])
     line = np.stack([centers - widths / 2, centers + widths / 2], 1)
     (starts,) = find_word_starts([line], size=9)
-    assert np.flatnonzero(starts).tolist() == [0, 4]
+    assert np.flatnonzero(starts).tolist() == [0, 5]
 
 
 def test_lines_of_one_symbol_and_pages_without_lines():
