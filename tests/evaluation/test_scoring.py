@@ -8,6 +8,7 @@ from conftest import build_fast_siamese, make_characters
 from koch_siamese.data import image_arrays
 from koch_siamese.errors import InputError
 from koch_siamese.evaluation import scoring
+from koch_siamese.evaluation.metrics import bootstrap_accuracy, compute_credit
 from koch_siamese.evaluation.scoring import (
     EmbeddedDrawings,
     evaluate_pair_classes,
@@ -57,6 +58,11 @@ class Scorer:
         return -np.abs(first - second)[:, 0]
 
 
+class Gray(Scorer):
+    def embed(self, images):
+        return images.mean(axis=(1, 2), dtype=float)
+
+
 def test_oracle_has_an_accuracy_of_one():
     result = evaluate_trials(
         EmbeddedDrawings(Scorer(), CHARACTERS.images), TRIALS
@@ -83,6 +89,11 @@ def test_interval_over_the_classes_of_queries():
     result = evaluate_trials(drawings, TRIALS, CHARACTERS.character)
     assert result["classes_ci95"] == (1.0, 1.0)
     assert evaluate_trials(drawings, TRIALS)["classes_ci95"] is None
+    drawings = EmbeddedDrawings(Gray(), CHARACTERS.images)
+    result = evaluate_trials(drawings, TRIALS, CHARACTERS.character)
+    credit = compute_credit(drawings.score_trials(TRIALS), TRIALS.answer)
+    by_query = bootstrap_accuracy(credit, CHARACTERS.character[TRIALS.query])
+    assert result["classes_ci95"] == by_query
 
 
 def test_nan_is_an_error():
@@ -212,7 +223,9 @@ def test_scores_of_the_same_pairs_are_computed_once():
     )
     assert scorer.num_scored == TRIALS.support.size
     for second, score in ((1, 0), (8, -2)):
-        assert drawings.score_pairs(np.array([0]), np.array([second])) == score
+        pair = np.array([0]), np.array([second])
+        drawings.score_pairs(*pair)[:] = 9
+        assert drawings.score_pairs(*pair) == score
     assert scorer.num_scored == TRIALS.support.size + 2
 
 
@@ -230,13 +243,10 @@ def test_class_accuracies_of_pairs_by_hand():
     result = evaluate_pairs(drawings, pairs, -1.0, CHARACTERS.character)
     assert (result["accuracy"], result["roc_auc"]) == (0.8, 1.0)
     assert result["num_different_pairs"] == 2
+    assert (result["threshold"], result["num_trials"]) == (-1.0, 5)
 
 
 def test_intervals_of_pairs_are_over_the_classes_of_both_drawings():
-    class Gray(Scorer):
-        def embed(self, images):
-            return images.mean(axis=(1, 2), dtype=float)
-
     labels = CHARACTERS.character, CHARACTERS.alphabet
     pairs = sample_verification_pairs(*labels, num_pairs=100, seed=0)
     drawings = EmbeddedDrawings(Gray(), CHARACTERS.images)

@@ -55,6 +55,9 @@ def test_first_view_is_the_unchanged_drawing(matrices):
     warped = warp_in_all_ways(images, matrices)
     np.testing.assert_array_equal(warped[0], images[0])
     assert np.abs(warped[1:] - images).mean(axis=(1, 2, 3)).min() > 1
+    bent = DISTORTIONS["metamorphic"]  # by waves, too
+    first = views.sample_views(bent, 1, np.random.default_rng(0))
+    np.testing.assert_array_equal(first[0], np.eye(2, 13))
 
 
 def as_set(images):

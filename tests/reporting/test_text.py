@@ -73,6 +73,20 @@ def test_results_of_earlier_versions_are_printed():
     ]
 
 
+def test_readings_of_the_papers_test_are_a_table():
+    reading = {"drawers": "lake", "different_pairs": "within_alphabet"}
+    reading |= {"accuracy": 0.9, "ci95": [0.87, 0.93]}
+    reading |= {"roc_auc": 0.95, "equal_error_rate": 0.08}
+    text = format_results([RESULT | {"readings": [reading]}])
+    names, row = text.split("\n")[3:5]
+    assert names.startswith(
+        "drawers  different pairs  accuracy  95 % interval "
+    )
+    assert row.startswith("lake     within alphabet  90.00 %   87.0 to 93.0 % ")
+    assert names.split()[-2:] == ["AUC", "EER"]
+    assert row.split()[-3:] == ["0.9500", "8.00", "%"]
+
+
 def test_few_classes_print_why_there_are_no_intervals():
     few = {
         "roc_auc_ci95": None,
