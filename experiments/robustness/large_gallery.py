@@ -147,7 +147,8 @@ def main():
         seconds, found = measure_queries(opened, queries)
         report["ms_per_query"] = describe(seconds)
         timed = [
-            measure_seconds(opened.embed, query[..., 0])[0] for query in queries
+            measure_seconds(opened.embed_drawings, query[np.newaxis])[0]
+            for query in queries
         ]
         report["of_it_ms_to_embed"] = describe(np.array(timed))
         module.MIN_DRAWINGS = num  # compares one by one
